@@ -1,0 +1,36 @@
+# The two commands: `make demo` and `make test`. Both install first; nothing happens when nothing changed.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: install demo test lint lock bench clean
+
+install: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml embedded/pom.xml scripts/prerequisites.sh
+	@bash scripts/prerequisites.sh $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m embedded.fetch
+	@touch $@
+
+demo: install
+	@$(BIN)/tillstream demo $(ARGS)
+
+test: install
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+lock: pyproject.toml ## Refresh the lock file after a change of dependencies.
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --python-version 3.11 \
+		--no-emit-index-url --no-header pyproject.toml scripts/build-requirements.in -o requirements.lock
+
+bench: install
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv .tillstream build dist *.egg-info

@@ -1,0 +1,159 @@
+"""The door's HTTP side: POST /webhooks/stripe[/{account}], GET /readyz, /livez and /metrics."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiokafka.errors import MessageSizeTooLargeError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ingest import telemetry
+from ingest.admission import NotAnObject, admit
+from ingest.idle import IdleConnections
+from ingest.publisher import Publisher
+from ingest.signature import BadSignature, verify
+from schemas.errors import ConfigurationError, Unavailable
+
+BODY_SECONDS = 20.0
+DEFAULT_ACCOUNT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorConfig:
+    """What the door needs: aiokafka's client arguments, the signing secrets by account, and the full topic name."""
+
+    kafka: Mapping[str, Any]
+    accounts: Mapping[str, tuple[str, ...]]
+    topic: str
+    max_body_bytes: int = 4 * 1024 * 1024
+    secrets: Mapping[str, tuple[bytes, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for account, secrets in self.accounts.items():
+            if any(not secret.strip() for secret in secrets):
+                raise ConfigurationError(
+                    f"the webhook secret of account {account!r} is blank",
+                    remedy="copy it from Stripe (Developers > Webhooks > Signing secret) to STRIPE_WEBHOOK_SECRET",
+                )
+        encoded = {name: tuple(s.strip().encode() for s in secrets) for name, secrets in self.accounts.items()}
+        object.__setattr__(self, "secrets", encoded)
+
+
+class Door:
+    """Accepts a webhook only when it can't be lost any more."""
+
+    def __init__(self, config: DoorConfig, publisher: Publisher, idle: IdleConnections) -> None:
+        self._config = config
+        self._publisher = publisher
+        self._idle = idle
+
+    @property
+    def refusal(self) -> str:
+        """'' when events can be accepted now, else why not."""
+        if not any(self._config.secrets.values()):
+            return "no webhook signing secret is configured: set STRIPE_WEBHOOK_SECRET"
+        return self._publisher.refusal
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        """Stripe's POST: 200 kept, 400 not Stripe's or no JSON object, 404 no such account, 413, 408, 503."""
+        self._idle.begin(request.protocol)
+        telemetry.IN_FLIGHT.inc()
+        try:
+            return await self._webhook(request)
+        finally:
+            telemetry.IN_FLIGHT.dec()
+            self._idle.end(request.protocol)
+
+    async def _webhook(self, request: web.Request) -> web.Response:
+        account = request.match_info.get("account", DEFAULT_ACCOUNT)
+        secrets = self._config.secrets.get(account)
+        if secrets is None and (account != DEFAULT_ACCOUNT or self._config.secrets):
+            return _refuse(404, "account", f"no account {account!r} is configured")
+        if not secrets:
+            return _refuse(503, "account", f"account {account!r} has no webhook signing secret", {"Retry-After": "60"})
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refuse(413, "size", f"the body is larger than {self._config.max_body_bytes} bytes")
+        except TimeoutError:
+            return _refuse(408, "slow", f"the body took more than {BODY_SECONDS:.0f} s")
+        except web.HTTPException as error:  # such as a Content-Encoding that does not unpack
+            return _refuse(400, "body", error.reason)
+        received_at = time.time()
+        try:
+            verify(request.headers.get("Stripe-Signature"), body, secrets, received_at)
+            message = admit(body, account, received_at)
+        except BadSignature as error:
+            return _refuse(400, "signature", str(error))
+        except NotAnObject as error:
+            return _refuse(400, "body", str(error))
+        try:
+            await self._publisher.publish(message.key, message.value)
+        except Unavailable as error:
+            return _refuse(503, "unavailable", str(error), {"Retry-After": "5"})
+        except MessageSizeTooLargeError:
+            return _refuse(413, "size", "the event is larger than the broker takes")
+        telemetry.ACKNOWLEDGED_IN.observe(time.time() - received_at)
+        telemetry.ACCEPTED.labels(account).inc()
+        return web.Response(text="ok")
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """200 when events can be accepted now."""
+        refusal = self.refusal
+        return web.json_response({"ready": not refusal, "reason": refusal}, status=503 if refusal else 200)
+
+
+async def _live(_: web.Request) -> web.Response:
+    return web.json_response({"live": True})
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _refuse(status: int, reason: str, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    telemetry.REFUSED.labels(reason).inc()
+    return web.json_response({"error": text}, status=status, headers=headers)
+
+
+def create_app(config: DoorConfig) -> web.Application:
+    """The door as an aiohttp application; serve it with `runner`."""
+    publisher = Publisher(config.kafka, config.topic)
+    idle = IdleConnections()
+    door = Door(config, publisher, idle)
+
+    async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        await publisher.start()
+        yield
+        await publisher.stop()
+
+    app = web.Application(client_max_size=config.max_body_bytes)
+    app[_IDLE] = idle
+    app.cleanup_ctx.append(lifetime)
+    app.router.add_post("/webhooks/stripe", door.webhook)
+    app.router.add_post("/webhooks/stripe/{account}", door.webhook)
+    app.router.add_get("/readyz", door.ready)
+    app.router.add_get("/livez", _live)
+    app.router.add_get("/metrics", _metrics)
+    return app
+
+
+_IDLE = web.AppKey("idle", IdleConnections)
+
+
+async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve `app` until `stop` is set; then let open requests finish, for 10 s at most."""
+    runner = web.AppRunner(app, access_log=None, max_line_size=8190, max_field_size=8190, shutdown_timeout=10.0)
+    await runner.setup()
+    assert runner.server is not None
+    watcher = asyncio.create_task(app[_IDLE].watch(runner.server), name="door-idle")
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await stop.wait()
+    finally:
+        watcher.cancel()
+        await runner.cleanup()

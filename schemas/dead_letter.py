@@ -1,0 +1,33 @@
+"""What could not be understood, kept whole with the reason and where it came from."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Stage(StrEnum):
+    """Which room gave up on it."""
+
+    ENVELOPE = "envelope"
+    LEDGER = "ledger"
+    PROFILES = "profiles"
+    SINK = "sink"
+
+
+class DeadLetter(BaseModel):
+    """The value on `dead_letters`, as JSON; also the row of `tillstream.dead_letters`. Key: account + event id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: str = ""
+    event_id: str = ""
+    type: str = ""
+    stage: Stage
+    reason: str
+    path: str = Field(default="", description="The field that was wrong, such as data.object.amount")
+    topic: str = Field(description="Where it was read from, with `partition` and `offset`")
+    partition: int
+    offset: int
+    failed_at: str
+    payload: str = Field(description="The message's value, untouched")
+    payload_encoding: str = Field(default="utf-8", description="`utf-8`, or `base64` when it is no UTF-8 text")

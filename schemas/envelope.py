@@ -1,0 +1,34 @@
+"""The one door's message: a raw Stripe body and what was known when it came in."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Source(StrEnum):
+    """How an observation reached us. Only `webhook` (and fresh `sweep`) facts may act on people."""
+
+    WEBHOOK = "webhook"
+    IMPORT = "import"
+    SWEEP = "sweep"
+    LOOKUP = "lookup"
+    REPLAY = "replay"
+
+
+class Envelope(BaseModel):
+    """The value on `stripe.events`, as JSON; also the row of `tillstream.stripe_events`.
+
+    The key is the customer id, else the charge's or object's own id: see `schemas.routing`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: str
+    type: str = Field(description="Stripe's event type, such as charge.succeeded; '' when the body names none")
+    account: str = Field(description="The configured account's name, or an `acct_…` id that isn't configured")
+    livemode: bool
+    api_version: str = ""
+    source: Source
+    observed_at: str = Field(description="RFC 3339: when Stripe made the event, or when the object was fetched")
+    received_at: str = Field(description="RFC 3339: when it entered through the door")
+    body: str = Field(description="Stripe's body, byte for byte (it is UTF-8)")

@@ -1,0 +1,35 @@
+"""The exception tree.
+
+TillstreamError               something a person has to know; `str()` names the cause
+├── ConfigurationError        a setting, file or prerequisite is wrong: mend it and start again
+├── BadEvent                  this event can't be understood: it goes whole to `dead_letters`
+└── Unavailable               a part (Kafka, ClickHouse, Stripe) does not answer: try again later
+"""
+
+
+class TillstreamError(Exception):
+    """Base of all errors that Tillstream raises on purpose.
+
+    `remedy` is the next step for a person, such as a command; '' when there is none.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class ConfigurationError(TillstreamError):
+    """A setting, file or prerequisite is wrong."""
+
+
+class BadEvent(TillstreamError):
+    """An authentic event that makes no sense; `path` is the field that was wrong, such as `data.object.id`."""
+
+    def __init__(self, reason: str, *, path: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason = reason
+        self.path = path
+
+
+class Unavailable(TillstreamError):
+    """A part that Tillstream needs does not answer."""

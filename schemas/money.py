@@ -1,0 +1,31 @@
+"""Exact money: integer minor units and the exponent that Stripe uses for a currency.
+
+Source: Stripe, "Supported currencies" (zero-decimal, three-decimal and the special cases ISK and UGX, which have
+no decimals in life but which Stripe's API still takes times 100).
+"""
+
+from decimal import Decimal
+
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+_OTHER_DECIMALS = {**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}
+
+
+def exponent(currency: str) -> int:
+    """Decimal places between Stripe's minor units and major units of `currency` (lower case ISO code)."""
+    return _OTHER_DECIMALS.get(currency, 2)
+
+
+def major(amount_minor: int, currency: str) -> str:
+    """`amount_minor` in major units as exact decimal text: (1234, 'usd') is '12.34', (1234, 'jpy') is '1234'."""
+    places = _OTHER_DECIMALS.get(currency, 2)
+    if not places:
+        return str(amount_minor)
+    digits = str(abs(amount_minor)).rjust(places + 1, "0")
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}"
+
+
+def major_decimal(amount_minor: int, currency: str) -> Decimal:
+    """`amount_minor` in major units as an exact Decimal."""
+    return Decimal(amount_minor).scaleb(-exponent(currency))

@@ -1,0 +1,76 @@
+"""People. The email is the identity (Klaviyo's rule); names never are."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Card(BaseModel):
+    """A card seen on a charge, failed ones too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    brand: str
+    last4: str
+    month: int
+    year: int
+    seen_at: str = Field(description="RFC 3339: the newest charge that showed it")
+
+
+class MetricSummary(BaseModel):
+    """How often and when a metric occurred for a profile."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metric: str
+    count: int
+    first_at: str
+    last_at: str
+
+
+class CurrencyValue(BaseModel):
+    """Money of a profile in one currency; different currencies are never added."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    lifetime_value_minor: int = Field(description="paid less refunded")
+    lifetime_value: str = Field(description="Major units, exact decimal text")
+
+
+class Profile(BaseModel):
+    """One person: one `email` and `livemode`. The value on `profiles` and the row of `tillstream.profiles`.
+
+    The key on the topic is the email for live people and `test:` + email for test people: they never mix.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: str
+    livemode: bool
+    name: str = ""
+    phone: str = ""
+    country: str = ""
+    city: str = ""
+    postal_code: str = ""
+    accounts: list[str] = []
+    customer_ids: list[str] = []
+    card_expirations: list[Card] = Field(default=[], description="Every card seen, newest first")
+    card_expiration_date: str | None = Field(
+        default=None, description="YYYY-MM-DD: last day of the newest card's month"
+    )
+    first_seen: str
+    last_seen: str
+    currency: str = Field(default="", description="Of the newest metric")
+    metrics: list[MetricSummary] = []
+    value: list[CurrencyValue] = []
+    properties: dict[str, Any] = Field(default={}, description="The customer's metadata")
+    updated_at: str
+    version: int = Field(ge=0, description="Higher is newer")
+
+
+def profile_key(email: str, livemode: bool) -> str:
+    """The key on `profiles` and `ledger.people`."""
+    return email if livemode else f"test:{email}"

@@ -1,0 +1,51 @@
+"""Every topic of Tillstream: its name, who reads it, and how long Kafka keeps it."""
+
+from dataclasses import dataclass
+
+from schemas.metrics import Metric
+
+DAY_MS = 24 * 60 * 60 * 1000
+PARTITIONS = 8  # of every topic: never changed later, since keys would move between partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic's name without prefix, and Kafka's settings for it."""
+
+    name: str
+    retention_ms: int | None = None  # None: compacted, the newest value of a key is kept for ever
+    max_message_bytes: int = 16 * 1024 * 1024
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Kafka's topic configuration."""
+        config = {"max.message.bytes": str(self.max_message_bytes)}
+        if self.retention_ms is None:
+            return config | {"cleanup.policy": "compact"}
+        return config | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+
+
+STRIPE_EVENTS = Topic("stripe.events", retention_ms=90 * DAY_MS)
+METRICS = {metric: Topic(f"metrics.{metric.slug}", retention_ms=90 * DAY_MS) for metric in Metric}
+PROFILES = Topic("profiles")
+UNLINKED = Topic("unlinked", retention_ms=90 * DAY_MS)
+DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
+
+# Between the processors' own stages; nobody else should read them.
+LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
+LEDGER_PEOPLE = Topic("ledger.people", retention_ms=14 * DAY_MS)
+
+ALL = (
+    STRIPE_EVENTS,
+    *METRICS.values(),
+    PROFILES,
+    UNLINKED,
+    DEAD_LETTERS,
+    LEDGER_TRANSFERS,
+    LEDGER_PEOPLE,
+)
+
+
+def full_name(topic: Topic, prefix: str = "") -> str:
+    """The topic's name on the broker: `prefix` (TILLSTREAM_TOPIC_PREFIX) is put in front as it is."""
+    return prefix + topic.name
