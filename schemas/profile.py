@@ -69,6 +69,7 @@ class Profile(BaseModel):
     properties: dict[str, Any] = Field(default={}, description="The customer's metadata")
     updated_at: str
     version: int = Field(ge=0, description="Higher is newer")
+    withdrawn: bool = Field(default=False, description="All rows of this email were taken back: no such profile")
 
 
 def profile_key(email: str, livemode: bool) -> str:

@@ -1,0 +1,95 @@
+"""`python -m embedded.clickhouse --data DIR --port N`: serves until SIGTERM or SIGINT, then closes cleanly."""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from schemas.errors import ConfigurationError
+
+_DRAIN = 15.0  # seconds that running queries have when the server is told to end
+
+
+async def serve(data: Path, host: str, port: int, user: str, password: str) -> None:
+    """Runs the server. The chosen port is in `data/http_port` once requests are answered."""
+    from embedded.clickhouse.engine import Engine  # loads half a gigabyte: not for --help or a wrong argument
+    from embedded.clickhouse.server import Server
+
+    ended = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, ended.set)
+    announced = data / "http_port"
+    engine = Engine(data)
+    try:
+        announced.unlink(missing_ok=True)
+        server = Server(engine, user, password)
+        runner = web.AppRunner(server.application(), auto_decompress=False, access_log=None, shutdown_timeout=_DRAIN)
+        await runner.setup()
+        try:
+            await _listen(runner, host, port)
+            temporary = announced.with_suffix(".new")
+            temporary.write_text(str(runner.addresses[0][1]), encoding="ascii")
+            temporary.rename(announced)
+            await ended.wait()
+        finally:
+            await runner.cleanup()
+            server.close()
+            announced.unlink(missing_ok=True)
+    finally:
+        engine.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port, backlog=512).start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Port {port} for ClickHouse can't be used on {host}: {os.strerror(error.errno or 0)}.",
+            remedy="choose another with --clickhouse-port, 0 for any",
+        ) from error
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m embedded.clickhouse", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the directory that keeps everything")
+    parser.add_argument("--port", type=int, default=8123, help="0 for any free one, told in DIR/http_port")
+    parser.add_argument("--host", default="127.0.0.1", help="an address other than loopback needs a password")
+    parser.add_argument("--user", default="default")
+    parser.add_argument("--password", default=os.environ.get("CLICKHOUSE_PASSWORD", ""), help="or CLICKHOUSE_PASSWORD")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Exit code 0 after a clean end, 2 when it could not start, with the cause on stderr."""
+    args = _arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ["TZ"] = "UTC"  # the engine's own time zone: the same on every machine
+    try:
+        if not _loopback(args.host) and not args.password:
+            raise ConfigurationError(
+                f"ClickHouse on {args.host} would be open to everybody: its SQL reads this machine's files.",
+                remedy="give --password, or leave --host out",
+            )
+        uvloop.run(serve(args.data, args.host, args.port, args.user, args.password))
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\nTry: {error.remedy}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""A request's body: the statement at its head (or in the URL), and an INSERT's data after it."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from embedded.clickhouse import statement as sql_text
+from embedded.clickhouse.compression import Decoder
+from embedded.clickhouse.errors import BAD_ARGUMENTS, QueryFailed
+from embedded.clickhouse.statement import Statement
+
+_HEAD = 256 * 1024  # bytes read before the statement is looked for: the engine's own max_query_size
+_LARGEST_STATEMENT = 64 * 1024 * 1024  # bytes; data that stream don't count
+_PIECE = 1024 * 1024  # bytes of data handed to the engine at a time
+
+
+class Body:
+    """Reads a request once, from front to back."""
+
+    def __init__(self, request: web.Request, query: str) -> None:
+        self._content = request.content
+        self._decoder = Decoder(request.headers.get("Content-Encoding", ""))
+        self._head = query.encode()
+        self._in_url = bool(query)
+        self._rest = b""
+        self._ended = False
+
+    async def statement(self) -> tuple[str, Statement]:
+        """The statement's text and what is known of it. Raises QueryFailed."""
+        if self._in_url:
+            found = sql_text.read(self._head.decode("latin-1"))
+            if found.data_at is not None:
+                return self._cut(found)
+            rest = await self._read_all()
+            text = self._head + b"\n" + rest if rest.strip() else self._head
+            return _text(text), found if text is self._head else sql_text.read(text.decode("latin-1"))
+        while len(self._head) < _HEAD and not self._ended:
+            self._head += await self._next()
+        found = sql_text.read(self._head.decode("latin-1"))
+        if found.data_at is not None and (found.format or self._ended):
+            return self._cut(found)
+        if not self._ended:
+            self._head += await self._read_all()
+            found = sql_text.read(self._head.decode("latin-1"))
+            if found.data_at is not None:
+                return self._cut(found)
+        return _text(self._head), found
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._ended
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """An INSERT's data, in pieces of about 1 MiB. Raises QueryFailed."""
+        held = bytearray(self._rest)
+        while not self._ended:
+            held += await self._next()
+            if len(held) >= _PIECE:
+                yield bytes(held)
+                held.clear()
+        if held:
+            yield bytes(held)
+
+    def _cut(self, found: Statement) -> tuple[str, Statement]:
+        """Keeps the data for `data()`; positions were counted in bytes, and are in characters afterwards."""
+        self._rest = self._head[found.data_at :]
+        if self._in_url and self._rest.strip():
+            self._rest += b"\n"  # as the server does between the URL's part and the body
+        elif self._in_url:
+            self._rest = b""
+        text = _text(self._head[: found.sql_end])
+        return text, Statement(found.verb, found.format, len(text), len(text))
+
+    async def _next(self) -> bytes:
+        piece = await self._content.readany()
+        if piece:
+            return self._decoder.feed(piece)
+        if self._content.at_eof():
+            self._ended = True
+            self._decoder.finish()
+        return b""
+
+    async def _read_all(self) -> bytes:
+        parts = bytearray()
+        while not self._ended:
+            parts += await self._next()
+            if len(parts) > _LARGEST_STATEMENT:
+                raise QueryFailed.of(BAD_ARGUMENTS, f"The statement is larger than {_LARGEST_STATEMENT} bytes")
+        return bytes(parts)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise QueryFailed.of(BAD_ARGUMENTS, "The statement is not UTF-8") from error

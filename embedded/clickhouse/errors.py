@@ -1,0 +1,74 @@
+"""ClickHouse's exceptions, as its HTTP interface tells them: a code, a name, a message and a status."""
+
+import re
+from typing import Self
+
+BAD_ARGUMENTS = 36
+NOT_IMPLEMENTED = 48
+SYNTAX_ERROR = 62
+UNKNOWN_COMPRESSION_METHOD = 89
+UNKNOWN_SETTING = 115
+READONLY = 164
+CANNOT_DECOMPRESS = 271
+INTO_OUTFILE_NOT_ALLOWED = 358
+SESSION_NOT_FOUND = 372
+SESSION_IS_LOCKED = 373
+INVALID_SESSION_TIMEOUT = 374
+AUTHENTICATION_FAILED = 516
+UNKNOWN_EXCEPTION = 1002
+
+_NAMES = {
+    BAD_ARGUMENTS: "BAD_ARGUMENTS",
+    NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
+    SYNTAX_ERROR: "SYNTAX_ERROR",
+    UNKNOWN_COMPRESSION_METHOD: "UNKNOWN_COMPRESSION_METHOD",
+    UNKNOWN_SETTING: "UNKNOWN_SETTING",
+    READONLY: "READONLY",
+    CANNOT_DECOMPRESS: "CANNOT_DECOMPRESS",
+    INTO_OUTFILE_NOT_ALLOWED: "INTO_OUTFILE_NOT_ALLOWED",
+    SESSION_NOT_FOUND: "SESSION_NOT_FOUND",
+    SESSION_IS_LOCKED: "SESSION_IS_LOCKED",
+    INVALID_SESSION_TIMEOUT: "INVALID_SESSION_TIMEOUT",
+    AUTHENTICATION_FAILED: "AUTHENTICATION_FAILED",
+    UNKNOWN_EXCEPTION: "UNKNOWN_EXCEPTION",
+}
+
+# The server's own mapping (exceptionCodeToHTTPStatus); whatever is not here is a 500.
+_STATUS = (
+    dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 168, 321, 376, 441, 457, 675, 676), 400)
+    | dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336, SESSION_NOT_FOUND), 404)
+    | {192: 403, 193: 403, 194: 401, AUTHENTICATION_FAILED: 403}
+    | {NOT_IMPLEMENTED: 501, 159: 408, 209: 503, 439: 503}
+)
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+
+
+class QueryFailed(Exception):
+    """A query that the engine or the interface refuses; `str()` is the body that a ClickHouse server would send."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @classmethod
+    def of(cls, code: int, cause: str) -> Self:
+        """One that the interface raises itself."""
+        return cls(code, f"Code: {code}. DB::Exception: {cause} ({_NAMES[code]})")
+
+    @classmethod
+    def from_engine(cls, message: str) -> Self:
+        """One that the engine raised, with its own text."""
+        found = _CODE.search(message)
+        if found is None:
+            return cls.of(UNKNOWN_EXCEPTION, message)
+        return cls(int(found[1]), message[found.start() :])
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return _STATUS.get(self.code, 500)
+
+    def body(self, version: str) -> str:
+        """The response's body."""
+        text = str(self).rstrip()
+        return f"{text}\n" if "(version " in text else f"{text} (version {version})\n"

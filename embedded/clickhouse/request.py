@@ -1,0 +1,109 @@
+"""What a request asks for: the parameters and headers of ClickHouse's HTTP interface."""
+
+import base64
+import binascii
+import hmac
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from embedded.clickhouse.engine import quote
+from embedded.clickhouse.errors import (
+    AUTHENTICATION_FAILED,
+    INVALID_SESSION_TIMEOUT,
+    NOT_IMPLEMENTED,
+    UNKNOWN_SETTING,
+    QueryFailed,
+)
+
+DEFAULT_FORMAT = "TabSeparated"
+_MAX_SESSION_TIMEOUT = 3600
+# Parameters that are the interface's own; every other one is a setting of the query.
+_OWN = frozenset(
+    "query query_id database user password quota_key role default_format session_id session_timeout session_check "
+    "close_session compress decompress buffer_size wait_end_of_query stacktrace client_protocol_version".split()
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request without its body."""
+
+    query: str
+    query_id: str
+    database: str
+    format: str
+    accepts: str  # Accept-Encoding, '' when the answer must not be compressed
+    session_id: str
+    session_timeout: int  # seconds
+    session_check: bool
+    read_only: bool
+    settings: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def set_clause(self) -> str:
+        """`SET …` for the settings, '' when there are none."""
+        if not self.settings:
+            return ""
+        return "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in self.settings.items())
+
+
+def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: bool) -> Ask:
+    """Raises QueryFailed for what makes no sense or isn't spoken here."""
+    for name in ("compress", "decompress"):
+        if query.get(name, "0") not in ("0", ""):
+            raise QueryFailed.of(NOT_IMPLEMENTED, f"{name}=1 is not supported: use Content-Encoding, Accept-Encoding")
+    if headers.get("Content-Type", "").startswith("multipart/"):
+        raise QueryFailed.of(NOT_IMPLEMENTED, "External tables in a multipart body are not supported")
+    settings = {name: value for name, value in query.items() if name not in _OWN and not name.startswith("param_")}
+    params = {name.removeprefix("param_"): value for name, value in query.items() if name.startswith("param_")}
+    for name in (*settings, *params):
+        if not _NAME.fullmatch(name):
+            raise QueryFailed.of(UNKNOWN_SETTING, f"Setting {name!r} is neither a builtin setting nor a parameter")
+    compressed = settings.get("enable_http_compression", "0") in ("1", "true")
+    return Ask(
+        query=query.get("query", ""),
+        query_id=query.get("query_id") or str(uuid.uuid4()),
+        database=query.get("database") or headers.get("X-ClickHouse-Database", ""),
+        format=query.get("default_format") or headers.get("X-ClickHouse-Format") or DEFAULT_FORMAT,
+        accepts=headers.get("Accept-Encoding", "") if compressed else "",
+        session_id=query.get("session_id", ""),
+        session_timeout=_session_timeout(query.get("session_timeout", "60")),
+        session_check=query.get("session_check", "0") == "1",
+        read_only=read_only,
+        settings=settings,
+        params=params,
+    )
+
+
+def authenticate(query: Mapping[str, str], headers: Mapping[str, str], user: str, password: str) -> None:
+    """Raises QueryFailed unless the request names `user` and `password`, in any of the three ways."""
+    given_user, given_password = "default", ""
+    authorization = headers.get("Authorization", "")
+    if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
+        given_user = headers.get("X-ClickHouse-User", "default")
+        given_password = headers.get("X-ClickHouse-Key", "")
+    elif authorization.lower().startswith("basic "):
+        try:
+            decoded = base64.b64decode(authorization[6:].strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            decoded = ""
+        given_user, _, given_password = decoded.partition(":")
+    else:
+        given_user = query.get("user", "default")
+        given_password = query.get("password", "")
+    same_user = hmac.compare_digest((given_user or "default").encode(), user.encode())
+    if not (hmac.compare_digest(given_password.encode(), password.encode()) and same_user):
+        raise QueryFailed.of(
+            AUTHENTICATION_FAILED,
+            f"{given_user}: Authentication failed: password is incorrect, or there is no user with such name.",
+        )
+
+
+def _session_timeout(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > _MAX_SESSION_TIMEOUT:
+        raise QueryFailed.of(INVALID_SESSION_TIMEOUT, f"Session timeout must be 0 to {_MAX_SESSION_TIMEOUT} seconds")
+    return int(value)

@@ -1,0 +1,184 @@
+"""ClickHouse's HTTP interface, on aiohttp: one connection to the engine a request, or a session's."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import orjson
+from aiohttp import hdrs, web
+
+from embedded.clickhouse import request as asked
+from embedded.clickhouse.body import Body
+from embedded.clickhouse.compression import Encoder, encoder
+from embedded.clickhouse.engine import Answer, Engine
+from embedded.clickhouse.errors import UNKNOWN_EXCEPTION, QueryFailed
+from embedded.clickhouse.query import Query
+from embedded.clickhouse.request import Ask
+from embedded.clickhouse.sessions import Session, Sessions
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_THREADS = 16  # queries at once; more wait their turn
+_WORTH_COMPRESSING = 1024  # bytes
+_WORTH_A_THREAD = 64 * 1024  # bytes to compress
+_READING = (hdrs.METH_GET, hdrs.METH_HEAD)
+_METHODS = (*_READING, hdrs.METH_POST, hdrs.METH_PUT)
+
+
+class Server:
+    """The interface's handlers. `user` and `password` are the only ones accepted."""
+
+    def __init__(self, engine: Engine, user: str = "default", password: str = "") -> None:
+        self._engine = engine
+        self._user, self._password = user, password
+        self._sessions = Sessions(engine)
+        self._threads = ThreadPoolExecutor(_THREADS, "query")
+        self._headers = {
+            "X-ClickHouse-Server-Display-Name": socket.gethostname(),
+            "X-ClickHouse-Timezone": engine.timezone,
+        }
+
+    def application(self) -> web.Application:
+        """To be run with `auto_decompress=False`: bodies are unpacked here, at the insert's own pace."""
+        app = web.Application()
+        app.router.add_get("/ping", self._alive)
+        app.router.add_get("/replicas_status", self._alive)
+        for method in _METHODS:
+            app.router.add_route(method, "/", self._query)
+        return app
+
+    def close(self) -> None:
+        """After the last request."""
+        self._threads.shutdown()
+        self._sessions.close()
+
+    async def _alive(self, _: web.Request) -> web.Response:
+        return web.Response(text="Ok.\n")
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        if request.method in _READING and "query" not in request.query:
+            return await self._alive(request)
+        if request.headers.get("Sec-Fetch-Site") == "cross-site":  # some web page, in a browser on this machine
+            raise web.HTTPForbidden
+        try:
+            asked.authenticate(request.query, request.headers, self._user, self._password)
+            ask = asked.read(request.query, request.headers, read_only=request.method in _READING)
+            if not ask.session_id:
+                return await self._answer(request, ask, None)
+            with self._sessions.lease(ask) as session:
+                return await self._answer(request, ask, session)
+        except QueryFailed as error:
+            return self._failure(error)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception as error:
+            log.exception("a query failed in the interface itself")
+            return self._failure(QueryFailed.of(UNKNOWN_EXCEPTION, repr(error)))
+
+    def _failure(self, error: QueryFailed) -> web.Response:
+        headers = self._headers | {"X-ClickHouse-Exception-Code": str(error.code)}
+        return web.Response(status=error.status, text=error.body(self._engine.version), headers=headers)
+
+    async def _answer(self, request: web.Request, ask: Ask, session: Session | None) -> web.StreamResponse:
+        body = Body(request, ask.query)
+        text, statement = await body.statement()
+        started = time.perf_counter_ns()
+        query = Query(self._engine, session, ask, text, statement)
+        inserts = statement.data_at is not None
+        data = body.data()
+        try:
+            first = await anext(data, b"") if inserts else b""
+            answer = await self._run(query.start, first, body.ended)
+            if answer is None and inserts:
+                async for piece in data:
+                    await self._run(query.append, piece)
+                answer = await self._run(query.finish)
+            if answer is None:
+                return await self._stream(request, ask, query, started)
+        finally:
+            if not query.closed:
+                await self._run(query.close)
+        return await self._whole(ask, query, answer, started)
+
+    async def _whole(self, ask: Ask, query: Query, answer: Answer, started: int) -> web.Response:
+        """An answer in one piece, compressed when that pays."""
+        headers = self._answer_headers(ask, query, answer, started)
+        payload = answer.body
+        packed = encoder(ask.accepts) if len(payload) >= _WORTH_COMPRESSING else None
+        if packed is not None:
+            headers[hdrs.CONTENT_ENCODING] = packed[0]
+            large = len(payload) >= _WORTH_A_THREAD
+            payload = await self._run(_compress, packed[1], payload) if large else _compress(packed[1], payload)
+        return web.Response(body=payload, headers=headers)
+
+    async def _stream(self, request: web.Request, ask: Ask, query: Query, started: int) -> web.StreamResponse:
+        """A long answer, piece by piece, as fast as the client takes it."""
+        headers = self._answer_headers(ask, query, query.first, started)
+        packed = encoder(ask.accepts)
+        pieces = query.pieces()
+        if packed is not None:
+            headers[hdrs.CONTENT_ENCODING] = packed[0]
+            pieces = _compressed(pieces, packed[1])
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        try:
+            while (piece := await self._run(next, pieces, None)) is not None:
+                await response.write(piece)
+        except QueryFailed as error:  # too late for a status: the text, and a connection that ends too early
+            if packed is None:
+                await response.write(error.body(self._engine.version).encode())
+            if request.transport is not None:
+                request.transport.close()
+        return response
+
+    def _answer_headers(self, ask: Ask, query: Query, answer: Answer, started: int) -> dict[str, str]:
+        summary = {
+            "read_rows": answer.read_rows or answer.written_rows,
+            "read_bytes": answer.read_bytes or answer.written_bytes,
+            "written_rows": answer.written_rows,
+            "written_bytes": answer.written_bytes,
+            "total_rows_to_read": answer.read_rows,
+            "result_rows": answer.rows or answer.written_rows,
+            "result_bytes": len(answer.body) or answer.written_bytes,
+            "elapsed_ns": time.perf_counter_ns() - started,
+        }
+        return self._headers | {
+            hdrs.CONTENT_TYPE: _content_type(query.format),
+            "X-ClickHouse-Query-Id": ask.query_id,
+            "X-ClickHouse-Format": query.format,
+            "X-ClickHouse-Summary": orjson.dumps({name: str(value) for name, value in summary.items()}).decode(),
+        }
+
+    async def _run(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+
+def _compress(packer: Encoder, data: bytes) -> bytes:
+    return packer.compress(data) + packer.flush()
+
+
+def _compressed(pieces: Iterator[bytes], packer: Encoder) -> Iterator[bytes]:
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()
+
+
+def _content_type(format: str) -> str:
+    name = format.lower()
+    if name.startswith("json") and "eachrow" not in name:
+        return "application/json; charset=UTF-8"
+    if "eachrow" in name or name in ("ndjson", "jsonlines"):
+        return "application/x-ndjson; charset=UTF-8"
+    if name.startswith("csv"):
+        return "text/csv; charset=UTF-8"
+    if name.startswith(("tsv", "tabseparated")):
+        return "text/tab-separated-values; charset=UTF-8"
+    if name in ("native", "rowbinary", "parquet", "arrow", "arrowstream", "orc", "avro"):
+        return "application/octet-stream"
+    return "text/plain; charset=UTF-8"

@@ -1,0 +1,152 @@
+"""A checkpoint: many events' outputs and state made durable together, and only then the events acknowledged.
+
+    1. outputs (rows, contributions, dead letters) to Kafka, all acknowledged
+    2. state to the changelog, all acknowledged
+    3. state to RocksDB
+    4. the events acknowledged, so that Faust commits past them
+
+A crash before 4 has the events delivered again; folding them again changes nothing. State never gets ahead of the
+outputs (2 after 1), so that no row is lost. While a checkpoint is on its way, the next events are folded already.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from faust import Table
+from faust.types import EventT
+
+from processors import telemetry
+from processors.store import PartitionBook
+from schemas.dead_letter import DeadLetter
+
+MAX_EVENTS = 500
+MAX_AGE = 0.02  # seconds an event waits for company
+
+
+@dataclass(slots=True)
+class Output:
+    """A message to send: `kind` is for the counters."""
+
+    kind: str
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events since the last checkpoint, and what is to be sent for them besides what the stage drains."""
+
+    events: list[EventT] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+
+
+class Checkpointer:
+    """Collects the events of one stage and makes them durable, in order.
+
+    `drain(partition)` gives the outputs that the stage's rules made for a partition since it was last asked.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        table: Table,
+        producer: Callable[[], AIOKafkaProducer],
+        drain: Callable[[int], Iterable[Output]],
+    ) -> None:
+        self._stage = stage
+        self._table = table
+        self._producer = producer
+        self._drain = drain
+        self._books: dict[int, PartitionBook] = {}
+        self._batch = Batch()
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    def book(self, partition: int) -> PartitionBook:
+        """The records of `partition`."""
+        book = self._books.get(partition)
+        if book is None:
+            book = self._books[partition] = PartitionBook(self._table, partition)
+        return book
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """These partitions are another worker's now: what was not made durable is delivered to it."""
+        gone = set(partitions)
+        for partition in gone:
+            self._books.pop(partition, None)
+        self._batch.events = [event for event in self._batch.events if event.message.partition not in gone]
+
+    def send(self, output: Output) -> None:
+        """Have `output` sent with the next checkpoint."""
+        self._batch.outputs.append(output)
+
+    async def took(self, event: EventT) -> None:
+        """`event` has been folded; checkpoint when enough have come together."""
+        self._batch.events.append(event)
+        self._wake.set()
+        if len(self._batch.events) >= MAX_EVENTS:
+            await self.flush()
+
+    async def run(self) -> None:
+        """Checkpoint what has waited long enough, for as long as the stage lives."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(MAX_AGE)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """One checkpoint of all that has been folded. Raises KafkaError: then the process must be restarted."""
+        async with self._lock:
+            self._wake.clear()
+            batch, self._batch = self._batch, Batch()
+            if not batch.events:
+                return
+            started = time.perf_counter()
+            partitions = sorted({event.message.partition for event in batch.events})
+            outputs = batch.outputs
+            for partition in partitions:
+                outputs += self._drain(partition)
+            states = {partition: self.book(partition).take_dirty() for partition in partitions}
+            await self._publish(outputs)
+            offsets = await self._publish_state(states)
+            for partition, offset in offsets.items():
+                if partition in self._books:
+                    self._books[partition].write(states[partition], offset)
+            for event in batch.events:
+                event.ack()
+            telemetry.CHECKPOINT.labels(self._stage).observe(time.perf_counter() - started)
+            telemetry.BATCH.labels(self._stage).observe(len(batch.events))
+
+    async def _publish(self, outputs: list[Output]) -> None:
+        producer = self._producer()
+        sent: list[Awaitable[Any]] = []
+        for output in outputs:
+            sent.append(await producer.send(output.topic, value=output.value, key=output.key))
+            telemetry.SENT.labels(output.kind).inc()
+        for acknowledged in sent:
+            await acknowledged
+
+    async def _publish_state(self, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
+        """Write the changelog; the last offset of each partition that changed."""
+        producer, topic = self._producer(), self._table.changelog_topic_name
+        sent = []
+        for partition, records in states.items():
+            for key, value in records.items():
+                sent.append((partition, await producer.send(topic, value=value, key=key, partition=partition)))
+        telemetry.SENT.labels("state").inc(len(sent))
+        offsets: dict[int, int] = {}
+        for partition, acknowledged in sent:
+            offsets[partition] = max(offsets.get(partition, -1), (await acknowledged).offset)
+        return offsets
+
+
+def dead_letter_output(topic: str, letter: DeadLetter) -> Output:
+    """The message on `dead_letters`."""
+    key = f"{letter.account}:{letter.event_id}".encode()
+    return Output("dead_letter", topic, key, orjson.dumps(letter.model_dump(mode="json")))

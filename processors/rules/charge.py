@@ -1,0 +1,231 @@
+"""A charge: what is kept of it, and how a further observation changes that. Source: Stripe, the Charge object.
+
+The record (about 1 KB):
+    core, at, rank    the newest snapshot and when it was seen
+    told              [source, api_version, received_at] of that snapshot
+    inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
+    seen              {amount_refunded: [first seen, last seen, first seen as an event of its own]}
+    refunds           {refund id: [at, status rank, amount, created, status, reason]}
+    dispute           [at, id, status, reason]
+    rows              what was last told about it (see `emit`)
+    v, events         see `lattice` and `ledger`
+"""
+
+from processors.rules import fields as f
+from processors.rules.fields import Obj
+from processors.rules.lattice import HORIZON, Record, newer, newest
+from processors.rules.observation import Observation
+from schemas.errors import BadEvent
+
+STATUS_RANK = {"pending": 0, "failed": 1, "succeeded": 2}
+SUCCEEDED = 2
+_REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 2, "failed": 3}
+_GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
+
+
+def normalize(body: Obj, path: str) -> Record:
+    """The fields that rows need. Raises BadEvent."""
+    currency = f.currency(body, path)
+    status = f.opt(body, "status", path) or ("succeeded" if f.flag(body, "paid", path) else "failed")
+    if status not in STATUS_RANK:
+        raise BadEvent(f"unknown charge status {status!r}"[:80], path=f"{path}.status")
+    total = f.amount(body, "amount", path)
+    captured = f.flag(body, "captured", path)
+    refunded = f.amount(body, "amount_refunded", path, default=0)
+    core: Record = {
+        "status": status,
+        "captured": captured,
+        "amount": total,
+        # Absent before 2020: then a capture was whole, as far as the object tells.
+        "got": f.amount(body, "amount_captured", path, default=total if captured else 0),
+        "refunded": refunded,
+        "currency": currency,
+        "created": f.moment(body, "created", path),
+    }
+    billing = f.child(body, "billing_details", path)
+    address = f.child(billing, "address", f"{path}.billing_details")
+    card = f.child(f.child(body, "payment_method_details", path), "card", f"{path}.payment_method_details")
+    details: Record = {
+        "billing": f.email(billing.get("email"), f"{path}.billing_details.email"),
+        "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email"),
+        "name": f.opt(billing, "name", f"{path}.billing_details"),
+        "phone": f.opt(billing, "phone", f"{path}.billing_details"),
+        "place": [f.opt(address, k, f"{path}.billing_details.address") for k in ("country", "city", "postal_code")],
+        "reason": f.opt(body, "failure_message", path),
+        "code": f.opt(body, "failure_code", path),
+        "text": f.opt(body, "description", path),
+        "pi": f.reference(body, "payment_intent", path),
+        "url": f.opt(body, "receipt_url", path),
+        "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
+        "meta": f.metadata(body, path),
+    }
+    if not any(details["place"]):
+        details["place"] = None
+    core |= {name: value for name, value in details.items() if value}
+    if status == "failed" and "reason" not in core:
+        seller_message = f.opt(f.child(body, "outcome", path), "seller_message", f"{path}.outcome")
+        if seller_message:
+            core["reason"] = seller_message
+    if card.get("last4"):
+        at = f"{path}.payment_method_details.card"
+        core["card"] = [
+            f.opt(card, "brand", at),
+            f.opt(card, "last4", at),
+            f.count(card, "exp_month", at),
+            f.count(card, "exp_year", at),
+        ]
+    return core
+
+
+def rank(core: Record) -> list[int]:
+    """Which of two snapshots of one second is the later: further in the charge's life cycle."""
+    return [STATUS_RANK[core["status"]] + bool(core["captured"]), core["refunded"], bool(core.get("disputed"))]
+
+
+def fold(record: Record, observation: Observation) -> bool:
+    """Take in a charge observation; True when anything new was learned. Raises BadEvent before any change."""
+    body, at, path = observation.body, observation.at, observation.path
+    core = normalize(body, path)
+    invoice = f.reference(body, "invoice", path) if "invoice" in body else None
+    refunds = [_refund(item, f"{path}.refunds.data") for item in f.listed(body, "refunds", path)]
+    before = observation.previous.get("amount_refunded")
+    if before is not None:
+        before = f.amount(observation.previous, "amount_refunded", "data.previous_attributes")
+    changed = False
+    if newer(at, order := rank(core), core, record):
+        told = [observation.source, observation.api_version, observation.received_at]
+        record |= {"core": core, "at": at, "rank": order, "told": told}
+        changed = True
+    if invoice is not None:
+        changed |= link(record, at, invoice)
+    own_event = observation.type == "charge.refunded"
+    changed |= _saw_refunded(record, core["refunded"], at, own=own_event)
+    if before is not None:
+        # The value before this event was true until just before it; when it became so is not known.
+        changed |= _saw_refunded(record, before, at - 1 if before > core["refunded"] else at, own=False)
+    for refund_id, refund in refunds:
+        changed |= learn_refund(record, refund_id, at, *refund)
+    return changed
+
+
+def link(record: Record, at: int, invoice: str) -> bool:
+    """Learn the explicit link to an invoice. An id beats Stripe's '' whatever the time: links never come undone."""
+    known = record.get("inv")
+    if known is None or (bool(invoice), at, invoice) > (bool(known[1]), known[0], known[1]):
+        record["inv"] = [at, invoice]
+        return True
+    return False
+
+
+def _saw_refunded(record: Record, level: int, at: int, *, own: bool) -> bool:
+    seen = record.setdefault("seen", {})
+    known = seen.get(str(level))
+    if known is None:
+        seen[str(level)] = [at, at, at if own else 0]
+        return True
+    update = [min(known[0], at), max(known[1], at), min(known[2] or at, at) if own else known[2]]
+    seen[str(level)] = update
+    return bool(update != known)
+
+
+def _refund(body: Obj, path: str) -> tuple[str, tuple[int, int, str, str]]:
+    status = f.opt(body, "status", path) or "succeeded"  # absent in the oldest shapes, which only had such
+    refund = (f.amount(body, "amount", path), f.moment(body, "created", path), status, f.opt(body, "reason", path))
+    return f.required_id(body, path), refund
+
+
+def fold_refund(record: Record, observation: Observation) -> bool:
+    """Take in a refund object of its own (`refund.*`, `charge.refund.updated`, import, look-up)."""
+    refund_id, refund = _refund(observation.body, observation.path)
+    return learn_refund(record, refund_id, observation.at, *refund)
+
+
+def learn_refund(record: Record, refund_id: str, at: int, size: int, created: int, status: str, reason: str) -> bool:
+    """Learn a refund's state; the newest wins, in one second the later status."""
+    refunds = record.setdefault("refunds", {})
+    update = [at, _REFUND_RANK.get(status, 0), size, created, status, reason]
+    if refund_id in refunds and refunds[refund_id] >= update:
+        return False
+    refunds[refund_id] = update
+    return True
+
+
+def fold_dispute(record: Record, observation: Observation) -> bool:
+    """Take in a dispute: it marks the charge's rows, and is no refund."""
+    body, path = observation.body, observation.path
+    value = [f.required_id(body, path), f.opt(body, "status", path), f.opt(body, "reason", path)]
+    update = newest(record.get("dispute"), observation.at, value)
+    if update is not None:
+        record["dispute"] = update
+    return update is not None
+
+
+def knowledge(record: Record) -> int:
+    """The sum that grows with everything learned (see `lattice`)."""
+    total: int = record.get("at", 0)
+    if "inv" in record:
+        total += record["inv"][0] + (HORIZON if record["inv"][1] else 0)
+    for first, last, own in record.get("seen", {}).values():
+        total += last + HORIZON - first + (HORIZON - own if own else 0)
+    for refund in record.get("refunds", {}).values():
+        total += refund[0]
+    if "dispute" in record:
+        total += record["dispute"][0]
+    return total
+
+
+def levels(record: Record) -> list[tuple[int, int, str, str]]:
+    """A charge's refunds as (cumulative level, time, refund id or '', reason), ascending; money never paid is left out.
+
+    Where Stripe's refund objects add up to what it says was refunded they are the truth; else every level seen that
+    was not taken back later. Either way the steps sum to what was really refunded.
+    """
+    core = record.get("core")
+    if core is None or core["status"] != "succeeded" or not core["captured"]:
+        return []
+    released = max(core["amount"] - core["got"], 0)  # Stripe counts an authorization's released rest as refunded
+    asof, truth = record["at"], core["refunded"]
+    ladder, running, later = [], 0, []
+    for refund_id, (at, order, size, created, _, reason) in sorted(
+        record.get("refunds", {}).items(), key=lambda item: (item[1][3], item[0])
+    ):
+        if order >= _GONE:
+            if at > asof >= created:  # the snapshot still counts it
+                truth = max(truth - size, released)
+        elif created > asof:
+            later.append((size, created, refund_id, reason))
+        else:
+            running += size
+            ladder.append((running, created, refund_id, reason))
+    # A released rest has a refund object of its own in some API versions and none in others.
+    if running == truth - released:
+        steps = ladder
+    elif running == truth:
+        steps = [(level - released, t, i, r) for level, t, i, r in ladder if level > released]
+    else:
+        steps = _seen_levels(record, truth, released, ladder)
+    top = truth - released
+    for size, created, refund_id, reason in later:
+        top += size
+        steps.append((top, created, refund_id, reason))
+    return steps
+
+
+def _seen_levels(
+    record: Record, truth: int, released: int, ladder: list[tuple[int, int, str, str]]
+) -> list[tuple[int, int, str, str]]:
+    seen: dict[str, list[int]] = record.get("seen", {})
+    named = {level: (created, refund_id, reason) for level, created, refund_id, reason in ladder}
+    steps = []
+    for text, (first, last, own) in seen.items():
+        level = int(text)
+        if not released < level <= truth:
+            continue
+        if any(int(lower) < level and lower_last > last for lower, (_, lower_last, _) in seen.items()):
+            continue  # a later observation showed less: that refund failed or was canceled
+        created, refund_id, reason = named.get(level - released, (own or first, "", ""))
+        steps.append((level - released, created, refund_id, reason))
+    if truth > released and all(level != truth - released for level, *_ in steps):
+        # The snapshot was lowered by a refund that failed after it: the level itself was never seen.
+        steps = [*steps, (truth - released, record["at"], "", "")]
+    return sorted(steps)

@@ -1,0 +1,127 @@
+"""Who a fact belongs to. The email is the identity, trimmed and in lower case, never a name.
+
+A party is one customer of Stripe's, or a guest (one charge without a customer). Its record:
+    cust, at, rank    the newest customer object
+    emails            [[at, email], …] ascending: when the customer object began to show an email
+    invmail           [at, email]: the newest `customer_email` on any of its invoices
+    who               {"name" | "phone" | "place": [priority, at, value]}
+    total, ticks      of the version (see `ledger`)
+    pages             how many index pages of objects it has, and `last`, how many are on the last one
+    people            what it adds to the profile of each email (see `people`)
+Source: Klaviyo, "Customer data"; the order of preference is Tillstream's contract.
+"""
+
+from bisect import bisect_right
+from typing import Any
+
+from processors.rules import fields as f
+from processors.rules.fields import Obj
+from processors.rules.lattice import Record, newer, newest
+from processors.rules.observation import Observation
+
+_CUSTOMER, _INVOICE, _CHARGE = 3, 2, 1  # whose word on names and places counts more
+
+
+def fold_customer(party: Record, observation: Observation) -> bool:
+    """Take in a customer object; True when rows may change because an email was learned."""
+    body, at, path = observation.body, observation.at, observation.path
+    deleted = observation.type == "customer.deleted" or body.get("deleted") is True
+    address = f.child(body, "address", path)
+    core: Record = {
+        "deleted": deleted,
+        "email": f.email(body.get("email"), f"{path}.email"),
+        "name": f.opt(body, "name", path),
+        "phone": f.opt(body, "phone", path),
+        "place": [f.opt(address, key, f"{path}.address") for key in ("country", "city", "postal_code")],
+        "meta": f.metadata(body, path),
+    }
+    before = f.email(observation.previous.get("email"), "data.previous_attributes.email")
+    created = f.opt_moment(body, "created", path)
+    if newer(at, [deleted], core, {"core": party["cust"], **party} if "cust" in party else {}):
+        party |= {"cust": core, "at": at, "rank": [deleted]}
+    learned = _learn_email(party, at, core["email"])
+    if before:
+        learned |= _learn_email(party, created, before)
+    learn_about(party, at, _CUSTOMER, core["name"], core["phone"], core["place"])
+    return learned
+
+
+def _learn_email(party: Record, at: int, email: str) -> bool:
+    if not email:
+        return False
+    history = party.setdefault("emails", [])
+    entry = [at, email]
+    place = bisect_right(history, entry)
+    if place and history[place - 1][1] == email:
+        return False  # it was so before
+    if place < len(history) and history[place][1] == email:
+        history[place] = entry  # it was so earlier than we knew
+    else:
+        history.insert(place, entry)
+    return True
+
+
+def learn_invoice_email(party: Record, at: int, email: str) -> bool:
+    """The newest email on any of the party's invoices; True when another email than before."""
+    known = party.get("invmail")
+    update = newest(known, at, email) if email else None
+    if update is None:
+        return False
+    party["invmail"] = update
+    return known is None or known[1] != email
+
+
+def learn_about(party: Record, at: int, priority: int, name: str, phone: str, place: list[str] | None) -> None:
+    """Names, phones and places with the time they were learned; the customer object's word counts most."""
+    who = party.setdefault("who", {})
+    for key, value in (("name", name), ("phone", phone), ("place", place if place and any(place) else None)):
+        if value and (key not in who or [priority, at, value] > who[key]):
+            who[key] = [priority, at, value]
+
+
+def learn_from_charge(party: Record, core: Record, at: int) -> None:
+    """What a charge's billing details tell of the person."""
+    learn_about(party, at, _CHARGE, core.get("name", ""), core.get("phone", ""), core.get("place"))
+
+
+def learn_from_invoice(party: Record, core: Record, at: int) -> None:
+    """What an invoice tells of the person."""
+    learn_about(party, at, _INVOICE, core.get("name", ""), core.get("phone", ""), None)
+
+
+def knowledge(party: Record) -> int:
+    """The identity's share of the sum in `lattice`."""
+    total: int = party.get("at", 0)
+    for at, _ in party.get("emails", ()):
+        total += at + 1
+    if "invmail" in party:
+        total += party["invmail"][0]
+    return total
+
+
+def email_of(party: Record, occurred_at: float, own: tuple[str, ...]) -> str:
+    """A row's email: the customer's at that time, else the first of `own`, else the newest on an invoice, else ''.
+
+    `own` are the charge's billing and receipt emails and the linked or own invoice's, in this order. An email that
+    the customer got later than `occurred_at` counts when there was none before: late knowledge links old rows.
+    """
+    history: list[list[Any]] = party.get("emails", [])
+    if history:
+        place = bisect_right(history, occurred_at, key=lambda entry: entry[0])
+        return str(history[max(place - 1, 0)][1])
+    for email in own:
+        if email:
+            return email
+    return str(party["invmail"][1]) if "invmail" in party else ""
+
+
+def unlinked_reason(party: Record, customer: str) -> str:
+    """Why a row has no email."""
+    if not customer:
+        return "guest: no email on the charge"
+    return "customer has no email" if "cust" in party else "customer unknown: look-up pending"
+
+
+def customer_metadata(party: Record) -> Obj:
+    """The customer's metadata as last seen."""
+    return dict(party.get("cust", {}).get("meta", {}))

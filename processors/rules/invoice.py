@@ -1,0 +1,214 @@
+"""An invoice: what is kept of it, and how a further observation changes that. Source: Stripe, the Invoice object.
+
+The record:
+    core, at, rank    the newest snapshot and when it was seen
+    told              [source, api_version, received_at] of that snapshot
+    oob               [at, amount]: paid outside Stripe; -1 is 'all that was due' (before basil: a flag only)
+    tries             {"attempt:charge id": first seen}: failed attempts; the charge is '' when there was none and
+                      '?' when the shape does not tell (since basil), then with its time: "2:?:1767607200"
+    charges           {charge id: [status rank, created, amount got]}: charges that Stripe's ids link to it
+    cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
+    offers            {offer: [group, from, to]}: what it offers to `links`
+    flags             {"overdue" | "requires_action": first seen}
+    rows, v, events   as for a charge
+Its lines are kept apart (`lines_of`), since they are large and seldom change.
+"""
+
+from typing import Any
+
+from processors.rules import fields as f
+from processors.rules.fields import Obj
+from processors.rules.lattice import HORIZON, Record, newer, newest
+from processors.rules.observation import Observation, subscription_of
+from schemas.errors import BadEvent
+
+_STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
+FAILED = 1  # status rank of a failed charge, as in `charge`
+SLACK = 3600  # seconds between a charge and the event of the attempt that made it
+_FLAGS = {"invoice.overdue": "overdue", "invoice.payment_action_required": "requires_action"}
+
+
+def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
+    """The fields that rows need. Raises BadEvent."""
+    moments = f.child(body, "status_transitions", path)
+    at = f"{path}.status_transitions"
+    details = f.child(f.child(body, "parent", path), "subscription_details", f"{path}.parent")
+    details = details or f.child(body, "subscription_details", path)  # 2023-08-16 until basil
+    status = "deleted" if deleted else f.opt(body, "status", path) or _old_status(body, path)
+    if status not in _STATUS_RANK:
+        raise BadEvent(f"unknown invoice status {status!r}"[:80], path=f"{path}.status")
+    core: Record = {
+        "status": status,
+        "currency": f.currency(body, path),
+        "due": f.signed_amount(body, "amount_due", path),
+        "paid": f.signed_amount(body, "amount_paid", path),
+        "total": f.signed_amount(body, "total", path),
+        "created": f.opt_moment(body, "created", path) or f.opt_moment(body, "date", path),
+    }
+    optional: Record = {
+        "left": f.signed_amount(body, "amount_remaining", path),
+        "tax": f.signed_amount(body, "tax", path),
+        "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
+        "paid_at": f.opt_moment(moments, "paid_at", at),
+        "number": f.opt(body, "number", path),
+        "email": f.email(body.get("customer_email"), f"{path}.customer_email"),
+        "name": f.opt(body, "customer_name", path),
+        "phone": f.opt(body, "customer_phone", path),
+        "sub": subscription_of(body, path),
+        "why": f.opt(body, "billing_reason", path),
+        "collect": f.opt(body, "collection_method", path) or f.opt(body, "billing", path),
+        "due_date": f.opt_moment(body, "due_date", path),
+        "next": f.opt_moment(body, "next_payment_attempt", path),
+        "count": f.count(body, "attempt_count", path),
+        "url": f.opt(body, "hosted_invoice_url", path),
+        "pdf": f.opt(body, "invoice_pdf", path),
+        "text": f.opt(body, "description", path),
+        "error": f.opt(f.child(body, "last_finalization_error", path), "message", f"{path}.last_finalization_error"),
+        "meta": f.metadata(body, path),
+        "submeta": f.metadata(details, f"{path}.parent.subscription_details"),
+        "begin": f.opt_moment(body, "period_start", path),
+        "end": f.opt_moment(body, "period_end", path),
+    }
+    core |= {name: value for name, value in optional.items() if value}
+    return core
+
+
+def _old_status(body: Obj, path: str) -> str:
+    """`status` came in 2018-11: before it, flags told."""
+    if f.flag(body, "paid", path):
+        return "paid"
+    if f.flag(body, "forgiven", path):
+        return "uncollectible"
+    return "open" if f.flag(body, "closed", path) or f.flag(body, "attempted", path) else "draft"
+
+
+def normalize_line(body: Obj, position: int, path: str) -> list[Any]:
+    """A line as [id, position, product, price, description, quantity, currency, amount, start, end, metadata, sub]."""
+    pricing = f.child(f.child(body, "pricing", path), "price_details", f"{path}.pricing")
+    price = body.get("price") if isinstance(body.get("price"), dict) else body.get("plan")
+    price = price if isinstance(price, dict) else {}
+    period = f.child(body, "period", path)
+    quantity = body.get("quantity")
+    return [
+        f.opt(body, "id", path) or f"line_{position}",
+        position,
+        f.reference(pricing, "product", path) or f.reference(price, "product", path),
+        f.reference(pricing, "price", path) or f.opt(price, "id", path),
+        f.opt(body, "description", path),
+        quantity if type(quantity) is int else 0,
+        f.currency(body, path),
+        f.signed_amount(body, "amount", path),
+        f.opt_moment(period, "start", f"{path}.period"),
+        f.opt_moment(period, "end", f"{path}.period"),
+        f.metadata(body, path),
+    ]
+
+
+def lines_of(body: Obj, path: str) -> list[list[Any]]:
+    """All lines that the snapshot carries (Stripe puts ten on it; the rest needs a look-up)."""
+    data = f.listed(body, "lines", path)
+    return [normalize_line(line, n, f"{path}.lines.data.{n}") for n, line in enumerate(data)]
+
+
+def fold(record: Record, observation: Observation) -> bool:
+    """Take in an invoice observation; True when anything new was learned. Raises BadEvent before any change."""
+    body, at, path = observation.body, observation.at, observation.path
+    core = normalize(body, path, deleted=observation.type == "invoice.deleted" or body.get("deleted") is True)
+    charge = f.reference(body, "charge", path) if "charge" in body else None
+    outside = _outside(body, path)
+    changed = False
+    order = [_STATUS_RANK[core["status"]], core.get("count", 0), bool(core.get("finalized")), core["paid"]]
+    if newer(at, order, core, record):
+        told = [observation.source, observation.api_version, observation.received_at]
+        record |= {"core": core, "at": at, "rank": order, "told": told}
+        changed = True
+    if outside and (update := newest(record.get("oob"), at, outside)):
+        record["oob"] = update
+        changed = True
+    if observation.type == "invoice.payment_failed":
+        changed |= _failed_attempt(record, core.get("count", 0), charge, at)
+    if charge:
+        changed |= link(record, charge)
+    if flag := _FLAGS.get(observation.type):
+        flags = record.setdefault("flags", {})
+        changed |= flag not in flags or at < flags[flag]
+        flags[flag] = min(at, flags.get(flag, at))
+    return changed
+
+
+def _outside(body: Obj, path: str) -> int:
+    """What was paid outside Stripe: an amount, -1 for 'all that was due', 0 for nothing."""
+    off_stripe = f.amount(body, "amount_paid_off_stripe", path, default=0)
+    return off_stripe or (-1 if f.flag(body, "paid_out_of_band", path) else 0)
+
+
+def _failed_attempt(record: Record, attempt: int, charge: str | None, at: int) -> bool:
+    tries = record.setdefault("tries", {})
+    key = f"{attempt}:?:{at}" if charge is None else f"{attempt}:{charge}"
+    if key in tries and tries[key] <= at:
+        return False
+    tries[key] = at
+    return True
+
+
+def link(record: Record, charge: str, status: int = -1, created: int = 0, got: int = 0) -> bool:
+    """Learn that `charge` belongs to this invoice and how far it is; a status of -1 is 'not seen yet'."""
+    charges = record.setdefault("charges", {})
+    update = [status, created, got]
+    if charge in charges and (status < 0 or charges[charge] == update):
+        return False
+    charges[charge] = update
+    return True
+
+
+def knowledge(record: Record) -> int:
+    """The sum that grows with everything learned (see `lattice`)."""
+    total: int = record.get("at", 0)
+    if "oob" in record:
+        total += record["oob"][0]
+    for first in record.get("tries", {}).values():
+        total += HORIZON - first
+    for first in record.get("flags", {}).values():
+        total += HORIZON - first
+    return total + len(record.get("charges", {}))
+
+
+def attempts(record: Record) -> tuple[dict[str, int], dict[int, int], dict[str, int]]:
+    """The failed attempts as ({charge id: attempt}, {attempt that made no charge: time}, {offer: time}).
+
+    An offer, `attempt:time`, is an attempt of which the shape does not tell whether it made a charge.
+    `invoice.charge` is the newest charge, so an attempt that made none still names the charge of an earlier one: a
+    charge belongs to the lowest attempt that names it. Linked failed charges take the offers nearest in time.
+    """
+    owned: dict[str, int] = {}
+    bare: dict[int, int] = {}
+    offers: dict[str, int] = {}
+    tries = record.get("tries")
+    if not tries:
+        return owned, bare, offers
+    for attempt, charge, at in sorted((int(k.partition(":")[0]), k.split(":")[1], at) for k, at in tries.items()):
+        if charge == "?":
+            offers[f"{attempt}:{at}"] = at
+        elif charge and charge not in owned:
+            owned[charge] = attempt
+        elif not charge or owned[charge] != attempt:
+            bare[attempt] = min(at, bare.get(attempt, at))
+    loose = [
+        (abs(at - created), charge, offer)
+        for charge, (status, created, _) in record.get("charges", {}).items()
+        if status == FAILED and charge not in owned
+        for offer, at in offers.items()
+    ]
+    for distance, charge, offer in sorted(loose):
+        if distance <= SLACK and offer in offers and charge not in owned:
+            owned[charge] = int(offer.partition(":")[0])
+            del offers[offer]
+    return owned, bare, offers
+
+
+def wants_payment(record: Record) -> bool:
+    """Was it paid by a charge that no id names?"""
+    core = record["core"]
+    if core["status"] != "paid" or core["paid"] <= 0 or "oob" in record:
+        return False
+    return all(status == FAILED for status, _, _ in record.get("charges", {}).values())

@@ -1,0 +1,65 @@
+"""What a party adds to profiles: counts, money and cards by email, kept exact while rows come, change and go.
+
+A party's `people`: {email: {"m": {metric: [count, first, last]}, "money": {currency: [paid, refunded]},
+"cards": {"brand|last4|month|year": newest charge}, "cur": [time, currency]}}.
+"""
+
+from typing import Any
+
+from processors.rules.emit import Told
+from processors.rules.lattice import Record
+from schemas.metrics import Metric
+
+_PAID, _REFUNDED = Metric.SUCCESSFULLY_PAID.value, Metric.REFUNDED_PAYMENT.value
+
+
+def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
+    """Count a row that was told; `card` is its charge's, seen at `seen` (Unix seconds)."""
+    _, at, email, currency, amount, metric = told
+    if not email:
+        return
+    person = party.setdefault("people", {}).setdefault(email, {"m": {}, "money": {}})
+    known = person["m"].get(metric)
+    person["m"][metric] = [known[0] + 1, min(known[1], at), max(known[2], at)] if known else [1, at, at]
+    if metric in (_PAID, _REFUNDED):
+        money = person["money"].setdefault(currency, [0, 0])
+        money[metric == _REFUNDED] += amount
+    person["cur"] = max(person.get("cur", [at, currency]), [at, currency])
+    if card:
+        key = "|".join(map(str, card))
+        cards = person.setdefault("cards", {})
+        cards[key] = max(seen, cards.get(key, 0))
+
+
+def remove(party: Record, told: Told) -> bool:
+    """Uncount a row; True when its party must be counted anew, since a first or last time may have been its."""
+    _, at, email, currency, amount, metric = told
+    if not email:
+        return False
+    person = party["people"][email]
+    known = person["m"][metric]
+    known[0] -= 1
+    if metric in (_PAID, _REFUNDED):
+        person["money"][currency][metric == _REFUNDED] -= amount
+    if known[0]:
+        return at in (known[1], known[2]) or person["cur"] == [at, currency]
+    del person["m"][metric]
+    if not person["m"]:
+        del party["people"][email]
+        return False
+    return bool(person["cur"] == [at, currency]) or "cards" in person
+
+
+def contribution(party: Record, party_id: str, customer: str, email: str, scope: tuple[str, bool]) -> Record:
+    """The message on `ledger.people`: all that the party adds to the profile of `email`; empty `m` takes it back."""
+    person = party.get("people", {}).get(email, {"m": {}, "money": {}})
+    return {
+        "party": f"{scope[0]}|{party_id}",
+        "account": scope[0],
+        "livemode": scope[1],
+        "email": email,
+        "customer": customer,
+        "who": party.get("who", {}),
+        "meta": party.get("cust", {}).get("meta", {}),
+        **person,
+    }

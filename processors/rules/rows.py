@@ -1,0 +1,311 @@
+"""From state to metric rows: the five metrics by the ledger's rules. Pure; one function a kind of object.
+
+Each yields rows as JSON-ready dicts without `version`, `received_at`, `source` and `api_version`, which tell of the
+telling and not of the fact. Sources: Klaviyo's Stripe metrics; DESIGN, "How a row comes to be".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from processors.rules import charge as charges
+from processors.rules import identity
+from processors.rules.lattice import Record
+from schemas.metrics import Metric
+from schemas.money import major
+from schemas.times import rfc3339
+
+Row = dict[str, Any]
+
+_ITEMS = 50  # lines told with a payment, for receipts; all of them are on the invoice's own row
+
+
+@dataclass(slots=True)
+class Context:
+    """Whose object it is, and what it hangs together with."""
+
+    account: str
+    livemode: bool
+    customer: str
+    party: Record
+    invoice_id: str = ""
+    invoice: Record | None = None
+    inferred: bool = False
+    attempt: int = 0
+    lines: list[list[Any]] | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What every metric id begins with."""
+        return f"{self.account}:{'live' if self.livemode else 'test'}:"
+
+
+def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Row]:
+    """Successfully Paid or Failed Payment, and Refunded Payment by level."""
+    core = record.get("core")
+    if core is None:
+        yield from _stub_rows(charge_id, context)
+        return
+    invoice_core = (context.invoice or {}).get("core", {})
+    own = (core.get("billing", ""), core.get("receipt", ""), invoice_core.get("email", ""))
+    properties = _charge_properties(core, record, context, invoice_core)
+    base = {"charge_id": charge_id, "invoice_id": context.invoice_id}
+    if core["status"] == "failed":
+        failure = {
+            "AttemptCount": context.attempt or None,
+            "Reason": core.get("reason"),
+            "ReasonCode": core.get("code"),
+        }
+        yield _row(
+            Metric.FAILED_PAYMENT,
+            f"{context.prefix}failed:{charge_id}",
+            core["created"],
+            core["currency"],
+            core["amount"],
+            own,
+            context,
+            properties | failure,
+            base
+            | {
+                "attempt_count": context.attempt,
+                "reason": core.get("reason", ""),
+                "reason_code": core.get("code", ""),
+            },
+        )
+    elif core["status"] == "succeeded" and core["captured"]:
+        yield _row(
+            Metric.SUCCESSFULLY_PAID,
+            f"{context.prefix}paid:{charge_id}",
+            core["created"],
+            core["currency"],
+            core["got"],
+            own,
+            context,
+            properties | {"Items": _items(context)},
+            base,
+        )
+        below = 0
+        for level, at, refund_id, reason in charges.levels(record):
+            told = {"Refund": refund_id, "RefundReason": reason, "RefundedInAll": major(level, core["currency"])}
+            yield _row(
+                Metric.REFUNDED_PAYMENT,
+                f"{context.prefix}refunded:{charge_id}:{level}",
+                at,
+                core["currency"],
+                level - below,
+                own,
+                context,
+                properties | told,
+                base | {"reason_code": reason},
+            )
+            below = level
+
+
+def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
+    """A charge of which only its invoice told, with the attempt that failed."""
+    record = context.invoice or {}
+    core = record.get("core")
+    key = f"{context.attempt}:{charge_id}"
+    if core is None or not context.attempt or key not in record.get("tries", {}):
+        return
+    yield _row(
+        Metric.FAILED_PAYMENT,
+        f"{context.prefix}failed:{charge_id}",
+        record["tries"][key],
+        core["currency"],
+        core.get("left", core["due"]),
+        (core.get("email", ""),),
+        context,
+        _invoice_properties(core, record, context.invoice_id) | {"AttemptCount": context.attempt},
+        {"charge_id": charge_id, "invoice_id": context.invoice_id, "attempt_count": context.attempt},
+    )
+
+
+def invoice_rows(
+    invoice_id: str, record: Record, context: Context, uncovered: list[tuple[int, int]], paid_by_charges: int
+) -> Iterator[Row]:
+    """Issued Invoice; Failed Payment of attempts without a charge (`uncovered`: attempt, time); paid outside Stripe.
+
+    `paid_by_charges` is what linked charges got, in minor units.
+    """
+    core = record.get("core")
+    if core is None:
+        return
+    own = (core.get("email", ""),)
+    properties = _invoice_properties(core, record, invoice_id)
+    if core.get("finalized") and core["status"] != "draft":
+        yield _row(
+            Metric.ISSUED_INVOICE,
+            f"{context.prefix}issued:{invoice_id}",
+            core["finalized"],
+            core["currency"],
+            core["due"],
+            own,
+            context,
+            properties,
+            {"invoice_id": invoice_id, "attempt_count": core.get("count", 0), "lines": _lines(context.lines or [])},
+        )
+    for attempt, at in uncovered:
+        reason = core.get("error", "")
+        yield _row(
+            Metric.FAILED_PAYMENT,
+            f"{context.prefix}failed:{invoice_id}:attempt:{attempt}",
+            at,
+            core["currency"],
+            core["due"],
+            own,
+            context,
+            properties | {"AttemptCount": attempt, "Reason": reason},
+            {"invoice_id": invoice_id, "attempt_count": attempt, "reason": reason},
+        )
+    if "oob" in record and core["status"] == "paid":
+        said = record["oob"][1]
+        outside = said if said > 0 else core["due"] - paid_by_charges
+        if outside > 0:
+            yield _row(
+                Metric.SUCCESSFULLY_PAID,
+                f"{context.prefix}paid:{invoice_id}",
+                core.get("paid_at") or core.get("finalized") or core["created"],
+                core["currency"],
+                outside,
+                own,
+                context,
+                properties | {"Items": _items(context), "PaidOutOfBand": True},
+                {"invoice_id": invoice_id},
+            )
+
+
+def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
+    """Upcoming Invoice: from the event alone, since Stripe's API keeps none. `at` of the record is its time."""
+    core = record["core"]
+    properties = _invoice_properties(core, record, "") | {"Items": _items(context)}
+    yield _row(
+        Metric.UPCOMING_INVOICE,
+        f"{context.prefix}upcoming:{key}",
+        record["first"],
+        core["currency"],
+        core["due"],
+        (core.get("email", ""),),
+        context,
+        properties,
+        {},
+    )
+
+
+def _row(
+    metric: Metric,
+    metric_id: str,
+    occurred_at: float,
+    currency: str,
+    amount: int,
+    own: tuple[str, ...],
+    context: Context,
+    properties: Row,
+    more: Row,
+) -> Row:
+    email = identity.email_of(context.party, occurred_at, own)
+    decimal = major(amount, currency)
+    told = {"Amount": decimal, "Currency": currency.upper(), **properties}
+    row = {
+        "metric": metric.value,
+        "metric_id": metric_id,
+        "occurred_at": rfc3339(occurred_at),
+        "email": email,
+        "unlinked_reason": "" if email else identity.unlinked_reason(context.party, context.customer),
+        "account": context.account,
+        "livemode": context.livemode,
+        "customer_id": context.customer,
+        "currency": currency,
+        "amount": decimal,
+        "amount_minor": amount,
+        "properties": {name: value for name, value in told.items() if value not in (None, "", [], {})},
+    }
+    row.update(more)
+    return row
+
+
+def _charge_properties(core: Record, record: Record, context: Context, invoice_core: Record) -> Row:
+    card = core.get("card", ("", "", 0, 0))
+    properties: Row = {
+        "Description": core.get("text"),
+        "PaymentIntent": core.get("pi"),
+        "ReceiptURL": core.get("url"),
+        "CardBrand": card[0],
+        "CardLast4": card[1],
+        "Disputed": core.get("disputed"),
+    }
+    if "dispute" in record:
+        properties |= {"Disputed": True, "DisputeStatus": record["dispute"][1][1]}
+    metadata = {"charge": core.get("meta")}
+    if context.invoice_id:
+        properties["Invoice"] = context.invoice_id
+        properties["LinkInferred"] = context.inferred or None
+    if invoice_core:
+        properties |= _about_invoice(invoice_core)
+        metadata |= {"invoice": invoice_core.get("meta"), "subscription": invoice_core.get("submeta")}
+    properties["metadata"] = {origin: value for origin, value in metadata.items() if value}
+    return properties
+
+
+def _about_invoice(core: Record) -> Row:
+    return {
+        "InvoiceNumber": core.get("number"),
+        "InvoiceURL": core.get("url"),
+        "InvoicePDF": core.get("pdf"),
+        "Subscription": core.get("sub"),
+        "BillingReason": core.get("why"),
+    }
+
+
+def _invoice_properties(core: Record, record: Record, invoice_id: str) -> Row:
+    currency, flags = core["currency"], record.get("flags", {})
+    metadata = {"invoice": core.get("meta"), "subscription": core.get("submeta")}
+    return _about_invoice(core) | {
+        "Invoice": invoice_id,
+        "Description": core.get("text"),
+        "status": core["status"],
+        "overdue": "overdue" in flags or None,
+        "requires_action": ("requires_action" in flags and core["status"] == "open") or None,
+        "Total": major(core["total"], currency),
+        "AmountPaid": major(core["paid"], currency),
+        "CollectionMethod": core.get("collect"),
+        "DueDate": rfc3339(core["due_date"]) if "due_date" in core else None,
+        "NextPaymentAttempt": rfc3339(core["next"]) if "next" in core else None,
+        "PeriodStart": rfc3339(core["begin"]) if "begin" in core else None,
+        "PeriodEnd": rfc3339(core["end"]) if "end" in core else None,
+        "metadata": {origin: value for origin, value in metadata.items() if value},
+    }
+
+
+def _items(context: Context) -> list[Row]:
+    return [
+        {
+            "Product": product,
+            "Price": price,
+            "Description": description,
+            "Quantity": quantity,
+            "Amount": major(amount, currency),
+            "Currency": currency.upper(),
+        }
+        for _, _, product, price, description, quantity, currency, amount, *_ in (context.lines or [])[:_ITEMS]
+    ]
+
+
+def _lines(lines: list[list[Any]]) -> list[Row]:
+    return [
+        {
+            "line_id": line_id,
+            "position": position,
+            "product_id": product,
+            "price_id": price,
+            "description": description,
+            "quantity": quantity,
+            "currency": currency,
+            "amount": major(amount, currency),
+            "amount_minor": amount,
+            "period_start": rfc3339(start) if start else None,
+            "period_end": rfc3339(end) if end else None,
+            "metadata": metadata,
+        }
+        for line_id, position, product, price, description, quantity, currency, amount, start, end, metadata in lines
+    ]

@@ -1,0 +1,168 @@
+"""The two stages: `stripe.events` ▸ ledger ▸ metric rows and contributions; `ledger.people` ▸ profiles.
+
+Each takes one Kafka message at a time and never fails on a bad one: that goes whole to `dead_letters`.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from faust.types import EventT
+
+from processors import telemetry
+from processors.checkpoint import Checkpointer, Output, dead_letter_output
+from processors.rules import profiles
+from processors.rules.ledger import Ledger
+from processors.rules.observation import observe
+from schemas.dead_letter import DeadLetter, Stage
+from schemas.errors import BadEvent
+from schemas.metrics import Metric
+from schemas.profile import profile_key
+from schemas.times import rfc3339
+from schemas.topics import DEAD_LETTERS, LEDGER_PEOPLE, METRICS, PROFILES, UNLINKED, full_name
+
+
+class LedgerStage:
+    """Folds envelopes into the ledger."""
+
+    def __init__(self, prefix: str, mode: str) -> None:
+        self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
+        self._unlinked = full_name(UNLINKED, prefix)
+        self._people = full_name(LEDGER_PEOPLE, prefix)
+        self._dead = full_name(DEAD_LETTERS, prefix)
+        self._mode = mode
+        self._ledgers: dict[int, Ledger] = {}
+
+    def forget(self, partitions: set[int]) -> None:
+        """These partitions are another worker's now."""
+        for partition in partitions:
+            self._ledgers.pop(partition, None)
+
+    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+        """Fold the message of `event`; what follows from it waits for the next checkpoint."""
+        message = event.message
+        ledger = self._ledgers.get(message.partition)
+        if ledger is None:
+            ledger = self._ledgers[message.partition] = Ledger(checkpoint.book(message.partition))
+        envelope: dict[str, Any] = {}
+        try:
+            envelope = orjson.loads(message.value)
+            outcome = self._fold(ledger, envelope)
+        except BadEvent as error:
+            outcome = "dead_letter"
+            checkpoint.send(dead_letter_output(self._dead, _letter(event, envelope, Stage.LEDGER, error)))
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            outcome = "dead_letter"
+            wrong = BadEvent(f"no envelope: {error!r}")
+            checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.ENVELOPE, wrong)))
+        telemetry.EVENTS.labels(outcome).inc()
+
+    def _fold(self, ledger: Ledger, envelope: dict[str, Any]) -> str:
+        observation = observe(envelope, _parse(envelope["body"]))
+        if observation is None:
+            return "unmapped"
+        if self._mode != "both" and observation.livemode != (self._mode == "live"):
+            return "other_mode"
+        return "folded" if ledger.apply(observation) else "duplicate"
+
+    def drain(self, partition: int) -> Iterator[Output]:
+        """What the events of `partition` led to since the last call."""
+        ledger = self._ledgers.get(partition)
+        if ledger is None:
+            return
+        changes = ledger.changes
+        for (metric_id, _), (metric, unlinked, value) in changes.rows.items():
+            key = metric_id.encode()
+            yield Output("row", self._topics[metric], key, value)
+            if unlinked:
+                yield Output("unlinked", self._unlinked, key, value)
+        for scope, party_id, email in changes.people:
+            contribution = ledger.contribution(scope, party_id, email)
+            key = profile_key(email, contribution["livemode"]).encode()
+            yield Output("person", self._people, key, orjson.dumps(contribution))
+        changes.rows.clear()
+        changes.people.clear()
+
+
+class PeopleStage:
+    """Adds contributions up to profiles."""
+
+    def __init__(self, prefix: str) -> None:
+        self._profiles = full_name(PROFILES, prefix)
+        self._dead = full_name(DEAD_LETTERS, prefix)
+        self._changed: dict[int, dict[str, tuple[str, bool]]] = {}
+        self._checkpoint: Checkpointer | None = None
+
+    def forget(self, partitions: set[int]) -> None:
+        """These partitions are another worker's now."""
+        for partition in partitions:
+            self._changed.pop(partition, None)
+
+    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+        """Fold the contribution of `event`."""
+        self._checkpoint = checkpoint
+        message = event.message
+        book = checkpoint.book(message.partition)
+        try:
+            contribution = orjson.loads(message.value)
+            email, livemode = contribution["email"], contribution["livemode"]
+            key = profile_key(email, livemode)
+            state = book.get(key) or {"parties": {}, "version": 0}
+            if profiles.fold(state["parties"], contribution):
+                book.put(key, state)
+                self._changed.setdefault(message.partition, {})[key] = (email, livemode)
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            wrong = BadEvent(f"no contribution: {error!r}")
+            checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.PROFILES, wrong)))
+
+    def drain(self, partition: int) -> Iterator[Output]:
+        """The profiles of `partition` that changed since the last call."""
+        changed = self._changed.pop(partition, None)
+        if not changed or self._checkpoint is None:
+            return
+        book, now = self._checkpoint.book(partition), time.time()
+        for key, (email, livemode) in changed.items():
+            state = book.get(key)
+            assert state is not None
+            # One worker at a time owns an email, so its clock orders the versions, also after state was rebuilt.
+            state["version"] = max(state["version"] + 1, int(now * 1000))
+            book.put(key, state)
+            profile = profiles.profile(email, livemode, state["parties"], state["version"], rfc3339(now))
+            yield Output("profile", self._profiles, key.encode(), orjson.dumps(profile))
+
+
+def _parse(body: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(body)  # lone surrogates and deep nesting: JSON, but the field's path will be named
+    except (ValueError, RecursionError) as error:
+        raise BadEvent(f"the body can't be read: {error}"[:200]) from error
+
+
+def _letter(event: EventT, envelope: dict[str, Any], stage: Stage, error: BadEvent) -> DeadLetter:
+    message = event.message
+    raw: bytes = message.value or b""
+    try:
+        payload, encoding = raw.decode(), "utf-8"
+    except UnicodeDecodeError:
+        payload, encoding = base64.b64encode(raw).decode(), "base64"
+    return DeadLetter(
+        account=envelope.get("account", ""),
+        event_id=envelope.get("event_id", ""),
+        type=envelope.get("type", ""),
+        stage=stage,
+        reason=error.reason,
+        path=error.path,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        failed_at=rfc3339(time.time()),
+        payload=payload,
+        payload_encoding=encoding,
+    )

@@ -1,0 +1,243 @@
+"""What the simulated Stripe holds: neutral state, of no API version. Money in minor units, times in Unix seconds."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+
+class State:
+    """Base of the objects that live on after an event; events keep snapshots of them."""
+
+    id: str
+    created: int
+
+    def snapshot(self) -> Self:
+        """A copy that later changes of the object don't reach. Members are replaced, never changed in place."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+@dataclass(frozen=True)
+class Card:
+    """A payment card; a renewed one has a new payment method id and expiry."""
+
+    id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    country: str
+    funding: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Address:
+    """A postal address; '' is rendered as null."""
+
+    city: str = ""
+    country: str = ""
+    postal_code: str = ""
+    line1: str = ""
+
+
+@dataclass
+class Customer(State):
+    """`email` is None when none was ever given; `balance` below zero is credit."""
+
+    id: str
+    created: int
+    email: str | None
+    name: str
+    phone: str | None
+    address: Address
+    currency: str
+    card: Card | None
+    metadata: dict[str, str]
+    balance: int = 0
+    delinquent: bool = False
+
+
+@dataclass
+class Refund(State):
+    """Money given back, or (`release`) the part of an authorization that was never captured."""
+
+    id: str
+    created: int
+    charge: str
+    payment_intent: str
+    customer: str | None
+    amount: int
+    currency: str
+    status: str = "succeeded"
+    reason: str | None = None
+    failure_reason: str | None = None
+    balance_transaction: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    release: bool = False
+
+
+@dataclass
+class Charge(State):
+    """One attempt to move money. `method` is 'card' or an asynchronous method such as 'sepa_debit'."""
+
+    id: str
+    created: int
+    amount: int
+    currency: str
+    status: str
+    payment_intent: str
+    method: str
+    card: Card | None
+    customer: str | None = None
+    invoice: str | None = None
+    paid: bool = False
+    captured: bool = False
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    refunded: bool = False
+    disputed: bool = False
+    failure_code: str | None = None
+    failure_message: str | None = None
+    decline_code: str | None = None
+    billing_email: str | None = None
+    billing_name: str | None = None
+    address: Address = field(default_factory=Address)
+    receipt_email: str | None = None
+    description: str | None = None
+    statement_suffix: str | None = None
+    balance_transaction: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    refunds: tuple[Refund, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of an invoice; without `subscription` it comes from an invoice item."""
+
+    id: str
+    amount: int
+    description: str
+    quantity: int
+    price: str
+    product: str
+    unit_amount: int
+    period_start: int
+    period_end: int
+    subscription: str | None = None
+    subscription_item: str | None = None
+    invoice_item: str | None = None
+    proration: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Invoice(State):
+    """`id` is '' for a preview (`invoice.upcoming`). `total` less the credit that was applied is `amount_due`."""
+
+    id: str
+    created: int
+    customer: str
+    customer_email: str | None
+    customer_name: str
+    customer_phone: str | None
+    customer_address: Address
+    currency: str
+    lines: tuple[Line, ...]
+    billing_reason: str
+    collection_method: str
+    period_start: int
+    period_end: int
+    subscription: str | None = None
+    subscription_metadata: dict[str, str] = field(default_factory=dict)
+    status: str = "draft"
+    number: str | None = None
+    total: int = 0
+    amount_due: int = 0
+    amount_paid: int = 0
+    paid_off_stripe: int = 0
+    starting_balance: int = 0
+    ending_balance: int | None = None
+    attempt_count: int = 0
+    attempted: bool = False
+    auto_advance: bool = True
+    next_payment_attempt: int | None = None
+    due_date: int | None = None
+    finalized_at: int | None = None
+    paid_at: int | None = None
+    voided_at: int | None = None
+    marked_uncollectible_at: int | None = None
+    payment_intent: str | None = None
+    charge: str | None = None
+    description: str | None = None
+    footer: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class InvoicePayment(State):
+    """The link between an invoice and the payment intent that pays it."""
+
+    id: str
+    created: int
+    invoice: str
+    payment_intent: str
+    amount_requested: int
+    currency: str
+    amount_paid: int | None = None
+    status: str = "open"
+    paid_at: int | None = None
+    canceled_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recurring price of a product, per month."""
+
+    price: str
+    product: str
+    name: str
+    unit_amount: int
+
+
+@dataclass
+class Subscription(State):
+    """`items` pairs a subscription item's id with its plan and quantity."""
+
+    id: str
+    created: int
+    customer: str
+    currency: str
+    items: tuple[tuple[str, Plan, int], ...]
+    current_period_start: int
+    current_period_end: int
+    status: str = "active"
+    collection_method: str = "charge_automatically"
+    latest_invoice: str | None = None
+    canceled_at: int | None = None
+    trial_end: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change that Stripe would tell of: the object as it was then, and as it was `before` on update-like events.
+
+    `account` is the configured account's name, or an `acct_…` id (then Stripe's Connect: the body names it).
+    """
+
+    id: str
+    type: str
+    created: int
+    account: str
+    livemode: bool
+    object: State
+    before: State | None = None
+    request: str | None = None
+
+
+def updated(value: Refund, **changes: object) -> Refund:
+    """A changed copy: charges hold their refunds in tuples, which earlier snapshots share."""
+    twin = value.snapshot()
+    twin.__dict__.update(changes)
+    return twin

@@ -1,0 +1,64 @@
+"""A batch: records by table and the offsets that they stand for. Plain values; no I/O and no clock of its own."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from schemas import topics
+
+# Topic without prefix to table. `unlinked` is for subscribers: its rows are in the metrics already.
+TABLES: Final = {
+    **{topic.name: "metric_rows" for topic in topics.METRICS.values()},
+    topics.PROFILES.name: "profile_rows",
+    topics.STRIPE_EVENTS.name: "stripe_event_rows",
+    topics.DEAD_LETTERS.name: "dead_letter_rows",
+}
+
+
+class Record(Protocol):
+    """What is needed of a Kafka record; `timestamp` in milliseconds since 1970."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Batch:
+    """Collects records until it is full or old enough. One batch holds rows of every table."""
+
+    def __init__(self, rows: int, size: int, age: float) -> None:
+        """`rows` and `size` (bytes) make it full; `age` is how many seconds its first record may wait."""
+        self.records: dict[str, list[Record]] = {}
+        self.offsets: dict[tuple[str, int], int] = {}  # (topic, partition): the position to commit
+        self.oldest = 0  # smallest timestamp of the records, ms
+        self._limits = (rows, size, age)
+        self._rows = 0
+        self._size = 0
+        self._due: float | None = None
+
+    def add(self, table: str, records: Sequence[Record], now: float) -> None:
+        """Takes in consecutive records of one partition. A record without a value (a tombstone) makes no row."""
+        if rows := [record for record in records if record.value is not None]:
+            self.records.setdefault(table, []).extend(rows)
+            self.oldest = min(self.oldest or rows[0].timestamp, rows[0].timestamp)
+            self._rows += len(rows)
+            self._size += sum(len(record.value or b"") for record in rows)
+        last = records[-1]
+        self.offsets[last.topic, last.partition] = last.offset + 1
+        if self._due is None:
+            self._due = now + self._limits[2]
+
+    @property
+    def full(self) -> bool:
+        """It should be written before anything is added."""
+        return self._rows >= self._limits[0] or self._size >= self._limits[1]
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until its first record is old enough; 0 when it is time; None when there is nothing in it."""
+        return None if self._due is None else max(0.0, self._due - now)

@@ -1,0 +1,28 @@
+"""The sink's settings, resolved once and frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SinkConfig:
+    """What a sink needs to know. `kafka` holds aiokafka's client arguments (bootstrap_servers, security_protocol, …).
+
+    A batch is written when it has `batch_rows` rows or `batch_bytes` bytes, or when its oldest row has waited for
+    `batch_age` seconds. Accounts that are not in `timezones` (account to IANA name) have `default_timezone`.
+    """
+
+    kafka: Mapping[str, Any]
+    clickhouse_url: str
+    clickhouse_user: str = "default"
+    clickhouse_password: str = field(default="", repr=False)
+    database: str = "tillstream"
+    topic_prefix: str = ""
+    group_id: str = "tillstream-sink"
+    timezones: Mapping[str, str] = field(default_factory=dict)
+    default_timezone: str = "UTC"
+    batch_rows: int = 20_000
+    batch_bytes: int = 8 * 1024 * 1024
+    batch_age: float = 0.2
+    patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised

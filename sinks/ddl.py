@@ -1,0 +1,85 @@
+"""DDL as text: what is read from the numbered files, and the one view that depends on settings. No I/O but files."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from schemas.errors import ConfigurationError
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(version UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
+ENGINE = MergeTree ORDER BY version
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file. Every statement can be run twice, so two sinks may apply it at the same time."""
+
+    version: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def migrations() -> list[Migration]:
+    """The files of `sinks/migrations`, in order."""
+    files = (entry for entry in resources.files("sinks").joinpath("migrations").iterdir() if entry.name[:4].isdigit())
+    return [
+        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), statements(file.read_text("utf-8")))
+        for file in sorted(files, key=lambda entry: entry.name)
+    ]
+
+
+def statements(script: str) -> tuple[str, ...]:
+    """The statements of a script: each ends with a semicolon at the end of its line, comments are dropped."""
+    code = re.sub(r"^\s*--.*$", "", script, flags=re.MULTILINE)
+    return tuple(part.strip() for part in re.split(r";\s*$", code, flags=re.MULTILINE) if part.strip())
+
+
+def identifier(name: str) -> str:
+    """A name quoted for ClickHouse."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def literal(text: str) -> str:
+    """A string quoted for ClickHouse."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def daily_metrics(timezones: Mapping[str, str], default_timezone: str) -> str:
+    """The view `daily_metrics`, whose `day` is the calendar day in the timezone of the row's account.
+
+    One branch a timezone, each with the timezone as a constant: only so is `day` a monotonic function of
+    `occurred_at` in the engine's eyes, and a condition on `day` skips months and granules.
+    Raises ConfigurationError for a name that is no IANA timezone.
+    """
+    accounts = defaultdict(list)
+    for account, timezone in timezones.items():
+        if timezone != default_timezone:
+            accounts[timezone].append(literal(account))
+    elsewhere = sorted(name for names in accounts.values() for name in names)
+    branches = [_branch(default_timezone, f"account NOT IN ({', '.join(elsewhere)})" if elsewhere else "")]
+    branches += [_branch(zone, f"account IN ({', '.join(sorted(names))})") for zone, names in sorted(accounts.items())]
+    return "CREATE OR REPLACE VIEW daily_metrics AS\n" + "\nUNION ALL\n".join(branches)
+
+
+def _branch(timezone: str, condition: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"unknown timezone {timezone!r}", remedy="use an IANA name, such as UTC") from error
+    return f"""SELECT
+    toDate(rows.occurred_at, {literal(timezone)}) AS day,
+    rows.metric AS metric, rows.account AS account, rows.currency AS currency, rows.livemode AS livemode,
+    count() AS count,
+    sum(rows.amount) AS amount,
+    sum(rows.amount_minor) AS amount_minor,
+    uniqExactIf(rows.email, rows.email != '') AS unique_profiles
+FROM metric_rows AS rows FINAL
+{f"WHERE rows.{condition}" if condition else ""}
+GROUP BY day, metric, account, currency, livemode
+SETTINGS do_not_merge_across_partitions_select_final = 1"""

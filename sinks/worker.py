@@ -1,0 +1,246 @@
+"""The sink: Kafka to ClickHouse, at least once, into tables where once too often makes no difference."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from schemas import topics
+from schemas.errors import Unavailable
+from sinks import telemetry
+from sinks.batch import TABLES, Batch
+from sinks.clickhouse import ClickHouse
+from sinks.config import SinkConfig
+from sinks.migrate import migrate
+from sinks.writer import Writer, stop_when
+
+IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
+SHORTEST_POLL: Final = 0.01  # while an old batch waits for the writer
+WATCH_SECONDS: Final = 5.0  # between two signs of life of Kafka
+POLL_RECORDS: Final = 2_000  # at most at once, so that a batch of large rows passes its limit of bytes by little
+FETCH_BYTES: Final = 4 * 1024 * 1024  # a partition and request; a larger message comes alone
+LETTER_BYTES: Final = 64 * 1024 * 1024  # before compression: a payload of 16 MiB, each byte of it escaped
+REVOKE_SECONDS: Final = 10.0  # how long a rebalance waits for the batch that is being written
+
+log = structlog.get_logger(__name__)
+
+
+class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One sink process. Several share the partitions as one consumer group."""
+
+    def __init__(self, config: SinkConfig) -> None:
+        self._config = config
+        self._tables = {config.topic_prefix + name: table for name, table in TABLES.items()}
+        self._state = "starting"
+        self._writing: asyncio.Task[None] | None = None
+        self._batch = self._new_batch()
+        self._written: dict[tuple[str, int], int] = {}  # (topic, partition): the position up to which rows are in
+        self._writer: Writer | None = None
+
+    def ready(self) -> str:
+        """'' when rows flow, else why not."""
+        return self._state or (self._writer.trouble if self._writer else "")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Prepares the database, then writes what Kafka has until `stop` is set and all that was read is written.
+
+        Raises Unavailable when Kafka or ClickHouse stays away for `config.patience` seconds: nothing is lost, since
+        what isn't written isn't committed; start it again. Raises ConfigurationError for what only a person can mend.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                await self._prepare(stack, stop)
+                if not stop.is_set():
+                    self._state = ""
+                    await self._pump(stop)
+        except KafkaError as error:
+            raise Unavailable(f"Kafka is in trouble: {error!r}") from error
+        finally:
+            self._state = "stopped"
+
+    async def _prepare(self, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+        clickhouse = await stack.enter_async_context(ClickHouse(self._config))
+        await self._wait_for("ClickHouse", lambda: migrate(clickhouse, self._config), stop)
+        if stop.is_set():
+            return
+        client: dict[str, Any] = {"client_id": "tillstream-sink", **self._config.kafka}
+
+        async def producer() -> AIOKafkaProducer:
+            new = AIOKafkaProducer(**client, acks="all", max_request_size=LETTER_BYTES, compression_type="gzip")
+            return await _start(new)
+
+        async def consumer() -> AIOKafkaConsumer:
+            new = AIOKafkaConsumer(
+                **client,
+                group_id=self._config.group_id,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_partition_fetch_bytes=FETCH_BYTES,
+            )
+            await _start(new)
+            if missing := sorted(self._tables.keys() - await new.topics()):
+                await new.stop()
+                raise Unavailable(f"Kafka has no topic {', '.join(missing)}")
+            return new
+
+        sender = await self._wait_for("Kafka", producer, stop)
+        if sender is None:
+            return
+        stack.push_async_callback(sender.stop)
+        reader = await self._wait_for("Kafka", consumer, stop)
+        if reader is None:
+            return
+        stack.push_async_callback(reader.stop)
+        self._consumer = reader
+        self._writer = Writer(
+            clickhouse,
+            sender,
+            topics.full_name(topics.DEAD_LETTERS, self._config.topic_prefix),
+            self._config.patience,
+            stop.is_set,
+        )
+        reader.subscribe(sorted(self._tables), listener=self)
+
+    async def _wait_for(self, part: str, action: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> Any:
+        """Tries until it works. None when `stop` was set before; raises Unavailable when patience is at its end."""
+
+        def again(state: RetryCallState) -> None:
+            cause = state.outcome.exception() if state.outcome else None
+            self._state = f"waiting for {part}: {cause}"
+            log.warning(f"waiting for {part}", attempt=state.attempt_number, cause=str(cause)[:300])
+
+        self._state = f"waiting for {part}"
+        try:
+            async for attempt in AsyncRetrying(
+                stop=stop_after_delay(self._config.patience) | stop_when(stop.is_set),
+                wait=wait_exponential_jitter(multiplier=0.2, max=3, jitter=0.2),
+                retry=retry_if_exception_type((Unavailable, KafkaError)),
+                before_sleep=again,
+                reraise=True,
+            ):
+                with attempt:
+                    return await action()
+        except (Unavailable, KafkaError) as error:
+            if stop.is_set():
+                return None
+            raise Unavailable(f"{part} stayed away for {self._config.patience:.0f} s: {error}") from error
+
+    async def _pump(self, stop: asyncio.Event) -> None:
+        """Collects one batch while the one before it is written."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            while not stop.is_set():
+                await self._collect()
+                busy = self._writing is not None and not self._writing.done()
+                # An old batch keeps growing while the writer is busy: the slower ClickHouse is, the larger its batches.
+                if not busy or self._batch.full:
+                    await self._settle()
+                    if self._batch.full or self._batch.wait(time.monotonic()) == 0:
+                        self._begin()
+                if watch.done():
+                    await watch
+            await self._settle()
+            self._begin()
+            await self._settle()
+        finally:
+            tasks = [task for task in (watch, self._writing) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        wait = self._batch.wait(time.monotonic())
+        seconds = IDLE_SECONDS if wait is None else max(SHORTEST_POLL, min(wait, IDLE_SECONDS))
+        try:
+            # The outer bound is for rebalances, while which aiokafka would wait for ever, and not see `stop`.
+            async with asyncio.timeout(seconds + IDLE_SECONDS):
+                found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS)
+        except TimeoutError:
+            return
+        for partition, records in found.items():
+            self._batch.add(self._tables[partition.topic], records, time.monotonic())
+
+    def _begin(self) -> None:
+        if self._batch.offsets:
+            batch, self._batch = self._batch, self._new_batch()
+            self._writing = asyncio.create_task(self._deliver(batch))
+
+    async def _settle(self) -> None:
+        """Waits for the batch that is being written; raises what it raised."""
+        if self._writing:
+            await self._writing
+            self._writing = None
+
+    async def _deliver(self, batch: Batch) -> None:
+        assert self._writer is not None
+        # 1. Rows in ClickHouse, refused ones acknowledged by Kafka as dead letters. A crash here repeats the batch.
+        await self._writer.write(batch)
+        # 2. Only then the offsets. A crash between 1 and 2 repeats it too: same keys, same versions, same rows.
+        mine = self._consumer.assignment()
+        offsets = {TopicPartition(*place): offset for place, offset in batch.offsets.items() if place in mine}
+        try:
+            if offsets:
+                async with asyncio.timeout(self._config.patience):
+                    await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as error:
+            # 3. The partitions have moved: their next owner writes the same rows again.
+            telemetry.LOST_COMMITS.inc()
+            log.info("offsets not committed, partitions moved", cause=repr(error))
+        except TimeoutError:
+            raise Unavailable(f"Kafka took no offsets for {self._config.patience:.0f} s") from None
+        self._written.update(batch.offsets)
+        self._measure_lag()
+
+    def _measure_lag(self) -> None:
+        lags = dict.fromkeys(self._tables, 0)
+        for place in self._consumer.assignment():
+            end, written = self._consumer.highwater(place), self._written.get(place)
+            if end is not None and written is not None:
+                lags[place.topic] += max(0, end - written)
+        for topic, lag in lags.items():
+            telemetry.LAG.labels(topic).set(lag)
+
+    async def _watch(self) -> None:
+        """Asks Kafka for a sign of life now and then. Raises Unavailable when there was none for too long."""
+        seen = time.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._consumer.topics()
+                self._state, seen = "", time.monotonic()
+                self._measure_lag()
+            except (KafkaError, TimeoutError) as error:
+                self._state = f"Kafka does not answer: {error!r}"
+                if time.monotonic() - seen > self._config.patience:
+                    raise Unavailable(self._state) from error
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Lets the batch on its way arrive, and forgets the collected one: its records will be read again."""
+        self._batch = self._new_batch()
+        if self._writing:
+            await asyncio.wait([self._writing], timeout=REVOKE_SECONDS)
+        self._written.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Reading goes on where the group has committed."""
+        log.info("partitions assigned", partitions=len(assigned))
+
+    def _new_batch(self) -> Batch:
+        return Batch(self._config.batch_rows, self._config.batch_bytes, self._config.batch_age)
+
+
+async def _start(client: Any) -> Any:
+    """A started client, or none left behind."""
+    try:
+        await client.start()
+    except BaseException:
+        await client.stop()
+        raise
+    return client

@@ -1,0 +1,161 @@
+"""What every test may use: the real broker, the real engine, and a way to wait for something to become true.
+
+Both services run once a session, on free ports and in temporary directories; tests keep out of each other's way by
+`topic_prefix` and `database`.
+"""
+
+import asyncio
+import inspect
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import clickhouse_connect
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from clickhouse_connect.driver.client import Client
+
+from embedded.child import die_with_parent
+from embedded.kafka import KafkaProcess
+from schemas import topics
+
+T = TypeVar("T")
+MakeTopics = Callable[[str], Awaitable[None]]
+
+
+async def eventually(predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float = 0.05) -> T:
+    """Calls `predicate` (sync or async) until it gives something true, and returns that.
+
+    Raises AssertionError with the last value, or the last exception, after `deadline` seconds.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        last: Any
+        try:
+            last = predicate()
+            if inspect.isawaitable(last):
+                last = await last
+            if last:
+                return last  # type: ignore[no-any-return]
+        except Exception as error:
+            last = error
+        if time.monotonic() > end:
+            cause = last if isinstance(last, Exception) else None
+            raise AssertionError(f"still {last!r} after {deadline} s") from cause
+        await asyncio.sleep(interval)
+
+
+@dataclass
+class ClickHouseServer:
+    """A running `python -m embedded.clickhouse`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    host: str = "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        """`http://HOST:PORT`."""
+        return f"http://{self.host}:{self.port}"
+
+
+async def start_clickhouse(data: Path, *args: str) -> ClickHouseServer:
+    """Starts the engine's server on any free port and waits until it has announced it; the caller stops it."""
+    announced = data / "http_port"
+    announced.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "embedded.clickhouse", "--data", str(data), "--port", "0", *args],
+        preexec_fn=die_with_parent,
+    )
+
+    def port() -> int:
+        assert process.poll() is None, f"the server ended with exit code {process.returncode}"
+        return int(announced.read_text())
+
+    try:
+        return ClickHouseServer(process, await eventually(port, deadline=60))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def stop(server: ClickHouseServer) -> None:
+    """Ends the server cleanly."""
+    server.process.terminate()
+    try:
+        server.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+        raise
+
+
+@pytest.fixture(scope="session")
+async def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaProcess]:
+    """The session's broker. A test that kills or restarts a broker runs one of its own."""
+    async with KafkaProcess(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(kafka_broker: KafkaProcess) -> str:
+    """`127.0.0.1:PORT`."""
+    return kafka_broker.bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix of topic names that no other test has, such as `t3f9a1c.`."""
+    return f"t{secrets.token_hex(3)}."
+
+
+@pytest.fixture
+def make_topics(kafka_bootstrap: str) -> MakeTopics:
+    """`await make_topics(prefix)` creates every topic of `schemas.topics.ALL`; `partitions=2` unless told otherwise."""
+
+    async def make(prefix: str, partitions: int = 2) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+        await admin.start()
+        try:
+            wanted = [
+                NewTopic(topics.full_name(topic, prefix), partitions, 1, topic_configs=topic.config)
+                for topic in topics.ALL
+            ]
+            answer = await admin.create_topics(wanted)
+            failed = [error for error in answer.topic_errors if error[1]]
+            assert not failed, failed
+        finally:
+            await admin.close()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+async def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseServer]:
+    """The session's engine; attributes `url`, `host`, `port`."""
+    server = await start_clickhouse(tmp_path_factory.mktemp("clickhouse"))
+    yield server
+    stop(server)
+
+
+@pytest.fixture(scope="session")
+def clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
+    """clickhouse-connect's sync client, in the database `default`; one query at a time."""
+    client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def database(clickhouse: Client) -> Iterator[str]:
+    """The name of a new database, dropped after the test."""
+    name = f"t_{secrets.token_hex(4)}"
+    clickhouse.command(f"CREATE DATABASE {name}")
+    yield name
+    clickhouse.command(f"DROP DATABASE {name} SYNC")

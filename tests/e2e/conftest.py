@@ -1,0 +1,17 @@
+"""One `up` for all tests that can share it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.running import RunningUp
+
+
+@pytest.fixture(scope="session")
+async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningUp]:
+    """A running `up`, ready. Tests may kill its parts (it recovers) and send it events, but never stop it."""
+    running = RunningUp(tmp_path_factory.mktemp("up") / "data")
+    try:
+        yield await running.start()
+    finally:
+        await running.stop()

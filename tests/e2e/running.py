@@ -1,0 +1,100 @@
+"""`tillstream` as a user runs it: a process of its own, on free ports and in a temporary directory."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SECRET = "whsec_of_the_tests"
+ANY_PORTS = [f"--{name}-port=0" for name in ("http", "console", "kafka", "clickhouse")]
+READY_SECONDS = 60
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without any setting of Tillstream, plus `extra`."""
+    ours = ("TILLSTREAM_", "STRIPE_", "KAFKA_", "CLICKHOUSE_", "SMTP_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | extra
+
+
+def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
+    """Run one command to its end; gives the CompletedProcess with text output."""
+    command = [sys.executable, "-m", "tillstream", *map(str, arguments)]
+    return subprocess.run(
+        command, env=environment() if env is None else env, capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+async def tillstream_async(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
+    """The same, with the event loop left free."""
+    return await asyncio.to_thread(tillstream, *arguments, env=env, seconds=seconds)
+
+
+@dataclass
+class RunningUp:
+    """A running `tillstream up`."""
+
+    data: Path
+    env: dict[str, str] = field(default_factory=lambda: environment(STRIPE_WEBHOOK_SECRET=SECRET))
+    arguments: list[str] = field(default_factory=lambda: list(ANY_PORTS))
+    ready_after: float = 0.0
+
+    async def start(self, *, until_ready: bool = True) -> "RunningUp":
+        """Start it; with `until_ready`, wait until runtime.json says so."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tillstream", "up", "--data", str(self.data), *self.arguments],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        while until_ready and not self.runtime().get("ready"):
+            assert self.process.poll() is None, f"`up` ended:\n{self.said()}"
+            assert time.monotonic() < began + READY_SECONDS, f"not ready: {self.runtime()}\n{self.said()}"
+            await asyncio.sleep(0.05)
+        self.ready_after = time.monotonic() - began
+        return self
+
+    @property
+    def output(self) -> Path:
+        """Everything that `up` printed."""
+        return self.data.parent / f"{self.data.name}.out"
+
+    def said(self) -> str:
+        """The end of it."""
+        return self.output.read_text("utf-8", "replace")[-4000:]
+
+    def runtime(self) -> dict[str, Any]:
+        """runtime.json now; {} when there is none."""
+        try:
+            content: dict[str, Any] = json.loads((self.data / "runtime.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        return content
+
+    def family(self) -> list[psutil.Process]:
+        """`up` itself and every process below it."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    async def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
+        """Ctrl-C, and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return await asyncio.to_thread(self.process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"`up` did not end within {seconds} s:\n{self.said()}") from None

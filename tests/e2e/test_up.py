@@ -1,0 +1,178 @@
+"""`tillstream up`: starts everything, says so, survives what dies, and leaves nothing behind."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import eventually
+from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, tillstream_async
+
+PARTS = ("kafka", "clickhouse", "sink", "process", "ingest")
+START_PROMISE = 15.0
+RECOVERY_PROMISE = 60.0
+
+
+def test_everything_is_ready_within_the_promised_time(up: RunningUp) -> None:
+    assert up.ready_after <= START_PROMISE
+
+
+async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
+    runtime = up.runtime()
+    assert set(PARTS) <= set(runtime["roles"])
+    async with aiohttp.ClientSession() as session:
+        for name in ("sink", "process", "ingest"):
+            url = runtime["roles"][name]["health_url"]
+            for page in ("readyz", "livez", "metrics"):
+                async with session.get(f"{url}/{page}") as response:
+                    assert response.status == 200, (name, page, await response.text())
+    assert runtime["roles"]["ingest"]["health_url"] == runtime["http_url"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_that_is_killed_comes_back_at_the_same_place(up: RunningUp, part: str) -> None:
+    before = up.runtime()
+    os.kill(before["roles"][part]["pid"], signal.SIGKILL)
+
+    def back() -> bool:
+        now = up.runtime()
+        return bool(now["ready"]) and now["roles"][part]["pid"] not in (None, before["roles"][part]["pid"])
+
+    await eventually(back, deadline=RECOVERY_PROMISE)
+    after = up.runtime()
+    assert after["roles"][part]["restarts"] == before["roles"][part]["restarts"] + 1
+    places = ("http_url", "kafka_bootstrap", "clickhouse_url")
+    assert [after[place] for place in places] == [before[place] for place in places]
+
+
+async def test_a_second_up_on_the_same_directory_is_refused(up: RunningUp) -> None:
+    done = await tillstream_async("up", "--data", up.data, *ANY_PORTS)
+    assert done.returncode == 2
+    assert f"already running as pid {up.process.pid}" in done.stderr
+    assert "next: tillstream status" in done.stderr
+
+
+async def test_a_taken_port_is_named_with_its_flag_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for flag in ("--http-port", "--kafka-port", "--clickhouse-port"):
+            done = await tillstream_async("up", "--data", tmp_path / "data", *ANY_PORTS, f"{flag}={port}")
+            assert done.returncode == 2
+            assert f"port {port} on 127.0.0.1 is taken" in done.stderr
+            assert flag in done.stderr
+    assert not (tmp_path / "data" / "kafka").exists()
+
+
+async def test_ctrl_c_leaves_nothing_behind_and_kill_9_neither_and_a_door_without_secret_says_so(
+    tmp_path: Path,
+) -> None:
+    running = RunningUp(tmp_path / "data", env=environment())
+    await running.start(until_ready=False)
+    try:
+        await eventually(lambda: "is up" in running.said(), deadline=60)
+        runtime = running.runtime()
+        assert "It accepts nothing yet" in running.said()
+        assert not runtime["ready"]
+        assert "STRIPE_WEBHOOK_SECRET" in runtime["roles"]["ingest"]["reason"]
+        status = await tillstream_async("status", "--data", running.data, "--json")
+        assert status.returncode == 1
+        assert json.loads(status.stdout)["verdict"] == "not ready: ingest"
+
+        family = running.family()
+        assert len(family) >= len(PARTS)
+        running.process.kill()
+        running.process.wait()
+        await eventually(lambda: not any(map(runs, family)), deadline=10)
+
+        running.env["STRIPE_WEBHOOK_SECRET"] = SECRET  # the directory of a killed `up` is as good as new
+        await running.start()
+        family = running.family()
+        assert await running.stop() == 0
+        assert not any(map(runs, family))
+        assert not (running.data / "runtime.json").exists()
+    finally:
+        await running.stop()
+
+
+async def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
+    running = RunningUp(tmp_path / "data")
+    await running.start(until_ready=False)
+    try:
+        await eventually(lambda: running.runtime().get("kafka_pid"), deadline=30)
+        family = running.family()
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGINT)
+        await eventually(lambda: "Ctrl-C again" in running.said(), deadline=10)
+        await running.stop()
+        assert time.monotonic() - began < 5
+        assert not any(map(runs, family))
+    finally:
+        await running.stop()
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_a_service_of_somebody_else_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    nowhere = "127.0.0.1:9"  # the discard port: nothing listens there
+    env = environment(STRIPE_WEBHOOK_SECRET=SECRET, KAFKA_BOOTSTRAP_SERVERS=nowhere, TILLSTREAM_STARTUP_SECONDS="2")
+    kafka = tillstream_async("up", "--data", tmp_path / "kafka", *ANY_PORTS, env=env)
+    clickhouse_env = {**env, "CLICKHOUSE_URL": f"http://{nowhere}", "KAFKA_BOOTSTRAP_SERVERS": ""}
+    clickhouse = tillstream_async("up", "--data", tmp_path / "clickhouse", *ANY_PORTS, env=clickhouse_env)
+    done = await asyncio.gather(kafka, clickhouse)
+    assert [one.returncode for one in done] == [2, 2]
+    assert f"Kafka at {nowhere}" in done[0].stderr
+    assert "KAFKA_BOOTSTRAP_SERVERS" in done[0].stderr
+    assert f"ClickHouse at http://{nowhere}" in done[1].stderr
+    assert "CLICKHOUSE_URL" in done[1].stderr
+
+
+async def test_a_missing_java_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    done = await tillstream_async("up", "--data", tmp_path, *ANY_PORTS, env=environment(PATH=""))
+    assert done.returncode == 2
+    assert "Java" in done.stderr
+    assert "next: apt-get install openjdk" in done.stderr
+
+
+async def test_a_corrupt_directory_is_named(tmp_path: Path) -> None:
+    storage = tmp_path / "data" / "kafka" / "storage"
+    storage.mkdir(parents=True)
+    (storage / "meta.properties").write_text("garbage\n", "utf-8")
+    done = await tillstream_async("up", "--data", tmp_path / "data", *ANY_PORTS)
+    assert done.returncode == 2
+    assert "corrupt" in done.stderr
+    assert str(tmp_path / "data") in done.stderr
+
+
+async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory", "utf-8")
+    done = await tillstream_async("up", "--data", tmp_path / "file", *ANY_PORTS)
+    assert done.returncode == 2
+    assert f"data directory {tmp_path / 'file'} can't be used" in done.stderr
+
+
+async def test_wrong_settings_are_named_before_anything_starts(tmp_path: Path) -> None:
+    wrong = {
+        "TILLSTREAM_TIMEZONE": ("Europe/Berln", "did you mean Europe/Berlin?"),
+        "STRIPE_WEBHOOK_SECRET": (" ", "a webhook secret is blank"),
+        "TILLSTREAM_CONFIG": (str(tmp_path / "missing.toml"), "can't be read"),
+    }
+    for name, (value, cause) in wrong.items():
+        done = await tillstream_async("up", "--data", tmp_path / "data", *ANY_PORTS, env=environment(**{name: value}))
+        assert done.returncode == 2
+        assert cause in done.stderr
+        assert "next: " in done.stderr
+    assert not (tmp_path / "data").exists()

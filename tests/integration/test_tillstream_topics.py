@@ -1,0 +1,57 @@
+"""Topics are made once, with the right partitions and settings, on a real broker."""
+
+import asyncio
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from structlog.testing import capture_logs
+
+from schemas import topics
+from schemas.errors import ConfigurationError, Unavailable
+from tillstream.topics import ensure_topics
+
+
+async def test_every_topic_is_made_once_with_its_settings(kafka_bootstrap: str, topic_prefix: str) -> None:
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    names = {topics.full_name(topic, topic_prefix) for topic in topics.ALL}
+    made = await asyncio.gather(ensure_topics(kafka, topic_prefix), ensure_topics(kafka, topic_prefix))
+    assert sorted([*made[0], *made[1]]) == sorted(names)  # two starters at once: each topic by one of them
+    assert await ensure_topics(kafka, topic_prefix) == []
+
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(names))
+        assert {len(topic["partitions"]) for topic in described} == {topics.PARTITIONS}
+        profiles = ConfigResource(ConfigResourceType.TOPIC, topics.full_name(topics.PROFILES, topic_prefix))
+        answer = await admin.describe_configs([profiles])
+        config = {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
+        assert config["cleanup.policy"] == "compact"
+        assert config["max.message.bytes"] == str(topics.PROFILES.max_message_bytes)
+    finally:
+        await admin.close()
+
+
+async def test_another_partition_count_is_told_and_left(kafka_bootstrap: str, topic_prefix: str) -> None:
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    await ensure_topics(kafka, topic_prefix, partitions=2)
+    with capture_logs() as logs:
+        assert await ensure_topics(kafka, topic_prefix) == []
+    told = [entry for entry in logs if entry["event"] == "topic has another partition count"]
+    assert {(entry["found"], entry["expected"]) for entry in told} == {(2, topics.PARTITIONS)}
+    assert len(told) == len(topics.ALL)
+
+
+async def test_a_broker_that_is_not_there_is_named() -> None:
+    with pytest.raises(Unavailable, match=r"Kafka at 127\.0\.0\.1:9 does not answer") as caught:
+        await ensure_topics({"bootstrap_servers": "127.0.0.1:9"})
+    assert "KAFKA_BOOTSTRAP_SERVERS" in caught.value.remedy
+
+
+async def test_more_replicas_than_brokers_are_refused_with_the_setting_to_change(
+    kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="won't create topic") as caught:
+        await ensure_topics({"bootstrap_servers": kafka_bootstrap}, topic_prefix, replication=3)
+    assert "KAFKA_REPLICATION_FACTOR" in caught.value.remedy

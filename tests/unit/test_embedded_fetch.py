@@ -1,0 +1,43 @@
+"""The broker's jars: pinned, fetched once, never half there."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from embedded import fetch
+from schemas.errors import ConfigurationError
+
+_MAVEN = {"m": "http://maven.apache.org/POM/4.0.0"}
+
+
+def test_the_pom_pins_the_version_that_the_code_names() -> None:
+    found = ElementTree.parse(fetch.POM).findall(".//m:dependency[m:artifactId='kafka_2.13']/m:version", _MAVEN)
+    assert [version.text for version in found] == [fetch.KAFKA_VERSION]
+
+
+def test_jars_that_are_there_are_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")  # no Maven
+    fetch.jars_directory().mkdir(parents=True)
+    assert fetch.fetch() == fetch.jars_directory()
+
+
+def test_a_missing_maven_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigurationError, match="Maven is missing") as raised:
+        fetch.fetch()
+    assert raised.value.remedy == "apt-get install maven"
+
+
+def test_a_failed_fetch_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    maven = tmp_path / "bin" / "mvn"
+    maven.parent.mkdir()
+    maven.write_text("#!/bin/sh\necho '[ERROR] no route to host'\nexit 1\n")
+    maven.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{maven.parent}:/bin:/usr/bin")
+    with pytest.raises(ConfigurationError, match="no route to host"):
+        fetch.fetch()
+    assert list((tmp_path / "cache" / "tillstream").iterdir()) == []

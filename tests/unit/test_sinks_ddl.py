@@ -1,0 +1,44 @@
+"""The schema as text."""
+
+import pytest
+
+from schemas.errors import ConfigurationError
+from sinks import ddl
+
+
+def test_a_script_is_cut_into_statements_without_comments() -> None:
+    script = "-- first; not a statement;\nSELECT 1;\n\n  -- and;\nSELECT ';'\nFROM x;\n"
+    assert ddl.statements(script) == ("SELECT 1", "SELECT ';'\nFROM x")
+
+
+def test_migrations_are_numbered_without_gap_and_can_all_be_run_twice() -> None:
+    migrations = ddl.migrations()
+    assert [migration.version for migration in migrations] == list(range(1, len(migrations) + 1))
+    for statement in (statement for migration in migrations for statement in migration.statements):
+        assert statement.startswith(("CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ")), statement
+
+
+def test_names_and_strings_are_quoted() -> None:
+    assert ddl.identifier("a`b") == r"`a\`b`"
+    assert ddl.literal("it's \\") == r"'it\'s \\'"
+
+
+def test_with_one_timezone_the_daily_view_is_one_branch() -> None:
+    view = ddl.daily_metrics({"shop": "UTC"}, "UTC")
+    assert "UNION" not in view
+    assert "WHERE" not in view
+
+
+def test_each_timezone_is_a_branch_with_its_accounts_and_the_default_has_the_rest() -> None:
+    zones = {"us": "America/New_York", "in": "Asia/Kolkata", "us2": "America/New_York", "plain": "UTC"}
+    view = ddl.daily_metrics(zones, "UTC")
+    assert view.count("UNION ALL") == 2
+    assert "account NOT IN ('in', 'us', 'us2')" in view
+    assert "account IN ('us', 'us2')" in view
+    assert "toDate(rows.occurred_at, 'Asia/Kolkata')" in view
+
+
+@pytest.mark.parametrize("name", ["Amerika/Neu_York", "../etc/passwd", "", "UTC'; DROP TABLE x"])
+def test_what_is_no_timezone_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="unknown timezone"):
+        ddl.daily_metrics({"shop": name}, "UTC")

@@ -1,0 +1,74 @@
+"""Bad rows are found, and only they stay out."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dead_letter import Stage
+from schemas.errors import Unavailable
+from sinks.clickhouse import Refused
+from sinks.dead_letters import dead_letter
+from sinks.isolate import insert_all
+from tests.unit.test_sinks_batch import Message
+
+
+class Table:
+    """Takes whole batches of positive numbers, as ClickHouse takes a batch or none of it."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.inserts = 0
+
+    async def insert(self, rows: Sequence[int]) -> None:
+        self.inserts += 1
+        if bad := [row for row in rows if row < 0]:
+            raise Refused(f"cannot take {bad[0]}")
+        self.rows.extend(rows)
+
+
+@given(st.lists(st.integers()))
+async def test_all_good_rows_go_in_once_and_in_order_and_all_bad_ones_come_back(rows: list[int]) -> None:
+    table = Table()
+    bad = await insert_all(rows, table.insert)
+    assert table.rows == [row for row in rows if row >= 0]
+    assert [one.row for one in bad] == [row for row in rows if row < 0]
+    assert all(one.reason == f"cannot take {one.row}" for one in bad)
+
+
+async def test_one_bad_row_among_many_costs_few_inserts() -> None:
+    table = Table()
+    rows = list(range(16_384))
+    rows[4321] = -1
+    assert len(await insert_all(rows, table.insert)) == 1
+    assert table.inserts <= 2 * 14 + 1
+
+
+async def test_trouble_of_the_server_is_nobody_s_fault() -> None:
+    async def insert(rows: Sequence[int]) -> None:
+        raise Unavailable("gone")
+
+    with pytest.raises(Unavailable):
+        await insert_all([1, 2], insert)
+
+
+def test_a_dead_letter_keeps_the_message_and_its_place_and_names_the_field() -> None:
+    value = b'{"account": "shop", "metric_id": "m1", "metric": "Failed Payment", "amount": "x"}'
+    letter = dead_letter(Message(7, value, "metrics.failed_payment", 3), "(while reading the value of key amount)", 0)
+    assert letter.payload.encode() == value
+    assert (letter.topic, letter.partition, letter.offset) == ("metrics.failed_payment", 3, 7)
+    assert (letter.account, letter.event_id, letter.type) == ("shop", "m1", "Failed Payment")
+    assert (letter.stage, letter.path) == (Stage.SINK, "amount")
+    assert letter.failed_at == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("value", [b"", b"{nonsense", b"[1]", b'{"account": 1}'])
+def test_a_dead_letter_needs_nothing_of_the_message(value: bytes) -> None:
+    letter = dead_letter(Message(0, value), "bad", 0)
+    assert (letter.account, letter.event_id, letter.payload) == ("", "", value.decode())
+
+
+def test_what_is_no_text_is_kept_as_base64() -> None:
+    letter = dead_letter(Message(0, b"\xff\x00"), "bad", 0)
+    assert (letter.payload, letter.payload_encoding) == ("/wA=", "base64")

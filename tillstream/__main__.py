@@ -1,0 +1,51 @@
+"""`tillstream` and `python -m tillstream`."""
+
+import sys
+
+import typer
+
+from schemas.errors import TillstreamError
+from tillstream import screen
+from tillstream.commands import demo, query, run, settings, simulate, status
+
+app = typer.Typer(
+    help="Stripe's webhooks as trustworthy metric streams, profiles and SQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (
+    run.up,
+    demo.demo,
+    status.status,
+    query.metrics,
+    query.feed,
+    query.profile,
+    query.sql,
+    query.deadletters,
+    simulate.simulate,
+    settings.settings,
+    run.ingest,
+    run.process,
+    run.sink,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 looked and found something wrong, 2 could not be done."""
+    try:
+        app()
+    except TillstreamError as error:
+        screen.show_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # such as `tillstream feed | head`
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

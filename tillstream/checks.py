@@ -1,0 +1,46 @@
+"""Rules for single settings; each raises ValueError with the cause, and the remedy where one is known."""
+
+import difflib
+import re
+import zoneinfo
+from typing import Any
+
+from pydantic import BeforeValidator
+
+
+def known_timezone(name: str) -> str:
+    """`name` itself when it is an IANA timezone; else the error names the nearest one."""
+    names = zoneinfo.available_timezones()
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name.replace(" ", "_"), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else "; use an IANA name such as Europe/Berlin"
+    raise ValueError(f"'{name}' is not a known timezone{hint}")
+
+
+def usable_port(port: int) -> int:
+    """0 (any free one) or a TCP port."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{port} is not a port; use 1 to 65535, or 0 for any free one")
+    return port
+
+
+def usable_account_name(name: str) -> str:
+    """Account names stand in URLs (`/webhooks/stripe/NAME`) and in every row."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise ValueError(f"account name '{name}' must be 1 to 64 letters, digits, - or _")
+    return name
+
+
+def _split_secrets(value: Any) -> Any:
+    """Comma-separated text or a list, each item trimmed. A blank one is refused: it would accept forged events."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        return value
+    parts = [part.strip() if isinstance(part, str) else part for part in parts]
+    if "" in parts:
+        raise ValueError("a webhook secret is blank; give the endpoint's signing secret (whsec_…), or unset it")
+    return tuple(parts)
+
+
+split_secrets = BeforeValidator(_split_secrets)

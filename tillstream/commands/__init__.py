@@ -1,0 +1,1 @@
+"""The commands, a small module a group; each function is one command and its docstring the help."""

@@ -1,0 +1,145 @@
+"""`up` and the single roles."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from tillstream import screen
+from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HealthPort, HttpPort, Json, KafkaPort
+from tillstream.loading import load_settings
+from tillstream.state import Runtime
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.supervisor import Supervisor
+
+
+def up(
+    data: Data = None,
+    http_port: HttpPort = None,
+    console_port: ConsolePort = None,
+    kafka_port: KafkaPort = None,
+    clickhouse_port: ClickHousePort = None,
+    as_json: Json = False,
+) -> None:
+    """Run every part on this machine, until Ctrl-C.
+
+    Starts a Kafka broker and a ClickHouse engine of its own unless KAFKA_BOOTSTRAP_SERVERS and CLICKHOUSE_URL name
+    others. With --json the log goes to standard error, and standard output gets one JSON object when all is ready.
+
+    Example:  STRIPE_WEBHOOK_SECRET=whsec_… tillstream up --data .tillstream --http-port 8080
+    """
+    from tillstream.parts import make_plan
+    from tillstream.supervisor import Supervisor
+
+    settings = load_settings(
+        tillstream_data=data,
+        tillstream_http_port=http_port,
+        tillstream_console_port=console_port,
+        tillstream_kafka_port=kafka_port,
+        tillstream_clickhouse_port=clickhouse_port,
+    )
+    if as_json:
+        screen.out.stderr = True
+    began = time.monotonic()
+    plan = make_plan(settings)
+
+    async def work() -> None:
+        stop, hurry = stop_events(lambda: screen.out.print(Text("\nstopping; Ctrl-C again to hurry", style="bold")))
+        supervisor = Supervisor(plan, screen.say)
+        has_secret = any(plan.settings.webhook_secrets().values())
+        welcome = asyncio.create_task(_welcome(supervisor, has_secret, began, as_json))
+        try:
+            await supervisor.run(stop, hurry)
+        finally:
+            welcome.cancel()
+            with suppress(asyncio.CancelledError):
+                await welcome
+        screen.out.print(Text("everything has stopped", style="bold"))
+
+    asyncio.run(work())
+
+
+def stop_events(on_first: Callable[[], None]) -> tuple[asyncio.Event, asyncio.Event]:
+    """Set by the first and by the second SIGINT or SIGTERM."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        if stop.is_set():
+            hurry.set()
+        else:
+            on_first()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled)
+    return stop, hurry
+
+
+async def _welcome(supervisor: "Supervisor", has_secret: bool, began: float, as_json: bool) -> None:
+    """Once, when everything that can be ready is."""
+    await supervisor.up.wait()
+    if as_json:
+        screen.say_json(supervisor.runtime.model_dump(mode="json"))
+        sys.stdout.flush()
+    screen.out.print(describe_up(supervisor.runtime, supervisor.data, has_secret, time.monotonic() - began))
+
+
+def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float) -> Text:
+    """Where everything is, for a person."""
+    text = Text.assemble("\n", ("  ● Tillstream is up", "bold green"), (f"  after {seconds:.1f} s\n\n", "dim"))
+    if not has_secret:
+        text.append("  ! It accepts nothing yet: no webhook signing secret is set.\n", style="bold yellow")
+        text.append("    next: export STRIPE_WEBHOOK_SECRET=whsec_…, then start again\n\n", style="yellow")
+    places = {
+        "webhooks": f"{runtime.http_url}/webhooks/stripe",
+        "console": runtime.console_url,
+        "ClickHouse": f"{runtime.clickhouse_url}   database {runtime.database}",
+        "Kafka": runtime.kafka_bootstrap,
+        "state": str(data),
+    }
+    for name, place in places.items():
+        if place:
+            text.append(f"    {name:<12}", style="dim").append(f"{place}\n")
+    where = f" --data {data}"
+    text.append("\n    in another terminal:\n", style="dim")
+    text.append(f"    tillstream status{where}\n", style="cyan")
+    text.append(f"    tillstream metrics{where}\n", style="cyan")
+    text.append(f'    tillstream sql{where} "SELECT * FROM metrics ORDER BY occurred_at DESC LIMIT 5"\n', style="cyan")
+    return text
+
+
+def ingest(data: Data = None, http_port: HttpPort = None) -> None:
+    """Run the door alone: Stripe's webhooks to Kafka.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 STRIPE_WEBHOOK_SECRET=whsec_… tillstream ingest --http-port 8080
+    """
+    from tillstream import roles
+
+    roles.ingest(load_settings(tillstream_data=data, tillstream_http_port=http_port))
+
+
+def process(data: Data = None, health_port: HealthPort = 0) -> None:
+    """Run the processors alone: events to metrics and profiles.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tillstream process --health-port 8082
+    """
+    from tillstream import roles
+
+    roles.process(load_settings(tillstream_data=data), health_port)
+
+
+def sink(data: Data = None, health_port: HealthPort = 0) -> None:
+    """Run the sink alone: Kafka to ClickHouse.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CLICKHOUSE_URL=http://clickhouse:8123 tillstream sink
+    """
+    from tillstream import roles
+
+    roles.sink(load_settings(tillstream_data=data), health_port)

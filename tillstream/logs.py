@@ -1,0 +1,46 @@
+"""Logging of a role: structlog to standard error, one line an event, `key=value` (in colour on a terminal)."""
+
+import logging
+import os
+import sys
+
+import structlog
+
+# Measured: these build debug records for every message unless they are told not to.
+_NOISY = ("faust", "mode", "aiokafka", "kafka", "aiohttp.access", "asyncio", "clickhouse_connect", "urllib3")
+
+
+def configure_logging(level: str = "info") -> None:
+    """Send structlog and the standard library's loggers to standard error, from `level` up."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    colour = sys.stderr.isatty()
+    short = colour or os.environ.get("TILLSTREAM_LOG_TIMES") == "short"  # set by a supervisor on a terminal
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if short else "iso", utc=not short),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.dev.ConsoleRenderer(
+                    colors=colour, pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback
+                ),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(number)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))

@@ -1,0 +1,150 @@
+"""The parts that `up` runs on one machine: how each is started, and how one sees that it can do its work."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import aiohttp
+
+from schemas.errors import Unavailable
+from tillstream.connections import clickhouse_password
+from tillstream.ports import claim_port
+from tillstream.roles import reachable
+from tillstream.settings import Settings
+from tillstream.state import read_json
+
+_PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+_KAFKA_PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One child of the supervisor.
+
+    `command` makes the argv anew for every start. `probe(pid, was_ready)` gives '' when the part can do its work, else
+    why not; it is asked every second. `drain` is how many seconds the part may take to end after SIGTERM.
+    """
+
+    name: str
+    command: Callable[[], list[str]]
+    probe: Callable[[int, bool], Awaitable[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    drain: float = 15.0
+    health_url: Callable[[], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, in order, and where everything will be; ports are chosen here and kept by restarted parts."""
+
+    services: tuple[Part, ...]
+    roles: tuple[Part, ...]
+    settings: Settings  # with the addresses of the own services filled in
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Decide what runs where. Raises ConfigurationError for a port that is taken, before anything starts."""
+    data = settings.tillstream_data.absolute()
+    found: dict[str, object] = {"tillstream_data": data}
+    found["tillstream_http_port"] = claim_port(
+        settings.tillstream_http_port, "--http-port", settings.tillstream_http_host
+    )
+    services: list[Part] = []
+    if not settings.kafka_bootstrap_servers:
+        port = claim_port(settings.tillstream_kafka_port, "--kafka-port")
+        found["kafka_bootstrap_servers"] = f"127.0.0.1:{port}"
+        services.append(_kafka(data / "kafka", port))
+    if not settings.clickhouse_url:
+        port = claim_port(settings.tillstream_clickhouse_port, "--clickhouse-port")
+        found["clickhouse_url"] = f"http://127.0.0.1:{port}"
+        services.append(_clickhouse(data / "clickhouse", port, settings))
+    has_console = find_spec("console.app") is not None
+    if has_console:
+        found["tillstream_console_port"] = claim_port(settings.tillstream_console_port, "--console-port")
+    settings = settings.model_copy(update=found)
+    roles = [_role(name, settings) for name in ("sink", "process", "ingest", *(["console"] if has_console else []))]
+    return Plan(tuple(services), tuple(roles), settings)
+
+
+def http_url(settings: Settings) -> str:
+    """The door as this machine reaches it."""
+    return f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}"
+
+
+async def ask(url: str) -> str:
+    """'' when GET `url` answers 200; else the reason that it gives, or what went wrong."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_PROBE_TIMEOUT) as session,
+            session.get(url) as response,
+        ):
+            if response.status == 200:
+                return ""
+            if response.content_type == "application/json":
+                return str((await response.json()).get("reason", f"HTTP {response.status}"))
+            return f"HTTP {response.status}"
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return "does not answer yet"
+
+
+def _kafka(data: Path, port: int) -> Part:
+    from embedded import kafka
+
+    bootstrap = f"127.0.0.1:{port}"
+
+    async def probe(_: int, was_ready: bool) -> str:
+        try:
+            if was_ready:  # an open port is enough then, and cheaper than a new client each second
+                async with asyncio.timeout(_KAFKA_PROBE_SECONDS):
+                    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+            else:
+                await kafka.wait_ready(bootstrap, _KAFKA_PROBE_SECONDS)
+        except (OSError, TimeoutError, Unavailable):
+            return "does not answer yet"
+        return ""
+
+    return Part("kafka", lambda: kafka.command(data, port), probe, drain=20.0)
+
+
+def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
+    argv = [sys.executable, "-m", "embedded.clickhouse", "--data", str(data), "--port", str(port)]
+    argv += ["--user", settings.clickhouse_user]
+    environment = {"CLICKHOUSE_PASSWORD": clickhouse_password(settings)}  # never on a command line that `ps` shows
+    url = f"http://127.0.0.1:{port}/ping"
+
+    async def probe(_: int, __: bool) -> str:
+        return await ask(url)
+
+    return Part("clickhouse", lambda: argv, probe, environment, drain=20.0)
+
+
+def _role(name: str, settings: Settings) -> Part:
+    announced = settings.tillstream_data / "roles" / f"{name}.json"
+
+    def health_url() -> str:
+        return str((read_json(announced) or {}).get("health_url", ""))
+
+    async def probe(pid: int, _: bool) -> str:
+        state = read_json(announced) or {}
+        if state.get("pid") != pid:  # not yet announced, or left behind by an earlier run
+            return "starting"
+        return await ask(f"{state.get('health_url')}/readyz")
+
+    return Part(
+        name,
+        lambda: [sys.executable, "-m", "tillstream", name],
+        probe,
+        _environment(settings),
+        health_url=health_url,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """All settings in force, whether they came from flags, environment or file; never half of this process's own."""
+    times = os.environ.get("TILLSTREAM_LOG_TIMES", "short" if sys.stdout.isatty() else "iso")
+    return {**settings.as_environment(), "TILLSTREAM_LOG_TIMES": times}

@@ -1,0 +1,153 @@
+"""Running one role in this process: its loop, its health pages, its signals and its exit code."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+import uvloop
+
+from schemas import topics
+from schemas.errors import ConfigurationError, TillstreamError
+from tillstream.connections import clickhouse_password, kafka_arguments
+from tillstream.health import health_server
+from tillstream.logs import configure_logging
+from tillstream.ports import claim_port
+from tillstream.settings import Settings
+from tillstream.state import announce_role
+
+log = structlog.get_logger(__name__)
+
+
+class Role(Protocol):
+    """What a room gives to be run: works until `stop` is set, and can say whether it is ready."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what was begun."""
+
+    def ready(self) -> str:
+        """'' when it can do its work, else why not."""
+
+
+def run_role(name: str, work: Callable[[asyncio.Event], Awaitable[None]], settings: Settings) -> None:
+    """Run `work` until SIGTERM or SIGINT asks for a drain, then exit.
+
+    Exit code 0 after a drain, 2 when a person has to mend something first, 1 for everything else (start it again).
+    """
+    configure_logging(settings.tillstream_log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_signalled(name, work))
+    except ConfigurationError as error:
+        log.error("stopped: configuration", role=name, cause=str(error), next=error.remedy)
+        sys.exit(2)
+    except TillstreamError as error:
+        log.error("stopped", role=name, cause=str(error), next=error.remedy)
+        sys.exit(1)
+    except Exception:
+        log.exception("crashed", role=name)
+        sys.exit(1)
+
+
+async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log.info("started", role=name)
+    await work(stop)
+    log.info("stopped", role=name)
+
+
+async def _with_health(name: str, role: Role, settings: Settings, health_port: int, stop: asyncio.Event) -> None:
+    try:
+        async with health_server(role.ready, health_port) as url:
+            announced = announce_role(settings.tillstream_data, name, url)
+            try:
+                await role.run(stop)
+            finally:
+                with suppress(OSError):
+                    announced.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno is None or not health_port:
+            raise
+        raise ConfigurationError(
+            f"health port {health_port} is taken", remedy="choose another --health-port"
+        ) from error
+
+
+def ingest(settings: Settings) -> None:
+    """The door: POST /webhooks/stripe, on the http port."""
+    from ingest.app import DoorConfig, create_app, serve
+
+    async def work(stop: asyncio.Event) -> None:
+        app = create_app(
+            DoorConfig(
+                kafka=kafka_arguments(settings),
+                accounts=settings.webhook_secrets(),
+                topic=topics.full_name(topics.STRIPE_EVENTS, settings.tillstream_topic_prefix),
+                max_body_bytes=settings.tillstream_max_body_bytes,
+            )
+        )
+        host = settings.tillstream_http_host
+        port = claim_port(settings.tillstream_http_port, "--http-port", host)
+        announced = announce_role(settings.tillstream_data, "ingest", f"http://{reachable(host)}:{port}")
+        log.info("listening", url=f"http://{host}:{port}/webhooks/stripe")
+        if not any(settings.webhook_secrets().values()):
+            log.warning("accepting nothing: no webhook secret", next="export STRIPE_WEBHOOK_SECRET=whsec_…")
+        try:
+            await serve(app, host, port, stop)
+        finally:
+            announced.unlink(missing_ok=True)
+
+    run_role("ingest", work, settings)
+
+
+def process(settings: Settings, health_port: int) -> None:
+    """The processors: dedupe, ledger, profiles."""
+    from processors.worker import Processor, ProcessorConfig
+
+    async def work(stop: asyncio.Event) -> None:
+        role = Processor(
+            ProcessorConfig(
+                kafka=kafka_arguments(settings),
+                data=settings.tillstream_data / "processors",
+                topic_prefix=settings.tillstream_topic_prefix,
+                mode=settings.tillstream_mode,
+            )
+        )
+        await _with_health("process", role, settings, health_port, stop)
+
+    run_role("process", work, settings)
+
+
+def sink(settings: Settings, health_port: int) -> None:
+    """The sink: Kafka to ClickHouse."""
+    from sinks.config import SinkConfig
+    from sinks.worker import Sink
+
+    async def work(stop: asyncio.Event) -> None:
+        role = Sink(
+            SinkConfig(
+                kafka=kafka_arguments(settings),
+                clickhouse_url=settings.clickhouse_url,
+                clickhouse_user=settings.clickhouse_user,
+                clickhouse_password=clickhouse_password(settings),
+                database=settings.clickhouse_database,
+                topic_prefix=settings.tillstream_topic_prefix,
+                group_id=f"{settings.tillstream_topic_prefix}tillstream-sink",
+                timezones=settings.timezones(),
+                default_timezone=settings.tillstream_timezone,
+            )
+        )
+        await _with_health("sink", role, settings, health_port, stop)
+
+    run_role("sink", work, settings)
+
+
+def reachable(host: str) -> str:
+    """An address that a process on this machine can use for a server that listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host

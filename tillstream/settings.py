@@ -1,0 +1,151 @@
+"""Every setting of Tillstream in one table: name, type, default and help. `docs/settings.md` is made from it.
+
+A setting is read from the environment under its name in capitals, else from the TOML file that `TILLSTREAM_CONFIG`
+names (same names, any case), else it has its default. `[accounts.NAME]` tables of that file describe several Stripe
+accounts; without any, the environment describes the one account `default`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from tillstream.checks import known_timezone, split_secrets, usable_account_name, usable_port
+
+DEFAULT_ACCOUNT = "default"
+
+Mode = Literal["live", "test", "both"]
+Timezone = Annotated[str, AfterValidator(known_timezone)]
+Port = Annotated[int, AfterValidator(usable_port)]
+Secrets = Annotated[tuple[SecretStr, ...], split_secrets]  # SecretStr: never plain in a repr, an error or a log
+
+
+class Account(BaseModel):
+    """One Stripe account, from an `[accounts.NAME]` table or, for `default`, from the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: SecretStr | None = Field(default=None, description="A secret or restricted key of the account")
+    webhook_secrets: Secrets = Field(
+        default=(), description="Signing secrets of its webhook endpoint; all are accepted"
+    )
+    timezone: Timezone | None = Field(
+        default=None, description="IANA name of its dashboard's timezone; else TILLSTREAM_TIMEZONE"
+    )
+    mode: Mode | None = Field(default=None, description="live, test or both; else TILLSTREAM_MODE")
+
+
+class Settings(BaseModel):
+    """The whole configuration, frozen once loaded. Load it by `tillstream.loading.load_settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # Stripe
+    stripe_api_key: SecretStr | None = Field(
+        default=None, description="Stripe secret or restricted key, for look-ups, imports and reconciliation"
+    )
+    stripe_api_base: str = Field(default="https://api.stripe.com", description="Where Stripe's API is")
+    stripe_webhook_secret: Secrets = Field(
+        default=(),
+        description="Signing secrets (whsec_…) of the webhook endpoint, comma-separated; all are accepted, so that a "
+        "roll loses nothing. Without any, the door accepts nothing",
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: str = Field(
+        default="", description="Brokers, `host:port` comma-separated; `up` and `demo` start their own when it is empty"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str = Field(default="", description="User name for SASL")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="Password for SASL")
+    kafka_ssl_cafile: Path | None = Field(default=None, description="CA bundle (PEM) that signed the brokers' certs")
+    kafka_ssl_certfile: Path | None = Field(default=None, description="Client certificate (PEM) for mutual TLS")
+    kafka_ssl_keyfile: Path | None = Field(default=None, description="Key (PEM) of the client certificate")
+    kafka_replication_factor: int = Field(default=1, ge=1, description="Copies of each topic that Tillstream creates")
+
+    # ClickHouse
+    clickhouse_url: str = Field(
+        default="", description="`http(s)://host:port`; `up` and `demo` start an engine of their own when it is empty"
+    )
+    clickhouse_user: str = Field(default="default", description="User for ClickHouse")
+    clickhouse_password: SecretStr | None = Field(default=None, description="Password for ClickHouse")
+    clickhouse_database: str = Field(
+        default="tillstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Database that holds tables and views"
+    )
+
+    # Tillstream
+    tillstream_config: Path | None = Field(
+        default=None, description="TOML file with settings and with an `[accounts.NAME]` table for each Stripe account"
+    )
+    tillstream_timezone: Timezone = Field(
+        default="UTC", description="IANA name of the timezone of the Stripe account: what a day is in daily numbers"
+    )
+    tillstream_mode: Mode = Field(default="both", description="Which events count: live, test or both")
+    tillstream_topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put in front of every topic and group as it is"
+    )
+    tillstream_data: Path = Field(default=Path(".tillstream"), description="Directory that holds all local state")
+    tillstream_http_host: str = Field(
+        default="127.0.0.1", description="Address the door listens on; 0.0.0.0 to be reached from other machines"
+    )
+    tillstream_http_port: Port = Field(default=8080, description="Port of the door; 0 for any free one")
+    tillstream_console_port: Port = Field(default=8081, description="Port of the console; 0 for any free one")
+    tillstream_kafka_port: Port = Field(default=9092, description="Port of the own broker; 0 for any free one")
+    tillstream_clickhouse_port: Port = Field(default=8123, description="Port of the own engine; 0 for any free one")
+    tillstream_max_body_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="Largest webhook body in bytes, also after unpacking gzip"
+    )
+    tillstream_startup_seconds: float = Field(
+        default=30, gt=0, description="How long to wait for a Kafka or ClickHouse that is not Tillstream's own"
+    )
+    tillstream_console_token: SecretStr | None = Field(default=None, description="Token that opens the console")
+    tillstream_log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    smtp_url: SecretStr | None = Field(default=None, description="`smtp(s)://user:password@host:port` that sends mail")
+
+    accounts: dict[Annotated[str, AfterValidator(usable_account_name)], Account] = Field(
+        default={}, description="Several Stripe accounts, by name: `[accounts.NAME]` tables, only in the file"
+    )
+
+    def all_accounts(self) -> dict[str, Account]:
+        """Every account by name, with its timezone and mode filled in."""
+        accounts = self.accounts or {
+            DEFAULT_ACCOUNT: Account(api_key=self.stripe_api_key, webhook_secrets=self.stripe_webhook_secret)
+        }
+        fill = {"timezone": self.tillstream_timezone, "mode": self.tillstream_mode}
+        return {
+            name: account.model_copy(update={k: v for k, v in fill.items() if getattr(account, k) is None})
+            for name, account in accounts.items()
+        }
+
+    def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
+        """Account name → its signing secrets in plain text; for the door alone."""
+        return {
+            name: tuple(secret.get_secret_value() for secret in account.webhook_secrets)
+            for name, account in self.all_accounts().items()
+        }
+
+    def timezones(self) -> dict[str, str]:
+        """Account name → IANA timezone."""
+        return {name: account.timezone or self.tillstream_timezone for name, account in self.all_accounts().items()}
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as a child's environment; the accounts stay in the file that TILLSTREAM_CONFIG names."""
+        values = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name != "accounts" and value != field.default and value is not None:
+                values[name.upper()] = _plain(value)
+        return values
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_plain, value))
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

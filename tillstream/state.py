@@ -1,0 +1,107 @@
+"""The small JSON files under the data directory by which processes find each other.
+
+`runtime.json`     of a running `up`: where everything is, and whether it is ready
+`roles/NAME.json`  of a running role: its pid and the URL of its health pages
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.errors import ConfigurationError
+
+
+class RoleState(BaseModel):
+    """One child of a running `up`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pid: int | None = None
+    health_url: str = ""
+    restarts: int = 0
+    ready: bool = False
+    reason: str = "starting"
+
+
+class Runtime(BaseModel):
+    """The content of `runtime.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pid: int
+    started_at: str
+    http_url: str
+    console_url: str = ""
+    kafka_bootstrap: str
+    clickhouse_url: str
+    clickhouse_user: str
+    database: str
+    topic_prefix: str
+    kafka_pid: int | None = None
+    clickhouse_pid: int | None = None
+    roles: dict[str, RoleState] = {}
+    ready: bool = False
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomically: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in the file; None when the file is missing or no JSON object."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def runtime_path(data: Path) -> Path:
+    """Where a running `up` describes itself."""
+    return data / "runtime.json"
+
+
+def announce_role(data: Path, role: str, health_url: str) -> Path:
+    """Tell the supervisor (or an operator) where this process's health pages are; returns the file."""
+    path = data / "roles" / f"{role}.json"
+    write_json(path, {"pid": os.getpid(), "health_url": health_url})
+    return path
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that pid is there and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+        try:  # no procfs, as on macOS
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def running(data: Path) -> Runtime:
+    """The running `up` of this data directory. Raises ConfigurationError, with the command that starts one."""
+    content = read_json(runtime_path(data))
+    start = f"tillstream up --data {data}"
+    if content is None:
+        raise ConfigurationError(f"nothing runs in {data} (there is no {runtime_path(data)})", remedy=start)
+    try:
+        runtime = Runtime.model_validate(content)
+    except ValueError:
+        raise ConfigurationError(f"{runtime_path(data)} is not a description of a running `up`", remedy=start) from None
+    if not alive(runtime.pid):
+        raise ConfigurationError(f"the `up` of {data} (pid {runtime.pid}) has ended", remedy=start)
+    return runtime

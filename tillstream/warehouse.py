@@ -1,0 +1,115 @@
+"""Reading ClickHouse from the command line: of a running `up`, or the one that CLICKHOUSE_URL names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from schemas.errors import ConfigurationError, Unavailable
+from tillstream.connections import clickhouse_password
+from tillstream.settings import Settings
+from tillstream.state import running
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One line of `daily_metrics` without its account: what happened on a day, in one currency."""
+
+    day: date
+    metric: str
+    currency: str
+    count: int
+    amount: Any  # Decimal, major units
+
+
+class Warehouse:
+    """A client that raises Tillstream's own errors. `database` holds the views."""
+
+    def __init__(self, client: Client, database: str, url: str) -> None:
+        self._client = client
+        self.database = database
+        self.url = url
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The result, a dict a row. `{name:Type}` in `query` are bound from `parameters`."""
+        columns, rows = self.table(query, parameters)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def table(
+        self, query: str, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """The result as column names and rows."""
+        with _own_errors(self.url):
+            result = self._client.query(query, parameters=dict(parameters or {}))
+        return result.column_names, result.result_rows
+
+    def raw(self, query: str, output_format: str) -> bytes:
+        """The result in any of ClickHouse's formats."""
+        with _own_errors(self.url):
+            return bytes(self._client.raw_query(query, fmt=output_format))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class _own_errors:  # noqa: N801 -- reads as the statement that it is
+    """Turns ClickHouse's errors into ours: the query's fault is a ConfigurationError, silence is Unavailable."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, DatabaseError):
+            raise ConfigurationError(f"ClickHouse says: {_brief(error)}") from None
+        if isinstance(error, ClickHouseError):
+            raise Unavailable(
+                f"ClickHouse at {self._url} does not answer: {_brief(error)}", remedy="tillstream status"
+            ) from None
+
+
+def _brief(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """That of the running `up` in the data directory, else of CLICKHOUSE_URL.
+
+    Raises ConfigurationError when there is neither, Unavailable when it does not answer.
+    """
+    url, user, database = settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_database
+    try:
+        runtime = running(settings.tillstream_data)
+    except ConfigurationError:
+        if not url:
+            raise
+    else:
+        url, user, database = runtime.clickhouse_url, runtime.clickhouse_user, runtime.database
+    return connect(url, user, clickhouse_password(settings), database)
+
+
+def connect(url: str, user: str, password: str, database: str) -> Warehouse:
+    """Raises Unavailable when nothing answers at `url`."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    with _own_errors(url):
+        client = clickhouse_connect.get_client(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or (8443 if secure else 8123),
+            secure=secure,
+            username=user,
+            password=password,
+            autogenerate_session_id=False,
+            connect_timeout=5,
+        )
+    client.database = database  # not verified at connecting: the sink may still be creating it
+    return Warehouse(client, database, url)
