@@ -79,7 +79,6 @@ class Publisher:
                     linger_ms=1,
                     max_batch_size=256 * 1024,
                     max_request_size=16 * 1024 * 1024,
-                    compression_type="lz4",
                 )
                 try:
                     await producer.start()

@@ -71,16 +71,16 @@ class Processor:
             linger_ms=2,
             max_batch_size=256 * 1024,
             max_request_size=_MAX_MESSAGE,
-            compression_type="lz4",
         )
         try:
             await self._producer.start()
         except KafkaError as error:
             await self._producer.stop()
             raise Unavailable(f"Kafka is not reachable: {error}", remedy="check KAFKA_BOOTSTRAP_SERVERS") from error
-        app, checkpoints = self._build()
-        flushing = [asyncio.create_task(self._guard(checkpoint.run())) for checkpoint in checkpoints]
+        flushing: list[asyncio.Task[None]] = []
         try:
+            app, checkpoints = self._build()
+            flushing = [asyncio.create_task(self._guard(checkpoint.run())) for checkpoint in checkpoints]
             await app.start()
             stopping = asyncio.create_task(stop.wait())
             crashed = asyncio.create_task(app._crashed.wait())
@@ -148,8 +148,6 @@ class Processor:
         table = app.Table(
             f"{self._config.topic_prefix}{name}",
             partitions=self._config.partitions,
-            key_serializer="raw",
-            value_serializer="raw",
             options=dict(_ROCKSDB),
             extra_topic_configs={"max.message.bytes": str(_MAX_MESSAGE)},
         )

@@ -26,9 +26,9 @@ class BadEvent(TillstreamError):
     """An authentic event that makes no sense; `path` is the field that was wrong, such as `data.object.id`."""
 
     def __init__(self, reason: str, *, path: str = "") -> None:
-        super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
-        self.path = path
+        self.path = path.lstrip(".")  # a field at the top has no parent's path before its dot
+        super().__init__(f"{self.path}: {reason}" if self.path else reason)
 
 
 class Unavailable(TillstreamError):

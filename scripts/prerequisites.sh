@@ -19,11 +19,14 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   lacks "Python's venv module" "sudo apt-get install python3-venv"
 fi
 
-java_version="$(java -version 2>&1 | sed -n 's/.* version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1)"
 if ! command -v java >/dev/null; then
   lacks "Java 17 or newer" "sudo apt-get install openjdk-17-jre-headless"
-elif [ "${java_version:-0}" -lt 17 ]; then
-  lacks "Java 17 or newer (java is ${java_version:-of an unknown version})" "sudo apt-get install openjdk-17-jre-headless"
+else
+  java_version="$(java -version 2>&1 | sed -n 's/.* version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1)"
+  if [ "${java_version:-0}" -lt 17 ]; then
+    lacks "Java 17 or newer (java is ${java_version:-of an unknown version})" \
+      "sudo apt-get install openjdk-17-jre-headless"
+  fi
 fi
 
 command -v mvn >/dev/null || lacks "Maven" "sudo apt-get install maven"

@@ -111,4 +111,5 @@ class Books:
             attempt_count=entry.attempt_count,
             reason=entry.reason,
             reason_code=entry.reason_code,
+            out_of_band=entry.metric is Metric.SUCCESSFULLY_PAID and charge is None,
         )

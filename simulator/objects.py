@@ -105,7 +105,6 @@ class Charge(State):
     address: Address = field(default_factory=Address)
     receipt_email: str | None = None
     description: str | None = None
-    statement_suffix: str | None = None
     balance_transaction: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     refunds: tuple[Refund, ...] = ()

@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,27 +15,14 @@ import aiohttp
 from yarl import URL
 
 from schemas.errors import ConfigurationError
+from simulator.deliveries import Delivery, Faults, plan
 from simulator.objects import Event
 from simulator.render import event_body
-from simulator.shapes import NEWEST
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts; Stripe's own are hours, a test's can't be
 _ATTEMPT_SECONDS = 20.0  # Stripe too hangs up on a slow endpoint
 
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What goes wrong on the way, as shares from 0 to 1; the same seed picks the same events.
-
-    `duplicate`: delivered a second time, later. `drop`: never delivered. `delay`: held back until the very end.
-    `shuffle_window`: how many places an event may move. `versions`: each event has the shape of one of these.
-    """
-
-    duplicate: float = 0.0
-    shuffle_window: int = 0
-    drop: float = 0.0
-    delay: float = 0.0
-    versions: tuple[str, ...] = (NEWEST,)
+__all__ = ["Delivery", "Faults", "SendReport", "plan", "send", "sign"]
 
 
 @dataclass(slots=True)
@@ -57,39 +43,10 @@ class SendReport:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One body to post once (and again until it is accepted)."""
-
-    event: Event
-    version: str
-    again: bool = False
-
-
 def sign(body: bytes, secret: str, at: int) -> str:
     """The value of `Stripe-Signature` for `body`, made at the Unix second `at`."""
     mac = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={mac}"
-
-
-def plan(events: Sequence[Event], faults: Faults, seed: int) -> tuple[list[Delivery], list[str]]:
-    """The deliveries in the order of sending, and the ids of the dropped events."""
-    rng = random.Random(f"deliveries/{seed}")
-    placed: list[tuple[float, Delivery]] = []
-    dropped: list[str] = []
-    for place, event in enumerate(events):
-        version = rng.choice(faults.versions)
-        if rng.random() < faults.drop:
-            dropped.append(event.id)
-            continue
-        late = len(events) if rng.random() < faults.delay else 0
-        first = place + late + rng.random() * faults.shuffle_window
-        placed.append((first, Delivery(event, version)))
-        if rng.random() < faults.duplicate:
-            second = first + 1 + rng.random() * max(10, faults.shuffle_window)
-            placed.append((second, Delivery(event, version, again=True)))
-    placed.sort(key=lambda pair: pair[0])
-    return [delivery for _, delivery in placed], dropped
 
 
 def _target(url: str, event: Event) -> str:

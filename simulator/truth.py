@@ -1,11 +1,13 @@
 """The true metrics of a simulated history: what any number of correct deliveries of its events must add up to."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from schemas.metrics import Metric
+from simulator.deliveries import Delivery, shown_out_of_band
 
 DailyKey = tuple[date, Metric, str, str]
 
@@ -15,7 +17,7 @@ class Fact:
     """One metric row as it must come out. Money in minor units, `occurred_at` in Unix seconds.
 
     `email` is trimmed and lower case, '' when nothing that was delivered names one. `attempt_count` and `reason` are
-    given for failed payments only (0 and '' when Stripe's events don't say).
+    given for failed payments only (0 and '' when Stripe's events don't say). `out_of_band`: paid outside Stripe.
     """
 
     metric: Metric
@@ -31,6 +33,7 @@ class Fact:
     attempt_count: int = 0
     reason: str = ""
     reason_code: str = ""
+    out_of_band: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Truth:
     """All facts of a world, in order of time."""
 
     facts: list[Fact]
+
+    def as_told_by(self, deliveries: Sequence[Delivery]) -> "Truth":
+        """The facts that these webhooks alone can tell, without Stripe's API.
+
+        Invoices paid out of band are left out unless some delivery has a shape older than basil: only those say so.
+        """
+        shown = shown_out_of_band(deliveries)
+        return Truth([fact for fact in self.facts if not fact.out_of_band or fact.invoice_id in shown])
 
     def daily(self, timezone: str) -> dict[DailyKey, tuple[int, int]]:
         """(day, metric, account, currency) → (count, sum in minor units), days as `timezone` (IANA name) has them."""

@@ -21,7 +21,7 @@ class World:
     """Simulated accounts from `start` (aware datetime or Unix seconds) for `days`, with `customers` over all accounts.
 
     About 10 events a customer and month. All of the 18 event types that Tillstream asks Stripe for occur from about
-    40 customers an account and 25 days on. `extended` adds the events that `connect --extended` asks for. An account
+    40 customers an account and 30 days on. `extended` adds the events that `connect --extended` asks for. An account
     named `acct_…` is a connected one: its events name it.
     """
 
@@ -49,7 +49,10 @@ class World:
         self.events: list[Event] = sorted(events, key=lambda event: event.created)  # stable: true order in a second
 
     def truth(self, *, lookups: bool = False) -> Truth:
-        """What correct rows must say; `lookups`: if customer objects are known too, by import or API key."""
+        """What correct rows must say once all events are delivered; `Truth.as_told_by` for what some shapes can't tell.
+
+        `lookups`: emails as they are when the customer objects are known too, by import or API key.
+        """
         facts = [fact for books in self.accounts.values() for fact in books.facts(lookups=lookups)]
         return Truth(sorted(facts, key=lambda f: (f.occurred_at, f.account, f.metric, f.charge_id, f.invoice_id)))
 

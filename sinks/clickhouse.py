@@ -11,6 +11,7 @@ import aiohttp
 
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from sinks.config import SinkConfig
+from sinks.errors import Refused, Rejected
 
 # What makes a row arrive as it was sent, and at once.
 INSERT_SETTINGS: Final = {
@@ -58,14 +59,6 @@ class Code(IntEnum):
 
 _ROWS: Final = frozenset(int(code) for code in Code)
 _WRONG_LOGIN: Final = frozenset({192, 193, 194, 497, 516})  # unknown user, passwords, access denied, authentication
-
-
-class Refused(TillstreamError):
-    """ClickHouse understood the request and will not take these rows; asking again would change nothing."""
-
-
-class Rejected(TillstreamError):
-    """ClickHouse answered a statement with an error that has nothing to do with rows."""
 
 
 class ClickHouse:

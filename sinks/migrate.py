@@ -5,8 +5,9 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from schemas.errors import ConfigurationError
 from sinks import ddl
-from sinks.clickhouse import ClickHouse, Refused, Rejected
+from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
+from sinks.errors import Refused, Rejected
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,10 @@ from tenacity.stop import stop_after_delay, stop_base
 from schemas.errors import Unavailable
 from sinks import telemetry
 from sinks.batch import Batch, Record
-from sinks.clickhouse import ClickHouse, Rejected
+from sinks.body import joined
+from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import dead_letter
+from sinks.errors import Rejected
 from sinks.isolate import Bad, insert_all
 
 FIRST_WAIT = 0.1  # seconds before the second attempt; doubled each time, with jitter
@@ -71,7 +73,7 @@ class Writer:
         return bad
 
     async def _patiently(self, table: str, records: Sequence[Record]) -> None:
-        body = b"\n".join([record.value or b"" for record in records])
+        body = joined(table, [record.value or b"" for record in records])
         try:
             async for attempt in AsyncRetrying(
                 stop=self._stop,

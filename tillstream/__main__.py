@@ -37,7 +37,7 @@ for command in (
 def main() -> None:
     """Exit codes: 0 done, 1 looked and found something wrong, 2 could not be done."""
     try:
-        app()
+        app(prog_name="tillstream")
     except TillstreamError as error:
         screen.show_error(error)
         sys.exit(2)

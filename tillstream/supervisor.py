@@ -10,6 +10,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ _HEALTHY_AFTER = 10.0  # seconds of being ready after which the delay begins ane
 _GIVE_UP_AFTER = 5  # deaths of a part that was never ready: a person is needed
 _PROBE_STARTING, _PROBE_READY = 0.1, 1.0  # seconds between probes
 _MEND_FIRST = 2  # exit code of a role that a person has to configure
+_CAUSE = re.compile(r"\bcause=|^[\w.]+(Error|Exception): ")  # as roles log it, or as a traceback ends
+_ANY_ERROR = re.compile("error", re.IGNORECASE)
 
 
 class Supervisor:
@@ -247,7 +250,8 @@ def _lock(data: Path) -> IO[str]:
 
 def _last_error(child: Child) -> str:
     """The line in which a dead child most likely named the cause."""
-    for line in reversed(child.last_words):
-        if "error" in line.lower():
-            return line
-    return child.last_words[-1] if child.last_words else "it said nothing"
+    for wanted in (_CAUSE, _ANY_ERROR):
+        for line in reversed(child.last_words):
+            if wanted.search(line):
+                return line.strip()
+    return child.last_words[-1].strip() if child.last_words else "it said nothing"

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from schemas.errors import ConfigurationError
 
-_DRAIN = 15.0  # seconds that running queries have when the server is told to end
+_DRAIN = 10.0  # seconds that running queries have when the server is told to end; then they fail
 
 
 async def serve(data: Path, host: str, port: int, user: str, password: str) -> None:
@@ -30,7 +30,9 @@ async def serve(data: Path, host: str, port: int, user: str, password: str) -> N
     try:
         announced.unlink(missing_ok=True)
         server = Server(engine, user, password)
-        runner = web.AppRunner(server.application(), auto_decompress=False, access_log=None, shutdown_timeout=_DRAIN)
+        runner = web.AppRunner(
+            server.application(), auto_decompress=False, access_log=None, shutdown_timeout=2 * _DRAIN
+        )
         await runner.setup()
         try:
             await _listen(runner, host, port)
@@ -38,6 +40,7 @@ async def serve(data: Path, host: str, port: int, user: str, password: str) -> N
             temporary.write_text(str(runner.addresses[0][1]), encoding="ascii")
             temporary.rename(announced)
             await ended.wait()
+            asyncio.get_running_loop().call_later(_DRAIN, server.end_queries)
         finally:
             await runner.cleanup()
             server.close()

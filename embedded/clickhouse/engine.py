@@ -181,6 +181,10 @@ class Engine:
         """A connection of its own for one request or session; to be closed."""
         return Connection(self._path)
 
+    def end_queries(self) -> None:
+        """Ends every query that still runs; each of them fails."""
+        self._keeper.execute("KILL QUERY WHERE query_id != queryID() ASYNC")
+
     def close(self) -> None:
         """After all other connections: ends background work and lets go of the directory."""
         self._keeper.close()

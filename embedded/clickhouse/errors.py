@@ -35,7 +35,7 @@ _NAMES = {
 
 # The server's own mapping (exceptionCodeToHTTPStatus); whatever is not here is a 500.
 _STATUS = (
-    dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 168, 321, 376, 441, 457, 675, 676), 400)
+    dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 168, 321, 376, 441, 456, 457, 675, 676), 400)
     | dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336, SESSION_NOT_FOUND), 404)
     | {192: 403, 193: 403, 194: 401, AUTHENTICATION_FAILED: 403}
     | {NOT_IMPLEMENTED: 501, 159: 408, 209: 503, 439: 503}

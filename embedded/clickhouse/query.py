@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator
 
 from embedded.clickhouse.engine import Answer, Connection, Engine, Insert, quote
-from embedded.clickhouse.errors import INTO_OUTFILE_NOT_ALLOWED, READONLY, SYNTAX_ERROR, QueryFailed
+from embedded.clickhouse.errors import INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, READONLY, SYNTAX_ERROR, QueryFailed
 from embedded.clickhouse.request import DEFAULT_FORMAT, Ask
 from embedded.clickhouse.sessions import Session
 from embedded.clickhouse.statement import STREAMABLE, Statement, header_length
@@ -48,6 +48,10 @@ class Query:
         """
         if self._statement.touches_files:
             raise QueryFailed.of(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE and FROM INFILE are not allowed over HTTP")
+        if self._statement.reads_input:  # the engine would take the statement and insert nothing
+            raise QueryFailed.of(NOT_IMPLEMENTED, "INSERT SELECT FROM input() is not supported")
+        if not self._statement.verb and not self._text.strip("(); \t\r\n"):
+            raise QueryFailed.of(SYNTAX_ERROR, "Syntax error (Empty query)")
         self._current = self._session or Session(self._engine.connect())
         self._current.begin(self._ask)
         connection = self._current.connection

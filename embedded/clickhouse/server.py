@@ -52,6 +52,10 @@ class Server:
             app.router.add_route(method, "/", self._query)
         return app
 
+    def end_queries(self) -> None:
+        """Ends what still runs; the clients are told."""
+        self._engine.end_queries()
+
     def close(self) -> None:
         """After the last request."""
         self._threads.shutdown()
@@ -155,7 +159,12 @@ class Server:
         }
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:  # a connection is one thread's at a time: it can be closed only after this
+            await asyncio.wait([future])
+            raise
 
 
 def _compress(packer: Encoder, data: bytes) -> bytes:

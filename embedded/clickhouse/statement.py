@@ -48,6 +48,7 @@ class Statement:
     data_at: int | None = None
     sql_end: int = 0
     touches_files: bool = False
+    reads_input: bool = False  # INSERT … SELECT … FROM input(…)
     totals: bool = False  # WITH TOTALS: the answer has a part of its own at the end
 
 
@@ -93,7 +94,7 @@ def _insert(text: str, words: Iterator[_Word]) -> Statement:
         upper = word.text.upper()
         if word.depth == 0 and previous not in ("INTO", "TABLE", "."):
             if upper in ("SELECT", "WITH"):
-                return Statement("INSERT", sql_end=len(text))
+                return Statement("INSERT", sql_end=len(text), reads_input=_calls_input(words))
             if upper == "INFILE" and previous == "FROM":
                 return Statement("INSERT", sql_end=len(text), touches_files=True)
             if upper == "VALUES":
@@ -105,6 +106,15 @@ def _insert(text: str, words: Iterator[_Word]) -> Statement:
                     return Statement("INSERT", name.text, skipped.end() if skipped else name.end, word.start)
         previous = upper
     return Statement("INSERT", "", len(text), len(text))
+
+
+def _calls_input(words: Iterator[_Word]) -> bool:
+    previous = ""
+    for word in words:
+        if previous == "INPUT" and word.text == "(":
+            return True
+        previous = word.text.upper()
+    return False
 
 
 def _query(verb: str, words: Iterator[_Word]) -> Statement:

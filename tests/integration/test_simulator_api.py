@@ -92,8 +92,9 @@ async def test_the_link_of_charge_and_invoice_is_found_by_invoice_payments(
     charge = next(c for c in world.accounts["default"].charges.values() if c.invoice and c.paid)
 
     def look_up() -> Any:
-        wanted = {"type": "payment_intent", "payment_intent": charge.payment_intent}
-        return client.v1.invoice_payments.list({"payment": wanted}).data
+        return client.v1.invoice_payments.list(
+            {"payment": {"type": "payment_intent", "payment_intent": charge.payment_intent}}
+        ).data
 
     found = await asyncio.to_thread(look_up)
     assert [payment.invoice for payment in found] == [charge.invoice]

@@ -12,7 +12,7 @@ from embedded.clickhouse.statement import header_length, read
         ("insert into t (a, format) format JSONEachRow {}", "insert into t (a, format) ", "JSONEachRow", "{}"),
         ("INSERT INTO t VALUES (1, 'FORMAT CSV')", "INSERT INTO t ", "Values", " (1, 'FORMAT CSV')"),
         ("/* FORMAT x */ INSERT INTO `a format b` FORMAT TSV\r\n\n1", None, "TSV", "\n1"),
-        ("INSERT INTO t SETTINGS async_insert=1 FORMAT Native\n\x00", "INSERT INTO t SETTINGS async_insert=1 ", "Native", "\0"),
+        ("INSERT INTO t SETTINGS a=1 FORMAT Native\n\x00", "INSERT INTO t SETTINGS a=1 ", "Native", "\0"),
         ("INSERT INTO FUNCTION null('a Int8') FORMAT CSV 1", "INSERT INTO FUNCTION null('a Int8') ", "CSV", "1"),
         ("INSERT INTO format FORMAT CSV 1", "INSERT INTO format ", "CSV", "1"),
         ("INSERT INTO t", "INSERT INTO t", "", ""),
@@ -63,7 +63,12 @@ def test_files_of_the_machine_are_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("chunk", "lines", "header"),
-    [(b"a\tb\n1\t2\n", 1, b"a\tb\n"), (b"a\nUInt8\n1\n", 2, b"a\nUInt8\n"), (b'"a\nb"\n1\n', 1, b'"a\nb"\n'), (b"", 1, b"")],
-)  # fmt: skip
+    [
+        (b"a\tb\n1\t2\n", 1, b"a\tb\n"),
+        (b"a\nUInt8\n1\n", 2, b"a\nUInt8\n"),
+        (b'"a\nb"\n1\n', 1, b'"a\nb"\n'),
+        (b"", 1, b""),
+    ],
+)
 def test_a_header_is_whole_lines(chunk: bytes, lines: int, header: bytes) -> None:
     assert chunk[: header_length(chunk, lines)] == header

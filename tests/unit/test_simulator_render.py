@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import stripe
 
+from simulator.deliveries import Faults, plan
 from simulator.objects import Charge, Invoice
 from simulator.render import event_body, event_json, object_json
-from simulator.sender import Faults, plan, sign
+from simulator.sender import sign
 from simulator.shapes import NEWEST, VERSIONS
 from simulator.world import World
 
@@ -127,3 +128,13 @@ def test_without_faults_everything_is_sent_once_in_order(world: World) -> None:
     deliveries, dropped = plan(world.events, Faults(), 0)
     assert [d.event for d in deliveries] == world.events
     assert dropped == []
+
+
+def test_only_shapes_before_basil_tell_of_money_paid_out_of_band(world: World) -> None:
+    truth = world.truth()
+    outside = [fact for fact in truth.facts if fact.out_of_band]
+    assert outside
+    for version, told in (("2020-03-02", True), ("2024-06-20", True), ("2025-03-31.basil", False), (NEWEST, False)):
+        deliveries, _ = plan(world.events, Faults(versions=(version,)), 0)
+        facts = truth.as_told_by(deliveries).facts
+        assert facts == (truth.facts if told else [fact for fact in truth.facts if not fact.out_of_band])

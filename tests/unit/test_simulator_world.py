@@ -189,17 +189,18 @@ def test_a_failed_or_paid_attempt_is_told_within_seconds_of_its_charge(world: Wo
 @few
 @given(worlds)
 def test_snapshots_are_what_the_object_was_then(world: World) -> None:
-    levels: dict[str, int] = defaultdict(int)
+    last: dict[str, Charge] = {}
     for event in world.events:
-        if event.type == "charge.refunded":
-            assert isinstance(event.object, Charge)
-            assert isinstance(event.before, Charge)
-            assert event.before.amount_refunded >= levels[event.object.id] or event.object.id in levels
-            assert event.object.amount_refunded > event.before.amount_refunded
-            levels[event.object.id] = event.object.amount_refunded
+        if isinstance(event.object, Charge):
+            assert event.before is None or event.before == last[event.object.id]
+            last[event.object.id] = event.object
+            if event.type == "charge.refunded":
+                assert isinstance(event.before, Charge)
+                assert event.object.amount_refunded > event.before.amount_refunded
         if event.type == "invoice.payment_failed":
             assert isinstance(event.object, Invoice)
             assert event.object.status == "open"
+    assert all(charge == last[charge.id] for charge in charges(world))
 
 
 def test_days_are_those_of_the_timezone() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from schemas.dead_letter import Stage
 from schemas.errors import Unavailable
-from sinks.clickhouse import Refused
+from sinks.body import joined
 from sinks.dead_letters import dead_letter
+from sinks.errors import Refused
 from sinks.isolate import insert_all
 from tests.unit.test_sinks_batch import Message
 
@@ -72,3 +73,14 @@ def test_a_dead_letter_needs_nothing_of_the_message(value: bytes) -> None:
 def test_what_is_no_text_is_kept_as_base64() -> None:
     letter = dead_letter(Message(0, b"\xff\x00"), "bad", 0)
     assert (letter.payload, letter.payload_encoding) == ("/wA=", "base64")
+
+
+def test_rows_become_one_body_untouched() -> None:
+    values = ['{"email": "é",\n "a": 1.10}'.encode(), b'{"email":"b"}']
+    assert joined("profile_rows", values) == b"\n".join(values)
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"null", b"[]", b"{}", b'{"metric_id":"a"}', b'{"email":"\xff"}'])
+def test_what_is_no_row_of_the_table_is_refused_before_it_is_sent(value: bytes) -> None:
+    with pytest.raises(Refused):
+        joined("profile_rows", [b'{"email":"a"}', value])

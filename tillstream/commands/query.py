@@ -121,7 +121,9 @@ def profile(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """One person: who, which cards, worth how much, and what happened last. Exit code 1 when unknown.
+    """One person: cards, value, newest events.
+
+    Exit code 1 when nobody is known by that email.
 
     Example:  tillstream profile jenny.rosen@example.com
     """
@@ -194,7 +196,7 @@ def deadletters(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Events that could not be understood, each with the reason, newest first.
+    """Events that could not be understood, and why.
 
     Example:  tillstream deadletters --json
     """

@@ -27,9 +27,9 @@ def simulate(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Send a seeded month of Stripe's traffic to a running `up`, signed with STRIPE_WEBHOOK_SECRET.
+    """Send seeded Stripe traffic to a running `up`.
 
-    Exit code 1 when the door did not take every event.
+    Signed with STRIPE_WEBHOOK_SECRET, so use the same one. Exit code 1 when the door did not take every event.
 
     Example:  STRIPE_WEBHOOK_SECRET=whsec_… tillstream simulate --customers 50 --rate 20
     """

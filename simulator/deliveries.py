@@ -1,0 +1,63 @@
+"""Which webhooks are delivered, in what order and shape: a plan made from a seed, before anything is sent. Pure."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulator.objects import Event, Invoice
+from simulator.shapes import NEWEST, shape_of
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong on the way, as shares from 0 to 1; the same seed picks the same events.
+
+    `duplicate`: delivered a second time, later. `drop`: never delivered. `delay`: held back until the very end.
+    `shuffle_window`: how many places an event may move. `versions`: each event has the shape of one of these.
+    """
+
+    duplicate: float = 0.0
+    shuffle_window: int = 0
+    drop: float = 0.0
+    delay: float = 0.0
+    versions: tuple[str, ...] = (NEWEST,)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One body to post once (and again until it is accepted)."""
+
+    event: Event
+    version: str
+    again: bool = False
+
+
+def plan(events: Sequence[Event], faults: Faults, seed: int) -> tuple[list[Delivery], list[str]]:
+    """The deliveries in the order of sending, and the ids of the dropped events."""
+    rng = random.Random(f"deliveries/{seed}")
+    placed: list[tuple[float, Delivery]] = []
+    dropped: list[str] = []
+    for place, event in enumerate(events):
+        version = rng.choice(faults.versions)
+        if rng.random() < faults.drop:
+            dropped.append(event.id)
+            continue
+        late = len(events) if rng.random() < faults.delay else 0
+        first = place + late + rng.random() * faults.shuffle_window
+        placed.append((first, Delivery(event, version)))
+        if rng.random() < faults.duplicate:
+            second = first + 1 + rng.random() * max(10, faults.shuffle_window)
+            placed.append((second, Delivery(event, version, again=True)))
+    placed.sort(key=lambda pair: pair[0])
+    return [delivery for _, delivery in placed], dropped
+
+
+def shown_out_of_band(deliveries: Sequence[Delivery]) -> set[str]:
+    """Ids of the invoices that some delivery shows as paid outside Stripe: since basil, no webhook does."""
+    return {
+        delivery.event.object.id
+        for delivery in deliveries
+        if isinstance(delivery.event.object, Invoice)
+        and delivery.event.object.paid_off_stripe
+        and not shape_of(delivery.version).basil
+    }

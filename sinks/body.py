@@ -1,0 +1,34 @@
+"""Rows as the body of one insert. They are not parsed: this only keeps out what ClickHouse would take by mistake."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sinks.errors import Refused
+
+# The name without which a row of the table is none. The tables have constraints of the same sense, but an engine in
+# the same process does not check them when rows are streamed to it.
+NEEDED: Final = {
+    "metric_rows": b'"metric_id"',
+    "profile_rows": b'"email"',
+    "stripe_event_rows": b'"body"',
+    "dead_letter_rows": b'"payload"',
+}
+
+
+def joined(table: str, values: Sequence[bytes]) -> bytes:
+    """`values`, each one JSON object, as JSONEachRow.
+
+    Raises Refused when one is blank or no object (blank ones are skipped without a word), lacks the name that every
+    row of `table` has, or is not UTF-8 (any bytes are kept, and every reader of the table would stumble on them).
+    """
+    needed = NEEDED[table]
+    if any(value[:1] != b"{" for value in values):
+        raise Refused("not a JSON object")
+    if any(needed not in value for value in values):
+        raise Refused(f"no {needed.decode()} in it")
+    body = b"\n".join(values)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"not UTF-8: {error.reason}") from None
+    return body

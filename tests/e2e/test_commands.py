@@ -1,0 +1,195 @@
+"""The commands beside a running `up`: each says what is so, to people and to programs."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import clickhouse_connect
+import pytest
+import stripe
+
+from tests.conftest import eventually
+from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillstream_async
+
+COMMANDS = "up demo status metrics feed profile sql deadletters simulate settings ingest process sink".split()
+SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)
+
+
+def charge_succeeded(number: str, amount: int, email: str) -> dict[str, Any]:
+    """A `charge.succeeded` event of now."""
+    now = int(time.time())
+    card = {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2031}
+    charge = {
+        "id": f"ch_{number}",
+        "object": "charge",
+        "amount": amount,
+        "amount_captured": amount,
+        "amount_refunded": 0,
+        "billing_details": {"email": email, "name": "Jenny Rosen"},
+        "captured": True,
+        "created": now,
+        "currency": "usd",
+        "customer": None,
+        "livemode": True,
+        "metadata": {"order": "6735"},
+        "paid": True,
+        "payment_method_details": {"type": "card", "card": card},
+        "receipt_email": None,
+        "refunded": False,
+        "status": "succeeded",
+    }
+    return {
+        "id": f"evt_{number}",
+        "object": "event",
+        "api_version": "2026-09-30.endive",
+        "created": now,
+        "livemode": True,
+        "type": "charge.succeeded",
+        "data": {"object": charge},
+    }
+
+
+async def post(up: RunningUp, event: dict[str, Any], secret: str = SECRET) -> int:
+    """Deliver `event`, signed by stripe-python's own code; the answer's status."""
+    body, moment = json.dumps(event), int(time.time())
+    signature = stripe.WebhookSignature._compute_signature(f"{moment}.{body}", secret)
+    headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
+    url = f"{up.runtime()['http_url']}/webhooks/stripe"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+        return response.status
+
+
+async def test_a_signed_webhook_is_a_row_in_sql_within_two_seconds(up: RunningUp) -> None:
+    url = up.runtime()["clickhouse_url"]
+    client = clickhouse_connect.get_client(dsn=url, autogenerate_session_id=False)
+    query = "SELECT email, toString(amount), currency FROM tillstream.metrics WHERE charge_id = {id:String}"
+
+    def rows(number: str) -> Any:
+        return client.query(query, parameters={"id": f"ch_{number}"}).result_rows
+
+    assert await post(up, charge_succeeded("warm", 100, "warm@example.com")) == 200
+    await eventually(lambda: rows("warm"), deadline=30)
+    sent = time.monotonic()
+    assert await post(up, charge_succeeded("fast", 1234, " Jenny.Rosen@Example.com ")) == 200
+    found = await eventually(lambda: rows("fast"), deadline=30, interval=0.02)
+    took = time.monotonic() - sent
+    assert [tuple(row) for row in found] == [("jenny.rosen@example.com", "12.34", "usd")]
+    assert took < 2.0
+    client.close()
+
+
+async def test_a_forged_webhook_is_refused(up: RunningUp) -> None:
+    assert await post(up, charge_succeeded("forged", 1, "a@example.com"), secret="whsec_guessed") == 400
+
+
+async def test_simulated_traffic_is_taken_and_the_commands_show_it(up: RunningUp) -> None:
+    arguments = ("simulate", "--customers", "40", "--seed", "5", "--data", up.data, "--json")
+    sent = json.loads((await tillstream_async(*arguments, env=SIGNED)).stdout)
+    assert sent["accepted"] == sent["sent"] > 200
+
+    async def arrived() -> bool:
+        told = json.loads((await tillstream_async("status", "--data", up.data, "--json")).stdout)
+        return bool(told["ready"] and told["totals"]["events"] >= sent["sent"] and told["totals"]["profiles"])
+
+    await eventually(arrived, deadline=60)
+
+    daily = await answer(up, "metrics", "--days", "31")
+    assert {row["metric"] for row in daily} >= {"Successfully Paid", "Failed Payment", "Issued Invoice"}
+    assert all(row["count"] > 0 for row in daily)
+    one = await answer(up, "metrics", "--metric", "failed payment", "--days", "31")
+    assert {row["metric"] for row in one} == {"Failed Payment"}
+
+    feed = await answer(up, "feed", "-n", "5")
+    assert len(feed) == 5
+    assert [row["occurred_at"] for row in feed] == sorted((row["occurred_at"] for row in feed), reverse=True)
+
+    email = next(row["email"] for row in await answer(up, "feed", "-n", "100") if row["email"])
+    person = await eventually(lambda: answer(up, "profile", f" {email.upper()} "), deadline=30)
+    assert person["profile"]["email"] == email
+    assert person["events"]
+
+    counted = await answer(up, "sql", "SELECT count() AS n FROM metrics")
+    assert counted[0]["n"] > 0
+    assert await answer(up, "deadletters") == []
+
+
+async def answer(up: RunningUp, *arguments: str) -> Any:
+    done = await tillstream_async(*arguments, "--data", up.data, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_every_answer_is_also_shown_to_people(up: RunningUp) -> None:
+    for arguments in (
+        ("status",),
+        ("metrics",),
+        ("feed",),
+        ("sql", "SELECT 1 AS one, NULL AS nothing"),
+        ("deadletters",),
+    ):
+        done = await tillstream_async(*arguments, "--data", up.data)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
+async def test_sql_speaks_every_format_of_clickhouse(up: RunningUp) -> None:
+    done = await tillstream_async("sql", "SELECT 1 AS a, 'x' AS b", "--format", "CSVWithNames", "--data", up.data)
+    assert done.stdout == '"a","b"\n1,"x"\n'
+
+
+async def test_a_wrong_query_is_explained_by_clickhouse(up: RunningUp) -> None:
+    done = await tillstream_async("sql", "SELECT nothing FROM nowhere", "--data", up.data)
+    assert done.returncode == 2
+    assert "error: ClickHouse says:" in done.stderr
+    assert "nowhere" in done.stderr
+
+
+async def test_an_unknown_person_and_an_unknown_metric_are_told_apart_from_errors(up: RunningUp) -> None:
+    nobody = await tillstream_async("profile", "nobody@example.com", "--data", up.data)
+    assert (nobody.returncode, nobody.stderr) == (1, "nobody is known as nobody@example.com in live mode\n")
+    wrong = await tillstream_async("metrics", "--metric", "Lost Payment", "--data", up.data)
+    assert wrong.returncode == 2
+    assert "there is no metric 'Lost Payment'" in wrong.stderr
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("metrics",), ("feed",), ("sql", "SELECT 1"), ("deadletters",)])
+def test_without_a_running_up_the_command_that_starts_one_is_named(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = tillstream(*arguments, "--data", tmp_path)
+    assert done.returncode == 2
+    assert f"error: nothing runs in {tmp_path}" in done.stderr
+    assert f"next: tillstream up --data {tmp_path}" in done.stderr
+
+
+def test_simulate_needs_a_secret_to_sign_with(tmp_path: Path) -> None:
+    done = tillstream("simulate", "--data", tmp_path)
+    assert done.returncode == 2
+    assert "next: export STRIPE_WEBHOOK_SECRET" in done.stderr
+
+
+async def test_every_command_has_help_with_an_example() -> None:
+    helps = await asyncio.gather(*(tillstream_async(command, "--help") for command in COMMANDS))
+    for command, done in zip(COMMANDS, helps, strict=True):
+        assert done.returncode == 0
+        assert "Example:" in done.stdout, command
+        assert "tillstream " + command in done.stdout.replace("\n", " "), command
+
+
+def test_settings_never_show_a_secret() -> None:
+    env = environment(STRIPE_WEBHOOK_SECRET="whsec_hidden", STRIPE_API_KEY="sk_live_hidden", SMTP_URL="smtp://hidden")
+    for arguments in (("settings",), ("settings", "--json"), ("settings", "--markdown")):
+        done = tillstream(*arguments, env=env)
+        assert done.returncode == 0
+        assert "TILLSTREAM_TIMEZONE" in done.stdout
+        assert "hidden" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m tillstream settings --json | head -n 1"
+    done = subprocess.run(command, shell=True, env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout == "{\n"
+    assert done.stderr == ""

@@ -1,0 +1,161 @@
+"""The processors on a real broker: from envelopes to rows and profiles, and nothing lost when they die."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from ingest.admission import admit
+from processors.worker import Processor, ProcessorConfig
+from schemas.metrics import Metric
+from schemas.topics import DEAD_LETTERS, METRICS, PROFILES, STRIPE_EVENTS
+from simulator.render import event_body
+from simulator.world import World
+
+START = 1_767_225_600
+
+
+@asynccontextmanager
+async def processor(bootstrap: str, prefix: str, data: Path) -> AsyncIterator[Processor]:
+    """A worker that runs for as long as the block does."""
+    worker = Processor(
+        ProcessorConfig(kafka={"bootstrap_servers": bootstrap}, data=data, topic_prefix=prefix, partitions=2)
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:  # a worker that fails ends the test at once
+        group.create_task(worker.run(stop))
+        try:
+            yield worker
+        finally:
+            stop.set()
+
+
+async def publish(bootstrap: str, topic: str, bodies: list[bytes]) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5) as producer:
+        for body in bodies:
+            message = admit(body, "default", START)
+            await producer.send(topic, value=message.value, key=message.key)
+
+
+async def newest(bootstrap: str, topics: list[str], done: Any, deadline: float = 60) -> dict[str, dict[str, Any]]:
+    """The newest version by key on `topics`, read until `done(newest)`."""
+    known: dict[str, dict[str, Any]] = {}
+    async with (
+        AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer,
+        asyncio.timeout(deadline),
+    ):
+        while not done(known):
+            for messages in (await consumer.getmany(timeout_ms=500)).values():
+                for message in messages:
+                    row = orjson.loads(message.value)
+                    key = message.key.decode()
+                    if key not in known or row.get("version", 0) >= known[key].get("version", 0):
+                        known[key] = row
+    return known
+
+
+def alive(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows.values() if not row.get("withdrawn")]
+
+
+async def test_a_month_of_events_becomes_the_true_metrics_and_profiles(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    world = World(seed=5, start=START, days=30, customers=30)
+    await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, [event_body(e, "2020-03-02") for e in world.events])
+    facts = world.truth().facts
+    truth = sorted((str(f.metric), f.charge_id, f.currency, f.amount_minor, f.email) for f in facts)
+    people = {f.email for f in facts} - {""}
+    names = [topic_prefix + topic.name for topic in METRICS.values()]
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+
+        def ours(rows: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:
+            return sorted(
+                (r["metric"], r.get("charge_id", ""), r["currency"], r["amount_minor"], r["email"]) for r in alive(rows)
+            )
+
+        await newest(kafka_bootstrap, names, lambda rows: ours(rows) == truth)
+        profiles = await newest(
+            kafka_bootstrap, [topic_prefix + PROFILES.name], lambda known: {p["email"] for p in alive(known)} == people
+        )
+    paid = {
+        email: sum(1 for f in facts if f.email == email and f.metric == Metric.SUCCESSFULLY_PAID) for email in people
+    }
+    counted = {
+        p["email"]: sum(m["count"] for m in p["metrics"] if m["metric"] == Metric.SUCCESSFULLY_PAID)
+        for p in alive(profiles)
+    }
+    assert counted == paid
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"id":"evt_1","type":"charge.succeeded","livemode":true,"created":1767225600,"data":{"object":{}}}', "data"),
+        (
+            b'{"id":"evt_2","type":"charge.succeeded","livemode":true,"created":1767225600,'
+            b'"data":{"object":{"id":"ch_1","object":"charge","amount":-5,"currency":"usd"}}}',
+            "data.object.amount",
+        ),
+        (b'{"id":"evt_3","type":"invoice.paid","livemode":true,"created":12,"data":{"object":{"id":"in_1"}}}', "created"),
+    ],
+)
+async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path, body: bytes, path: str
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, [body])
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+        letters = await newest(kafka_bootstrap, [topic_prefix + DEAD_LETTERS.name], lambda known: known)
+    (letter,) = letters.values()
+    assert letter["path"].startswith(path)
+    assert orjson.loads(letter["payload"])["body"].encode() == body
+
+
+async def test_state_survives_a_restart_and_a_lost_disk(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    """A refund's charge is known from the state: from RocksDB after a restart, from the changelog on a new disk."""
+    await make_topics(topic_prefix, partitions=2)
+    world = World(seed=8, start=START, days=30, customers=20)
+    bodies = [event_body(e, "2024-06-20") for e in world.events]
+    third = len(bodies) // 3
+    facts = world.truth().facts
+    truth = sorted((str(f.metric), f.charge_id, f.amount_minor, f.email) for f in facts)
+    names = [topic_prefix + topic.name for topic in METRICS.values()]
+    events = topic_prefix + STRIPE_EVENTS.name
+    for bodies_now, disk in ((bodies[:third], "a"), (bodies[third : 2 * third], "a"), (bodies[2 * third :], "b")):
+        await publish(kafka_bootstrap, events, bodies_now)
+        async with processor(kafka_bootstrap, topic_prefix, tmp_path / disk) as worker:
+            await _drained(kafka_bootstrap, f"{topic_prefix}tillstream", events, worker)
+    rows = await newest(kafka_bootstrap, names, lambda known: len(alive(known)) >= len(truth))
+    assert sorted((r["metric"], r.get("charge_id", ""), r["amount_minor"], r["email"]) for r in alive(rows)) == truth
+
+
+async def _drained(bootstrap: str, group: str, topic: str, worker: Processor, deadline: float = 60) -> None:
+    """Wait until the group has committed all of `topic`."""
+    from aiokafka import TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    partitions = [TopicPartition(topic, number) for number in range(2)]
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        async with (
+            AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer,
+            asyncio.timeout(deadline),
+        ):
+            ends = await consumer.end_offsets(partitions)
+            while True:
+                known = await admin.list_consumer_group_offsets(group)
+                if all(known[tp].offset >= ends[tp] for tp in partitions if tp in known and ends[tp]) and known:
+                    return
+                await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
