@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -15,8 +14,8 @@ class IdleConnections:
 
     def __init__(self, seconds: float = HEAD_SECONDS) -> None:
         self._seconds = seconds
-        self._since: WeakKeyDictionary[RequestHandler, float] = WeakKeyDictionary()
-        self._busy: WeakKeyDictionary[RequestHandler, int] = WeakKeyDictionary()
+        self._since: dict[RequestHandler, float] = {}
+        self._busy: dict[RequestHandler, int] = {}
 
     def begin(self, connection: RequestHandler) -> None:
         """A request's head has been read."""
@@ -32,7 +31,11 @@ class IdleConnections:
         while True:
             await asyncio.sleep(self._seconds / 3)
             now = time.monotonic()
-            for connection in list(server.connections):
+            connections = set(server.connections)
+            for known in (self._since, self._busy):  # no weak references: aiohttp's handlers have slots
+                for gone in known.keys() - connections:
+                    del known[gone]
+            for connection in connections:
                 since = self._since.setdefault(connection, now)
                 if not self._busy.get(connection) and now - since > self._seconds:
                     connection.force_close()

@@ -21,6 +21,7 @@ from schemas.topics import LEDGER_PEOPLE, PARTITIONS, STRIPE_EVENTS, full_name
 log = structlog.get_logger()
 
 _MAX_MESSAGE = 16 * 1024 * 1024
+_STOP_SECONDS = 15.0
 _ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) are for one database, not for sixteen
     "write_buffer_size": 8 * 1024 * 1024,
     "max_write_buffer_number": 2,
@@ -78,27 +79,33 @@ class Processor:
             await self._producer.stop()
             raise Unavailable(f"Kafka is not reachable: {error}", remedy="check KAFKA_BOOTSTRAP_SERVERS") from error
         flushing: list[asyncio.Task[None]] = []
+        app, checkpoints = self._build()
         try:
-            app, checkpoints = self._build()
             flushing = [asyncio.create_task(self._guard(checkpoint.run())) for checkpoint in checkpoints]
             await app.start()
-            stopping = asyncio.create_task(stop.wait())
-            crashed = asyncio.create_task(app._crashed.wait())
-            await asyncio.wait({stopping, crashed, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopping, crashed):
-                task.cancel()
-            if self._failure.done():
-                self._failure.result()
-            if app.crashed:
-                raise app._crash_reason or Unavailable("the Faust app crashed")
+            await self._until(stop, app)
             self._refusal = "the worker is stopping"
             for checkpoint in checkpoints:
                 await checkpoint.flush()
-            await app.stop()
         finally:
+            await _stopped_within(app, _STOP_SECONDS)
             for task in flushing:
                 task.cancel()
             await self._producer.stop()
+
+    async def _until(self, stop: asyncio.Event, app: faust.App) -> None:
+        """Return when `stop` is set; raise what made a stage or the app fail."""
+        assert self._failure is not None
+        waiting = [asyncio.create_task(event.wait()) for event in (stop, app._crashed)]
+        try:
+            await asyncio.wait({*waiting, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if self._failure.done():
+            self._failure.result()
+        if app.crashed:
+            raise app._crash_reason or Unavailable("the Faust app crashed")
 
     async def _guard(self, work: Any) -> None:
         """Report a failure to `run`, which ends the process: what is not durable is delivered again."""
@@ -172,6 +179,15 @@ class Processor:
     def _kafka_producer(self) -> AIOKafkaProducer:
         assert self._producer is not None
         return self._producer
+
+
+async def _stopped_within(app: faust.App, seconds: float) -> None:
+    """Stop the app; one that hangs (its consumer waits for events that nobody will acknowledge) is left to the exit."""
+    try:
+        async with asyncio.timeout(seconds):
+            await app.stop()
+    except TimeoutError:
+        log.warning("the Faust app did not stop in time", seconds=seconds)
 
 
 def _app(config: ProcessorConfig) -> faust.App:

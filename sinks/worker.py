@@ -155,6 +155,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _collect(self) -> None:
+        await asyncio.sleep(0)  # aiokafka gives what it has without a pause: the batch on its way needs a turn too
         wait = self._batch.wait(time.monotonic())
         seconds = IDLE_SECONDS if wait is None else max(SHORTEST_POLL, min(wait, IDLE_SECONDS))
         try:

@@ -25,7 +25,7 @@ from embedded.kafka import KafkaProcess
 from schemas import topics
 
 T = TypeVar("T")
-MakeTopics = Callable[[str], Awaitable[None]]
+MakeTopics = Callable[..., Awaitable[None]]
 
 
 async def eventually(predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float = 0.05) -> T:

@@ -24,7 +24,9 @@ from tillstream.traffic import NEW_SHAPE, OLD_SHAPE, Month, make_month
 
 _UP_SECONDS = 90.0
 _SETTLE_SECONDS = 120.0  # after the last event was sent; a killed part takes up to a minute to recover
+_REFUSED_SECONDS = 10.0  # when the door refused some: the numbers can't become equal any more
 _POLL_SECONDS = 0.5
+_NAMED = 5
 _DUPLICATES, _REORDERED_WITHIN = 0.2, 50
 
 
@@ -109,7 +111,8 @@ class Demonstration:
             )
             folding = progress.add_task("waiting for every row in ClickHouse", total=len(month.facts))
             settled = time.monotonic()
-            comparison, stored = await self._settle(month, lambda rows: progress.update(folding, completed=rows))
+            limit = _REFUSED_SECONDS if report.failures else _SETTLE_SECONDS
+            comparison, stored = await self._settle(month, limit, lambda rows: progress.update(folding, completed=rows))
             settled = time.monotonic() - settled
         if self._json:
             screen.say_json(
@@ -151,9 +154,9 @@ class Demonstration:
             os.kill(pid, signal.SIGKILL)
             screen.out.print(Text(f"  kill -9 {pid} ({name})", style="bold yellow"))
 
-    async def _settle(self, month: Month, show: Callable[[int], None]) -> tuple[Comparison, int]:
+    async def _settle(self, month: Month, seconds: float, show: Callable[[int], None]) -> tuple[Comparison, int]:
         """Ask until all is equal twice in a row, or for too long; the last comparison and the events stored."""
-        deadline = time.monotonic() + _SETTLE_SECONDS
+        deadline = time.monotonic() + seconds
         equal_before = False
         comparison, stored = compare({}, month.daily, [], month.facts), 0
         while True:
@@ -170,11 +173,13 @@ class Demonstration:
 
     def _verdict(self, equal: bool, month: Month, report: SendReport, stored: int, seconds: float) -> None:
         line = (
-            f"{month.count:,} events, {report.sent:,} deliveries ({report.duplicates:,} of them twice), "
+            f"{month.count:,} events in {report.sent:,} deliveries ({report.duplicates:,} came twice), "
             f"{stored:,} events kept, {len(month.facts):,} metric rows; seed {self._seed}, {seconds:.0f} s in all"
         )
         screen.out.print()
         screen.out.print(Text(line, style="dim"))
+        for event, reason in list(report.failed.items())[:_NAMED]:
+            screen.out.print(Text(f"refused by the door: {event}: {reason}", style="red"))
         if equal:
             screen.out.print(Text("✓ every count and every sum equals Stripe's", style="bold green"))
         else:

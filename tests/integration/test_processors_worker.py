@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ingest.admission import admit
 from processors.worker import Processor, ProcessorConfig
@@ -16,6 +17,7 @@ from schemas.metrics import Metric
 from schemas.topics import DEAD_LETTERS, METRICS, PROFILES, STRIPE_EVENTS
 from simulator.render import event_body
 from simulator.world import World
+from tests.conftest import eventually
 
 START = 1_767_225_600
 
@@ -132,30 +134,25 @@ async def test_state_survives_a_restart_and_a_lost_disk(
     events = topic_prefix + STRIPE_EVENTS.name
     for bodies_now, disk in ((bodies[:third], "a"), (bodies[third : 2 * third], "a"), (bodies[2 * third :], "b")):
         await publish(kafka_bootstrap, events, bodies_now)
-        async with processor(kafka_bootstrap, topic_prefix, tmp_path / disk) as worker:
-            await _drained(kafka_bootstrap, f"{topic_prefix}tillstream", events, worker)
+        async with processor(kafka_bootstrap, topic_prefix, tmp_path / disk):
+            await _drained(kafka_bootstrap, f"{topic_prefix}tillstream", events)
     rows = await newest(kafka_bootstrap, names, lambda known: len(alive(known)) >= len(truth))
     assert sorted((r["metric"], r.get("charge_id", ""), r["amount_minor"], r["email"]) for r in alive(rows)) == truth
 
 
-async def _drained(bootstrap: str, group: str, topic: str, worker: Processor, deadline: float = 60) -> None:
+async def _drained(bootstrap: str, group: str, topic: str) -> None:
     """Wait until the group has committed all of `topic`."""
-    from aiokafka import TopicPartition
-    from aiokafka.admin import AIOKafkaAdminClient
-
     partitions = [TopicPartition(topic, number) for number in range(2)]
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        async with (
-            AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer,
-            asyncio.timeout(deadline),
-        ):
+        async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
             ends = await consumer.end_offsets(partitions)
-            while True:
+
+            async def committed() -> bool:
                 known = await admin.list_consumer_group_offsets(group)
-                if all(known[tp].offset >= ends[tp] for tp in partitions if tp in known and ends[tp]) and known:
-                    return
-                await asyncio.sleep(0.1)
+                return all(tp in known and known[tp].offset >= ends[tp] for tp in partitions if ends[tp])
+
+            await eventually(committed, deadline=60)
     finally:
         await admin.close()
