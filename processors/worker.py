@@ -155,6 +155,9 @@ class Processor:
         table = app.Table(
             f"{self._config.topic_prefix}{name}",
             partitions=self._config.partitions,
+            # Recovery decodes what it reads from the changelog, JSON by default; ours are bytes both ways.
+            key_type=bytes,
+            value_type=bytes,
             options=dict(_ROCKSDB),
             extra_topic_configs={"max.message.bytes": str(_MAX_MESSAGE)},
         )

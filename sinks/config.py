@@ -23,6 +23,6 @@ class SinkConfig:
     timezones: Mapping[str, str] = field(default_factory=dict)
     default_timezone: str = "UTC"
     batch_rows: int = 20_000
-    batch_bytes: int = 8 * 1024 * 1024
+    batch_bytes: int = 16 * 1024 * 1024
     batch_age: float = 0.2
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised

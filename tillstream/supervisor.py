@@ -77,6 +77,7 @@ class Supervisor:
         """
         lock = _lock(self.data)
         try:
+            runtime_path(self.data).unlink(missing_ok=True)  # left behind by one that was killed
             await self._work(stop, hurry)
         finally:
             with suppress(OSError):

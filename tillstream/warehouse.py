@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from schemas.errors import ConfigurationError, Unavailable
 from tillstream.connections import clickhouse_password
@@ -68,7 +68,7 @@ class _own_errors:  # noqa: N801 -- reads as the statement that it is
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, DatabaseError):
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
             raise ConfigurationError(f"ClickHouse says: {_brief(error)}") from None
         if isinstance(error, ClickHouseError):
             raise Unavailable(

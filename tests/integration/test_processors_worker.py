@@ -70,7 +70,9 @@ async def test_a_month_of_events_becomes_the_true_metrics_and_profiles(
 ) -> None:
     await make_topics(topic_prefix, partitions=2)
     world = World(seed=5, start=START, days=30, customers=30)
-    await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, [event_body(e, "2020-03-02") for e in world.events])
+    await publish(
+        kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, [event_body(e, "2020-03-02") for e in world.events]
+    )
     facts = world.truth().facts
     truth = sorted((str(f.metric), f.charge_id, f.currency, f.amount_minor, f.email) for f in facts)
     people = {f.email for f in facts} - {""}
@@ -105,7 +107,10 @@ async def test_a_month_of_events_becomes_the_true_metrics_and_profiles(
             b'"data":{"object":{"id":"ch_1","object":"charge","amount":-5,"currency":"usd"}}}',
             "data.object.amount",
         ),
-        (b'{"id":"evt_3","type":"invoice.paid","livemode":true,"created":12,"data":{"object":{"id":"in_1"}}}', "created"),
+        (
+            b'{"id":"evt_3","type":"invoice.paid","livemode":true,"created":12,"data":{"object":{"id":"in_1"}}}',
+            "created",
+        ),
     ],
 )
 async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
