@@ -5,6 +5,7 @@ An authentic JSON object always gets in, however strange: what it means is the l
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NoReturn
 
 import orjson
@@ -22,9 +23,9 @@ class NotAnObject(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to Kafka: `key` is None when the body names no id at all."""
+    """What goes to Kafka."""
 
-    key: bytes | None
+    key: bytes
     value: bytes
     type: str
 
@@ -43,7 +44,8 @@ def admit(body: bytes, endpoint_account: str, received_at: float) -> Message:
     obj = data.get("object") if isinstance(data, dict) else None
     if not isinstance(obj, dict):
         obj = event.get("related_object")  # a thin event carries only a reference
-    event_id = _text(event.get("id"))
+    # Whatever has no id is named by its content: a redelivery is the same, another event is not.
+    event_id = _text(event.get("id")) or f"sha256:{sha256(body).hexdigest()[:32]}"
     key = (partition_key(obj) if isinstance(obj, dict) else "") or event_id
     kind = _text(event.get("type"))
     envelope = {
@@ -57,7 +59,7 @@ def admit(body: bytes, endpoint_account: str, received_at: float) -> Message:
         "received_at": rfc3339(received_at),
         "body": text,
     }
-    return Message(key.encode("utf-8", "replace") if key else None, orjson.dumps(envelope), kind)
+    return Message(key.encode("utf-8", "replace"), orjson.dumps(envelope), kind)
 
 
 def _parse(text: str) -> dict[str, Any]:

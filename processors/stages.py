@@ -22,7 +22,7 @@ from schemas.errors import BadEvent
 from schemas.metrics import Metric
 from schemas.profile import profile_key
 from schemas.times import rfc3339
-from schemas.topics import DEAD_LETTERS, LEDGER_PEOPLE, METRICS, PROFILES, UNLINKED, full_name
+from schemas.topics import DEAD_LETTERS, LEDGER_PEOPLE, LEDGER_TRANSFERS, METRICS, PROFILES, UNLINKED, full_name
 
 
 class LedgerStage:
@@ -32,6 +32,7 @@ class LedgerStage:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
+        self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._mode = mode
         self._ledgers: dict[int, Ledger] = {}
@@ -48,6 +49,9 @@ class LedgerStage:
         if ledger is None:
             ledger = self._ledgers[message.partition] = Ledger(checkpoint.book(message.partition))
         envelope: dict[str, Any] = {}
+        if message.topic == self._transfers:
+            ledger.receive(orjson.loads(message.value))
+            return
         try:
             envelope = orjson.loads(message.value)
             outcome = self._fold(ledger, envelope)
@@ -83,8 +87,9 @@ class LedgerStage:
             contribution = ledger.contribution(scope, party_id, email)
             key = profile_key(email, contribution["livemode"]).encode()
             yield Output("person", self._people, key, orjson.dumps(contribution))
-        changes.rows.clear()
-        changes.people.clear()
+        for owner, transfer in changes.transfers:
+            yield Output("transfer", self._transfers, owner.encode(), orjson.dumps(transfer))
+        changes.clear()
 
 
 class PeopleStage:

@@ -16,7 +16,7 @@ from faust.types import TP, StreamT
 from processors.checkpoint import Checkpointer, Output
 from processors.stages import LedgerStage, PeopleStage
 from schemas.errors import Unavailable
-from schemas.topics import LEDGER_PEOPLE, PARTITIONS, STRIPE_EVENTS, full_name
+from schemas.topics import LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, Topic, full_name
 
 log = structlog.get_logger()
 
@@ -124,8 +124,8 @@ class Processor:
     def _build(self) -> tuple[faust.App, list[Checkpointer]]:
         config = self._config
         app = _app(config)
-        ledger = self._stage(app, "ledger", STRIPE_EVENTS, self._ledger.take, self._ledger.drain)
-        people = self._stage(app, "people", LEDGER_PEOPLE, self._people.take, self._people.drain)
+        ledger = self._stage(app, "ledger", (STRIPE_EVENTS, LEDGER_TRANSFERS), self._ledger.take, self._ledger.drain)
+        people = self._stage(app, "people", (LEDGER_PEOPLE,), self._people.take, self._people.drain)
 
         async def revoked(_: faust.App, revoked: set[TP], **__: Any) -> None:
             self._refusal = "partitions are being assigned"
@@ -146,12 +146,13 @@ class Processor:
         self,
         app: faust.App,
         name: str,
-        source: Any,
+        sources: tuple[Topic, ...],
         take: Callable[[Any, Checkpointer], None],
         drain: Callable[[int], Any],
     ) -> Checkpointer:
-        """An agent that reads `source` in order, and its table."""
-        topic = app.topic(full_name(source, self._config.topic_prefix), key_serializer="raw", value_serializer="raw")
+        """An agent that reads `sources`, each partition in order, and its table."""
+        names = [full_name(source, self._config.topic_prefix) for source in sources]
+        topic = app.topic(*names, key_serializer="raw", value_serializer="raw")
         table = app.Table(
             f"{self._config.topic_prefix}{name}",
             partitions=self._config.partitions,

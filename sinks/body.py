@@ -5,8 +5,8 @@ from typing import Final
 
 from sinks.errors import Refused
 
-# The name without which a row of the table is none. The tables have constraints of the same sense, but an engine in
-# the same process does not check them when rows are streamed to it.
+# The name without which a row of the table is none. The tables have no constraints instead: an engine that runs inside
+# a process, with rows streamed to it, drops the whole insert for one violation, and says that all is well.
 NEEDED: Final = {
     "metric_rows": b'"metric_id"',
     "profile_rows": b'"email"',

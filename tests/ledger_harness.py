@@ -66,8 +66,7 @@ class World:
             contribution = orjson.loads(orjson.dumps(self.ledger.contribution(scope, party_id, email)))
             key = profile_key(email, contribution["livemode"])
             profiles.fold(self.parties.setdefault(key, {}), contribution)
-        changes.rows.clear()
-        changes.people.clear()
+        changes.clear()
         self.book.flush()
 
     def rows(self) -> dict[str, dict[str, Any]]:

@@ -46,8 +46,7 @@ CREATE TABLE IF NOT EXISTS metric_rows
     INDEX by_metric_id metric_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_customer customer_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_charge charge_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_invoice invoice_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    CONSTRAINT is_a_fact CHECK metric != '' AND metric_id != '' AND occurred_at > toDateTime64(0, 3, 'UTC')
+    INDEX by_invoice invoice_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version, withdrawn)
 PARTITION BY toYYYYMM(occurred_at)
@@ -89,8 +88,7 @@ CREATE TABLE IF NOT EXISTS profile_rows
     properties Map(String, String),
     updated_at DateTime64(3, 'UTC'),
     version UInt64,
-    INDEX by_customer customer_ids TYPE bloom_filter(0.01) GRANULARITY 1,
-    CONSTRAINT is_a_person CHECK email != ''
+    INDEX by_customer customer_ids TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (livemode, email);
@@ -107,8 +105,7 @@ CREATE TABLE IF NOT EXISTS stripe_event_rows
     received_at DateTime64(3, 'UTC'),
     body String CODEC(ZSTD(1)),
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_time observed_at TYPE minmax GRANULARITY 1,
-    CONSTRAINT is_an_envelope CHECK account != '' AND source != ''
+    INDEX by_time observed_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(received_at)
 PARTITION BY toYYYYMM(observed_at)
@@ -127,8 +124,7 @@ CREATE TABLE IF NOT EXISTS dead_letter_rows
     offset Int64,
     failed_at DateTime64(3, 'UTC'),
     payload String CODEC(ZSTD(1)),
-    payload_encoding LowCardinality(String),
-    CONSTRAINT has_an_origin CHECK topic != '' AND stage != ''
+    payload_encoding LowCardinality(String)
 )
 ENGINE = ReplacingMergeTree(failed_at)
 ORDER BY (topic, partition, offset, stage);

@@ -22,6 +22,8 @@ CREATE OR REPLACE VIEW failed_payment AS
 SELECT
     occurred_at, metric_id, email, account, livemode, customer_id, charge_id, invoice_id,
     currency, amount, amount_minor, attempt_count, reason, reason_code,
+    ifNull(properties.InvoiceNumber.:String, '') AS invoice_number,
+    ifNull(properties.Subscription.:String, '') AS subscription_id,
     properties.metadata AS metadata, properties, source, api_version, received_at, version
 FROM metric_rows FINAL
 WHERE metric = 'Failed Payment'
@@ -35,6 +37,8 @@ SELECT
     ifNull(properties.overdue.:Bool, false) AS overdue,
     ifNull(properties.requires_action.:Bool, false) AS requires_action,
     length(lines) AS line_count,
+    ifNull(properties.InvoiceNumber.:String, '') AS invoice_number,
+    ifNull(properties.Subscription.:String, '') AS subscription_id,
     properties.metadata AS metadata, properties, source, api_version, received_at, version
 FROM metric_rows FINAL
 WHERE metric = 'Issued Invoice'
@@ -53,6 +57,8 @@ CREATE OR REPLACE VIEW successfully_paid AS
 SELECT
     occurred_at, metric_id, email, account, livemode, customer_id, charge_id, invoice_id,
     currency, amount, amount_minor, attempt_count,
+    ifNull(properties.InvoiceNumber.:String, '') AS invoice_number,
+    ifNull(properties.Subscription.:String, '') AS subscription_id,
     properties.metadata AS metadata, properties, source, api_version, received_at, version
 FROM metric_rows FINAL
 WHERE metric = 'Successfully Paid'
@@ -62,6 +68,8 @@ CREATE OR REPLACE VIEW upcoming_invoice AS
 SELECT
     occurred_at, metric_id, email, account, livemode, customer_id, charge_id, invoice_id,
     currency, amount, amount_minor,
+    ifNull(properties.InvoiceNumber.:String, '') AS invoice_number,
+    ifNull(properties.Subscription.:String, '') AS subscription_id,
     properties.metadata AS metadata, properties, source, api_version, received_at, version
 FROM metric_rows FINAL
 WHERE metric = 'Upcoming Invoice'

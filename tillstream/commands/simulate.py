@@ -46,11 +46,11 @@ def simulate(
         )
     path = "/webhooks/stripe" if account == DEFAULT_ACCOUNT else f"/webhooks/stripe/{account}"
     url = running(settings.tillstream_data).http_url + path
-    month = make_month(seed, customers, days, settings.tillstream_timezone, account)
+    month = make_month(seed, customers, days, settings.tillstream_timezone, account=account)
     with Progress(
         TextColumn("sending"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), console=screen.err
     ) as progress:
-        task = progress.add_task("", total=month.count)
+        task = progress.add_task("", total=len(month.events))
 
         def on_progress(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)

@@ -1,0 +1,110 @@
+"""Charges and invoices find each other: by Stripe's ids from either side, else by inference (see `links`)."""
+
+from typing import Any
+
+from processors.rules import charge as charges
+from processors.rules import invoice as invoices
+from processors.rules import links
+from processors.rules.lattice import Record
+from processors.rules.session import Session
+
+
+def link_charge(session: Session, charge_id: str, record: Record) -> None:
+    """Tell the invoice of this charge, or look for an invoice where Stripe does not name one."""
+    core = record["core"]
+    status = charges.STATUS_RANK[core["status"]]
+    invoice_id = record["inv"][1] if "inv" in record else ""
+    if invoice_id and (invoice := session.load(invoice_id, "invoice")) is not None:
+        got = core["got"] if core["captured"] else 0
+        if invoices.link(invoice, charge_id, status, core["created"], got):
+            session.settle(invoice_id, invoice, True, invoices.knowledge(invoice))
+            link_invoice(session, invoice_id, invoice)
+    seeks = bool(session.customer) and "inv" not in record and status > 0
+    group = links.group_key(status == charges.SUCCEEDED, core["currency"], core["amount"]) if seeks else ""
+    before = record.get("group", "")
+    if group != before:
+        record["group"] = group
+        book = _matches(session)
+        if before in book:
+            book[before][0].pop(charge_id, None)
+        if group:
+            book.setdefault(group, [{}, {}, {}])[0][charge_id] = core["created"]
+        _rematch(session, book, {before, group} - {""})
+
+
+def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
+    """Tell the charges of this invoice; offer what no id names to be matched."""
+    if "core" not in record:
+        return
+    owned, _, open_tries = invoices.attempts(record)
+    for charge_id in sorted({*owned, *record.get("charges", {})}):
+        known = session.load(charge_id, "charge")
+        if known is None:
+            continue
+        changed = charges.link(known, 0, invoice_id)
+        session.settle(charge_id, known, changed, charges.knowledge(known))
+        if changed and "core" in known:
+            link_charge(session, charge_id, known)
+    offers = _offers(invoice_id, record, open_tries) if session.customer else {}
+    before = record.get("offers", {})
+    if offers != before:
+        record["offers"] = offers
+        book = _matches(session)
+        for offer, (group, _, _) in before.items():
+            book.get(group, [{}, {}, {}])[1].pop(offer, None)
+        for offer, (group, begin, end) in offers.items():
+            book.setdefault(group, [{}, {}, {}])[1][offer] = [begin, end]
+        _rematch(session, book, {group for group, _, _ in (*before.values(), *offers.values())})
+
+
+def _offers(invoice_id: str, record: Record, open_tries: dict[str, int]) -> dict[str, list[Any]]:
+    core = record["core"]
+    currency, left = core["currency"], core.get("left") or core["due"]
+    offers: dict[str, list[Any]] = {
+        f"{invoice_id}:{offer}": [links.group_key(False, currency, left), at, at] for offer, at in open_tries.items()
+    }
+    if invoices.wants_payment(record):
+        paid_at = core.get("paid_at", record["at"])
+        since = min(core.get("finalized", paid_at), paid_at)
+        offers[invoice_id] = [links.group_key(True, currency, core["paid"]), since, paid_at]
+    return offers
+
+
+def _matches(session: Session) -> dict[str, links.Group]:
+    return session.book.get(session.key(session.party_id, "m")) or {}
+
+
+def _rematch(session: Session, book: dict[str, links.Group], groups: set[str]) -> None:
+    """Match the groups anew and mend both sides of every link that changed."""
+    for key in sorted(groups):
+        group = book.get(key)
+        if group is None:
+            continue
+        links.trim(group)
+        before, after = group[2], links.match(group)
+        for charge_id in sorted({*before, *after}):
+            if before.get(charge_id) != after.get(charge_id):
+                _relink(session, charge_id, before.get(charge_id, ""), after.get(charge_id, ""))
+        group[2] = after
+        if not group[0] and not group[1]:
+            del book[key]
+    session.book.put(session.key(session.party_id, "m"), book)
+
+
+def _relink(session: Session, charge_id: str, before: str, after: str) -> None:
+    record = session.load(charge_id, "charge")
+    if record is None:
+        return
+    for offer in (before, after):
+        invoice = session.load(links.parse(offer)[0], "invoice") if offer else None
+        if invoice is None:
+            continue
+        covered = invoice.setdefault("cov", {})
+        if offer == before and covered.get(offer, [""])[0] == charge_id:
+            del covered[offer]
+        if offer == after:
+            covered[offer] = [charge_id, record["core"]["got"]]
+    record.pop("link", None)
+    if after:
+        record["link"] = after
+    session.party["ticks"] = session.party.get("ticks", 0) + 1

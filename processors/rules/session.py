@@ -1,0 +1,174 @@
+"""One observation's access to the state: the records of its party, and what is to be told when it is done.
+
+State is records in a Book, by key; `scope` is account and mode:
+    scope|object id          a charge, invoice or upcoming invoice
+    scope|invoice id|l       an invoice's lines
+    scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)
+    scope|party id|x|n       page n of the ids of the party's objects
+    scope|party id|m         inferred links (see `links`)
+    scope|object id|h        where an object went that began here (see `transfers`)
+"""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from processors.rules import people
+from processors.rules.lattice import Record
+from processors.rules.observation import Observation
+from processors.rules.rows import Row
+
+_PAGE = 64  # object ids on a page: a page is written whenever an object is added to it
+_EVENTS = 24  # event ids remembered an object, to tell duplicates from news in the count
+
+
+class Book(Protocol):
+    """Where records are. `get` returns the same object until it is put; the caller may change it and must put it."""
+
+    def get(self, key: str) -> Record | None: ...
+    def put(self, key: str, record: Record) -> None: ...
+
+
+@dataclass(slots=True)
+class Changes:
+    """What came of observations since the last flush; a later version of a row takes an earlier one's place."""
+
+    rows: dict[tuple[str, str], tuple[str, bool, bytes]] = field(default_factory=dict)  # -> metric, unlinked, message
+    people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
+    transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
+
+    def tell(self, row: Row, message: bytes) -> None:
+        """Remember `message`, the form of `row` for Kafka."""
+        key = (row["metric_id"], row["occurred_at"])
+        self.rows.pop(key, None)  # so that the order of telling is kept
+        self.rows[key] = (row["metric"], not row["email"] and not row.get("withdrawn"), message)
+
+    def clear(self) -> None:
+        """All of it was sent."""
+        self.rows.clear()
+        self.people.clear()
+        self.transfers.clear()
+
+
+class Session:
+    """The state as one observation sees and changes it."""
+
+    def __init__(self, book: Book, changes: Changes, scope: str) -> None:
+        self.book = book
+        self.changes = changes
+        self.scope = scope
+        account, _, mode = scope.partition("|")
+        self.account = account
+        self.livemode = mode == "live"
+        self.touched: dict[str, Record] = {}  # objects whose rows may change, by id
+        self.recount = False
+        self.party_id = ""
+        self.customer = ""
+        self.party: Record = {}
+
+    def key(self, identifier: str, part: str = "") -> str:
+        """The key of an object's record, or of a `part` of it."""
+        return f"{self.scope}|{identifier}|{part}" if part else f"{self.scope}|{identifier}"
+
+    def object(self, identifier: str) -> Record | None:
+        """An object's record."""
+        return self.touched.get(identifier) or self.book.get(self.key(identifier))
+
+    def open_party(self, party_id: str, customer: str) -> None:
+        """Work on this party from now on; `customer` is '' for a guest."""
+        self.party_id = party_id
+        self.party = self.book.get(self.key(party_id, "p")) or {"customer": customer}
+        self.customer = self.party["customer"]
+
+    def load(self, identifier: str, kind: str) -> Record | None:
+        """An object of this party, made when only others have told of it; its rows will be looked at again.
+
+        None when it is another party's: a link across customers is shown, but never enriches.
+        """
+        record = self.object(identifier) or {"kind": kind}
+        if record.get("party", self.party_id) not in (self.party_id, identifier):
+            return None
+        self.adopt(identifier, record)
+        self.touched[identifier] = record
+        return record
+
+    def adopt(self, identifier: str, record: Record) -> None:
+        """Index the object under its party when it is first seen there, and tell its home partition whose it is."""
+        if record.get("party") == self.party_id:
+            return
+        if "party" in record:
+            self._leave(record)
+        record["party"] = self.party_id
+        number, filled = self.party.get("pages", 0), self.party.get("last", _PAGE)
+        if filled >= _PAGE:
+            number, filled = number + 1, 0
+        key = self.key(self.party_id, f"x|{number}")
+        page = self.book.get(key) or {"ids": []}
+        page["ids"].append(identifier)
+        self.book.put(key, page)
+        self.party |= {"pages": number, "last": filled + 1}
+        if self.customer and record["kind"] == "charge":
+            claim = {"kind": "claim", "scope": self.scope, "id": identifier, "customer": self.customer}
+            self.changes.transfers.append((identifier, claim))
+
+    def _leave(self, record: Record) -> None:
+        """A guest's charge was given a customer: the guest's profile loses it, and all of its rows are told anew."""
+        key = self.key(record["party"], "p")
+        guest = self.book.get(key)
+        if guest is None:
+            return
+        forget(self, record, record["party"], guest)
+        self.book.put(key, guest)
+        self.party["ticks"] = self.party.get("ticks", 0) + guest.get("ticks", 0)
+        record["v"] = 0  # all that is known of it counts into its new party's version
+
+    def settle(self, identifier: str, record: Record, changed: bool, knowledge: int) -> None:
+        """Count what was learned of an object into its party's version, and look at its rows again."""
+        self.adopt(identifier, record)
+        if changed:
+            self.party["total"] = self.party.get("total", 0) + knowledge - record.get("v", 0)
+            self.party["ticks"] = self.party.get("ticks", 0) + 1
+            record["v"] = knowledge
+            self.touched[identifier] = record
+        else:
+            self.book.put(self.key(identifier), record)
+
+    def objects(self) -> list[str]:
+        """The ids of all of the party's objects."""
+        ids: list[str] = []
+        for number in range(1, self.party.get("pages", 0) + 1):
+            ids += (self.book.get(self.key(self.party_id, f"x|{number}")) or {"ids": []})["ids"]
+        return ids
+
+    def touch_all(self) -> None:
+        """Look at the rows of every object of the party again."""
+        for identifier in self.objects():
+            record = self.object(identifier)
+            if record is not None:
+                self.touched.setdefault(identifier, record)
+
+    def lines(self, invoice_id: str) -> list[list[Any]]:
+        """An invoice's lines, as `invoice.normalize_line` makes them."""
+        lines: list[list[Any]] = (self.book.get(self.key(invoice_id, "l")) or {}).get("lines", [])
+        return lines
+
+
+def forget(session: Session, record: Record, party_id: str, party: Record) -> None:
+    """Take an object's rows out of what `party` adds to profiles; whoever owns it next tells them anew."""
+    for told in record.get("rows", {}).values():
+        if told[2]:
+            people.remove(party, told)
+            session.changes.people[session.scope, party_id, told[2]] = None
+        told[0], told[2] = 0, ""
+
+
+def remember(record: Record, observation: Observation) -> bool:
+    """Is this event new to the object? Duplicates are counted, not skipped: folding again is harmless."""
+    name = f"{observation.source}{observation.event_id}".encode()
+    mark = int.from_bytes(blake2b(name, digest_size=6).digest(), "big")
+    events = record.setdefault("events", [])
+    if mark in events:
+        return False
+    events.append(mark)
+    del events[:-_EVENTS]
+    return True

@@ -1,0 +1,122 @@
+"""The end of a step: derive the rows of all that may have changed, tell the differences, keep the records."""
+
+from processors.rules import charge as charges
+from processors.rules import emit, identity, links, people
+from processors.rules import invoice as invoices
+from processors.rules.lattice import Record
+from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
+from processors.rules.session import Session
+
+_TICKS = 6  # bits of a version that order changes which the times of the observations can't
+
+
+def finish(session: Session) -> None:
+    """Tell what the step changed, and have every touched record kept.
+
+    A version is the sum of all that the party's partition knows of it, then the number of changes: it only grows,
+    and is the same again when state is rebuilt from the same observations. Withdrawals come just before rows.
+    """
+    _spread(session)
+    party = session.party
+    whole = party.get("total", 0) + identity.knowledge(party)
+    version = (whole << _TICKS) + party.get("ticks", 0) << 1
+    for identifier, record in session.touched.items():
+        _tell(session, identifier, record, version)
+        session.book.put(session.key(identifier), record)
+    if session.recount:
+        _count_anew(session)
+    session.book.put(session.key(session.party_id, "p"), party)
+
+
+def _spread(session: Session) -> None:
+    """An invoice's change shows on the rows of its charges."""
+    for record in list(session.touched.values()):
+        if record["kind"] == "invoice":
+            linked = [*record.get("charges", ()), *(charge for charge, _ in record.get("cov", {}).values())]
+            for charge_id in linked:
+                charge = None if charge_id in session.touched else session.object(charge_id)
+                if charge is not None and charge.get("party") == session.party_id:
+                    session.touched[charge_id] = charge
+
+
+def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
+    context = Context(session.account, session.livemode, session.customer, session.party)
+    if record["kind"] == "upcoming":
+        context.lines = session.lines(identifier)
+        return list(upcoming_rows(identifier, record, context))
+    if record["kind"] == "invoice":
+        context.lines = session.lines(identifier)
+        _, bare, offers = invoices.attempts(record)
+        covered = record.get("cov", {})
+        for offer, at in offers.items():
+            if f"{identifier}:{offer}" not in covered:
+                attempt = int(offer.partition(":")[0])
+                bare[attempt] = min(at, bare.get(attempt, at))
+        paid = sum(got for status, _, got in record.get("charges", {}).values() if status == charges.SUCCEEDED)
+        paid += sum(got for offer, (_, got) in covered.items() if offer == identifier)
+        return list(invoice_rows(identifier, record, context, sorted(bare.items()), paid))
+    _add_invoice(session, identifier, record, context)
+    return list(charge_rows(identifier, record, context))
+
+
+def _add_invoice(session: Session, charge_id: str, record: Record, context: Context) -> None:
+    if "inv" in record and record["inv"][1]:
+        context.invoice_id = record["inv"][1]
+    elif "link" in record:
+        context.invoice_id, context.attempt = links.parse(record["link"])
+        context.inferred = True
+    if not context.invoice_id:
+        return
+    invoice = session.object(context.invoice_id)
+    if invoice is None or invoice.get("party") != session.party_id:
+        return
+    context.invoice = invoice
+    context.lines = session.lines(context.invoice_id)
+    if not context.inferred:
+        owned, _, _ = invoices.attempts(invoice)
+        context.attempt = owned.get(charge_id, 0)
+
+
+def _tell(session: Session, identifier: str, record: Record, version: int) -> None:
+    told = record.get("rows", {})
+    card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
+    seen = record["core"]["created"] if card else 0
+    origin = record if "told" in record else session.object(record.get("inv", [0, ""])[1]) or {}
+    for metric_id, before, now, row in list(emit.changes(told, _derive(session, identifier, record))):
+        if before is not None and (now is None or now[1] != before[1]):
+            gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))
+            session.changes.tell(gone, emit.complete(gone, origin, version))
+        if row is not None:
+            session.changes.tell(row, emit.complete(row, origin, version + 1))
+        if before is None or now is None or before[1:] != now[1:]:
+            if before is not None:
+                session.recount |= people.remove(session.party, before)
+                _changed_person(session, before[2])
+            if now is not None:
+                people.add(session.party, now, card, seen)
+                _changed_person(session, now[2])
+        if now is None:
+            del told[metric_id]
+        else:
+            told[metric_id] = now
+    if told:
+        record["rows"] = told
+    else:
+        record.pop("rows", None)
+
+
+def _changed_person(session: Session, email: str) -> None:
+    if email:
+        session.changes.people[session.scope, session.party_id, email] = None
+
+
+def _count_anew(session: Session) -> None:
+    """A first or last time was taken back: count all of the party's rows again."""
+    session.party["people"] = {}
+    for identifier in session.objects():
+        record = session.object(identifier)
+        if record is None or record.get("party") != session.party_id:
+            continue
+        card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
+        for told in record.get("rows", {}).values():
+            people.add(session.party, told, card, record["core"]["created"] if card else 0)

@@ -1,0 +1,77 @@
+"""Between partitions: what came without a customer's id joins the customer, wherever it first arrived.
+
+A guest's charge, a refund or a dispute may come in by the charge's own id, and so on the charge's home partition,
+while the charge itself belongs to a customer on another. Three messages on `ledger.transfers` bring them together:
+    claim        (key: charge id)    the customer's partition owns this charge: the home partition remembers that
+    handoff      (key: customer id)  all that the home partition had learned of it before
+    observation  (key: customer id)  what comes in at home afterwards
+"""
+
+from dataclasses import fields, replace
+
+from processors.rules import charge as charges
+from processors.rules.lattice import Record, newer
+from processors.rules.observation import Observation
+from processors.rules.session import Session, forget
+
+_FIELDS = tuple(field.name for field in fields(Observation))
+
+
+def forward(session: Session, charge_id: str, observation: Observation) -> bool:
+    """Send `observation`, which names no customer, to the owner of its charge; False when it is at home here."""
+    moved = session.book.get(session.key(charge_id, "h"))
+    if moved is None:
+        return False
+    message = {name: getattr(observation, name) for name in _FIELDS} | {"customer": moved["to"]}
+    session.changes.transfers.append((moved["to"], {"kind": "observation", "observation": message}))
+    return True
+
+
+def received(message: Record) -> Observation:
+    """The observation in an `observation` message."""
+    return replace(Observation(**message["observation"]))
+
+
+def claimed(session: Session, charge_id: str, customer: str) -> None:
+    """The home partition learns whose the charge is, and hands over what it has of it."""
+    key = session.key(charge_id, "h")
+    if session.book.get(key) is not None:
+        return
+    record = session.object(charge_id)
+    if record is not None and record.get("party") == customer:
+        return  # the home partition is the customer's own
+    session.book.put(key, {"to": customer})
+    if record is None:
+        return
+    guest_key = session.key(charge_id, "p")
+    guest = session.book.get(guest_key) or {}
+    forget(session, record, charge_id, guest)
+    handoff: Record = {"kind": "handoff", "scope": session.scope, "id": charge_id, "customer": customer}
+    handoff |= {"record": record, "ticks": guest.get("ticks", 0)}
+    session.changes.transfers.append((customer, handoff))
+    session.book.put(guest_key, guest)
+
+
+def merge(session: Session, charge_id: str, other: Record, ticks: int) -> Record:
+    """The owner takes in what the home partition knew: a join, the same in any order. The rows are told anew."""
+    record = session.object(charge_id) or {"kind": "charge"}
+    if "core" in other and newer(other["at"], other["rank"], other["core"], record):
+        record |= {name: other[name] for name in ("core", "at", "rank", "told")}
+    if "inv" in other:
+        charges.link(record, *other["inv"])
+    seen = record.setdefault("seen", {})
+    for level, (first, last, own) in other.get("seen", {}).items():
+        known = seen.get(level, [first, last, own])
+        owns = [moment for moment in (known[2], own) if moment]
+        seen[level] = [min(known[0], first), max(known[1], last), min(owns, default=0)]
+    for refund_id, refund in other.get("refunds", {}).items():
+        charges.learn_refund(record, refund_id, refund[0], *refund[2:])
+    if "dispute" in other and other["dispute"] > record.get("dispute", [0]):
+        record["dispute"] = other["dispute"]
+    rows = record.setdefault("rows", {})
+    for metric_id, told in other.get("rows", {}).items():
+        rows.setdefault(metric_id, told)
+    for told in rows.values():
+        told[0] = 0  # told once more, with a version above what the home partition gave it
+    session.party["ticks"] = session.party.get("ticks", 0) + ticks
+    return record
