@@ -66,9 +66,10 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         event = orjson.loads(text)
     except orjson.JSONDecodeError:
-        # orjson is stricter than JSON itself on lone surrogates and deep nesting; those bodies are still objects.
+        # orjson is stricter than JSON itself on lone surrogates, deep nesting and numbers beyond a double's range;
+        # those bodies are still objects. An int's 4,300 digits are Python's limit too, so integers become floats.
         try:
-            event = json.loads(text, parse_constant=_refuse)
+            event = json.loads(text, parse_constant=_refuse, parse_int=float)
         except RecursionError as error:
             raise NotAnObject("the body is nested too deeply") from error
         except ValueError as error:

@@ -1,8 +1,10 @@
 """Runs the pure ledger over a history without any broker: what rows and profiles does it end in?"""
 
-import copy
+from collections import deque
 from collections.abc import Iterable
+from random import Random
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -11,6 +13,7 @@ from processors.rules.ledger import Ledger
 from processors.rules.observation import observe
 from schemas.envelope import Source
 from schemas.profile import profile_key
+from schemas.routing import partition_key
 from schemas.times import rfc3339
 
 
@@ -36,15 +39,21 @@ class MemoryBook:
 
 
 class World:
-    """A ledger, and what its readers believe: the newest version of each row, and the profiles."""
+    """Ledgers by partition, and what their readers believe: the newest version of each row, and the profiles.
 
-    def __init__(self) -> None:
-        self.book = MemoryBook()
-        self.ledger = Ledger(self.book)
+    Messages between partitions wait in `transit`, one queue a partition as in Kafka, until `settle` or `step`.
+    """
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.books = [MemoryBook() for _ in range(partitions)]
+        self.ledgers = [Ledger(book) for book in self.books]
+        self.transit: list[deque[bytes]] = [deque() for _ in range(partitions)]
         self.told: dict[tuple[str, str], dict[str, Any]] = {}
-        self.by_id: dict[str, dict[str, Any]] = {}
         self.parties: dict[str, dict[str, Any]] = {}
         self.outcomes = {"folded": 0, "duplicate": 0, "unmapped": 0}
+
+    def _partition(self, key: str) -> int:
+        return crc32(key.encode()) % len(self.books)
 
     def feed(self, event: dict[str, Any], source: str = Source.WEBHOOK, account: str = "default") -> None:
         """Fold one event, as it comes out of an envelope."""
@@ -52,22 +61,41 @@ class World:
         if observation is None:
             self.outcomes["unmapped"] += 1
             return
-        self.outcomes["folded" if self.ledger.apply(observation) else "duplicate"] += 1
+        ledger = self.ledgers[self._partition(partition_key(event["data"]["object"]))]
+        self.outcomes["folded" if ledger.apply(observation) else "duplicate"] += 1
 
-    def flush(self) -> None:
-        """What a checkpoint does: tell the changes, keep the state."""
-        changes = self.ledger.changes
-        for (metric_id, occurred_at), (_, _, message) in changes.rows.items():
-            row = orjson.loads(message)
-            for known, key in ((self.told, (metric_id, occurred_at)), (self.by_id, metric_id)):
-                if key not in known or row["version"] >= known[key]["version"]:  # type: ignore[operator, index]
-                    known[key] = row  # type: ignore[index]
-        for scope, party_id, email in changes.people:
-            contribution = orjson.loads(orjson.dumps(self.ledger.contribution(scope, party_id, email)))
-            key = profile_key(email, contribution["livemode"])
-            profiles.fold(self.parties.setdefault(key, {}), contribution)
-        changes.clear()
-        self.book.flush()
+    def checkpoint(self) -> None:
+        """Tell the changes, keep the state."""
+        for ledger, book in zip(self.ledgers, self.books, strict=True):
+            changes = ledger.changes
+            for (metric_id, occurred_at), (_, _, message) in changes.rows.items():
+                row = orjson.loads(message)
+                known = self.told.get((metric_id, occurred_at))
+                if known is None or row["version"] >= known["version"]:
+                    self.told[metric_id, occurred_at] = row
+            for scope, party_id, email in changes.people:
+                contribution = orjson.loads(orjson.dumps(ledger.contribution(scope, party_id, email)))
+                key = profile_key(email, contribution["livemode"])
+                profiles.fold(self.parties.setdefault(key, {}), contribution)
+            for owner, transfer in changes.transfers:
+                self.transit[self._partition(owner)].append(orjson.dumps(transfer))
+            changes.clear()
+            book.flush()
+
+    def step(self, choice: int) -> bool:
+        """Deliver the oldest message to one of the partitions that have one; False when none has."""
+        waiting = [number for number, queue in enumerate(self.transit) if queue]
+        if not waiting:
+            return False
+        partition = waiting[choice % len(waiting)]
+        self.ledgers[partition].receive(orjson.loads(self.transit[partition].popleft()))
+        return True
+
+    def settle(self) -> None:
+        """Let everything arrive."""
+        self.checkpoint()
+        while self.step(0):
+            self.checkpoint()
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows as a database with the key (metric id, time) and the newest version ends up with."""
@@ -77,6 +105,11 @@ class World:
                 assert metric_id not in alive, f"two rows of {metric_id}"
                 alive[metric_id] = row
         return alive
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The rows without what tells of the telling."""
+        telling = ("version", "received_at", "source", "api_version")
+        return {key: {k: v for k, v in row.items() if k not in telling} for key, row in self.rows().items()}
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The profiles by key, without their versions."""
@@ -101,12 +134,14 @@ def envelope_of(event: dict[str, Any], source: str = Source.WEBHOOK, account: st
     }
 
 
-def run(events: Iterable[dict[str, Any]], flush_every: int = 7) -> World:
-    """A world that has seen `events`, with checkpoints in between."""
-    world = World()
+def run(events: Iterable[dict[str, Any]], partitions: int = 1, seed: int = 0, checkpoint_every: int = 7) -> World:
+    """A world that has seen `events`; messages between partitions arrive some time in between."""
+    world, rng = World(partitions), Random(seed)
     for number, event in enumerate(events):
-        world.feed(copy.deepcopy(event))
-        if number % flush_every == 0:
-            world.flush()
-    world.flush()
+        world.feed(orjson.loads(orjson.dumps(event)))
+        if number % checkpoint_every == 0:
+            world.checkpoint()
+            while rng.random() < 0.6 and world.step(rng.randrange(partitions)):
+                pass
+    world.settle()
     return world

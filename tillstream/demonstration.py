@@ -33,12 +33,14 @@ class Demonstration:
     """One run; `run` gives whether every number was equal."""
 
     def __init__(
-        self, settings: Settings, seed: int, customers: int, days: int, kill: str | None, leave: bool, as_json: bool
+        self, settings: Settings, seed: int, customers: int, days: int, kill: list[str], leave: bool, as_json: bool
     ) -> None:
         self._plan = make_plan(settings)
         self._supervisor = Supervisor(self._plan, self._log)
-        if kill is not None and kill not in self._supervisor.names:
-            raise ConfigurationError(f"there is no part '{kill}'", remedy="--kill " + "|".join(self._supervisor.names))
+        for name in kill:
+            if name not in self._supervisor.names:
+                parts = "|".join(self._supervisor.names)
+                raise ConfigurationError(f"there is no part '{name}'", remedy=f"--kill {parts}")
         self._secret = settings.webhook_secrets()["default"][0]
         self._timezone = settings.tillstream_timezone
         self._seed, self._customers, self._days = seed, customers, days
@@ -89,14 +91,13 @@ class Demonstration:
             month = await making
 
             sending = progress.add_task("sending signed webhooks, untidily", total=len(month.events))
-            to_kill = self._kill
+            to_kill = list(self._kill)
 
             def on_progress(done: int, total: int) -> None:
-                nonlocal to_kill
                 progress.update(sending, completed=done, total=total)
-                if to_kill is not None and done >= total // 2:
-                    self._kill_part(to_kill)
-                    to_kill = None
+                killed = len(self._kill) - len(to_kill)
+                if to_kill and done >= total * (killed + 1) // (len(self._kill) + 1):
+                    self._kill_part(to_kill.pop(0))
 
             report = await send(
                 month.events,
@@ -178,8 +179,8 @@ class Demonstration:
         if month.untold:
             screen.out.print(
                 Text(
-                    f"Not counted on either side: {len(month.untold)} invoices paid outside Stripe, of which no webhook "
-                    "of these shapes tells (only Stripe's API does).",
+                    f"Not counted on either side: {len(month.untold)} invoices paid outside Stripe, of which none of "
+                    "these webhooks tells (only Stripe's API does).",
                     style="dim",
                 )
             )

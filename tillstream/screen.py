@@ -9,8 +9,17 @@ from rich.text import Text
 
 from schemas.errors import TillstreamError
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PIPED_WIDTH = 160
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Words wrap on a terminal; in a pipe or a file, lines stay whole."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, soft_wrap=not terminal, width=None if terminal else _PIPED_WIDTH)
+
+
+out = _console()
+err = _console(stderr=True)
 
 _COLOURS = {
     "kafka": "magenta",
@@ -25,8 +34,7 @@ _NAME_WIDTH = 10
 
 def say(name: str, line: str) -> None:
     """One line of a part, after the part's name in its colour."""
-    text = Text(f"{name:>{_NAME_WIDTH}} ", style=_COLOURS.get(name, "white"))
-    text.append("│ ", style="dim")
+    text = Text.assemble((f"{name:>{_NAME_WIDTH}} ", _COLOURS.get(name, "white")), ("│ ", "dim"))
     style = "bold red" if "[error" in line else "yellow" if "[warning" in line else ""
     text.append(line, style=style)
     out.print(text)

@@ -152,6 +152,7 @@ class Supervisor:
         state, delay, deaths = self._states[part.name], _FIRST_DELAY, 0
         ever_ready = False
         while True:
+            self._say(part.name, "starting")
             try:
                 child = await Child.start(part, self._say)
             except ConfigurationError as error:
@@ -189,6 +190,8 @@ class Supervisor:
                 if state.pid == pid:  # else it died meanwhile
                     if reason and state.ready:
                         self._say(part.name, f"not ready: {reason}")
+                    elif not reason and not state.ready:
+                        self._say(part.name, "ready")
                     state.ready, state.reason = not reason, reason
                     state.health_url = part.health_url()
                     if state.ready:

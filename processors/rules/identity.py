@@ -71,22 +71,28 @@ def learn_invoice_email(party: Record, at: int, email: str) -> bool:
     return known is None or known[1] != email
 
 
-def learn_about(party: Record, at: int, priority: int, name: str, phone: str, place: list[str] | None) -> None:
-    """Names, phones and places with the time they were learned; the customer object's word counts most."""
+def learn_about(party: Record, at: int, priority: int, name: str, phone: str, place: list[str] | None) -> bool:
+    """Names, phones and places with the time they were learned; the customer object's word counts most.
+
+    True when the party's profiles show something else than before.
+    """
     who = party.setdefault("who", {})
+    changed = False
     for key, value in (("name", name), ("phone", phone), ("place", place if place and any(place) else None)):
         if value and (key not in who or [priority, at, value] > who[key]):
             who[key] = [priority, at, value]
+            changed = True
+    return changed
 
 
-def learn_from_charge(party: Record, core: Record, at: int) -> None:
+def learn_from_charge(party: Record, core: Record, at: int) -> bool:
     """What a charge's billing details tell of the person."""
-    learn_about(party, at, _CHARGE, core.get("name", ""), core.get("phone", ""), core.get("place"))
+    return learn_about(party, at, _CHARGE, core.get("name", ""), core.get("phone", ""), core.get("place"))
 
 
-def learn_from_invoice(party: Record, core: Record, at: int) -> None:
+def learn_from_invoice(party: Record, core: Record, at: int) -> bool:
     """What an invoice tells of the person."""
-    learn_about(party, at, _INVOICE, core.get("name", ""), core.get("phone", ""), None)
+    return learn_about(party, at, _INVOICE, core.get("name", ""), core.get("phone", ""), None)
 
 
 def knowledge(party: Record) -> int:

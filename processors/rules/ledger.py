@@ -83,7 +83,8 @@ def _charge(session: Session, observation: Observation) -> bool:
 def _settle_charge(session: Session, charge_id: str, record: Record, changed: bool) -> None:
     session.settle(charge_id, record, changed, charges.knowledge(record))
     if changed and "core" in record:
-        identity.learn_from_charge(session.party, record["core"], record["core"]["created"])
+        if identity.learn_from_charge(session.party, record["core"], record["core"]["created"]):
+            session.changed_people()
         link_charge(session, charge_id, record)
     finish(session)
 
@@ -108,7 +109,8 @@ def _invoice(session: Session, observation: Observation) -> bool:
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         core = record["core"]
-        identity.learn_from_invoice(session.party, core, record["at"])
+        if identity.learn_from_invoice(session.party, core, record["at"]):
+            session.changed_people()
         if identity.learn_invoice_email(session.party, record["at"], core.get("email", "")):
             session.touch_all()
         link_invoice(session, invoice_id, record)
@@ -147,8 +149,7 @@ def _customer(session: Session, observation: Observation) -> bool:
     fresh = remember(party, observation)
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
         party["ticks"] = party.get("ticks", 0) + 1
-        for email in party.get("people", {}):
-            session.changes.people[session.scope, session.party_id, email] = None
+        session.changed_people()
         if learned or first:
             session.touch_all()  # also when it has none: the reason why rows are unlinked changes
     finish(session)

@@ -147,6 +147,11 @@ class Session:
             if record is not None:
                 self.touched.setdefault(identifier, record)
 
+    def changed_people(self) -> None:
+        """What the party adds to all of its profiles has changed."""
+        for email in self.party.get("people", {}):
+            self.changes.people[self.scope, self.party_id, email] = None
+
     def lines(self, invoice_id: str) -> list[list[Any]]:
         """An invoice's lines, as `invoice.normalize_line` makes them."""
         lines: list[list[Any]] = (self.book.get(self.key(invoice_id, "l")) or {}).get("lines", [])

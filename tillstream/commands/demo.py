@@ -25,7 +25,10 @@ def demo(
     customers: Annotated[int, typer.Option("--customers", min=1, max=100_000, help="About 10 events each.")] = 350,
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="How many days, up to yesterday.")] = 30,
     kill: Annotated[
-        str | None, typer.Option("--kill", metavar="PART", help="kill -9 that part half-way, to see it recover.")
+        list[str] | None,
+        typer.Option(
+            "--kill", metavar="PART", help="kill -9 that part on the way, to see it recover; may be repeated."
+        ),
     ] = None,
     data: Data = None,
     http_port: HttpPort = 0,
@@ -64,7 +67,7 @@ def demo(
     if as_json:
         screen.out.stderr = True
     try:
-        equal = asyncio.run(Demonstration(settings, seed, customers, days, kill, leave, as_json).run())
+        equal = asyncio.run(Demonstration(settings, seed, customers, days, kill or [], leave, as_json).run())
     except BaseException:
         screen.err.print(Text(f"the logs are in {directory / 'logs'}", style="dim"))
         raise

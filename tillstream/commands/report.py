@@ -23,7 +23,7 @@ def show_comparison(comparison: Comparison, timezone: str) -> None:
         box=None,
         pad_edge=False,
         header_style="bold",
-        padding=(0, 3, 0, 0),
+        padding=(0, 2, 0, 0),
     )
     table.add_column("day")
     for metric in metrics:
@@ -85,7 +85,7 @@ def _totals(comparison: Comparison) -> Table:
         box=None,
         pad_edge=False,
         header_style="bold",
-        padding=(0, 3, 0, 0),
+        padding=(0, 2, 0, 0),
     )
     table.add_column("metric")
     table.add_column("")

@@ -1,0 +1,171 @@
+"""The activity feed, newest first, and one event with everything that is known of it."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from console.queries import Query
+from console.text import aware, iso
+from console.warehouse import Row, Warehouse
+
+PAGE: Final = 50
+LINES: Final = 200  # of an invoice, shown at once
+RAW_EVENTS: Final = 50
+# How far back the newest events are looked for, step by step, so that most pages read a day and not years.
+_REACH: Final = (timedelta(days=1), timedelta(days=7), timedelta(days=31), timedelta(days=366), None)
+# When Stripe tells of a fact: from shortly before (a charge's invoice) to long after (a refund, a dispute).
+_TOLD_BEFORE, _TOLD_AFTER = timedelta(days=35), timedelta(days=190)
+
+COLUMNS: Final = (
+    "metric, metric_id, occurred_at, email, account, livemode, customer_id, charge_id, invoice_id, currency, amount, "
+    "amount_minor, attempt_count, reason, reason_code, source, api_version, received_at, version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last event of a page: the next page begins after it. As text `2026-01-05T10:00:00.000Z~ID`."""
+
+    at: datetime
+    metric_id: str
+
+    def __str__(self) -> str:
+        return f"{iso(self.at)}~{self.metric_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Raises ValueError."""
+        at, tilde, metric_id = text.partition("~")
+        if not tilde:
+            raise ValueError("no cursor")
+        return cls(aware(datetime.fromisoformat(at)).astimezone(UTC), metric_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events: '' is any metric or any email; `before` is where the page begins, None at the newest."""
+
+    livemode: bool
+    metric: str = ""
+    email: str = ""
+    before: Cursor | None = None
+    limit: int = PAGE
+
+
+async def page(warehouse: Warehouse, wanted: Filter, now: datetime) -> tuple[list[Row], Cursor | None]:
+    """The events, and the cursor of the next page when there is one. Raises Unavailable."""
+    reach = (None,) if wanted.email else _REACH  # the few events of one person are found by the index on email
+    newest = now if wanted.before is None else wanted.before.at
+    rows: list[Row] = []
+    for back in reach:
+        rows = await warehouse.rows(_page_query(wanted, None if back is None else newest - back))
+        if len(rows) > wanted.limit:
+            rows = rows[: wanted.limit]
+            return rows, Cursor(aware(rows[-1]["occurred_at"]), rows[-1]["metric_id"])
+    return rows, None
+
+
+def _page_query(wanted: Filter, since: datetime | None) -> Query:
+    conditions = ["livemode = {livemode:Bool}"]
+    parameters: dict[str, Any] = {"livemode": wanted.livemode, "limit": wanted.limit + 1}
+    if wanted.metric:
+        conditions.append("metric = {metric:String}")
+        parameters["metric"] = wanted.metric
+    if wanted.email:
+        conditions.append("email = {email:String}")
+        parameters["email"] = wanted.email
+    if wanted.before is not None:
+        at = "{at:DateTime64(3, 'UTC')}"
+        conditions.append(f"occurred_at <= {at} AND (occurred_at < {at} OR metric_id < {{id:String}})")
+        parameters |= {"at": wanted.before.at, "id": wanted.before.metric_id}
+    if since is not None:
+        conditions.append("occurred_at >= {since:DateTime64(3, 'UTC')}")
+        parameters["since"] = since
+    return Query(
+        f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(conditions)}\n"
+        "ORDER BY occurred_at DESC, metric_id DESC\nLIMIT {limit:UInt32}",
+        parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact: its row, its properties, and the lines of its invoice (`line_count` of them, the first ones here)."""
+
+    row: Row
+    properties: dict[str, Any]
+    lines: list[Row]
+    line_count: int
+
+
+async def event(warehouse: Warehouse, metric_id: str, livemode: bool) -> Event | None:
+    """None when there is no such fact in this mode. Raises Unavailable."""
+    found = await warehouse.rows(
+        Query(
+            f"SELECT {COLUMNS}, toJSONString(properties) AS properties\nFROM metrics\n"
+            "WHERE metric_id = {id:String} AND livemode = {livemode:Bool}\nLIMIT 1",
+            {"id": metric_id, "livemode": livemode},
+        )
+    )
+    if not found:
+        return None
+    row = found[0]
+    properties: dict[str, Any] = json.loads(row.pop("properties"), parse_float=str)
+    if not row["invoice_id"]:
+        return Event(row, properties, [], 0)
+    condition = "invoice_id = {invoice:String} AND account = {account:String} AND livemode = {livemode:Bool}"
+    of_invoice = {"invoice": row["invoice_id"], "account": row["account"], "livemode": livemode}
+    lines, counted = await asyncio.gather(
+        warehouse.rows(
+            Query(
+                "SELECT line_id, position, product_id, price_id, description, quantity, currency, amount, "
+                f"period_start, period_end, metadata\nFROM line_items\nWHERE {condition}\n"
+                "ORDER BY position\nLIMIT {limit:UInt32}",
+                of_invoice | {"limit": LINES},
+            )
+        ),
+        warehouse.rows(Query(f"SELECT count() AS lines FROM line_items WHERE {condition}", of_invoice)),
+    )
+    return Event(row, properties, lines, counted[0]["lines"])
+
+
+async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
+    """Stripe's events that name the fact's charge or invoice, oldest first, without bodies. Raises Unavailable."""
+    ids = [row[name] for name in ("charge_id", "invoice_id") if row[name]] or [row["customer_id"]]
+    if not any(ids):
+        return []
+    at = aware(row["occurred_at"])
+    upcoming = not row["charge_id"] and not row["invoice_id"]  # `invoice.upcoming` alone tells of it, by its customer
+    return await warehouse.rows(
+        Query(
+            "SELECT event_id, type, source, api_version, observed_at, received_at, length(body) AS bytes\n"
+            "FROM stripe_events\nWHERE account = {account:String} AND livemode = {livemode:Bool}\n"
+            "  AND observed_at >= {since:DateTime64(3, 'UTC')} AND observed_at < {until:DateTime64(3, 'UTC')}\n"
+            "  AND multiSearchAny(body, {ids:Array(String)})"
+            + ("\n  AND type = 'invoice.upcoming'" if upcoming else "")
+            + "\nORDER BY observed_at, event_id\nLIMIT {limit:UInt32}",
+            {
+                "account": row["account"],
+                "livemode": row["livemode"],
+                "since": at - _TOLD_BEFORE,
+                "until": at + _TOLD_AFTER,
+                "ids": [json.dumps(one) for one in ids],  # as JSON writes it: in quotes, and never a part of another id
+                "limit": RAW_EVENTS,
+            },
+        )
+    )
+
+
+async def raw_body(warehouse: Warehouse, event_id: str, account: str, livemode: bool) -> Row | None:
+    """One of Stripe's events with its `body`; None when there is none. Raises Unavailable."""
+    rows = await warehouse.rows(
+        Query(
+            "SELECT event_id, type, source, account, livemode, api_version, observed_at, received_at, body\n"
+            "FROM stripe_events\nWHERE event_id = {id:String} AND account = {account:String} "
+            "AND livemode = {livemode:Bool}\nORDER BY received_at\nLIMIT 1",
+            {"id": event_id, "account": account, "livemode": livemode},
+        )
+    )
+    return rows[0] if rows else None

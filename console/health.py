@@ -1,0 +1,108 @@
+"""How things stand: what has arrived, what could not be used, and which part of a running `up` is not ready."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from console.queries import Query
+from console.text import ago, aware, number
+from console.warehouse import Warehouse
+
+UNLINKED_DAYS: Final = 30
+QUIET_AFTER: Final = timedelta(hours=24)
+
+
+class Light(StrEnum):
+    """The verdict's colour; `waiting` is before the first event."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What ClickHouse tells. Dead letters have no mode; unlinked are those of the last 30 days."""
+
+    events: int
+    last_received: datetime | None
+    last_hour: int
+    dead_letters: int
+    unlinked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The light, one sentence for it, and each reason with what to do about it."""
+
+    light: Light
+    title: str
+    reasons: tuple[str, ...]
+
+
+async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arrivals:
+    """Raises Unavailable."""
+    mode = {"livemode": livemode}
+    received, dead, unlinked = await asyncio.gather(
+        warehouse.rows(
+            Query(
+                "SELECT count() AS events, max(received_at) AS newest, "
+                "countIf(received_at >= {hour:DateTime64(3, 'UTC')}) AS last_hour\n"
+                "FROM stripe_events WHERE livemode = {livemode:Bool}",
+                mode | {"hour": now - timedelta(hours=1)},
+            )
+        ),
+        warehouse.rows(Query("SELECT count() AS messages FROM dead_letters")),
+        warehouse.rows(
+            Query(
+                "SELECT count() AS facts FROM unlinked "
+                "WHERE livemode = {livemode:Bool} AND occurred_at >= {since:DateTime64(3, 'UTC')}",
+                mode | {"since": now - timedelta(days=UNLINKED_DAYS)},
+            )
+        ),
+    )
+    events = received[0]["events"]
+    newest = aware(received[0]["newest"]) if events else None
+    return Arrivals(events, newest, received[0]["last_hour"], dead[0]["messages"], unlinked[0]["facts"])
+
+
+def not_ready(runtime: Path | None) -> dict[str, str]:
+    """The parts of a running `up` that can't do their work, with the reason; {} when all can, or none is known.
+
+    `runtime` is its runtime.json. A file that is missing or half-written tells nothing.
+    """
+    if runtime is None:
+        return {}
+    try:
+        content: Any = json.loads(runtime.read_text("utf-8"))
+        roles: Mapping[str, Any] = content["roles"]
+        return {
+            str(name): str(state.get("reason") or "not ready") for name, state in roles.items() if not state["ready"]
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def verdict(seen: Arrivals, down: Mapping[str, str], now: datetime) -> Verdict:
+    """Red: a part is down. Amber: something needs a person's eye, or nothing has come for a day."""
+    reasons = [f"{name} is not ready: {reason}" for name, reason in sorted(down.items())]
+    if reasons:
+        return Verdict(Light.RED, "Not everything runs", (*reasons, "next: tillstream status"))
+    if seen.dead_letters:
+        what = "message" if seen.dead_letters == 1 else "messages"
+        reasons.append(f"{number(seen.dead_letters)} {what} could not be used; next: tillstream deadletters")
+    if seen.last_received is None:
+        if reasons:
+            return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
+        return Verdict(Light.WAITING, "Waiting for the first event", ())
+    if now - seen.last_received > QUIET_AFTER:
+        reasons.append(f"the last event came {ago(seen.last_received, now)}: is the webhook endpoint enabled in Stripe?")
+    if reasons:
+        return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
+    return Verdict(Light.GREEN, "Receiving events", ())

@@ -1,0 +1,38 @@
+"""Profiles: the search by email, and one person."""
+
+from typing import Final
+
+from console.queries import Query
+from console.warehouse import Row, Warehouse
+
+FOUND_AT_MOST: Final = 50
+
+
+async def search(warehouse: Warehouse, text: str, livemode: bool, limit: int = FOUND_AT_MOST) -> list[Row]:
+    """People whose email holds `text`, or who are the customer of that id; the last seen first. Raises Unavailable."""
+    condition = "livemode = {livemode:Bool}"
+    parameters: dict[str, object] = {"livemode": livemode, "limit": limit}
+    if text:
+        condition += " AND (position(email, {text:String}) > 0 OR has(customer_ids, {customer:String}))"
+        parameters |= {"text": text.lower(), "customer": text}
+    return await warehouse.rows(
+        Query(
+            "SELECT email, name, last_seen, value, card_expiration_date, successfully_paid_count, "
+            f"failed_payment_count\nFROM profiles\nWHERE {condition}\n"
+            "ORDER BY last_seen DESC, email\nLIMIT {limit:UInt32}",
+            parameters,
+        )
+    )
+
+
+async def person(warehouse: Warehouse, email: str, livemode: bool) -> Row | None:
+    """None when nobody is known by that email in this mode. Raises Unavailable."""
+    rows = await warehouse.rows(
+        Query(
+            "SELECT email, livemode, name, phone, country, city, postal_code, accounts, customer_ids, "
+            "card_expirations, card_expiration_date, first_seen, last_seen, currency, metrics, value, properties, "
+            "updated_at\nFROM profiles\nWHERE email = {email:String} AND livemode = {livemode:Bool}\nLIMIT 1",
+            {"email": email, "livemode": livemode},
+        )
+    )
+    return rows[0] if rows else None

@@ -1,0 +1,79 @@
+"""Values as people read them: money, counts and times. Pure; nothing here is HTML."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from console.days import Interval
+from schemas.money import exponent
+
+_NARROW = "\N{NO-BREAK SPACE}"
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """(Decimal('1234.5'), 'usd') is '1,234.50 USD', with the decimal places that Stripe uses for the currency."""
+    places = max(exponent(currency), -_digits(amount))
+    return f"{amount:,.{places}f}{_NARROW}{currency.upper()}"
+
+
+def exact(amount: Decimal, currency: str) -> str:
+    """The same for programs: '1234.50'."""
+    return f"{amount:.{max(exponent(currency), -_digits(amount))}f}"
+
+
+def _digits(amount: Decimal) -> int:
+    """The exponent of the last digit that is not 0 after the point: nothing of an amount is ever rounded away."""
+    at = amount.normalize().as_tuple().exponent
+    return min(at, 0) if isinstance(at, int) else 0
+
+
+def number(value: int) -> str:
+    """1234567 is '1,234,567'."""
+    return f"{value:,}"
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """'5 Jan 2026, 10:00:00' in `zone`."""
+    local = aware(at).astimezone(zone)
+    return f"{local.day} {local:%b %Y, %H:%M:%S}"
+
+
+def iso(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return aware(at).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def aware(at: datetime) -> datetime:
+    """`at` with its timezone; one without is UTC, as all times of the views are."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def period(begin: date, interval: Interval) -> str:
+    """'Mon 5 Jan 2026', 'week of 5 Jan 2026' or 'Jan 2026'."""
+    if interval is Interval.MONTH:
+        return f"{begin:%b %Y}"
+    day = f"{begin.day} {begin:%b %Y}"
+    return f"week of {day}" if interval is Interval.WEEK else f"{begin:%a} {day}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """'just now', '5 minutes ago', '3 hours ago' or '12 days ago'."""
+    seconds = (now - aware(at)).total_seconds()
+    if seconds < 60:
+        return "just now"
+    for unit, size, below in (("minute", 60, 3600), ("hour", 3600, 172_800), ("day", 86_400, float("inf"))):
+        if seconds < below:
+            count = int(seconds // size)
+            return f"{count:,} {unit}{'' if count == 1 else 's'} ago"
+    raise AssertionError("unreachable")
+
+
+def heights(values: list[int], height: int) -> list[float]:
+    """Bars for a small drawing: each of 0 … `height`, the largest value being the full height."""
+    top = max(values, default=0)
+    return [max(round(height * value / top, 1), 1.0) if value else 0.0 for value in values] if top else [0.0] * len(values)
+
+
+def shortened(text: str, limit: int = 120) -> str:
+    """At most `limit` characters, with an ellipsis where something was left out."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

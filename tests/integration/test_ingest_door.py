@@ -1,0 +1,394 @@
+"""The door on the real broker: 200 means kept, and everything else is said in time and plainly."""
+
+import asyncio
+import gzip
+import json
+import resource
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from embedded.child import free_port
+from ingest.app import DoorConfig, create_app, serve
+from schemas import topics
+from schemas.envelope import Envelope
+from schemas.errors import ConfigurationError
+from simulator.sender import sign
+from tests.conftest import MakeTopics, eventually
+
+SECRET, SHOP_SECRET = "whsec_default", "whsec_shop"
+ACCOUNTS = {"default": (SECRET, "whsec_rolled"), "shop": (SHOP_SECRET,)}
+PATH = "/webhooks/stripe"
+MIB = 1024 * 1024
+
+
+@dataclass
+class RunningDoor:
+    """A served door, a client session to it, and its topic."""
+
+    port: int
+    bootstrap: str
+    topic: str
+    session: aiohttp.ClientSession
+    stop: asyncio.Event
+    served: asyncio.Task[None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def post(
+        self, body: bytes, *, path: str = PATH, secret: str = SECRET, sent: Any = None, **headers: str
+    ) -> tuple[int, str]:
+        """Sign `body` and post it (or `sent` in its place); the status and the answer's text."""
+        signed = {"Stripe-Signature": sign(body, secret, int(time.time()))}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if sent is None else sent
+        async with self.session.post(self.url + path, data=data, headers=signed | given) as answer:
+            if answer.status == 503:
+                assert int(answer.headers["Retry-After"]) > 0
+            return answer.status, await answer.text()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+    async def ready(self) -> bool:
+        return (await self.get("/readyz"))[0] == 200
+
+    async def kept(self) -> dict[str, tuple[ConsumerRecord, Envelope]]:
+        """All messages that are on the topic now, by event id."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(self.topic, p) for p in consumer.partitions_for_topic(self.topic) or ()]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            found: dict[str, tuple[ConsumerRecord, Envelope]] = {}
+            for partition, end in ends.items():
+                while await consumer.position(partition) < end:
+                    record = await consumer.getone(partition)
+                    envelope = Envelope.model_validate_json(record.value)
+                    found[envelope.event_id] = record, envelope
+            return found
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def door(
+    bootstrap: str, topic: str, accounts: dict[str, tuple[str, ...]] | None = None, **kafka: Any
+) -> AsyncIterator[RunningDoor]:
+    """A door that is served while the context lasts, whether or not it is ready."""
+    config = DoorConfig({"bootstrap_servers": bootstrap, **kafka}, ACCOUNTS if accounts is None else accounts, topic)
+    port, stop = free_port(), asyncio.Event()
+    served = asyncio.create_task(serve(create_app(config), "127.0.0.1", port, stop))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        running = RunningDoor(port, bootstrap, topic, session, stop, served)
+        try:
+            await eventually(lambda: running.get("/livez"))
+            yield running
+        finally:
+            stop.set()
+            await served
+
+
+@pytest.fixture(scope="module")
+async def open_door(kafka_bootstrap: str) -> AsyncIterator[RunningDoor]:
+    """One ready door for the tests that leave it as it was."""
+    from tests.integration.test_embedded_kafka import create
+
+    topic = f"door.{free_port()}.{topics.STRIPE_EVENTS.name}"
+    await create(kafka_bootstrap, topic)
+    async with door(kafka_bootstrap, topic) as running:
+        await eventually(running.ready)
+        yield running
+
+
+def event(name: str, **more: Any) -> bytes:
+    """An event called `evt_NAME` about the charge `ch_NAME` of the customer `cus_NAME`."""
+    charge = {"object": "charge", "id": f"ch_{name}", "customer": f"cus_{name}"}
+    return json.dumps({"id": f"evt_{name}", "type": "charge.succeeded", "data": {"object": charge}, **more}).encode()
+
+
+def padded(name: str, size: int) -> bytes:
+    """An event of exactly `size` bytes."""
+    return event(name, pad="x" * (size - len(event(name, pad=""))))
+
+
+async def test_at_the_moment_of_the_200_the_message_is_on_the_topic_whole_and_keyed(open_door: RunningDoor) -> None:
+    body = event("kept").replace(b", ", b" ,\t") + "\n".encode()
+    assert await open_door.post(body) == (200, "ok")
+    record, envelope = (await open_door.kept())["evt_kept"]
+    assert record.key == b"cus_kept"
+    assert envelope.body.encode() == body
+    assert (envelope.account, envelope.source) == ("default", "webhook")
+
+
+async def test_each_account_has_its_own_path_and_its_own_secret(open_door: RunningDoor) -> None:
+    assert (await open_door.post(event("shop"), path=f"{PATH}/shop", secret=SHOP_SECRET))[0] == 200
+    assert (await open_door.post(event("own"), path=f"{PATH}/default"))[0] == 200
+    assert (await open_door.post(event("wrong"), path=f"{PATH}/shop"))[0] == 400
+    assert (await open_door.post(event("wrong"), secret=SHOP_SECRET))[0] == 400
+    assert (await open_door.post(event("wrong"), path=f"{PATH}/nobody"))[0] == 404
+    kept = await open_door.kept()
+    assert kept["evt_shop"][1].account == "shop"
+    assert kept["evt_own"][1].account == "default"
+    assert "evt_wrong" not in kept
+
+
+async def test_during_a_roll_both_secrets_open_the_door(open_door: RunningDoor) -> None:
+    assert (await open_door.post(event("old")))[0] == 200
+    assert (await open_door.post(event("new"), secret="whsec_rolled"))[0] == 200
+
+
+async def test_types_that_nobody_asked_for_and_authentic_nonsense_are_answered_200_and_kept(
+    open_door: RunningDoor,
+) -> None:
+    assert (await open_door.post(event("future", type="space.elevator.paid")))[0] == 200
+    assert (await open_door.post(b'{"id": "evt_nonsense", "type": "charge.failed", "data": 7}'))[0] == 200
+    assert {"evt_future", "evt_nonsense"} <= (await open_door.kept()).keys()
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"nonsense", b'{"id": "\xff"}', b'{"id": NaN}', b"[" * 100_000])
+async def test_a_signed_body_that_is_no_json_object_is_400(open_door: RunningDoor, body: bytes) -> None:
+    status, text = await open_door.post(body)
+    assert status == 400
+    assert "body" in json.loads(text)["error"]
+
+
+async def test_a_body_that_stripe_did_not_sign_is_400(open_door: RunningDoor) -> None:
+    assert (await open_door.post(event("forged"), sent=event("forged", amount=10**9)))[0] == 400
+    assert (await open_door.post(event("forged"), secret="whsec_guessed"))[0] == 400
+    for away in (-301, 301):
+        signature = sign(event("forged"), SECRET, int(time.time()) + away)
+        assert (await open_door.post(event("forged"), Stripe_Signature=signature))[0] == 400
+    assert "evt_forged" not in await open_door.kept()
+
+
+async def test_a_body_may_have_4_mib_and_no_byte_more(open_door: RunningDoor) -> None:
+    largest, too_large = padded("largest", 4 * MIB), padded("too_large", 4 * MIB + 1)
+    assert (await open_door.post(largest))[0] == 200
+
+    async def in_chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(too_large), 256 * 1024):
+            yield too_large[start : start + 256 * 1024]
+
+    assert (await open_door.post(too_large))[0] == 413
+    assert (await open_door.post(too_large, sent=in_chunks()))[0] == 413
+    kept = await open_door.kept()
+    assert kept["evt_largest"][1].body.encode() == largest
+    assert "evt_too_large" not in kept
+
+
+async def test_the_largest_body_fits_on_the_topic_even_when_every_byte_needs_escaping(open_door: RunningDoor) -> None:
+    """On the topic the body is a JSON string: each quotation mark and backslash doubles, in each field that has it."""
+    room = (4 * MIB - len(event("escaped", api_version=""))) // 2
+    body = event("escaped", api_version='"' * room)
+    assert 4 * MIB - 2 <= len(body) <= 4 * MIB
+    assert (await open_door.post(body))[0] == 200
+    assert (await open_door.kept())["evt_escaped"][1].body.encode() == body
+
+
+async def test_gzip_is_unpacked_within_the_same_bound(open_door: RunningDoor) -> None:
+    async def zipped(body: bytes) -> int:
+        return (await open_door.post(body, sent=gzip.compress(body), Content_Encoding="gzip"))[0]
+
+    assert await zipped(event("zipped")) == 200
+    assert await zipped(padded("large_zipped", 4 * MIB)) == 200
+    assert await zipped(padded("too_large_zipped", 4 * MIB + 1)) == 413
+    kept = await open_door.kept()
+    assert kept["evt_zipped"][1].body.encode() == event("zipped")
+    assert "evt_too_large_zipped" not in kept
+
+
+async def test_a_gzip_bomb_is_413_and_never_unpacked_whole(open_door: RunningDoor) -> None:
+    packer = zlib.compressobj(level=1, wbits=31)
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(256)) + packer.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (await open_door.post(b"", sent=bomb, Content_Encoding="gzip"))[0] == 413
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 100 * 1024
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"),
+    [
+        ("gzip", b"this was never packed"),
+        ("gzip", gzip.compress(b'{"id": "evt_cut"}' * 100)[:-20]),
+        ("deflate", b"\xff\xff\xff"),
+        ("br", b"\xff\xff\xff"),
+        ("zstd", b"\xff\xff\xff"),
+        ("rot13", b'{"vq": "rig_1"}'),
+    ],
+)
+async def test_what_can_not_be_unpacked_is_400(open_door: RunningDoor, encoding: str, sent: bytes) -> None:
+    assert (await open_door.post(b"{}", sent=sent, Content_Encoding=encoding))[0] == 400
+
+
+async def test_a_body_that_does_not_come_is_408(open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.app.BODY_SECONDS", 0.2)
+
+    async def never_ending() -> AsyncIterator[bytes]:
+        yield b'{"id": '
+        await asyncio.Event().wait()
+
+    assert (await open_door.post(b"", sent=never_ending()))[0] == 408
+
+
+async def test_a_client_that_hangs_up_half_way_leaves_nothing_behind(
+    open_door: RunningDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", open_door.port)
+    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+    await eventually(lambda: metric(open_door, "tillstream_door_in_flight", 1))
+    writer.close()
+    await writer.wait_closed()
+    await eventually(lambda: metric(open_door, "tillstream_door_in_flight", 0))
+    assert "Error handling request" not in caplog.text
+
+
+async def metric(running: RunningDoor, name: str, value: float) -> bool:
+    return f"\n{name} {float(value)}\n" in (await running.get("/metrics"))[1]
+
+
+async def test_a_head_that_is_never_finished_is_hung_up_on(
+    open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.idle.HEAD_SECONDS", 0.3)
+    async with door(open_door.bootstrap, open_door.topic) as impatient:
+        await eventually(impatient.ready)
+        reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow".encode())
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        assert (await impatient.post(event("after_slow")))[0] == 200
+
+
+async def test_a_connection_that_works_is_not_hung_up_on(
+    open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.idle.HEAD_SECONDS", 0.3)
+    async with door(open_door.bootstrap, open_door.topic) as impatient:
+        await eventually(impatient.ready)
+        body = event("slow_body")
+        reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
+        signature = sign(body, SECRET, int(time.time()))
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nStripe-Signature: {signature}"
+        writer.write(f"{head}\r\n\r\n".encode())
+        other = asyncio.create_task(asyncio.to_thread(time.monotonic))
+        await other
+        began = time.monotonic()
+        await eventually(lambda: time.monotonic() > began + 1.0)  # three times as long as a head may take
+        writer.write(body)
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_two_hundred_clients_at_once_are_all_answered_and_all_kept(open_door: RunningDoor) -> None:
+    names = [f"crowd_{number}" for number in range(1000)]
+    turns: Iterator[str] = iter(names)
+
+    async def client() -> list[int]:
+        return [(await open_door.post(event(name)))[0] for name in turns]
+
+    answers = await asyncio.gather(*(client() for _ in range(200)))
+    assert [status for answer in answers for status in answer] == [200] * len(names)
+    assert {f"evt_{name}" for name in names} <= (await open_door.kept()).keys()
+
+
+async def test_without_a_secret_nothing_is_accepted_and_readyz_says_why(open_door: RunningDoor) -> None:
+    for accounts in ({}, {"default": ()}):
+        async with door(open_door.bootstrap, open_door.topic, accounts) as closed:
+            status, text = await closed.get("/readyz")
+            assert status == 503
+            assert "STRIPE_WEBHOOK_SECRET" in json.loads(text)["reason"]
+            assert (await closed.post(event("secretless"), secret=""))[0] == 503
+            assert (await closed.get("/livez"))[0] == 200
+    assert "evt_secretless" not in await open_door.kept()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_a_blank_secret_is_refused_at_the_start(blank: str) -> None:
+    with pytest.raises(ConfigurationError, match="'shop' is blank"):
+        DoorConfig({}, {"default": (SECRET,), "shop": (SHOP_SECRET, blank)}, "stripe.events")
+
+
+async def test_a_topic_that_is_missing_is_not_ready(open_door: RunningDoor) -> None:
+    async with door(open_door.bootstrap, f"{open_door.topic}.missing") as homeless:
+        assert (await homeless.post(event("homeless")))[0] == 503
+        assert not await homeless.ready()
+
+
+async def test_other_methods_and_paths_are_refused(open_door: RunningDoor) -> None:
+    assert (await open_door.get(PATH))[0] == 405
+    assert (await open_door.get("/"))[0] == 404
+    assert (await open_door.post(event("lost"), path=f"{PATH}/shop/more"))[0] == 404
+
+
+async def raw(port: int, request: bytes) -> int:
+    """The status that the door answers to these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            line = await reader.readline()
+        return int(line.split()[1])
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+_fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_header_bytes = st.binary(max_size=200).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b""))
+
+
+@_fuzz
+@given(value=_header_bytes | _header_bytes.map(lambda v: b"t=1,v1=" + v) | st.text().map(lambda t: b"t=" + t.encode()))
+async def test_no_signature_header_whatever_makes_it_fail(open_door: RunningDoor, value: bytes) -> None:
+    clean = value.replace(b"\r", b"").replace(b"\n", b"")
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+    request = head.encode() + b"Stripe-Signature: " + clean + b"\r\n\r\n{}"
+    assert await raw(open_door.port, request) == 400
+
+
+@_fuzz
+@given(body=st.binary(max_size=300))
+async def test_no_signed_body_whatever_makes_it_fail(open_door: RunningDoor, body: bytes) -> None:
+    assert (await open_door.post(body))[0] in (200, 400)
+
+
+@pytest.mark.parametrize("value", [b"x" * 4097, b"t=1," * 2000, b"x" * 9000])
+async def test_a_huge_header_is_400(open_door: RunningDoor, value: bytes) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n".encode()
+    assert await raw(open_door.port, head + b"Stripe-Signature: " + value + b"\r\n\r\n{}") == 400
+
+
+async def test_prometheus_sees_what_the_door_does(open_door: RunningDoor) -> None:
+    await open_door.post(event("counted"))
+    await open_door.post(event("counted"), secret="whsec_guessed")
+    status, text = await open_door.get("/metrics")
+    assert status == 200
+    assert 'tillstream_door_accepted_total{account="default"}' in text
+    assert 'tillstream_door_refused_total{reason="signature"}' in text
+
+
+async def test_make_topics_and_the_door_agree_on_the_topic(
+    kafka_bootstrap: str, make_topics: MakeTopics, topic_prefix: str
+) -> None:
+    await make_topics(topic_prefix)
+    async with door(kafka_bootstrap, topics.full_name(topics.STRIPE_EVENTS, topic_prefix)) as running:
+        await eventually(running.ready)
+        assert await running.post(event("prefixed")) == (200, "ok")
+        assert (await running.kept())["evt_prefixed"][0].key == b"cus_prefixed"
