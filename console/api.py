@@ -101,7 +101,7 @@ class Api:
         """People whose email holds `q`."""
         live = forms.livemode(request.query)
         rows = await people.search(self._warehouse, forms.text(request.query, "q"), live)
-        return answer({**self._head(live), "profiles": rows})
+        return answer({**self._head(live), "profiles": [person_json(row) for row in rows]})
 
     async def profile(self, request: web.Request) -> web.Response:
         """One person by `email`; the timeline is `feed?email=…`."""
@@ -109,7 +109,7 @@ class Api:
         found = await people.person(self._warehouse, forms.text(request.query, "email").lower(), live)
         if found is None:
             raise web.HTTPNotFound(text="nobody is known by that email in this mode")
-        return answer(found)
+        return answer(person_json(found))
 
     async def health(self, request: web.Request) -> web.Response:
         """The verdict and what it rests on."""
@@ -165,6 +165,12 @@ def amounts_json(cell: Cell) -> dict[str, str]:
 def event_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the feed; `amount` with the places of its currency."""
     return {**row, "amount": exact(row["amount"], row["currency"])}
+
+
+def person_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `profiles`; `lifetime_value` with the places of its currency."""
+    value = [{**one, "lifetime_value": exact(one["lifetime_value"], one["currency"])} for one in row["value"]]
+    return {**row, "value": value}
 
 
 def answer(value: Any, status: int = 200) -> web.Response:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from console.charts import Measure
 from console.config import ConsoleConfig
 from console.days import LONGEST_DAYS, Interval, last_days, today
 from console.feed import PAGE, Cursor, Filter
@@ -71,6 +72,11 @@ def question(query: Mapping[str, str], slug: str, config: ConsoleConfig, now: da
         _choice(Split, query, "split", Split.NONE),
         currency,
     )
+
+
+def measure(query: Mapping[str, str]) -> Measure:
+    """`measure=count`, `amount` or `people`."""
+    return _choice(Measure, query, "measure", Measure.COUNT)
 
 
 def feed_filter(query: Mapping[str, str]) -> Filter:

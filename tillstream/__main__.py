@@ -30,6 +30,8 @@ for command in (
     run.ingest,
     run.process,
     run.sink,
+    run.console,
+    run.topics,
 ):
     app.command()(command)
 

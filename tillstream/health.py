@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from tillstream.ports import reachable
+
 
 @asynccontextmanager
 async def health_server(ready: Callable[[], str], port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
@@ -33,6 +35,6 @@ async def health_server(ready: Callable[[], str], port: int = 0, host: str = "12
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
-        yield f"http://{host}:{runner.addresses[0][1]}"
+        yield f"http://{reachable(host)}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

@@ -12,8 +12,7 @@ import aiohttp
 
 from schemas.errors import Unavailable
 from tillstream.connections import clickhouse_password
-from tillstream.ports import claim_port
-from tillstream.roles import reachable
+from tillstream.ports import claim_port, reachable
 from tillstream.settings import Settings
 from tillstream.state import read_json
 
@@ -64,7 +63,9 @@ def make_plan(settings: Settings) -> Plan:
         services.append(_clickhouse(data / "clickhouse", port, settings))
     has_console = find_spec("console.app") is not None
     if has_console:
-        found["tillstream_console_port"] = claim_port(settings.tillstream_console_port, "--console-port")
+        found["tillstream_console_port"] = claim_port(
+            settings.tillstream_console_port, "--console-port", settings.tillstream_console_host
+        )
     settings = settings.model_copy(update=found)
     roles = [_role(name, settings) for name in ("sink", "process", "ingest", *(["console"] if has_console else []))]
     return Plan(tuple(services), tuple(roles), settings)
@@ -73,6 +74,11 @@ def make_plan(settings: Settings) -> Plan:
 def http_url(settings: Settings) -> str:
     """The door as this machine reaches it."""
     return f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}"
+
+
+def console_url(settings: Settings) -> str:
+    """The console as this machine reaches it."""
+    return f"http://{reachable(settings.tillstream_console_host)}:{settings.tillstream_console_port}"
 
 
 async def ask(url: str) -> str:

@@ -15,9 +15,9 @@ from schemas.errors import ConfigurationError, TillstreamError
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
-from tillstream.ports import claim_port
+from tillstream.ports import claim_port, reachable
 from tillstream.settings import Settings
-from tillstream.state import announce_role
+from tillstream.state import announce_role, runtime_path
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[
 
 async def _with_health(name: str, role: Role, settings: Settings, health_port: int, stop: asyncio.Event) -> None:
     try:
-        async with health_server(role.ready, health_port) as url:
+        async with health_server(role.ready, health_port, settings.tillstream_health_host) as url:
             announced = announce_role(settings.tillstream_data, name, url)
             try:
                 await role.run(stop)
@@ -148,6 +148,33 @@ def sink(settings: Settings, health_port: int) -> None:
     run_role("sink", work, settings)
 
 
-def reachable(host: str) -> str:
-    """An address that a process on this machine can use for a server that listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+def console(settings: Settings) -> None:
+    """The console: web pages and JSON, on the console port."""
+    from console.app import create_app, serve
+    from console.config import ConsoleConfig
+
+    async def work(stop: asyncio.Event) -> None:
+        token = settings.tillstream_console_token
+        app = create_app(
+            ConsoleConfig(
+                clickhouse_url=settings.clickhouse_url,
+                clickhouse_user=settings.clickhouse_user,
+                clickhouse_password=clickhouse_password(settings),
+                database=settings.clickhouse_database,
+                timezones=settings.timezones(),
+                default_timezone=settings.tillstream_timezone,
+                token=token.get_secret_value() if token else "",
+                door_url=f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}",
+                runtime=runtime_path(settings.tillstream_data),
+            )
+        )
+        host = settings.tillstream_console_host
+        port = claim_port(settings.tillstream_console_port, "--console-port", host)
+        announced = announce_role(settings.tillstream_data, "console", f"http://{reachable(host)}:{port}")
+        log.info("listening", url=f"http://{host}:{port}")
+        try:
+            await serve(app, host, port, stop)
+        finally:
+            announced.unlink(missing_ok=True)
+
+    run_role("console", work, settings)

@@ -94,6 +94,10 @@ class Settings(BaseModel):
         default="127.0.0.1", description="Address the door listens on; 0.0.0.0 to be reached from other machines"
     )
     tillstream_http_port: Port = Field(default=8080, description="Port of the door; 0 for any free one")
+    tillstream_console_host: str = Field(default="127.0.0.1", description="Address the console listens on")
+    tillstream_health_host: str = Field(
+        default="127.0.0.1", description="Address of the health pages of the roles that have no other port"
+    )
     tillstream_console_port: Port = Field(default=8081, description="Port of the console; 0 for any free one")
     tillstream_kafka_port: Port = Field(default=9092, description="Port of the own broker; 0 for any free one")
     tillstream_clickhouse_port: Port = Field(default=8123, description="Port of the own engine; 0 for any free one")

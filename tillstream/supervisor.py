@@ -20,7 +20,7 @@ from typing import IO
 from schemas.errors import ConfigurationError, Unavailable
 from tillstream.child import Child, Say
 from tillstream.connections import kafka_arguments
-from tillstream.parts import Part, Plan, ask, http_url
+from tillstream.parts import Part, Plan, ask, console_url, http_url
 from tillstream.state import RoleState, Runtime, read_json, runtime_path, write_json
 from tillstream.topics import ensure_topics
 
@@ -49,7 +49,7 @@ class Supervisor:
             pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             http_url=http_url(settings),
-            console_url=f"http://127.0.0.1:{settings.tillstream_console_port}" if "console" in self._states else "",
+            console_url=console_url(settings) if "console" in self._states else "",
             kafka_bootstrap=settings.kafka_bootstrap_servers,
             clickhouse_url=settings.clickhouse_url,
             clickhouse_user=settings.clickhouse_user,

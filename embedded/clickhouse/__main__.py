@@ -14,28 +14,33 @@ from aiohttp import web
 
 from schemas.errors import ConfigurationError
 
+_MAX_BODY = 1024**3
 _DRAIN = 10.0  # seconds that running queries have when the server is told to end; then they fail
 
 
-async def serve(data: Path, host: str, port: int, user: str, password: str) -> None:
-    """Runs the server. The chosen port is in `data/http_port` once requests are answered."""
+async def serve(args: argparse.Namespace) -> None:
+    """Runs the server. The chosen port is in `DIR/http_port` once requests are answered."""
     from embedded.clickhouse.engine import Engine  # loads half a gigabyte: not for --help or a wrong argument
     from embedded.clickhouse.server import Server
 
     ended = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
-    announced = data / "http_port"
-    engine = Engine(data)
+    announced = args.data / "http_port"
+    engine = Engine(args.data)
     try:
         announced.unlink(missing_ok=True)
-        server = Server(engine, user, password)
+        server = Server(engine, args.user, args.password, args.max_body)
         runner = web.AppRunner(
-            server.application(), auto_decompress=False, access_log=None, shutdown_timeout=2 * _DRAIN
+            server.application(),
+            auto_decompress=False,
+            access_log=None,
+            shutdown_timeout=2 * _DRAIN,
+            handler_cancellation=True,  # a client that leaves ends its query
         )
         await runner.setup()
         try:
-            await _listen(runner, host, port)
+            await _listen(runner, args.host, args.port)
             temporary = announced.with_suffix(".new")
             temporary.write_text(str(runner.addresses[0][1]), encoding="ascii")
             temporary.rename(announced)
@@ -73,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="an address other than loopback needs a password")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default=os.environ.get("CLICKHOUSE_PASSWORD", ""), help="or CLICKHOUSE_PASSWORD")
+    parser.add_argument("--max-body", type=int, default=_MAX_BODY, help="bytes of a request, unpacked (default 1 GiB)")
     return parser.parse_args()
 
 
@@ -87,7 +93,7 @@ def main() -> int:
                 f"ClickHouse on {args.host} would be open to everybody: its SQL reads this machine's files.",
                 remedy="give --password, or leave --host out",
             )
-        uvloop.run(serve(args.data, args.host, args.port, args.user, args.password))
+        uvloop.run(serve(args))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\nTry: {error.remedy}\n")
         return 2

@@ -1,12 +1,12 @@
 """A request's body: the statement at its head (or in the URL), and an INSERT's data after it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
 from embedded.clickhouse import statement as sql_text
 from embedded.clickhouse.compression import Decoder
-from embedded.clickhouse.errors import BAD_ARGUMENTS, QueryFailed
+from embedded.clickhouse.errors import BAD_ARGUMENTS, QUERY_IS_TOO_LARGE, QueryFailed
 from embedded.clickhouse.statement import Statement
 
 _HEAD = 256 * 1024  # bytes read before the statement is looked for: the engine's own max_query_size
@@ -15,11 +15,13 @@ _PIECE = 1024 * 1024  # bytes of data handed to the engine at a time
 
 
 class Body:
-    """Reads a request once, from front to back."""
+    """Reads a request once, from front to back; `limit` bytes at most, unpacked."""
 
-    def __init__(self, request: web.Request, query: str) -> None:
+    def __init__(self, request: web.Request, query: str, limit: int) -> None:
         self._content = request.content
         self._decoder = Decoder(request.headers.get("Content-Encoding", ""))
+        self._unpacked: Iterator[bytes] = iter(())
+        self._limit = self._left = limit
         self._head = query.encode()
         self._in_url = bool(query)
         self._rest = b""
@@ -70,13 +72,21 @@ class Body:
         elif self._in_url:
             self._rest = b""
         text = _text(self._head[: found.sql_end])
-        return text, Statement(found.verb, found.format, len(text), len(text))
+        source_at = len(_text(self._head[: found.source_at]))
+        return text, Statement(found.verb, found.format, len(text), len(text), source_at)
 
     async def _next(self) -> bytes:
-        piece = await self._content.readany()
-        if piece:
-            return self._decoder.feed(piece)
-        if self._content.at_eof():
+        """The next unpacked bytes, perhaps none."""
+        piece = next(self._unpacked, None)
+        if piece is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise QueryFailed.of(QUERY_IS_TOO_LARGE, f"The request's body is larger than {self._limit} bytes")
+            return piece
+        packed = await self._content.readany()
+        if packed:
+            self._unpacked = self._decoder.feed(packed)
+        elif self._content.at_eof():
             self._ended = True
             self._decoder.finish()
         return b""
@@ -86,7 +96,7 @@ class Body:
         while not self._ended:
             parts += await self._next()
             if len(parts) > _LARGEST_STATEMENT:
-                raise QueryFailed.of(BAD_ARGUMENTS, f"The statement is larger than {_LARGEST_STATEMENT} bytes")
+                raise QueryFailed.of(QUERY_IS_TOO_LARGE, f"The statement is larger than {_LARGEST_STATEMENT} bytes")
         return bytes(parts)
 
 

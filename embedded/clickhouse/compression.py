@@ -1,13 +1,16 @@
 """HTTP content codings of requests and answers, piece by piece: gzip, deflate, zstd and lz4."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import lz4.frame
 import zstandard
 
 from embedded.clickhouse.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, QueryFailed
+
+
+_SLICE = 1024  # bytes unpacked at a time: at most 32 MiB, which is what zstd can make of them
 
 
 class Encoder(Protocol):
@@ -74,20 +77,27 @@ class Decoder:
                 return lz4.frame.LZ4FrameDecompressor()
         raise QueryFailed.of(UNKNOWN_COMPRESSION_METHOD, f"Unknown compression method: {self._coding}")
 
-    def feed(self, data: bytes) -> bytes:
-        """The next unpacked bytes, perhaps none."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The next unpacked bytes, in pieces: a little data may hold a lot, and the caller can stop in between."""
         if self._object is None:
-            return data
-        out = []
+            yield data
+            return
+        for start in range(0, len(data), _SLICE):
+            packed = data[start : start + _SLICE]
+            while packed:
+                unpacked, packed = self._unpack(packed)
+                if unpacked:
+                    yield unpacked
+
+    def _unpack(self, packed: bytes) -> tuple[bytes, bytes]:
+        """What was unpacked, and what is left of `packed`."""
         try:
-            while data:
-                if self._object.eof:  # several frames, one after another
-                    self._object = self._make()
-                out.append(self._object.decompress(data))
-                data = (self._object.unused_data or b"") if self._object.eof else b""
+            if self._object.eof:  # several frames, one after another
+                self._object = self._make()
+            unpacked = self._object.decompress(packed)
         except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
             raise QueryFailed.of(CANNOT_DECOMPRESS, f"Cannot decompress {self._coding}: {error}") from error
-        return b"".join(out)
+        return unpacked, (self._object.unused_data or b"") if self._object.eof else b""
 
     def finish(self) -> None:
         """To be called at the end of the body."""

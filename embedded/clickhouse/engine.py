@@ -7,7 +7,10 @@ one at a time for one connection.
 
 import fcntl
 import os
+import shutil
 import tempfile
+import threading
+import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from typing import Any
 
 import chdb._chdb
 
-from embedded.clickhouse.errors import QueryFailed
+from embedded.clickhouse.errors import NOT_ENOUGH_SPACE, QueryFailed
 from schemas.errors import ConfigurationError
 
 _chdb: Any = chdb._chdb  # without types
@@ -30,6 +33,7 @@ _CONFIG = """<clickhouse>
 </clickhouse>
 """
 READ_ONLY_CLASS = 0
+_GLOBS = frozenset("*?{}")
 
 
 def quote(value: str) -> str:
@@ -66,6 +70,16 @@ def _failures() -> Iterator[None]:
         yield
     except RuntimeError as error:  # the only kind that the engine raises
         raise QueryFailed.from_engine(str(error)) from error
+    except UnicodeDecodeError as error:  # such a RuntimeError whose text quotes bytes that are none
+        raise QueryFailed.from_engine(error.object.decode(errors="replace")) from error
+
+
+@contextmanager
+def _disk_failures() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise QueryFailed.of(NOT_ENOUGH_SPACE, f"Cannot keep the insert's data: {error.strerror}") from error
 
 
 class Connection:
@@ -94,11 +108,6 @@ class Connection:
                 self._raw.streaming_cancel_query(result)
                 raise
 
-    def begin_insert(self, sql: str, format: str) -> "Insert":
-        """Takes rows in `format`, piece by piece; `sql` is the INSERT without FORMAT and data."""
-        with _failures():
-            return Insert(self._raw, self._raw.send_insert(sql, format))
-
     def reads_only(self, sql: str) -> bool:
         """Whether the statement changes nothing."""
         return int(self._raw.classify_query(sql)["query_class"]) == READ_ONLY_CLASS
@@ -112,31 +121,29 @@ class Connection:
         self._raw.close()
 
 
-class Insert:
-    """An INSERT under way: nothing of it counts before `finish` has returned."""
+class Spool:
+    """An insert's data on their way in: a file in the directory `inserts`, gone when closed.
 
-    def __init__(self, connection: Any, handle: Any) -> None:
-        self._connection = connection
-        self._handle = handle
-        self._ended = False
+    The engine reads a whole file with one INSERT … FROM INFILE. Fed piece by piece (its `send_insert`), it answers that
+    all went well when a constraint, a materialized view or the table itself has refused the rows.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / uuid.uuid4().hex
+        with _disk_failures():
+            self._file = self.path.open("xb", buffering=0)
 
     def append(self, data: bytes) -> None:
-        """The next piece; it may end within a row."""
-        with _failures():
-            self._connection.insert_append(self._handle, data)
+        """The next piece; it may end within a row. Raises QueryFailed."""
+        with _disk_failures():
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
 
-    def cancel(self) -> None:
-        """Drops what was not written yet; nothing happens after `finish`."""
-        if not self._ended:
-            self._ended = True
-            with _failures():
-                self._connection.insert_cancel(self._handle)
-
-    def finish(self) -> Answer:
-        """Writes the rows: afterwards they outlive the process, even a killed one."""
-        self._ended = True
-        with _failures():
-            return _answer(self._connection.insert_done(self._handle))
+    def close(self) -> None:
+        """Removes the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 class Engine:
@@ -144,6 +151,11 @@ class Engine:
 
     def __init__(self, data: Path) -> None:
         data = data.absolute()
+        if _GLOBS & set(str(data)):  # INFILE would take them for patterns, find no file and insert nothing
+            raise ConfigurationError(
+                f"ClickHouse's directory {data} can't be used: its path holds one of *?{{}}.",
+                remedy="choose another with --data",
+            )
         try:
             data.mkdir(parents=True, exist_ok=True)
             self._lock = (data / "lock").open("a")
@@ -159,10 +171,14 @@ class Engine:
                 f"Another ClickHouse is running on {data}.",
                 remedy="stop it, or choose another directory with --data",
             ) from error
+        self._inserts = data / "inserts"
+        shutil.rmtree(self._inserts, ignore_errors=True)  # of a server that was killed
+        self._inserts.mkdir()
         config = data / "engine.xml"
         config.write_text(_CONFIG, encoding="ascii")
         self._path = f"{data / 'engine'}?config-file={config}"
         _chdb.set_signal_handlers_enabled(0)  # signals are the server's
+        self._keeping = threading.Lock()
         self._keeper = self._open(data)
         self.version, self.timezone = self._keeper.execute("SELECT version(), timezone()").body.decode().split()
 
@@ -181,9 +197,16 @@ class Engine:
         """A connection of its own for one request or session; to be closed."""
         return Connection(self._path)
 
-    def end_queries(self) -> None:
-        """Ends every query that still runs; each of them fails."""
-        self._keeper.execute("KILL QUERY WHERE query_id != queryID() ASYNC")
+    def spool(self) -> Spool:
+        """A new file for an insert's data; to be closed. Raises QueryFailed."""
+        return Spool(self._inserts)
+
+    def end_queries(self, marked: str = "") -> None:
+        """Ends every query that still runs and has `marked` in its text; each of them fails. From any thread."""
+        with self._keeping:
+            self._keeper.execute(
+                f"KILL QUERY WHERE query_id != queryID() AND position(query, {quote(marked)}) > 0 ASYNC"
+            )
 
     def close(self) -> None:
         """After all other connections: ends background work and lets go of the directory."""

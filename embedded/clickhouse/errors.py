@@ -9,6 +9,8 @@ SYNTAX_ERROR = 62
 UNKNOWN_COMPRESSION_METHOD = 89
 UNKNOWN_SETTING = 115
 READONLY = 164
+QUERY_IS_TOO_LARGE = 229
+NOT_ENOUGH_SPACE = 243
 CANNOT_DECOMPRESS = 271
 INTO_OUTFILE_NOT_ALLOWED = 358
 SESSION_NOT_FOUND = 372
@@ -24,6 +26,8 @@ _NAMES = {
     UNKNOWN_COMPRESSION_METHOD: "UNKNOWN_COMPRESSION_METHOD",
     UNKNOWN_SETTING: "UNKNOWN_SETTING",
     READONLY: "READONLY",
+    QUERY_IS_TOO_LARGE: "QUERY_IS_TOO_LARGE",
+    NOT_ENOUGH_SPACE: "NOT_ENOUGH_SPACE",
     CANNOT_DECOMPRESS: "CANNOT_DECOMPRESS",
     INTO_OUTFILE_NOT_ALLOWED: "INTO_OUTFILE_NOT_ALLOWED",
     SESSION_NOT_FOUND: "SESSION_NOT_FOUND",
@@ -38,9 +42,12 @@ _STATUS = (
     dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 168, 321, 376, 441, 456, 457, 675, 676), 400)
     | dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336, SESSION_NOT_FOUND), 404)
     | {192: 403, 193: 403, 194: 401, AUTHENTICATION_FAILED: 403}
-    | {NOT_IMPLEMENTED: 501, 159: 408, 209: 503, 439: 503}
+    | {NOT_IMPLEMENTED: 501, 159: 408, QUERY_IS_TOO_LARGE: 413, 209: 503, 439: 503}
 )
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+# An insert's data are a file here, which no client knows of: its name, and the exception's head that comes with it.
+_REPEATED_HEAD = re.compile(r"(Code: \d+\. DB::Exception: )\1+")
+_FILE = re.compile(r": \(in file/uri [^\n]*/inserts/\w+\)")
 
 
 class QueryFailed(Exception):
@@ -61,7 +68,8 @@ class QueryFailed(Exception):
         found = _CODE.search(message)
         if found is None:
             return cls.of(UNKNOWN_EXCEPTION, message)
-        return cls(int(found[1]), message[found.start() :])
+        text = _FILE.sub("", _REPEATED_HEAD.sub(r"\1", message[found.start() :]))
+        return cls(int(found[1]), text)
 
     @property
     def status(self) -> int:

@@ -1,9 +1,18 @@
 """One statement on its way through the engine. Everything here blocks, and runs in one thread at a time."""
 
+import re
+import uuid
 from collections.abc import Generator, Iterator
 
-from embedded.clickhouse.engine import Answer, Connection, Engine, Insert, quote
-from embedded.clickhouse.errors import INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, READONLY, SYNTAX_ERROR, QueryFailed
+from embedded.clickhouse.engine import Answer, Connection, Engine, Spool, quote
+from embedded.clickhouse.errors import (
+    BAD_ARGUMENTS,
+    INTO_OUTFILE_NOT_ALLOWED,
+    NOT_IMPLEMENTED,
+    READONLY,
+    SYNTAX_ERROR,
+    QueryFailed,
+)
 from embedded.clickhouse.request import DEFAULT_FORMAT, Ask
 from embedded.clickhouse.sessions import Session
 from embedded.clickhouse.statement import STREAMABLE, Statement, header_length
@@ -14,7 +23,7 @@ _WHOLE_ANSWER = ("output_format_json_array_of_rows", "extremes")
 
 
 class Query:
-    """`start`, then `append` and `finish` for an insert or `pieces` for a long answer, and `close` in any case.
+    """`append` for an insert's data, `start`, then `pieces` for a long answer, and `close` in any case.
 
     Each raises QueryFailed. A thread's hand-over costs more than a small query does: `start` does all it can.
     """
@@ -26,7 +35,8 @@ class Query:
         self._text = text
         self._statement = statement
         self._current: Session | None = None
-        self._insert: Insert | None = None
+        self._spool: Spool | None = None
+        self._mark = ""
         self._chunks: Generator[Answer, None, None] | None = None
         self._begun: list[Answer] = []
 
@@ -39,12 +49,18 @@ class Query:
     @property
     def closed(self) -> bool:
         """Whether nothing is left to be closed."""
-        return self._current is None
+        return self._current is None and self._spool is None
 
-    def start(self, data: bytes, complete: bool) -> Answer | None:
-        """The whole answer if it is a short one; None when there is more to append or to send.
+    def append(self, data: bytes) -> None:
+        """More of an insert's data; nothing happens with them before `start`."""
+        if self._spool is None:
+            self._spool = self._engine.spool()
+        self._spool.append(data)
 
-        `data` is the first of an insert's data; `complete` tells that it is all of it.
+    def start(self, data: bytes) -> Answer | None:
+        """The whole answer if it is a short one or an insert's; None when there is more to send.
+
+        `data` is the last of an insert's data.
         """
         if self._statement.touches_files:
             raise QueryFailed.of(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE and FROM INFILE are not allowed over HTTP")
@@ -55,16 +71,15 @@ class Query:
         self._current = self._session or Session(self._engine.connect())
         self._current.begin(self._ask)
         connection = self._current.connection
-        self._admit(connection)
+        text = self._admit(connection)
         if self._statement.data_at is not None:
-            self._begin_insert(connection)
             self.append(data)
-            return self.finish() if complete else None
+            return self._done(connection.execute(self._insert_from_spool(), params=self._ask.params))
         if not self._streams():
-            answer = connection.execute(self._text, self._ask.format, self._ask.params)
+            answer = connection.execute(text, self._ask.format, self._ask.params)
             self._current.remember(self._statement.verb, self._text)
             return self._done(answer)
-        self._chunks = connection.stream(self._text, self._ask.format, self._ask.params)
+        self._chunks = connection.stream(text, self._ask.format, self._ask.params)
         first = next(self._chunks, Answer(b""))
         second = next(self._chunks, None)
         if second is None:
@@ -77,17 +92,6 @@ class Query:
         """The first part of a long answer, with the figures that are known so far."""
         return self._begun[0]
 
-    def append(self, data: bytes) -> None:
-        """More of an insert's data."""
-        if self._insert is not None and data:
-            self._insert.append(data)
-
-    def finish(self) -> Answer:
-        """Writes an insert's rows."""
-        if self._insert is None:
-            raise RuntimeError("there is no insert to finish")
-        return self._done(self._insert.finish())
-
     def pieces(self) -> Iterator[bytes]:
         """A long answer as one document: the chunks each begin with the same header lines."""
         header = self.first.body[: header_length(self.first.body, STREAMABLE[self.format.lower()])]
@@ -98,6 +102,9 @@ class Query:
 
     def close(self) -> None:
         """Ends what still runs, without committing it; a session's connection is kept."""
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.close()
         current, self._current = self._current, None
         if current is None:
             return
@@ -106,32 +113,43 @@ class Query:
             return
         if self._chunks is not None:
             self._chunks.close()
-        if self._insert is not None:
-            self._insert.cancel()
         current.end(self._ask)
+
+    def abandon(self) -> None:
+        """Ends a query that only reads, wherever it is: nobody waits for it. From any thread."""
+        if self._mark:
+            self._engine.end_queries(self._mark)
 
     def _done(self, answer: Answer) -> Answer:
         self.close()
         return answer
 
-    def _admit(self, connection: Connection) -> None:
-        """GET may not change anything, and a request holds one statement, as with the server."""
+    def _admit(self, connection: Connection) -> str:
+        """The text to run. GET may not change anything, and a request holds one statement, as with the server."""
         verb = self._statement.verb
-        if verb != "INSERT" and connection.statements(self._text) > 1:
+        statements = 0 if verb == "INSERT" else connection.statements(self._text)
+        if statements > 1:
             raise QueryFailed.of(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-        if not self._ask.read_only:
-            return
+        if self._ask.read_only:
+            self._admit_reading(connection, verb)
+        if statements and verb in _STREAMED_VERBS:
+            self._mark = f"/* {uuid.uuid4()} */"
+            return f"{self._text}\n{self._mark}"
+        return self._text
+
+    def _admit_reading(self, connection: Connection, verb: str) -> None:
         if self._session is None:
             connection.execute("SET readonly = 2")
         if verb == "INSERT" or (self._session and verb not in ("SET", "USE") and not connection.reads_only(self._text)):
             raise QueryFailed.of(READONLY, "default: Cannot execute query in readonly mode.")
 
-    def _begin_insert(self, connection: Connection) -> None:
-        for name, value in self._ask.params.items():  # an insert that streams takes no parameters by itself
-            connection.execute(f"SET param_{name} = {quote(value)}")
+    def _insert_from_spool(self) -> str:
         default = self._ask.format if self._ask.format != DEFAULT_FORMAT else "Values"
-        sql = self._text[: self._statement.sql_end]
-        self._insert = connection.begin_insert(sql, self._statement.format or default)
+        format = self._statement.format or default
+        if not re.fullmatch(r"\w+", format) or self._spool is None:
+            raise QueryFailed.of(BAD_ARGUMENTS, f"{format!r} is no format")
+        head, settings = self._text[: self._statement.source_at], self._text[self._statement.source_at :]
+        return f"{head}\nFROM INFILE {quote(str(self._spool.path))} COMPRESSION 'none' {settings}\nFORMAT {format}"
 
     def _streams(self) -> bool:
         return (

@@ -24,6 +24,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _THREADS = 16  # queries at once; more wait their turn
+_KILL_INTERVAL = 0.2  # seconds
 _WORTH_COMPRESSING = 1024  # bytes
 _WORTH_A_THREAD = 64 * 1024  # bytes to compress
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
@@ -31,13 +32,15 @@ _METHODS = (*_READING, hdrs.METH_POST, hdrs.METH_PUT)
 
 
 class Server:
-    """The interface's handlers. `user` and `password` are the only ones accepted."""
+    """The interface's handlers. `user` and `password` are the only ones accepted, and bodies of `max_body` bytes."""
 
-    def __init__(self, engine: Engine, user: str = "default", password: str = "") -> None:
+    def __init__(self, engine: Engine, user: str, password: str, max_body: int) -> None:
         self._engine = engine
         self._user, self._password = user, password
+        self._max_body = max_body
         self._sessions = Sessions(engine)
         self._threads = ThreadPoolExecutor(_THREADS, "query")
+        self._killer = ThreadPoolExecutor(1, "killer")  # one of its own: the others may all be busy
         self._headers = {
             "X-ClickHouse-Server-Display-Name": socket.gethostname(),
             "X-ClickHouse-Timezone": engine.timezone,
@@ -59,6 +62,7 @@ class Server:
     def close(self) -> None:
         """After the last request."""
         self._threads.shutdown()
+        self._killer.shutdown()
         self._sessions.close()
 
     async def _alive(self, _: web.Request) -> web.Response:
@@ -89,24 +93,24 @@ class Server:
         return web.Response(status=error.status, text=error.body(self._engine.version), headers=headers)
 
     async def _answer(self, request: web.Request, ask: Ask, session: Session | None) -> web.StreamResponse:
-        body = Body(request, ask.query)
+        body = Body(request, ask.query, self._max_body)
         text, statement = await body.statement()
         started = time.perf_counter_ns()
         query = Query(self._engine, session, ask, text, statement)
-        inserts = statement.data_at is not None
-        data = body.data()
+        last = b""
         try:
-            first = await anext(data, b"") if inserts else b""
-            answer = await self._run(query.start, first, body.ended)
-            if answer is None and inserts:
-                async for piece in data:
-                    await self._run(query.append, piece)
-                answer = await self._run(query.finish)
+            if statement.data_at is not None:
+                async for piece in body.data():
+                    if body.ended:
+                        last = piece
+                    else:
+                        await self._run(query, query.append, piece)
+            answer = await self._run(query, query.start, last)
             if answer is None:
                 return await self._stream(request, ask, query, started)
         finally:
             if not query.closed:
-                await self._run(query.close)
+                await self._run(query, query.close)
         return await self._whole(ask, query, answer, started)
 
     async def _whole(self, ask: Ask, query: Query, answer: Answer, started: int) -> web.Response:
@@ -117,7 +121,7 @@ class Server:
         if packed is not None:
             headers[hdrs.CONTENT_ENCODING] = packed[0]
             large = len(payload) >= _WORTH_A_THREAD
-            payload = await self._run(_compress, packed[1], payload) if large else _compress(packed[1], payload)
+            payload = await self._run(query, _compress, packed[1], payload) if large else _compress(packed[1], payload)
         return web.Response(body=payload, headers=headers)
 
     async def _stream(self, request: web.Request, ask: Ask, query: Query, started: int) -> web.StreamResponse:
@@ -131,7 +135,7 @@ class Server:
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         try:
-            while (piece := await self._run(next, pieces, None)) is not None:
+            while (piece := await self._run(query, next, pieces, None)) is not None:
                 await response.write(piece)
         except QueryFailed as error:  # too late for a status: the text, and a connection that ends too early
             if packed is None:
@@ -158,12 +162,16 @@ class Server:
             "X-ClickHouse-Summary": orjson.dumps({name: str(value) for name, value in summary.items()}).decode(),
         }
 
-    async def _run(self, function: Callable[..., T], *args: object) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+    async def _run(self, query: Query, function: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, function, *args)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:  # a connection is one thread's at a time: it can be closed only after this
-            await asyncio.wait([future])
+            while not future.done():  # again and again: it may not have begun yet
+                await loop.run_in_executor(self._killer, query.abandon)
+                await asyncio.wait([future], timeout=_KILL_INTERVAL)
+            future.exception()  # nobody is left to be told
             raise
 
 

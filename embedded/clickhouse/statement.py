@@ -40,13 +40,15 @@ class Statement:
 
     `verb` is its first word in capitals, '' when there is none. `format` is the one it names, '' when it names none.
     `data_at` is where an INSERT's data begin (characters, or bytes when the text was read as latin-1), None when the
-    statement takes no data; `sql_end` is then where the statement ends, its FORMAT clause left out.
+    statement takes no data; `sql_end` is then where the statement ends, its FORMAT clause left out, and `source_at` is
+    where FROM INFILE could stand in it: before its SETTINGS.
     """
 
     verb: str = ""
     format: str = ""
     data_at: int | None = None
     sql_end: int = 0
+    source_at: int = 0
     touches_files: bool = False
     reads_input: bool = False  # INSERT … SELECT … FROM input(…)
     totals: bool = False  # WITH TOTALS: the answer has a part of its own at the end
@@ -89,7 +91,7 @@ def _words(text: str) -> Iterator[_Word]:
 
 
 def _insert(text: str, words: Iterator[_Word]) -> Statement:
-    previous = "INSERT"
+    previous, settings = "INSERT", 0
     for word in words:
         upper = word.text.upper()
         if word.depth == 0 and previous not in ("INTO", "TABLE", "."):
@@ -98,14 +100,17 @@ def _insert(text: str, words: Iterator[_Word]) -> Statement:
             if upper == "INFILE" and previous == "FROM":
                 return Statement("INSERT", sql_end=len(text), touches_files=True)
             if upper == "VALUES":
-                return Statement("INSERT", "Values", word.end, word.start)
+                return Statement("INSERT", "Values", word.end, word.start, settings or word.start)
             if upper == "FORMAT":
                 name = next(words, None)
                 if name is not None:
                     skipped = _SPACES.match(text, name.end)
-                    return Statement("INSERT", name.text, skipped.end() if skipped else name.end, word.start)
+                    data_at = skipped.end() if skipped else name.end
+                    return Statement("INSERT", name.text, data_at, word.start, settings or word.start)
+            if upper == "SETTINGS":
+                settings = settings or word.start
         previous = upper
-    return Statement("INSERT", "", len(text), len(text))
+    return Statement("INSERT", "", len(text), len(text), settings or len(text))
 
 
 def _calls_input(words: Iterator[_Word]) -> bool:

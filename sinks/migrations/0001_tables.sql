@@ -88,9 +88,10 @@ CREATE TABLE IF NOT EXISTS profile_rows
     properties Map(String, String),
     updated_at DateTime64(3, 'UTC'),
     version UInt64,
+    withdrawn Bool,
     INDEX by_customer customer_ids TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = ReplacingMergeTree(version, withdrawn)
 ORDER BY (livemode, email);
 
 CREATE TABLE IF NOT EXISTS stripe_event_rows

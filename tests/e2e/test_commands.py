@@ -16,7 +16,9 @@ import stripe
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillstream_async
 
-COMMANDS = "up demo status metrics feed profile sql deadletters simulate settings ingest process sink".split()
+COMMANDS = (
+    "up demo status metrics feed profile sql deadletters simulate settings ingest process sink console topics".split()
+)
 SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)
 
 

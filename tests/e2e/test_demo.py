@@ -17,7 +17,7 @@ async def test_every_count_and_every_sum_equals_stripes() -> None:
     assert "✗" not in done.stdout
 
 
-@pytest.mark.parametrize("parts", [("kafka", "process"), ("clickhouse", "ingest", "sink")], ids="+".join)
+@pytest.mark.parametrize("parts", [("kafka", "process"), ("clickhouse", "ingest", "sink", "console")], ids="+".join)
 async def test_the_numbers_are_still_equal_when_parts_are_killed_on_the_way(
     parts: tuple[str, ...], tmp_path: Path
 ) -> None:

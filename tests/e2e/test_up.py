@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import eventually
 from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, tillstream_async
 
-PARTS = ("kafka", "clickhouse", "sink", "process", "ingest")
+PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "console")
 START_PROMISE = 15.0
 RECOVERY_PROMISE = 60.0
 
@@ -28,7 +28,7 @@ async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
     runtime = up.runtime()
     assert set(PARTS) <= set(runtime["roles"])
     async with aiohttp.ClientSession() as session:
-        for name in ("sink", "process", "ingest"):
+        for name in ("sink", "process", "ingest", "console"):
             url = runtime["roles"][name]["health_url"]
             for page in ("readyz", "livez", "metrics"):
                 async with session.get(f"{url}/{page}") as response:
@@ -48,7 +48,7 @@ async def test_a_part_that_is_killed_comes_back_at_the_same_place(up: RunningUp,
     await eventually(back, deadline=RECOVERY_PROMISE)
     after = up.runtime()
     assert after["roles"][part]["restarts"] == before["roles"][part]["restarts"] + 1
-    places = ("http_url", "kafka_bootstrap", "clickhouse_url")
+    places = ("http_url", "console_url", "kafka_bootstrap", "clickhouse_url")
     assert [after[place] for place in places] == [before[place] for place in places]
 
 

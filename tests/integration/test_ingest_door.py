@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ SECRET, SHOP_SECRET = "whsec_default", "whsec_shop"
 ACCOUNTS = {"default": (SECRET, "whsec_rolled"), "shop": (SHOP_SECRET,)}
 PATH = "/webhooks/stripe"
 MIB = 1024 * 1024
+PARTITIONS = 2
 
 
 @dataclass
@@ -68,10 +70,10 @@ class RunningDoor:
     async def kept(self) -> dict[str, tuple[ConsumerRecord, Envelope]]:
         """All messages that are on the topic now, by event id."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
+        partitions = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
         await consumer.start()
         try:
-            partitions = [TopicPartition(self.topic, p) for p in consumer.partitions_for_topic(self.topic) or ()]
-            consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             found: dict[str, tuple[ConsumerRecord, Envelope]] = {}
             for partition, end in ends.items():
@@ -105,13 +107,21 @@ async def door(
 @pytest.fixture(scope="module")
 async def open_door(kafka_bootstrap: str) -> AsyncIterator[RunningDoor]:
     """One ready door for the tests that leave it as it was."""
-    from tests.integration.test_embedded_kafka import create
-
-    topic = f"door.{free_port()}.{topics.STRIPE_EVENTS.name}"
+    topic = f"door.{topics.STRIPE_EVENTS.name}"
     await create(kafka_bootstrap, topic)
     async with door(kafka_bootstrap, topic) as running:
         await eventually(running.ready)
         yield running
+
+
+async def create(bootstrap: str, topic: str) -> None:
+    """The topic as the product has it, with fewer partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs=topics.STRIPE_EVENTS.config)])
+    finally:
+        await admin.close()
 
 
 def event(name: str, **more: Any) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HealthPort, HttpPort, Json, KafkaPort
 from tillstream.loading import load_settings
@@ -143,3 +144,32 @@ def sink(data: Data = None, health_port: HealthPort = 0) -> None:
     from tillstream import roles
 
     roles.sink(load_settings(tillstream_data=data), health_port)
+
+
+def console(data: Data = None, console_port: ConsolePort = None) -> None:
+    """Run the console alone: web pages and JSON over ClickHouse.
+
+    Example:  CLICKHOUSE_URL=http://clickhouse:8123 tillstream console --console-port 8081
+    """
+    from tillstream import roles
+
+    roles.console(load_settings(tillstream_data=data, tillstream_console_port=console_port))
+
+
+def topics(as_json: Json = False) -> None:
+    """Create the topics that are missing, once, before any role starts; `up` does it by itself.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tillstream topics
+    """
+    from tillstream.connections import kafka_arguments
+    from tillstream.topics import ensure_topics
+
+    settings = load_settings()
+    if not settings.kafka_bootstrap_servers:
+        raise ConfigurationError("no Kafka is named", remedy="export KAFKA_BOOTSTRAP_SERVERS=host:9092")
+    prefix, replication = settings.tillstream_topic_prefix, settings.kafka_replication_factor
+    created = asyncio.run(ensure_topics(kafka_arguments(settings), prefix, replication=replication))
+    if as_json:
+        screen.say_json({"created": created})
+    else:
+        screen.out.print(f"created {len(created)} topics" if created else "every topic is there")

@@ -1,0 +1,139 @@
+"""The console as a web application: pages, JSON, sign-in, and what is answered when something is wrong."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from console import telemetry
+from console.api import Api, answer
+from console.config import ConsoleConfig
+from console.pages import Pages
+from console.security import COOKIE, HEADERS, Gate, safe_next
+from console.templates_env import STATIC
+from console.warehouse import Warehouse
+from schemas.errors import Unavailable
+
+FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
+FORM_BYTES: Final = 16 * 1024
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger(__name__)
+
+
+class Console:
+    """Everything around the pages."""
+
+    def __init__(self, config: ConsoleConfig) -> None:
+        self._warehouse = Warehouse(config)
+        self._gate = Gate(config)
+        self._pages = Pages(config, self._warehouse, closed=self._gate.closed)
+        self._api = Api(config, self._warehouse)
+
+    def application(self) -> web.Application:
+        """The application; `serve` runs it."""
+        app = web.Application(middlewares=[self._answered], client_max_size=FORM_BYTES)
+        app.router.add_routes(self._pages.routes())
+        app.router.add_routes(self._api.routes())
+        app.router.add_get("/login", self._login_page)
+        app.router.add_post("/login", self._login)
+        app.router.add_post("/logout", self._logout)
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_static("/static/", str(STATIC))
+        app.on_response_prepare.append(self._headers)
+        app.cleanup_ctx.append(self._lifetime)
+        return app
+
+    async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        yield
+        await self._warehouse.close()
+
+    @web.middleware
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Lets in or turns away, and makes an answer of whatever goes wrong."""
+        began = time.perf_counter()
+        try:
+            self._gate.check(request)
+            response = await handler(request)
+        except Unavailable as error:
+            response = self._wrong(request, 503, str(error), error.remedy)
+            response.headers["Retry-After"] = "5"
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = self._wrong(request, error.status, error.text or error.reason)
+            response.headers.update({k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "HX-Redirect")})
+        except Exception:
+            log.exception("a page failed", path=request.path)
+            response = self._wrong(request, 500, "This page has a fault; the log says more.")
+        route = request.match_info.route.resource
+        telemetry.ANSWERED_IN.labels(route.canonical if route else "none").observe(time.perf_counter() - began)
+        telemetry.ANSWERS.labels(str(response.status)).inc()
+        return response
+
+    def _wrong(self, request: web.Request, status: int, message: str, remedy: str = "") -> web.Response:
+        """In the form that was asked for: JSON, a part of a page, or a page."""
+        if request.path.startswith("/api/") or request.path in ("/livez", "/readyz", "/metrics"):
+            return answer({"error": message, "next": remedy}, status)
+        template = "wrong_part.html" if "HX-Request" in request.headers else "wrong.html"
+        title = "ClickHouse is away" if status == 503 else HTTPStatus(status).phrase
+        return self._pages.page(request, template, status=status, title=title, message=message, remedy=remedy)
+
+    async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        kept = request.path.startswith("/static/") and response.status == 200
+        response.headers.setdefault("Cache-Control", FOR_EVER if kept else "no-store")
+        if isinstance(response, web.Response) and (response.content_length or 0) > 1024:
+            response.enable_compression()
+
+    async def _login_page(self, request: web.Request) -> web.Response:
+        return self._pages.page(request, "login.html", next=safe_next(request.query.get("next", "/")), wrong=False)
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        target = safe_next(str(form.get("next", "/")))
+        if not self._gate.accepts(str(form.get("token", ""))):
+            return self._pages.page(request, "login.html", status=403, next=target, wrong=True)
+        response = web.Response(status=303, headers={"Location": target})
+        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        self._gate.sign_in(response, secure=secure)
+        return response
+
+    async def _logout(self, _: web.Request) -> web.Response:
+        response = web.Response(status=303, headers={"Location": "/login"})
+        response.del_cookie(COOKIE, path="/")
+        return response
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return answer({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """200 when the views can be read now."""
+        reason = await self._warehouse.trouble()
+        return answer({"ready": not reason, "reason": reason}, 503 if reason else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def create_app(config: ConsoleConfig) -> web.Application:
+    """The console as an aiohttp application; run it by `serve`."""
+    return Console(config).application()
+
+
+async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve `app` until `stop` is set; then let open requests finish, for 5 s at most."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,71 @@
+"""Jinja2 with everything escaped, and the few words that templates need."""
+
+import hashlib
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+
+from console import text
+from console.config import ConsoleConfig
+from console.stripe_events import dashboard_url
+
+STATIC = resources.files("console").joinpath("static")
+
+
+def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
+    """`closed`: whether there is a way to sign out."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "money": text.money,
+        "number": text.number,
+        "iso": text.iso,
+        "ago": text.ago,
+        "short": text.shortened,
+        "heights": text.heights,
+        "period": text.period,
+        "weblink": weblink,
+    }
+    env.globals |= {
+        "static": static_urls(),
+        "zone": config.default_timezone,
+        "zones": config.zones,
+        "moment": lambda at, account="": text.moment(at, config.zone_of(account)),
+        "zone_of": lambda account: config.zone_of(account).key,
+        "dashboard": dashboard_url,
+        "closed": closed,
+    }
+    return env
+
+
+def static_urls() -> Callable[[str], str]:
+    """`static('console.css')` is its address with a version, so that a browser may keep it for ever."""
+    versions = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in STATIC.iterdir() if file.is_file()
+    }
+    return lambda name: f"/static/{name}?v={versions[name]}"
+
+
+def linker(livemode: bool) -> Callable[..., str]:
+    """`link('/feed', email=…)` is an address in the page's mode; parameters that are empty are left out."""
+
+    def link(path: str, **parameters: Any) -> str:
+        kept = {name.rstrip("_"): str(value) for name, value in parameters.items() if value not in (None, "")}
+        if not livemode:
+            kept.setdefault("mode", "test")
+        return quote(path) + ("?" + urlencode(kept) if kept else "")
+
+    return link
+
+
+def weblink(value: Any) -> bool:
+    """Whether a property may become a link: nothing but https."""
+    return isinstance(value, str) and value.startswith("https://")
