@@ -68,7 +68,9 @@ class Console:
             if error.status < 400:
                 raise
             response = self._wrong(request, error.status, error.text or error.reason)
-            response.headers.update({k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "HX-Redirect")})
+            response.headers.update(
+                {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "HX-Redirect")}
+            )
         except Exception:
             log.exception("a page failed", path=request.path)
             response = self._wrong(request, 500, "This page has a fault; the log says more.")

@@ -68,8 +68,7 @@ def of_answer(found: Answer, measure: Measure) -> tuple[dict[str, Any], int]:
             for begin in found.periods
         ],
         "series": [
-            _series(label, colour, cells, value)
-            for (label, cells, value), colour in zip(drawn, colours, strict=False)
+            _series(label, colour, cells, value) for (label, cells, value), colour in zip(drawn, colours, strict=False)
         ],
     }
     return chart, len(lines)
@@ -79,9 +78,7 @@ def _name(part: str, split: Split) -> str:
     return part.upper() if split is Split.CURRENCY else part
 
 
-def _series(
-    label: str, colour: str, cells: list[Cell], value: Callable[[Cell], tuple[float, str]]
-) -> dict[str, Any]:
+def _series(label: str, colour: str, cells: list[Cell], value: Callable[[Cell], tuple[float, str]]) -> dict[str, Any]:
     points = [value(cell) for cell in cells]
     return {"label": label, "colour": colour, "values": [at for at, _ in points], "texts": [text for _, text in points]}
 

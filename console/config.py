@@ -38,12 +38,16 @@ class ConsoleConfig:
                 f"{self.clickhouse_url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"
             )
         if self.token and not self.token.strip():
-            raise ConfigurationError("the console's token is blank", remedy="unset TILLSTREAM_CONSOLE_TOKEN, or fill it")
+            raise ConfigurationError(
+                "the console's token is blank", remedy="unset TILLSTREAM_CONSOLE_TOKEN, or fill it"
+            )
         for name in {self.default_timezone, *self.timezones.values()}:
             try:
                 ZoneInfo(name)
             except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-                raise ConfigurationError(f"unknown timezone {name!r}", remedy="use an IANA name, such as UTC") from error
+                raise ConfigurationError(
+                    f"unknown timezone {name!r}", remedy="use an IANA name, such as UTC"
+                ) from error
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -102,7 +102,9 @@ def verdict(seen: Arrivals, down: Mapping[str, str], now: datetime) -> Verdict:
             return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
         return Verdict(Light.WAITING, "Waiting for the first event", ())
     if now - seen.last_received > QUIET_AFTER:
-        reasons.append(f"the last event came {ago(seen.last_received, now)}: is the webhook endpoint enabled in Stripe?")
+        reasons.append(
+            f"the last event came {ago(seen.last_received, now)}: is the webhook endpoint enabled in Stripe?"
+        )
     if reasons:
         return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
     return Verdict(Light.GREEN, "Receiving events", ())

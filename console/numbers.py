@@ -86,7 +86,8 @@ def amounts_query(config: ConsoleConfig, question: Question) -> Query:
     head, tail, parameters = _frame(config, question)
     part = ", ".join(["period", *(["part"] if question.split is not Split.NONE else []), "currency"])
     return Query(
-        f"SELECT\n  {head},\n  currency, count() AS events, sum(amount) AS total\n{tail}\nGROUP BY {part}\nORDER BY {part}",
+        f"SELECT\n  {head},\n  currency, count() AS events, sum(amount) AS total\n{tail}\n"
+        f"GROUP BY {part}\nORDER BY {part}",
         parameters,
     )
 
@@ -164,6 +165,10 @@ class Overview:
     def cell(self, metric: Metric, day: date | None = None) -> Cell:
         """Empty when nothing happened."""
         return self.cells.get((metric, day)) or Cell()
+
+    def counts(self, metric: Metric) -> list[int]:
+        """By day."""
+        return [self.cell(metric, day).count for day in self.days]
 
 
 async def overview(warehouse: Warehouse, config: ConsoleConfig, first: date, last: date, livemode: bool) -> Overview:

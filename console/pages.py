@@ -36,20 +36,20 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         """All pages, and the parts that pages renew."""
         return [
-            web.get("/", self.overview),
-            web.get("/part/health", self.health),
-            web.get("/metric/{metric}", self.metric),
-            web.get("/metric/{metric}/csv", self.csv),
-            web.get("/feed", self.feed),
-            web.get("/part/feed", self.feed_part),
-            web.get("/event", self.event),
-            web.get("/part/raw", self.raw_part),
-            web.get("/raw", self.raw),
-            web.get("/profiles", self.profiles),
-            web.get("/profile", self.profile),
+            web.get("/", self.overview_page),
+            web.get("/part/health", self.health_strip),
+            web.get("/metric/{metric}", self.metric_page),
+            web.get("/metric/{metric}/csv", self.csv_file),
+            web.get("/feed", self.feed_page),
+            web.get("/part/feed", self.feed_rows),
+            web.get("/event", self.event_page),
+            web.get("/part/raw", self.raw_list),
+            web.get("/raw", self.raw_page),
+            web.get("/profiles", self.profiles_page),
+            web.get("/profile", self.profile_page),
         ]
 
-    async def overview(self, request: web.Request) -> web.Response:
+    async def overview_page(self, request: web.Request) -> web.Response:
         """The last 30 days, and how things stand."""
         live, now = forms.livemode(request.query), datetime.now(UTC)
         first, last = last_days(today(self._config.zones, now))
@@ -72,13 +72,13 @@ class Pages:
             event_types=EVENT_TYPES,
         )
 
-    async def health(self, request: web.Request) -> web.Response:
+    async def health_strip(self, request: web.Request) -> web.Response:
         """The strip on the overview, renewed every few seconds."""
         live, now = forms.livemode(request.query), datetime.now(UTC)
         seen, judged = await self._health(live, now)
         return self.page(request, "health.html", seen=seen, verdict=judged, now=now)
 
-    async def metric(self, request: web.Request) -> web.Response:
+    async def metric_page(self, request: web.Request) -> web.Response:
         """One metric: chart, table, SQL."""
         wanted = forms.question(request.query, request.match_info["metric"], self._config, datetime.now(UTC))
         measure = forms.measure(request.query)
@@ -88,7 +88,7 @@ class Pages:
             request,
             "metric.html",
             metric=wanted.metric,
-            metrics=list(Metric),
+            metrics=[*MAIN, Metric.UPCOMING_INVOICE],
             colour=COLOUR_OF,
             wanted=wanted,
             found=found,
@@ -102,7 +102,7 @@ class Pages:
             shown_periods=list(reversed(found.periods))[: max(TABLE_LINES // max(len(found.parts), 1), 1)],
         )
 
-    async def csv(self, request: web.Request) -> web.Response:
+    async def csv_file(self, request: web.Request) -> web.Response:
         """The same numbers for a spreadsheet: a line a period, part and currency."""
         wanted = forms.question(request.query, request.match_info["metric"], self._config, datetime.now(UTC))
         found = await ask(self._warehouse, self._config, wanted)
@@ -123,15 +123,15 @@ class Pages:
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    async def feed(self, request: web.Request) -> web.Response:
+    async def feed_page(self, request: web.Request) -> web.Response:
         """What happened, newest first."""
         return await self._feed(request, "feed.html")
 
-    async def feed_part(self, request: web.Request) -> web.Response:
+    async def feed_rows(self, request: web.Request) -> web.Response:
         """Its list, renewed every few seconds."""
         return await self._feed(request, "events.html")
 
-    async def event(self, request: web.Request) -> web.Response:
+    async def event_page(self, request: web.Request) -> web.Response:
         """Everything about one fact."""
         found = await self._event(request)
         return self.page(
@@ -146,13 +146,14 @@ class Pages:
             metric=Metric(found.row["metric"]),
         )
 
-    async def raw_part(self, request: web.Request) -> web.Response:
+    async def raw_list(self, request: web.Request) -> web.Response:
         """Stripe's own events about the fact: asked for only when somebody wants to see them."""
         found = await self._event(request)
         rows = await feed.raw_events(self._warehouse, found.row)
-        return self.page(request, "raw_events.html", rows=rows, limit=feed.RAW_EVENTS, account=found.row["account"])
+        template = "raw_events.html" if "HX-Request" in request.headers else "raw_page.html"
+        return self.page(request, template, rows=rows, limit=feed.RAW_EVENTS, account=found.row["account"])
 
-    async def raw(self, request: web.Request) -> web.Response:
+    async def raw_page(self, request: web.Request) -> web.Response:
         """One of Stripe's events, as it came."""
         live = forms.livemode(request.query)
         wanted = forms.text(request.query, "id"), forms.text(request.query, "account")
@@ -168,13 +169,13 @@ class Pages:
             request, "raw.html", row=row, body=text[:BODY_CHARACTERS], left_out=max(len(text) - BODY_CHARACTERS, 0)
         )
 
-    async def profiles(self, request: web.Request) -> web.Response:
+    async def profiles_page(self, request: web.Request) -> web.Response:
         """Search."""
         live, wanted = forms.livemode(request.query), forms.text(request.query, "q")
         rows = await people.search(self._warehouse, wanted, live)
         return self.page(request, "profiles.html", rows=rows, wanted=wanted, limit=people.FOUND_AT_MOST)
 
-    async def profile(self, request: web.Request) -> web.Response:
+    async def profile_page(self, request: web.Request) -> web.Response:
         """One person."""
         wanted = forms.feed_filter(request.query)
         person = await people.person(self._warehouse, wanted.email, wanted.livemode) if wanted.email else None
@@ -196,13 +197,13 @@ class Pages:
         )
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
-        """Renders; every template also knows `live`, `link`, `here` (the path) and `other_mode` (its address)."""
+        """Renders; every template also knows `live`, `link`, `here` (the path), `modes` and `status`."""
         live = request.query.get("mode", "live") != "test"
         kept = {name: value for name, value in request.query.items() if name not in ("mode", "before", "id")}
         path = request.path if request.path not in ("/event", "/raw") and status == 200 else "/"
         modes = {mode: linker(mode == "live")(path, **(kept if path != "/" else {})) for mode in ("live", "test")}
         html = self._templates.get_template(template).render(
-            live=live, link=linker(live), here=request.path, modes=modes, **values
+            live=live, link=linker(live), here=request.path, modes=modes, status=status, **values
         )
         return web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
 

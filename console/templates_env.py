@@ -11,6 +11,7 @@ import jinja2
 from console import text
 from console.config import ConsoleConfig
 from console.stripe_events import dashboard_url
+from schemas.metrics import Metric
 
 STATIC = resources.files("console").joinpath("static")
 
@@ -40,6 +41,7 @@ def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
         "zones": config.zones,
         "moment": lambda at, account="": text.moment(at, config.zone_of(account)),
         "zone_of": lambda account: config.zone_of(account).key,
+        "metric_slug": lambda name: Metric(name).slug if name else "",
         "dashboard": dashboard_url,
         "closed": closed,
     }

@@ -71,7 +71,9 @@ def ago(at: datetime, now: datetime) -> str:
 def heights(values: list[int], height: int) -> list[float]:
     """Bars for a small drawing: each of 0 … `height`, the largest value being the full height."""
     top = max(values, default=0)
-    return [max(round(height * value / top, 1), 1.0) if value else 0.0 for value in values] if top else [0.0] * len(values)
+    return (
+        [max(round(height * value / top, 1), 1.0) if value else 0.0 for value in values] if top else [0.0] * len(values)
+    )
 
 
 def shortened(text: str, limit: int = 120) -> str:

@@ -12,30 +12,28 @@ HEAD_SECONDS = 15.0
 class IdleConnections:
     """Knows when each connection last had a request, and ends those that stay silent."""
 
-    def __init__(self, seconds: float = HEAD_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._since: dict[RequestHandler, float] = {}
-        self._busy: dict[RequestHandler, int] = {}
+        self._busy: set[RequestHandler] = set()  # a connection has one request at a time
 
     def begin(self, connection: RequestHandler) -> None:
         """A request's head has been read."""
-        self._busy[connection] = self._busy.get(connection, 0) + 1
+        self._busy.add(connection)
 
     def end(self, connection: RequestHandler) -> None:
         """The request was answered: the connection may rest once more."""
-        self._busy[connection] = self._busy.get(connection, 1) - 1
+        self._busy.discard(connection)
         self._since[connection] = time.monotonic()
 
     async def watch(self, server: web.Server) -> None:
         """Run for as long as the server does."""
         while True:
-            await asyncio.sleep(self._seconds / 3)
+            await asyncio.sleep(HEAD_SECONDS / 3)
             now = time.monotonic()
             connections = set(server.connections)
-            for known in (self._since, self._busy):  # no weak references: aiohttp's handlers have slots
-                for gone in known.keys() - connections:
-                    del known[gone]
+            for gone in self._since.keys() - connections:  # no weak references: aiohttp's handlers have slots
+                del self._since[gone]
             for connection in connections:
                 since = self._since.setdefault(connection, now)
-                if not self._busy.get(connection) and now - since > self._seconds:
+                if connection not in self._busy and now - since > HEAD_SECONDS:
                     connection.force_close()

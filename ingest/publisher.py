@@ -8,13 +8,16 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from ingest.rounds import MAX_MESSAGE_BYTES, Acknowledged, Rounds
 from schemas.errors import Unavailable
 
 log = structlog.get_logger()
 
 ACKNOWLEDGE_WITHIN = 0.9  # seconds: leaves time to answer 503 inside the promised second
-_RETRY_START = 1.0
-_PROBE_SECONDS = 1.0
+_RETRY_START, _RETRY_LONGEST = 1.0, 10.0
+_PROBE_EVERY, _PROBE_WITHIN = 1.0, 2.0
+_TOPIC_WITHIN = 5.0
+_FLUSH_WITHIN = 10.0
 
 
 class Publisher:
@@ -24,6 +27,7 @@ class Publisher:
         self._kafka = dict(kafka)
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
+        self._rounds: Rounds | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
         self._refusal = "the Kafka producer has not connected yet"
@@ -44,72 +48,104 @@ class Publisher:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._close()
 
-    async def publish(self, key: bytes | None, value: bytes) -> None:
+    async def publish(self, key: bytes, value: bytes) -> None:
         """Raises Unavailable when Kafka has not acknowledged in time, MessageSizeTooLargeError when it never will.
 
         After a timeout the message may still arrive: Stripe then sends it again, and the ledger knows it twice.
         """
-        producer = self._producer
-        if producer is None:
+        if self._rounds is None:
             raise Unavailable(self._refusal)
+        acknowledged = self._rounds.put(key, value)
+        alarm = asyncio.get_running_loop().call_later(ACKNOWLEDGE_WITHIN, _give_up, acknowledged)
         try:
-            async with asyncio.timeout(ACKNOWLEDGE_WITHIN):
-                acknowledged = await producer.send(self._topic, value=value, key=key)
-                await acknowledged
+            await acknowledged
         except TimeoutError:
             self._refusal = f"Kafka has not acknowledged within {ACKNOWLEDGE_WITHIN} s"
             raise Unavailable(self._refusal) from None
         except MessageSizeTooLargeError:
             raise
         except KafkaError as error:
-            self._refusal = f"Kafka refused a message: {error!r}"
-            self._broken.set()
-            raise Unavailable(self._refusal) from error
+            raise Unavailable(f"Kafka refused a message: {error!r}") from error
+        finally:
+            alarm.cancel()
         self._refusal = ""
 
+    def _failed(self, error: BaseException) -> None:
+        """A batch did not get through, whether or not anybody still waited for it: begin anew with a new producer."""
+        if not isinstance(error, MessageSizeTooLargeError):
+            self._refusal = f"Kafka refused a message: {error!r}"
+            self._broken.set()
+
     async def _keep(self) -> None:
-        """Connect, and connect anew after an error that the producer does not survive."""
+        """Connect, ask the broker every second whether it is there, and connect anew after an error."""
+        delay = _RETRY_START
         while True:
-            delay = _RETRY_START
-            while self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._kafka,
-                    acks="all",
-                    enable_idempotence=True,
-                    linger_ms=1,
-                    max_batch_size=256 * 1024,
-                    max_request_size=16 * 1024 * 1024,
-                )
+            if self._producer is None:
                 try:
-                    await producer.start()
-                except KafkaError as error:
+                    await self._connect()
+                except (KafkaError, OSError, Unavailable) as error:
                     self._refusal = f"Kafka is not reachable: {error}"
                     log.warning("kafka unreachable, trying again", seconds=delay, error=str(error))
-                    await producer.stop()
                     await asyncio.sleep(delay)
-                    delay = min(delay * 2, 10.0)
-                else:
-                    self._producer, self._refusal = producer, ""
-                    log.info("door open", topic=self._topic)
+                    delay = min(delay * 2, _RETRY_LONGEST)
+                    continue
+                delay = _RETRY_START
+                log.info("door open", topic=self._topic)
             try:
-                async with asyncio.timeout(_PROBE_SECONDS):
+                async with asyncio.timeout(_PROBE_EVERY):
                     await self._broken.wait()
             except TimeoutError:
-                await self._probe()
+                await self._probe(self._producer)
             else:
-                self._broken.clear()
+                log.warning("kafka producer broken, connecting anew", error=self._refusal)
                 await self._close()
 
-    async def _probe(self) -> None:
-        """After a failure nobody may be sent here any more, so ask whether the broker is back."""
-        if self._refusal and self._producer is not None and await self._producer.client.force_metadata_update():
-            self._refusal = ""
+    async def _connect(self) -> None:
+        """Raises KafkaError, OSError or Unavailable; nothing is left open then."""
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=256 * 1024,
+            max_request_size=MAX_MESSAGE_BYTES,
+        )
+        try:
+            await producer.start()
+            async with asyncio.timeout(_TOPIC_WITHIN):
+                partitions = await producer.partitions_for(self._topic)
+        except BaseException as error:
+            await producer.stop()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"the topic {self._topic} does not exist") from error
+            raise
+        self._broken.clear()
+        self._rounds = Rounds(producer, self._topic, len(partitions), self._failed)
+        self._producer, self._refusal = producer, ""
+
+    async def _probe(self, producer: AIOKafkaProducer) -> None:
+        """Nobody may be sent here while we refuse, and nobody may come for hours: so ask the broker itself."""
+        try:
+            async with asyncio.timeout(_PROBE_WITHIN):
+                answered = await producer.client.force_metadata_update()
+        except TimeoutError:
+            answered = False
+        if not self._broken.is_set():
+            self._refusal = "" if answered else (self._refusal or "Kafka does not answer")
 
     async def _close(self) -> None:
+        rounds, self._rounds = self._rounds, None
         producer, self._producer = self._producer, None
+        if rounds is not None:
+            await rounds.close()
         if producer is not None:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(_FLUSH_WITHIN):
                     await producer.stop()
             except (KafkaError, TimeoutError) as error:
                 log.warning("producer closed with unsent messages; each was answered 503", error=repr(error))
+                await producer.client.close()
+
+
+def _give_up(acknowledged: Acknowledged) -> None:
+    if not acknowledged.done():
+        acknowledged.set_exception(TimeoutError())

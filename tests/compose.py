@@ -27,5 +27,14 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
 
 def load_compose(**variables: str) -> dict[str, Any]:
     """The whole file; `variables` are what `.env` would hold."""
-    loaded: dict[str, Any] = yaml.safe_load(interpolate(FILE.read_text("utf-8"), variables))
+    loaded: dict[str, Any] = _filled(yaml.safe_load(FILE.read_text("utf-8")), variables)
     return loaded
+
+
+def _filled(value: Any, variables: Mapping[str, str]) -> Any:
+    """After parsing, as Compose does it: what a variable holds is never YAML."""
+    if isinstance(value, dict):
+        return {key: _filled(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, variables) for item in value]
+    return interpolate(value, variables) if isinstance(value, str) else value

@@ -86,6 +86,8 @@ def main() -> int:
     """Exit code 0 after a clean end, 2 when it could not start, with the cause on stderr."""
     args = _arguments()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    args.data = args.data.absolute()
+    os.chdir("/")  # a table's name without a slash is then no file's: the engine would look for one
     os.environ["TZ"] = "UTC"  # the engine's own time zone: the same on every machine
     try:
         if not _loopback(args.host) and not args.password:

@@ -9,7 +9,6 @@ import zstandard
 
 from embedded.clickhouse.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, QueryFailed
 
-
 _SLICE = 1024  # bytes unpacked at a time: at most 32 MiB, which is what zstd can make of them
 
 

@@ -3,9 +3,11 @@
 import re
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
 from embedded.clickhouse.engine import Answer, Connection, Engine, Spool, quote
 from embedded.clickhouse.errors import (
+    ACCESS_DENIED,
     BAD_ARGUMENTS,
     INTO_OUTFILE_NOT_ALLOWED,
     NOT_IMPLEMENTED,
@@ -13,6 +15,7 @@ from embedded.clickhouse.errors import (
     SYNTAX_ERROR,
     QueryFailed,
 )
+from embedded.clickhouse.outside import outside
 from embedded.clickhouse.request import DEFAULT_FORMAT, Ask
 from embedded.clickhouse.sessions import Session
 from embedded.clickhouse.statement import STREAMABLE, Statement, header_length
@@ -68,6 +71,9 @@ class Query:
             raise QueryFailed.of(NOT_IMPLEMENTED, "INSERT SELECT FROM input() is not supported")
         if not self._statement.verb and not self._text.strip("(); \t\r\n"):
             raise QueryFailed.of(SYNTAX_ERROR, "Syntax error (Empty query)")
+        if found := outside(self._text):
+            cause = f"default: Not enough privileges. {found} would reach out of this engine's own data"
+            raise QueryFailed.of(ACCESS_DENIED, cause)
         self._current = self._session or Session(self._engine.connect())
         self._current.begin(self._ask)
         connection = self._current.connection
@@ -118,7 +124,8 @@ class Query:
     def abandon(self) -> None:
         """Ends a query that only reads, wherever it is: nobody waits for it. From any thread."""
         if self._mark:
-            self._engine.end_queries(self._mark)
+            with suppress(QueryFailed):  # the engine is at its limits, and the query ends by itself
+                self._engine.end_queries(self._mark)
 
     def _done(self, answer: Answer) -> Answer:
         self.close()

@@ -56,12 +56,12 @@ class Statement:
 
 def read(text: str) -> Statement:
     """Looks at one statement, followed by an INSERT's data or not."""
-    words = _words(text)
-    first = next(words, None)
+    tokens = words(text)
+    first = next(tokens, None)
     if first is None:
         return Statement()
     verb = first.text.upper()
-    return _insert(text, words) if verb == "INSERT" else _query(verb, words)
+    return _insert(text, tokens) if verb == "INSERT" else _query(verb, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Word:
     depth: int
 
 
-def _words(text: str) -> Iterator[_Word]:
+def words(text: str) -> Iterator[_Word]:
     """Tokens without spaces and comments; `depth` counts open brackets. The first one skips leading brackets."""
     depth, begun = 0, False
     for match in _TOKEN.finditer(text):

@@ -84,9 +84,10 @@ def _old_status(body: Obj, path: str) -> str:
 
 def normalize_line(body: Obj, position: int, path: str) -> list[Any]:
     """A line as [id, position, product, price, description, quantity, currency, amount, start, end, metadata, sub]."""
-    pricing = f.child(f.child(body, "pricing", path), "price_details", f"{path}.pricing")
-    price = body.get("price") if isinstance(body.get("price"), dict) else body.get("plan")
-    price = price if isinstance(price, dict) else {}
+    pricing = f.child(f.child(body, "pricing", path), "price_details", path)
+    price = body.get("price")
+    if not isinstance(price, dict):
+        price = f.child(body, "plan", path) if isinstance(body.get("plan"), dict) else {}
     period = f.child(body, "period", path)
     quantity = body.get("quantity")
     return [
@@ -98,8 +99,8 @@ def normalize_line(body: Obj, position: int, path: str) -> list[Any]:
         quantity if type(quantity) is int else 0,
         f.currency(body, path),
         f.signed_amount(body, "amount", path),
-        f.opt_moment(period, "start", f"{path}.period"),
-        f.opt_moment(period, "end", f"{path}.period"),
+        f.opt_moment(period, "start", path),
+        f.opt_moment(period, "end", path),
         f.metadata(body, path),
     ]
 

@@ -78,7 +78,7 @@ async def test_answers_are_packed_when_asked(http: ClientSession, coding: str) -
         async with http.post("/", params=params, data=sql, headers={"Accept-Encoding": coding}) as answer:
             assert answer.headers["Content-Encoding"] == coding
             decoder = Decoder(coding)
-            assert decoder.feed(await answer.read()).count(b"\n") == count
+            assert b"".join(decoder.feed(await answer.read())).count(b"\n") == count
             decoder.finish()
 
 
@@ -147,6 +147,9 @@ async def test_an_insert_that_is_cut_off_leaves_nothing(http: ClientSession, dat
         ("SELECT 1 FORMAT Nope", 404, "73"),
         ("INSERT INTO t SELECT a FROM input('a Int8') FORMAT CSV 1", 501, "48"),
         ("SELECT {x:UInt8}", 400, "456"),
+        ("SELECT * FROM file('/etc/passwd', 'LineAsString')", 500, "497"),
+        ("SELECT * FROM '/etc/passwd'", 500, "497"),
+        ("SELECT * FROM passwd", 404, "60"),
     ],
 )  # fmt: skip
 async def test_a_failure_has_the_servers_code_and_status(http: ClientSession, sql: str, status: int, code: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import resource
 import time
@@ -55,6 +56,7 @@ class RunningDoor:
         signed = {"Stripe-Signature": sign(body, secret, int(time.time()))}
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if sent is None else sent
+        data = io.BytesIO(data) if isinstance(data, bytes) and len(data) > MIB else data
         async with self.session.post(self.url + path, data=data, headers=signed | given) as answer:
             if answer.status == 503:
                 assert int(answer.headers["Retry-After"]) > 0

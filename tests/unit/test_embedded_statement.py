@@ -28,6 +28,20 @@ def test_an_inserts_data_begin_after_its_format(text: str, sql: str | None, form
 
 
 @pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("INSERT INTO t SETTINGS a=1 FORMAT Native\n", "SETTINGS a=1 "),
+        ("INSERT INTO t (settings) settings a=1, b='x' VALUES (1)", "settings a=1, b='x' "),
+        ("INSERT INTO settings FORMAT CSV\n1", ""),
+        ("INSERT INTO t SETTINGS a=1", "SETTINGS a=1"),
+    ],
+)
+def test_the_source_of_an_insert_stands_before_its_settings(text: str, settings: str) -> None:
+    found = read(text)
+    assert text[found.source_at : found.sql_end] == settings
+
+
+@pytest.mark.parametrize(
     "text", ["INSERT INTO t SELECT 1", "INSERT INTO t (a) WITH 1 AS x SELECT x FORMAT CSV", "SELECT 1 -- INSERT"]
 )
 def test_other_statements_take_no_data(text: str) -> None:

@@ -1,0 +1,125 @@
+"""The processors against a naive Faust agent (one table write and one forward an event), on the same messages.
+
+Both run as one worker in a process of its own, from an empty state, over the same topic of signed-and-admitted
+events; the figure is events a second from the first committed offset to the last, and their ratio.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from embedded.child import die_with_parent
+from embedded.kafka import KafkaProcess
+from ingest.admission import admit
+from schemas.topics import ALL, STRIPE_EVENTS
+from simulator.render import event_body
+from simulator.world import World
+
+PARTITIONS = 4
+_OURS = """
+import asyncio, sys
+from pathlib import Path
+import uvloop
+from processors.worker import Processor, ProcessorConfig
+config = ProcessorConfig(kafka={"bootstrap_servers": sys.argv[1]}, data=Path(sys.argv[2]), partitions=int(sys.argv[3]))
+uvloop.run(Processor(config).run(asyncio.Event()))
+"""
+_NAIVE = """
+import asyncio, sys
+import faust
+app = faust.App("naive", broker="aiokafka://" + sys.argv[1], datadir=sys.argv[2], store="rocksdb://",
+                topic_partitions=int(sys.argv[3]), topic_disable_leader=True, web_enabled=False,
+                consumer_auto_offset_reset="earliest", stream_buffer_maxsize=4096)
+source = app.topic("stripe.events")
+forward = app.topic("naive.forward")
+table = app.Table("naive", partitions=int(sys.argv[3]))
+
+@app.agent(source)
+async def naive(stream):
+    async for key, event in stream.items():
+        table[event["event_id"]] = event["type"]
+        await forward.send(key=key, value=event)
+
+app.finalize()
+faust.Worker(app, loglevel="WARN").execute_from_commandline()
+"""
+
+
+async def measure(events: int = 20_000) -> dict[str, float]:
+    """Events a second of both, and their ratio."""
+    bodies = _bodies(events)
+    with tempfile.TemporaryDirectory() as data:
+        async with KafkaProcess(Path(data) / "kafka") as broker:
+            await _prepare(broker.bootstrap, bodies)
+            naive = await _drain(broker.bootstrap, "naive", _NAIVE, Path(data) / "naive", len(bodies))
+            ours = await _drain(broker.bootstrap, "tillstream", _OURS, Path(data) / "ours", len(bodies))
+    return {"events": len(bodies), "naive per s": naive, "processors per s": ours, "ratio": ours / naive}
+
+
+def _bodies(events: int) -> list[bytes]:
+    world = World(seed=1, start=1_767_225_600, days=60, customers=events // 19)
+    return [event_body(event) for event in world.events[:events]]
+
+
+async def _prepare(bootstrap: str, bodies: list[bytes]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    names = [(topic.name, topic.config) for topic in ALL] + [("naive.forward", {})]
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=config) for name, config in names])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
+        for body in bodies:
+            message = admit(body, "default", time.time())
+            await producer.send(STRIPE_EVENTS.name, value=message.value, key=message.key)
+
+
+async def _drain(bootstrap: str, group: str, code: str, data: Path, total: int) -> float:
+    await asyncio.to_thread(data.mkdir)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, bootstrap, str(data), str(PARTITIONS), preexec_fn=die_with_parent
+    )
+    try:
+        return await _rate(bootstrap, group, total)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _rate(bootstrap: str, group: str, total: int) -> float:
+    """Events a second between the first commit seen and all committed."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    partitions = [TopicPartition(STRIPE_EVENTS.name, number) for number in range(PARTITIONS)]
+    first: tuple[float, int] | None = None
+    try:
+        async with AIOKafkaConsumer(bootstrap_servers=bootstrap), asyncio.timeout(300):
+            while True:
+                await asyncio.sleep(0.1)
+                try:
+                    known: dict[Any, Any] = await admin.list_consumer_group_offsets(group)
+                except KafkaError:
+                    continue  # the group does not exist yet
+                done = sum(max(known[tp].offset, 0) for tp in partitions if tp in known)
+                if done and first is None:
+                    first = (time.perf_counter(), done)
+                if first and done >= total:
+                    return (done - first[1]) / (time.perf_counter() - first[0])
+    finally:
+        await admin.close()
+
+
+def main() -> None:
+    """Print the figures."""
+    for name, value in asyncio.run(measure()).items():
+        print(f"{name:>20}  {value:,.2f}")
+
+
+if __name__ == "__main__":
+    main()

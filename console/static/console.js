@@ -1,0 +1,86 @@
+// Charts, copy buttons, and the tick that renews live parts. Everything else works without a script.
+"use strict";
+(() => {
+  const TICK_MS = 4000;
+  const DASHES = [[], [7, 4], [2, 3], [11, 4, 2, 4], [4, 2], [1, 4]];
+  const plots = new Map();
+
+  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+  function draw(holder) {
+    const source = document.getElementById(`${holder.id}-data`);
+    if (!source) return;
+    const data = JSON.parse(source.textContent);
+    const indexes = data.labels.map((_, index) => index);
+    const single = data.series.length === 1;
+    const grid = { stroke: token("line"), width: 1 };
+    const ink = token("muted");
+    const font = "12px system-ui, sans-serif";
+    const options = {
+      width: Math.max(holder.clientWidth, 200),
+      height: holder.clientWidth < 500 ? 220 : 280,
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },
+      scales: { x: { time: false, range: [-0.6, indexes.length - 0.4] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      axes: [
+        { stroke: ink, grid: { show: false }, ticks: grid, font, space: 64, incrs: [1, 2, 3, 5, 7, 10, 14, 30, 60, 90, 180, 365], values: (_, at) => at.map((index) => data.ticks[index] ?? "") },
+        { stroke: ink, grid, ticks: { show: false }, font, size: 58, incrs: [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9, 1e10, 1e12, 1e15], values: (_, at) => at.map((value) => value.toLocaleString("en", { notation: value >= 1e5 ? "compact" : "standard" })) },
+      ],
+      series: [
+        { label: "", value: (_u, _v, _s, index) => (index == null ? "point at a day" : data.labels[index]) },
+        ...data.series.map((one, at) => ({
+          label: one.label,
+          stroke: token(one.colour),
+          fill: single ? token(one.colour) : undefined,
+          width: single ? 0 : 2,
+          dash: single ? undefined : DASHES[at % DASHES.length],
+          paths: single ? uPlot.paths.bars({ size: [0.7, 60], radius: 0.15 }) : undefined,
+          points: { show: !single && indexes.length === 1 },
+          value: (_u, _v, _s, index) => (index == null ? "–" : one.texts[index]),
+        })),
+      ],
+    };
+    holder.replaceChildren();
+    plots.set(holder, new uPlot(options, [indexes, ...data.series.map((one) => one.values)], holder));
+  }
+
+  function drawAll() {
+    for (const [holder, plot] of plots) {
+      if (!holder.isConnected) {
+        plot.destroy();
+        plots.delete(holder);
+      }
+    }
+    document.querySelectorAll(".plot").forEach(draw);
+  }
+
+  let resizing;
+  addEventListener("resize", () => {
+    clearTimeout(resizing);
+    resizing = setTimeout(drawAll, 150);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  document.addEventListener("htmx:after:swap", () => {
+    if ([...document.querySelectorAll(".plot")].some((holder) => !plots.has(holder))) drawAll();
+  });
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const text = document.getElementById(button.dataset.copy).textContent.trim();
+    const label = (button.dataset.label ??= button.textContent);
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Select and copy it by hand";
+    }
+    setTimeout(() => (button.textContent = label), 2000);
+  });
+
+  // Nobody looks at a hidden tab, so it asks for nothing.
+  setInterval(() => {
+    if (document.visibilityState === "visible") document.body.dispatchEvent(new CustomEvent("tick"));
+  }, TICK_MS);
+
+  drawAll();
+})();

@@ -1,0 +1,75 @@
+"""The repository keeps its own rules: the same checks as `make lint`, and a few of form."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+ROOMS = PROJECT["tool"]["importlinter"]["root_packages"]
+PLACES = (*ROOMS, "tests", "benchmarks", "docs", "scripts")
+LONGEST = 400  # lines: a file fits in a head
+LINTS = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "mypy": ["mypy"],
+    "lint-imports": ["lint-imports"],
+}
+
+
+def sources() -> list[Path]:
+    return sorted(path for place in PLACES for path in (ROOT / place).rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", LINTS)
+def test_the_code_passes(name: str) -> None:
+    program, *arguments = LINTS[name]
+    env = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run(
+        [BIN / program, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_the_hooks_before_a_commit_are_the_same_checks_and_fetch_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    commands = [hook["entry"].split()[0] for hook in hooks]
+    assert commands == [f".venv/bin/{arguments[0]}" for arguments in LINTS.values()]
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert lint is not None
+    for arguments in LINTS.values():
+        assert "$(BIN)/" + " ".join(arguments) in lint[1]
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in sources()}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_every_package_and_module_says_what_it_is_for() -> None:
+    silent = []
+    for path in sources():
+        tree = ast.parse(path.read_text("utf-8"))
+        if tree.body and not ast.get_docstring(tree):
+            silent.append(str(path.relative_to(ROOT)))
+    rooms = {room for room in ROOMS if list((ROOT / room).rglob("*.py")) != [ROOT / room / "__init__.py"]}
+    silent += [f"{room}/__init__.py" for room in rooms if not (ROOT / room / "__init__.py").read_text("utf-8").strip()]
+    assert silent == []
+
+
+def test_every_room_is_known_to_the_checks() -> None:
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert rooms == set(ROOMS) == set(PROJECT["tool"]["mypy"]["packages"])
+    architecture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    assert all(f"`{room}/`" in architecture for room in ROOMS)
