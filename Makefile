@@ -28,6 +28,9 @@ lint: install
 lock: pyproject.toml ## Refresh the lock file after a change of dependencies.
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --python-version 3.11 \
 		--no-emit-index-url --no-header pyproject.toml scripts/build-requirements.in -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraint requirements.lock \
+		--no-emit-index-url --no-header --no-annotate pyproject.toml scripts/build-requirements.in \
+		-o deploy/requirements.lock # the same without what only developers need, for the image
 
 bench: install
 	@$(BIN)/python -m benchmarks $(ARGS)

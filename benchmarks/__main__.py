@@ -9,7 +9,9 @@ from benchmarks import door
 BENCHMARKS = {"door": door.measure}
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures with a reference in the same run.")
-parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all when none is given")
+parser.add_argument(
+    "names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all when none is given"
+)
 parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
 given = parser.parse_args()
 if unknown := set(given.names) - set(BENCHMARKS):

@@ -36,20 +36,21 @@ from simulator.world import World
 SECRET = "whsec_of_the_benchmark"
 PATH = "/webhooks/stripe"
 CONNECTIONS = 256
-SECONDS = 3.0  # of each measurement
-ROUNDS = 2
+SECONDS = 2.0  # of each measurement
+ROUNDS = 4
 WARM_UP_SECONDS = 1.5
 _SHAPES = ("2020-03-02", "2026-09-30.endive")
 
 
 @dataclass(frozen=True)
 class Round:
-    """One measurement: answers a second, answers per CPU-second of the server, and seconds to the answer."""
+    """One measurement: 200s a second, 200s per CPU-second of the server, seconds to the 200, and other answers."""
 
     rate: float
     per_cpu_second: float
     p50: float
     p99: float
+    refused: float
 
 
 # The server's process
@@ -81,7 +82,7 @@ class _Connection(asyncio.Protocol):
     """Posts one prepared request at a time; as little work as can be, so that the server is what is measured."""
 
     def __init__(self) -> None:
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[bool] | None = None
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,26 +90,21 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if self._answer is not None and self._received.endswith(b"\r\n\r\nok"):
-            self._answer.set_result(self._received)
-            self._answer = None
+        head, separator, body = self._received.partition(b"\r\n\r\n")
+        if separator and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0]):
+            self._received = b""
+            assert self._answer is not None
+            self._answer.set_result(head.startswith(b"HTTP/1.1 200 "))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None:
-            self._answer.set_exception(ConnectionError(f"closed after {self._received!r}"))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the server hung up"))
 
-    async def post(self, request: bytes) -> None:
-        """Raises for anything but a 200 with `ok`, after 10 s at most."""
-        self._received = b""
+    async def post(self, request: bytes) -> bool:
+        """Whether the answer was 200."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        try:
-            async with asyncio.timeout(10):
-                answer = await self._answer
-        except TimeoutError:
-            raise ConnectionError(f"no ok, but {self._received[:300]!r}") from None
-        if not answer.startswith(b"HTTP/1.1 200 "):
-            raise ConnectionError(f"not 200: {answer[:300]!r}")
+        return await self._answer
 
     def close(self) -> None:
         self._transport.close()
@@ -136,25 +132,30 @@ async def _load(port: int, seconds: float, rate: float) -> dict[str, Any]:
     requests = _requests(2000)
     connections = [(await loop.create_connection(_Connection, "127.0.0.1", port))[1] for _ in range(CONNECTIONS)]
     took: list[float] = []
+    refused = 0
     began = clock()
 
     async def work(number: int, connection: _Connection) -> None:
+        nonlocal refused
         turn = number
         while clock() < began + seconds:
             due = began + turn / rate if rate else clock()
             if due > clock():
                 await asyncio.sleep(due - clock())
                 due = clock()  # a timer's own lateness is the load's, not the server's
-            await connection.post(requests[turn % len(requests)])
-            took.append(clock() - due)
+            if await connection.post(requests[turn % len(requests)]):
+                took.append(clock() - due)
+            else:
+                refused += 1
             turn += CONNECTIONS
 
-    await asyncio.gather(*(work(number, connection) for number, connection in enumerate(connections)))
+    async with asyncio.timeout(seconds + 20):
+        await asyncio.gather(*(work(number, connection) for number, connection in enumerate(connections)))
     elapsed = clock() - began
     for connection in connections:
         connection.close()
     cuts = statistics.quantiles(took, n=100, method="inclusive")
-    return {"count": len(took), "seconds": elapsed, "p50": cuts[49], "p99": cuts[98]}
+    return {"count": len(took), "refused": refused, "seconds": elapsed, "p50": cuts[49], "p99": cuts[98]}
 
 
 # The driver's process
@@ -183,7 +184,9 @@ def _measure(server: psutil.Process, port: int, seconds: float, rate: float = 0)
     after = server.cpu_times()
     result = json.loads(done.stdout)
     cpu = after.user + after.system - before.user - before.system
-    return Round(result["count"] / result["seconds"], result["count"] / cpu, result["p50"], result["p99"])
+    return Round(
+        result["count"] / result["seconds"], result["count"] / cpu, result["p50"], result["p99"], result["refused"]
+    )
 
 
 def _warm_up(server: psutil.Process, port: int) -> None:
@@ -232,6 +235,7 @@ def _compare(bootstrap: str) -> dict[str, float]:
         "door_events_per_second": door_full.rate,
         "bare_events_per_second": bare_full.rate,
         "half_load_events_per_second": rate,
+        "door_refused": door_full.refused + door_half.refused,
         "door_p50_ms": door_half.p50 * 1000,
         "door_p99_ms": door_half.p99 * 1000,
         "bare_p50_ms": bare_half.p50 * 1000,

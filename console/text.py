@@ -1,5 +1,6 @@
 """Values as people read them: money, counts and times. Pure; nothing here is HTML."""
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -7,13 +8,14 @@ from zoneinfo import ZoneInfo
 from console.days import Interval
 from schemas.money import exponent
 
-_NARROW = "\N{NO-BREAK SPACE}"
+_SPACE = "\N{NO-BREAK SPACE}"
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def money(amount: Decimal, currency: str) -> str:
     """(Decimal('1234.5'), 'usd') is '1,234.50 USD', with the decimal places that Stripe uses for the currency."""
     places = max(exponent(currency), -_digits(amount))
-    return f"{amount:,.{places}f}{_NARROW}{currency.upper()}"
+    return f"{amount:,.{places}f}{_SPACE}{currency.upper()}"
 
 
 def exact(amount: Decimal, currency: str) -> str:
@@ -77,5 +79,9 @@ def heights(values: list[int], height: int) -> list[float]:
 
 
 def shortened(text: str, limit: int = 120) -> str:
-    """At most `limit` characters, with an ellipsis where something was left out."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """At most `limit` characters, with an ellipsis where something was left out.
+
+    What would turn the direction of the text around, or can't be seen, is shown as a replacement character.
+    """
+    seen = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text[:limit])
+    return seen if len(text) <= limit else seen[:-1] + "…"

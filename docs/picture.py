@@ -19,7 +19,7 @@ def main() -> None:
     printed = sys.stdin.read()
     shown = printed[printed.index(START) :]
     console = Console(record=True, width=96, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(shown), soft_wrap=True)
+    console.print(Text.from_ansi(shown))
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="make demo"), flags=re.DOTALL)  # from elsewhere
     Path(__file__).with_name("demo.svg").write_text(svg, "utf-8")
 

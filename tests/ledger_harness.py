@@ -64,6 +64,16 @@ class World:
         ledger = self.ledgers[self._partition(partition_key(event["data"]["object"]))]
         self.outcomes["folded" if ledger.apply(observation) else "duplicate"] += 1
 
+    def fetch(self, obj: dict[str, Any], at: int, account: str = "default") -> None:
+        """Fold an API object, as an import does."""
+        envelope = envelope_of(obj, Source.IMPORT, account) | {
+            "event_id": f"{obj['id']}@{at}",
+            "observed_at": rfc3339(at),
+        }
+        observation = observe(envelope, orjson.loads(orjson.dumps(obj)))
+        assert observation is not None
+        self.ledgers[self._partition(partition_key(obj))].apply(observation)
+
     def checkpoint(self) -> None:
         """Tell the changes, keep the state."""
         for ledger, book in zip(self.ledgers, self.books, strict=True):

@@ -2,7 +2,7 @@
 
 The engine has no rights that would keep them apart, so the statement's words are looked at. What is refused is the call
 of a table function, table engine or dictionary source by its name, and a file's path in the place of a table's name.
-It is a fence for mistakes and for pages of a dashboard, not for somebody who holds the password.
+It is a fence against mistakes and curious queries, not a wall against somebody who holds the password.
 """
 
 import re
@@ -28,7 +28,7 @@ def outside(sql: str) -> str:
         if word.text == "(" and _is_source(last[1].upper(), last[2]):
             return last[2]
         before = "".join(last[1:] if last[2] == "." else last[2:]).upper()
-        if word.text[0] in "`"'" and before.translate(_UNQUOTED) in _TABLES_FOLLOW and "/" in word.text:
+        if word.text[0] in "`\"'" and before.translate(_UNQUOTED) in _TABLES_FOLLOW and "/" in word.text:
             return word.text
         last = [*last[1:], word.text]
     return ""
@@ -36,6 +36,6 @@ def outside(sql: str) -> str:
 
 def _is_source(before: str, name: str) -> bool:
     quoted = name[:1] in ("`", '"')
-    if quoted and "\" in name:  # escapes in a function's name can only hide it
+    if quoted and "\\" in name:  # escapes in a function's name can only hide it
         return True
     return before not in _NAMES_FOLLOW and _SOURCE.fullmatch(name[1:-1] if quoted else name) is not None

@@ -9,6 +9,7 @@ The record:
     charges           {charge id: [status rank, created, amount got]}: charges that Stripe's ids link to it
     cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
     offers            {offer: [group, from, to]}: what it offers to `links`
+    payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil
     flags             {"overdue" | "requires_action": first seen}
     rows, v, events   as for a charge
 Its lines are kept apart (`lines_of`), since they are large and seldom change.
@@ -130,6 +131,8 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= _failed_attempt(record, core.get("count", 0), charge, at)
     if charge:
         changed |= link(record, charge)
+    for payment in f.listed(body, "payments", path):
+        changed |= _learn_payment(record, payment, at, f"{path}.payments.data")
     if flag := _FLAGS.get(observation.type):
         flags = record.setdefault("flags", {})
         changed |= flag not in flags or at < flags[flag]
@@ -162,6 +165,28 @@ def link(record: Record, charge: str, status: int = -1, created: int = 0, got: i
     return True
 
 
+def fold_payment(record: Record, observation: Observation) -> bool:
+    """Take in an invoice payment: the link that neither charge nor invoice carries since basil."""
+    return _learn_payment(record, observation.body, observation.at, observation.path)
+
+
+def _learn_payment(record: Record, body: Obj, at: int, path: str) -> bool:
+    payment = f.child(body, "payment", path)
+    intent = f.reference(payment, "payment_intent", f"{path}.payment")
+    charge = f.reference(payment, "charge", f"{path}.payment")
+    return learn_payment(record, f.required_id(body, path), at, intent, charge)
+
+
+def learn_payment(record: Record, payment_id: str, at: int, intent: str, charge: str) -> bool:
+    """Learn that a payment intent or charge is meant for this invoice."""
+    payments = record.setdefault("payments", {})
+    update = [at, intent, charge]
+    if payment_id in payments and payments[payment_id] >= update:
+        return False
+    payments[payment_id] = update
+    return True
+
+
 def knowledge(record: Record) -> int:
     """The sum that grows with everything learned (see `lattice`)."""
     total: int = record.get("at", 0)
@@ -171,6 +196,8 @@ def knowledge(record: Record) -> int:
         total += HORIZON - first
     for first in record.get("flags", {}).values():
         total += HORIZON - first
+    for at, _, _ in record.get("payments", {}).values():
+        total += at
     return total + len(record.get("charges", {}))
 
 

@@ -4,6 +4,8 @@ All of a party (a customer, or a guest's charge) is on one partition; `session` 
 how what arrived elsewhere gets there. Applying an observation twice changes nothing the second time.
 """
 
+from typing import Any
+
 import orjson
 
 from processors.rules import charge as charges
@@ -39,7 +41,9 @@ class Ledger:
                 return _upcoming(session, observation)
             case "customer":
                 return _customer(session, observation)
-        return True  # an invoice_payment: kept raw
+            case "invoice_payment":
+                return _invoice_payment(session, observation)
+        return True
 
     def receive(self, message: Record) -> None:
         """Take a message from `ledger.transfers`."""
@@ -91,21 +95,22 @@ def _settle_charge(session: Session, charge_id: str, record: Record, changed: bo
 
 def _handoff(session: Session, message: Record) -> None:
     session.open_party(message["customer"], message["customer"])
-    record = transfers.merge(session, message["id"], message["record"], message["ticks"])
-    _settle_charge(session, message["id"], record, True)
+    identifier = message["id"]
+    record = transfers.merge(session, identifier, message["record"], message["ticks"])
+    if record["kind"] == "charge":
+        _settle_charge(session, identifier, record, True)
+    else:
+        _settle_payments(session, identifier, record, True)
 
 
 def _invoice(session: Session, observation: Observation) -> bool:
     invoice_id = observation.id
     lines = invoices.lines_of(observation.body, observation.path)
     record = session.object(invoice_id) or {"kind": "invoice"}
-    newest = record.get("at", 0) <= observation.at
     changed = invoices.fold(record, observation)
     session.open_party(observation.customer or invoice_id, observation.customer)
     fresh = remember(record, observation)
-    if lines and newest and session.lines(invoice_id) != lines:
-        session.book.put(session.key(invoice_id, "l"), {"lines": lines})
-        changed = True
+    changed |= _learn_lines(session, invoice_id, lines, observation)
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         core = record["core"]
@@ -118,6 +123,45 @@ def _invoice(session: Session, observation: Observation) -> bool:
     return fresh
 
 
+def _learn_lines(session: Session, invoice_id: str, lines: list[list[Any]], observation: Observation) -> bool:
+    """Keep the newest list of lines; one that was cut short (Stripe sends ten) only adds to a longer one."""
+    if not lines:
+        return False
+    key = session.key(invoice_id, "l")
+    known = session.book.get(key)
+    if (
+        known is not None
+        and len(known["lines"]) > len(lines)
+        and f.child(observation.body, "lines", "").get("has_more")
+    ):
+        return False
+    if known is not None and ([observation.at, lines] <= [known["at"], known["lines"]] or lines == known["lines"]):
+        return False
+    session.book.put(key, {"lines": lines, "at": observation.at})
+    return True
+
+
+def _invoice_payment(session: Session, observation: Observation) -> bool:
+    invoice_id = f.reference(observation.body, "invoice", observation.path)
+    if not invoice_id:
+        raise BadEvent("an invoice is required", path=f"{observation.path}.invoice")
+    if not observation.customer and transfers.forward(session, invoice_id, observation):
+        return True
+    record = session.object(invoice_id) or {"kind": "invoice"}
+    changed = invoices.fold_payment(record, observation)
+    session.open_party(observation.customer or record.get("party") or invoice_id, observation.customer)
+    fresh = remember(record, observation)
+    _settle_payments(session, invoice_id, record, changed)
+    return fresh
+
+
+def _settle_payments(session: Session, invoice_id: str, record: Record, changed: bool) -> None:
+    session.settle(invoice_id, record, changed, invoices.knowledge(record))
+    if changed:
+        link_invoice(session, invoice_id, record)
+    finish(session)
+
+
 def _upcoming(session: Session, observation: Observation) -> bool:
     identifier = observation.id
     core = invoices.normalize(observation.body | {"status": "draft"}, observation.path)
@@ -128,7 +172,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
     if "core" not in record or (observation.at, observation.event_id) > (record["at"], record["by"]):
         told = [observation.source, observation.api_version, observation.received_at]
         record |= {"core": core, "at": observation.at, "by": observation.event_id, "told": told}
-        session.book.put(session.key(identifier, "l"), {"lines": lines})
+        session.book.put(session.key(identifier, "l"), {"lines": lines, "at": observation.at})
         changed = True
     record["first"] = first
     session.open_party(observation.customer or identifier, observation.customer)

@@ -13,6 +13,8 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
     """Tell the invoice of this charge, or look for an invoice where Stripe does not name one."""
     core = record["core"]
     status = charges.STATUS_RANK[core["status"]]
+    if "inv" not in record and "pi" in core:
+        _register_intent(session, charge_id, record, core["pi"])
     invoice_id = record["inv"][1] if "inv" in record else ""
     if invoice_id and (invoice := session.load(invoice_id, "invoice")) is not None:
         got = core["got"] if core["captured"] else 0
@@ -34,18 +36,15 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
 
 def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
     """Tell the charges of this invoice; offer what no id names to be matched."""
-    if "core" not in record:
-        return
+    for _, intent, charge_id in record.get("payments", {}).values():
+        if charge_id:
+            invoices.link(record, charge_id)
+        if intent:
+            _pay_with(session, intent, invoice_id)
     owned, _, open_tries = invoices.attempts(record)
     for charge_id in sorted({*owned, *record.get("charges", {})}):
-        known = session.load(charge_id, "charge")
-        if known is None:
-            continue
-        changed = charges.link(known, 0, invoice_id)
-        session.settle(charge_id, known, changed, charges.knowledge(known))
-        if changed and "core" in known:
-            link_charge(session, charge_id, known)
-    offers = _offers(invoice_id, record, open_tries) if session.customer else {}
+        _link(session, charge_id, invoice_id)
+    offers = _offers(invoice_id, record, open_tries) if session.customer and "core" in record else {}
     before = record.get("offers", {})
     if offers != before:
         record["offers"] = offers
@@ -55,6 +54,38 @@ def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
         for offer, (group, begin, end) in offers.items():
             book.setdefault(group, [{}, {}, {}])[1][offer] = [begin, end]
         _rematch(session, book, {group for group, _, _ in (*before.values(), *offers.values())})
+
+
+def _link(session: Session, charge_id: str, invoice_id: str) -> None:
+    """Have the charge know its invoice."""
+    record = session.load(charge_id, "charge")
+    if record is None:
+        return
+    changed = charges.link(record, 0, invoice_id)
+    session.settle(charge_id, record, changed, charges.knowledge(record))
+    if changed and "core" in record:
+        link_charge(session, charge_id, record)
+
+
+def _register_intent(session: Session, charge_id: str, record: Record, intent: str) -> None:
+    """A charge without a word on invoices: its payment intent may be what an invoice payment names."""
+    known = session.book.get(session.key(intent)) or {"charges": [], "inv": ""}
+    if charge_id not in known["charges"]:
+        known["charges"].append(charge_id)
+        session.book.put(session.key(intent), known)
+    if known["inv"] and charges.link(record, 0, known["inv"]):
+        session.settle(charge_id, record, True, charges.knowledge(record))
+
+
+def _pay_with(session: Session, intent: str, invoice_id: str) -> None:
+    """All charges of the payment intent, the failed ones too, were for this invoice."""
+    known = session.book.get(session.key(intent)) or {"charges": [], "inv": ""}
+    if known["inv"] == invoice_id:
+        return
+    known["inv"] = invoice_id
+    session.book.put(session.key(intent), known)
+    for charge_id in known["charges"]:
+        _link(session, charge_id, invoice_id)
 
 
 def _offers(invoice_id: str, record: Record, open_tries: dict[str, int]) -> dict[str, list[Any]]:

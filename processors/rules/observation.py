@@ -5,12 +5,14 @@ Sources: Stripe's API reference of the objects, its changelog (2018 to 2026-09-3
 `invoice.paid_out_of_band` and the lines' `price`, `plan` left with 2025-03-31.basil.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from processors.rules import fields as f
 from processors.rules.fields import Obj
+from schemas.envelope import Source
 from schemas.errors import BadEvent
+from schemas.times import unix_seconds
 
 #: Event type (or its prefix) to the kind of object it carries. All other types are kept raw and not mapped.
 _PREFIXES = (
@@ -24,6 +26,12 @@ _PREFIXES = (
     ("customer.updated", "customer"),
     ("customer.deleted", "customer"),
 )
+
+#: The kinds of API object that are mapped, by their `object` field.
+KINDS = frozenset({"charge", "invoice", "refund", "dispute", "customer", "invoice_payment"})
+
+#: Sources whose bodies may be API objects rather than events.
+_FETCHED = frozenset({Source.IMPORT, Source.SWEEP, Source.LOOKUP, Source.REPLAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +71,57 @@ def kind_of(event_type: str) -> str:
     return ""
 
 
-def observe(envelope: dict[str, Any], event: Any) -> Observation | None:
-    """The observation in `event` (the parsed body of `envelope`), or None when its type is not mapped.
+def observe(envelope: dict[str, Any], body: Any) -> Observation | None:
+    """The observation in `body` (an event, or an API object that was fetched), None when it is of no mapped kind.
 
-    Raises BadEvent when the type is mapped and the event makes no sense.
+    Raises BadEvent when the kind is mapped and the body makes no sense.
     """
+    if envelope["source"] in _FETCHED and isinstance(body, dict) and body.get("object") != "event":
+        return _of_object(envelope, body)
     event_type = envelope["type"]
     kind = kind_of(event_type)
     if not kind:
         return None
-    if not isinstance(event, dict):
+    if not isinstance(body, dict):
         raise BadEvent("the body is not an object")
-    obj = f.child(f.child(event, "data", ""), "object", "data")
+    data = f.child(body, "data", "")
+    obj = f.child(data, "object", "data")
     if not obj:
         raise BadEvent("the event carries no object", path="data.object")
-    livemode = event.get("livemode")
+    if event_type == "invoice.upcoming":
+        kind = "upcoming"
+    observation = _observation(envelope, kind, obj, f.moment(body, "created", ""), body.get("livemode"), "data.object")
+    return replace(observation, previous=f.child(data, "previous_attributes", "data"), type=event_type)
+
+
+def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:
+    """An object as the API gave it: true when it was fetched."""
+    kind = obj.get("object")
+    if kind not in KINDS:
+        return None
+    at = int(unix_seconds(envelope["observed_at"]))
+    return _observation(envelope, kind, obj, at, obj.get("livemode", envelope["livemode"]), "")
+
+
+def _observation(envelope: dict[str, Any], kind: str, obj: Obj, at: int, livemode: Any, path: str) -> Observation:
     if not isinstance(livemode, bool):
         raise BadEvent("expected true or false", path="livemode")
-    upcoming = event_type == "invoice.upcoming"
-    identifier = _upcoming_id(obj) if upcoming else f.required_id(obj, "data.object")
+    identifier = _upcoming_id(obj) if kind == "upcoming" else f.required_id(obj, path)
     return Observation(
-        kind="upcoming" if upcoming else kind,
+        kind=kind,
         id=identifier,
         body=obj,
-        previous=f.child(f.child(event, "data", ""), "previous_attributes", "data"),
-        type=event_type,
-        at=f.moment(event, "created", ""),
+        previous={},
+        type="",
+        at=at,
         account=envelope["account"],
         livemode=livemode,
         event_id=envelope["event_id"],
         source=envelope["source"],
         api_version=envelope["api_version"],
         received_at=envelope["received_at"],
-        customer=identifier if kind == "customer" else f.reference(obj, "customer", "data.object"),
+        customer=identifier if kind == "customer" else f.reference(obj, "customer", path),
+        path=path,
     )
 
 

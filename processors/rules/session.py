@@ -107,7 +107,7 @@ class Session:
         page["ids"].append(identifier)
         self.book.put(key, page)
         self.party |= {"pages": number, "last": filled + 1}
-        if self.customer and record["kind"] == "charge":
+        if self.customer and record["kind"] in ("charge", "invoice"):
             claim = {"kind": "claim", "scope": self.scope, "id": identifier, "customer": self.customer}
             self.changes.transfers.append((identifier, claim))
 

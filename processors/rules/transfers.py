@@ -1,8 +1,9 @@
 """Between partitions: what came without a customer's id joins the customer, wherever it first arrived.
 
-A guest's charge, a refund or a dispute may come in by the charge's own id, and so on the charge's home partition,
-while the charge itself belongs to a customer on another. Three messages on `ledger.transfers` bring them together:
-    claim        (key: charge id)    the customer's partition owns this charge: the home partition remembers that
+A guest's charge, a refund or a dispute may come in by the charge's own id, and an invoice payment by the invoice's:
+so on that object's home partition, while the object itself belongs to a customer on another. Three messages on
+`ledger.transfers` bring them together:
+    claim        (key: object id)    the customer's partition owns this object: the home partition remembers that
     handoff      (key: customer id)  all that the home partition had learned of it before
     observation  (key: customer id)  what comes in at home afterwards
 """
@@ -10,6 +11,7 @@ while the charge itself belongs to a customer on another. Three messages on `led
 from dataclasses import fields, replace
 
 from processors.rules import charge as charges
+from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, newer
 from processors.rules.observation import Observation
 from processors.rules.session import Session, forget
@@ -17,9 +19,9 @@ from processors.rules.session import Session, forget
 _FIELDS = tuple(field.name for field in fields(Observation))
 
 
-def forward(session: Session, charge_id: str, observation: Observation) -> bool:
-    """Send `observation`, which names no customer, to the owner of its charge; False when it is at home here."""
-    moved = session.book.get(session.key(charge_id, "h"))
+def forward(session: Session, identifier: str, observation: Observation) -> bool:
+    """Send `observation`, which names no customer, to the owner of its object; False when it is at home here."""
+    moved = session.book.get(session.key(identifier, "h"))
     if moved is None:
         return False
     message = {name: getattr(observation, name) for name in _FIELDS} | {"customer": moved["to"]}
@@ -32,29 +34,43 @@ def received(message: Record) -> Observation:
     return replace(Observation(**message["observation"]))
 
 
-def claimed(session: Session, charge_id: str, customer: str) -> None:
-    """The home partition learns whose the charge is, and hands over what it has of it."""
-    key = session.key(charge_id, "h")
+def claimed(session: Session, identifier: str, customer: str) -> None:
+    """The home partition learns whose the object is, and hands over what it has of it."""
+    key = session.key(identifier, "h")
     if session.book.get(key) is not None:
         return
-    record = session.object(charge_id)
+    record = session.object(identifier)
     if record is not None and record.get("party") == customer:
         return  # the home partition is the customer's own
     session.book.put(key, {"to": customer})
     if record is None:
         return
-    guest_key = session.key(charge_id, "p")
+    guest_key = session.key(identifier, "p")
     guest = session.book.get(guest_key) or {}
-    forget(session, record, charge_id, guest)
-    handoff: Record = {"kind": "handoff", "scope": session.scope, "id": charge_id, "customer": customer}
+    forget(session, record, identifier, guest)
+    handoff: Record = {"kind": "handoff", "scope": session.scope, "id": identifier, "customer": customer}
     handoff |= {"record": record, "ticks": guest.get("ticks", 0)}
     session.changes.transfers.append((customer, handoff))
     session.book.put(guest_key, guest)
 
 
-def merge(session: Session, charge_id: str, other: Record, ticks: int) -> Record:
+def merge(session: Session, identifier: str, other: Record, ticks: int) -> Record:
     """The owner takes in what the home partition knew: a join, the same in any order. The rows are told anew."""
-    record = session.object(charge_id) or {"kind": "charge"}
+    record = session.object(identifier) or {"kind": other["kind"]}
+    if other["kind"] == "charge":
+        _merge_charge(record, other)
+    for payment_id, payment in other.get("payments", {}).items():
+        invoices.learn_payment(record, payment_id, *payment)
+    rows = record.setdefault("rows", {})
+    for metric_id, told in other.get("rows", {}).items():
+        rows.setdefault(metric_id, told)
+    for told in rows.values():
+        told[0] = 0  # told once more, with a version above what the home partition gave it
+    session.party["ticks"] = session.party.get("ticks", 0) + ticks
+    return record
+
+
+def _merge_charge(record: Record, other: Record) -> None:
     if "core" in other and newer(other["at"], other["rank"], other["core"], record):
         record |= {name: other[name] for name in ("core", "at", "rank", "told")}
     if "inv" in other:
@@ -68,10 +84,3 @@ def merge(session: Session, charge_id: str, other: Record, ticks: int) -> Record
         charges.learn_refund(record, refund_id, refund[0], *refund[2:])
     if "dispute" in other and other["dispute"] > record.get("dispute", [0]):
         record["dispute"] = other["dispute"]
-    rows = record.setdefault("rows", {})
-    for metric_id, told in other.get("rows", {}).items():
-        rows.setdefault(metric_id, told)
-    for told in rows.values():
-        told[0] = 0  # told once more, with a version above what the home partition gave it
-    session.party["ticks"] = session.party.get("ticks", 0) + ticks
-    return record

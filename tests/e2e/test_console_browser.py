@@ -14,7 +14,7 @@ from console.config import ConsoleConfig
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import Tab, browser
-from tests.integration.console_support import HOSTILE, create_schema, fill, insert, row, serving
+from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, row, serving
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
@@ -91,10 +91,10 @@ async def test_a_new_event_appears_in_the_feed_by_itself(shop: Shop, tab: Tab) -
 async def test_a_customer_is_found_by_typing(shop: Shop, tab: Tab) -> None:
     await tab.open(f"{shop.url}/profiles")
     await tab.until("document.querySelectorAll('#found tbody tr').length === 50")
-    await tab.type("#q", "hedy.54")
+    await tab.type("#q", "hedy.55")
     await tab.until("document.querySelectorAll('#found tbody tr').length === 1")
     await tab.click("#found tbody a")
-    await tab.until("document.querySelector('h1').textContent === 'hedy.54@example.com'")
+    await tab.until("document.querySelector('h1').textContent === 'hedy.55@example.com'")
     text = await tab.run("document.querySelector('main').innerText")
     assert "Visa •••• 4242" in text
     assert "expired 01/" in text
@@ -135,6 +135,12 @@ async def test_an_empty_console_says_what_to_do_next(
         assert await tab.run("document.querySelectorAll('.types li').length") == 18
         assert "Waiting for the first event" in text
         await tab.photograph(photographs / "empty.png")
+        first = row(Metric.SUCCESSFULLY_PAID, 1, datetime.now(UTC))
+        await insert(clickhouse_server.url, database, "stripe_event_rows", [envelope(1, datetime.now(UTC), "ch_1")])
+        await insert(clickhouse_server.url, database, "metric_rows", [first])
+        await tab.until("document.querySelector('#overview canvas')")  # and nobody reloaded
+        assert "Receiving events" in await tab.run("document.body.innerText")
+    assert tab.problems == []
 
 
 @pytest.mark.parametrize("look", WIDTHS)

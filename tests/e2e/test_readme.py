@@ -48,6 +48,7 @@ def here(text: str, up: RunningUp) -> str:
     runtime = up.runtime()
     addresses = {
         "http://127.0.0.1:8080": runtime["http_url"],
+        "http://127.0.0.1:8081": runtime["console_url"],
         "http://127.0.0.1:8123": runtime["clickhouse_url"],
         "127.0.0.1:9092": runtime["kafka_bootstrap"],
         "port=8123": f"port={runtime['clickhouse_url'].rpartition(':')[2]}",
@@ -102,6 +103,12 @@ async def test_every_curl_command_answers(told: RunningUp) -> None:
     assert '"email"' in profiles
     assert "tillstream_door_refused_total" in README
     assert "tillstream_door_refused_total" in metrics
+
+
+async def test_the_console_opens_where_the_readme_says(told: RunningUp) -> None:
+    (address,) = re.findall(r"<(http://127[^>]+)>", README)
+    page = await run(f"curl --fail --location {address}", told)
+    assert "<html" in page
 
 
 async def test_the_query_in_sql_answers(told: RunningUp) -> None:
@@ -193,7 +200,9 @@ def test_the_18_events_are_each_understood() -> None:
     assert all(map(kind_of, events))
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):

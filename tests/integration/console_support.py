@@ -141,7 +141,7 @@ def _purchase(chance: random.Random, number: int, at: datetime, common: dict[str
     yield row(Metric.SUCCESSFULLY_PAID, number, at + timedelta(seconds=30), **common, invoice_id=f"in_{number}")
     if chance.random() < 0.08:
         yield row(
-            Metric.REFUNDED_PAYMENT, number, at + timedelta(hours=3), **common, reason_code="requested_by_customer"
+            Metric.REFUNDED_PAYMENT, number, at + timedelta(seconds=50), **common, reason_code="requested_by_customer"
         )
 
 

@@ -138,7 +138,7 @@ def padded(name: str, size: int) -> bytes:
 
 
 async def test_at_the_moment_of_the_200_the_message_is_on_the_topic_whole_and_keyed(open_door: RunningDoor) -> None:
-    body = event("kept").replace(b", ", b" ,\t") + "\n".encode()
+    body = event("kept").replace(b", ", b" ,\t") + b"\n"
     assert await open_door.post(body) == (200, "ok")
     record, envelope = (await open_door.kept())["evt_kept"]
     assert record.key == b"cus_kept"

@@ -142,7 +142,7 @@ def test_what_names_no_id_is_named_by_its_content(nameless: bytes) -> None:
     assert admitted(nameless + b" ")[1].event_id != envelope.event_id
 
 
-@pytest.mark.parametrize("created", [253_402_300_799, 253_402_300_800, 10**30, -1, 0, "soon", None, [], "\ud800", 1e300])
+@pytest.mark.parametrize("created", [253_402_300_799, 253_402_300_800, 10**30, -1, 0, "soon", None, [], 1e300])
 def test_a_time_that_makes_no_sense_is_when_it_came_in(created: object) -> None:
     assert admitted(of({}, created=created))[1].observed_at == RECEIVED_TEXT
 

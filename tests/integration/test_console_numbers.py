@@ -1,0 +1,211 @@
+"""Every number of the console is the one that the rows say, on the real engine."""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from console.config import ConsoleConfig
+from schemas.metrics import Metric, MetricEvent
+from tests.conftest import ClickHouseServer
+from tests.integration.console_support import create_schema, envelope, fill, insert, row, serving
+
+NOW = datetime.now(UTC).replace(hour=18)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def shop(clickhouse_server: ClickHouseServer, database: str) -> tuple[ConsoleConfig, list[MetricEvent]]:
+    rows = await fill(clickhouse_server.url, database, NOW)
+    return ConsoleConfig(clickhouse_server.url, database=database), rows
+
+
+async def get(http: aiohttp.ClientSession, url: str, status: int = 200) -> Any:
+    async with http.get(url) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+def facts(rows: list[MetricEvent], metric: Metric, livemode: bool) -> list[MetricEvent]:
+    """Those that the last 30 days in UTC hold."""
+    first = (datetime.now(UTC) - timedelta(days=29)).date().isoformat()
+    last = datetime.now(UTC).date().isoformat()
+    return [
+        one
+        for one in rows
+        if one.metric == metric and one.livemode == livemode and first <= one.occurred_at[:10] <= last
+    ]
+
+
+@pytest.mark.parametrize("mode", ["live", "test"])
+async def test_the_overview_counts_and_sums_what_the_rows_say(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]], mode: str
+) -> None:
+    config, rows = shop
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/overview?mode={mode}")
+    for one in told["metrics"]:
+        mine = facts(rows, Metric(one["metric"]), mode == "live")
+        assert one["count"] == len(mine)
+        assert one["unique_profiles"] == len({fact.email for fact in mine if fact.email})
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for fact in mine:
+            sums[fact.currency] += Decimal(fact.amount)
+        assert {currency: Decimal(text) for currency, text in one["amounts"].items()} == sums
+        by_day = Counter(fact.occurred_at[:10] for fact in mine)
+        assert {day["day"]: day["count"] for day in one["days"] if day["count"]} == by_day
+        assert len(one["days"]) == 30
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+@pytest.mark.parametrize("split", ["none", "currency", "reason"])
+async def test_a_metric_taken_apart_is_still_the_whole(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]], interval: str, split: str
+) -> None:
+    config, rows = shop
+    mine = facts(rows, Metric.FAILED_PAYMENT, True)
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/metrics/failed_payment?interval={interval}&split={split}")
+        async with http.get(f"{url}/metric/failed_payment/csv?interval={interval}&split={split}") as answer:
+            table = list(csv.DictReader(io.StringIO(await answer.text())))
+    people = len({fact.email for fact in mine if fact.email})
+    assert told["total"]["count"] == len(mine)
+    assert told["total"]["unique_profiles"] == people
+    assert sum(period["count"] for period in told["periods"]) == len(mine)
+    assert sum(Decimal(line["amount"]) for line in table if line["currency"] == "usd") == sum(
+        Decimal(fact.amount) for fact in mine if fact.currency == "usd"
+    )
+    if split == "reason":
+        assert {part["part"]: part["count"] for part in told["parts"]} == Counter(fact.reason for fact in mine)
+        for part in told["parts"]:
+            emails = {fact.email for fact in mine if fact.reason == part["part"] and fact.email}
+            assert part["unique_profiles"] == len(emails)
+    if split == "currency":
+        assert {part["part"]: part["count"] for part in told["parts"]} == Counter(fact.currency for fact in mine)
+
+
+async def test_the_shown_sql_gives_the_same_numbers(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]], clickhouse: Client
+) -> None:
+    config, rows = shop
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/metrics/successfully_paid?split=currency&interval=week")
+    clickhouse.database = config.database
+    asked = clickhouse.query(told["sql"][0])
+    at = asked.column_names.index("events")
+    assert sum(line[at] for line in asked.result_rows) == told["total"]["count"]
+    assert told["total"]["count"] == len(facts(rows, Metric.SUCCESSFULLY_PAID, True))
+
+
+async def test_days_are_those_of_each_account(
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+) -> None:
+    zones = {"default": "UTC", "us": "America/Los_Angeles"}
+    await create_schema(clickhouse_server.url, database, timezones=zones, default_timezone="UTC")
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).replace(hour=3, minute=0, second=0)
+    await insert(
+        clickhouse_server.url,
+        database,
+        "metric_rows",
+        [row(Metric.SUCCESSFULLY_PAID, n, yesterday, account=name) for n, name in enumerate(zones)],
+    )
+    config = ConsoleConfig(clickhouse_server.url, database=database, timezones=zones)
+    async with serving(config) as url:
+        paid = await get(http, f"{url}/api/v1/metrics/successfully_paid")
+        whole = await get(http, f"{url}/api/v1/overview")
+    days = {period["begin"]: period["count"] for period in paid["periods"] if period["count"]}
+    before = (yesterday - timedelta(days=1)).date().isoformat()
+    assert days == {yesterday.date().isoformat(): 1, before: 1}
+    of_overview = {day["day"]: day["count"] for day in whole["metrics"][3]["days"] if day["count"]}
+    assert of_overview == days
+
+
+async def test_paging_through_the_feed_meets_every_event_once(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, rows = shop
+    same_moment = [row(Metric.ISSUED_INVOICE, 900_000 + n, NOW, email="twin@example.com") for n in range(25)]
+    await insert(config.clickhouse_url, config.database, "metric_rows", same_moment)
+    wanted = {one.metric_id for one in [*rows, *same_moment] if one.metric == Metric.ISSUED_INVOICE and one.livemode}
+    seen: list[dict[str, Any]] = []
+    async with serving(config) as url:
+        before = ""
+        while before is not None:
+            query = {"metric": "issued_invoice", "limit": "60", **({"before": before} if before else {})}
+            async with http.get(f"{url}/api/v1/feed", params=query) as answer:
+                told = await answer.json()
+            seen += told["events"]
+            before = told["next"]
+        twins = await get(http, f"{url}/api/v1/feed?email=Twin@example.com")
+    assert [one["metric_id"] for one in twins["events"]] == sorted((t.metric_id for t in same_moment), reverse=True)
+    assert len(seen) == len(wanted)
+    assert {one["metric_id"] for one in seen} == wanted
+    assert [one["occurred_at"] for one in seen] == sorted((one["occurred_at"] for one in seen), reverse=True)
+
+
+async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, rows = shop
+    issued = next(one for one in rows if one.metric == Metric.ISSUED_INVOICE and one.livemode)
+    paid = row(Metric.SUCCESSFULLY_PAID, 4711, NOW)
+    sent = [envelope(1, NOW, "ch_4711"), envelope(2, NOW, "ch_47110"), envelope(3, NOW, "ch_4711", livemode=False)]
+    await insert(config.clickhouse_url, config.database, "metric_rows", [paid])
+    await insert(config.clickhouse_url, config.database, "stripe_event_rows", sent)
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/event?id={issued.metric_id}")
+        assert told["properties"]["InvoiceNumber"] == issued.properties["InvoiceNumber"]
+        assert [(line["description"], line["quantity"]) for line in told["lines"]] == [("Tea, monthly", 2)]
+        assert (await get(http, f"{url}/api/v1/event?id={issued.metric_id}&mode=test", 404))["error"]
+        async with http.get(f"{url}/part/raw?id={paid.metric_id}") as answer:
+            text = await answer.text()
+        assert "evt_1" in text
+        assert "evt_2" not in text  # another charge, whose id begins alike
+        assert "evt_3" not in text  # test mode
+        async with http.get(f"{url}/raw?id=evt_1&account=default") as answer:
+            assert "ch_4711" in await answer.text()
+
+
+async def test_a_person_is_found_and_told_exactly(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, _ = shop
+    async with serving(config) as url:
+        found = await get(http, f"{url}/api/v1/profiles?q=HEDY.55")
+        assert [one["email"] for one in found["profiles"]] == ["hedy.55@example.com"]
+        by_customer = await get(http, f"{url}/api/v1/profiles?q=cus_55")
+        assert by_customer["profiles"] == found["profiles"]
+        person = await get(http, f"{url}/api/v1/profile?email=hedy.55@example.com")
+        assert [one["currency"] for one in person["value"]] == ["usd", "jpy"]
+        assert person["value"][1]["lifetime_value"] == "500"
+        assert [card["last4"] for card in person["card_expirations"]] == ["4242", "4444"]
+        assert await get(http, f"{url}/api/v1/profile?email=hedy.55@example.com&mode=test", 404)
+
+
+async def test_health_counts_what_came(
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+) -> None:
+    await create_schema(clickhouse_server.url, database)
+    now = datetime.now(UTC)
+    came = [envelope(n, now - timedelta(minutes=40 * n), "ch_1") for n in range(4)]
+    await insert(
+        clickhouse_server.url, database, "stripe_event_rows", [*came, envelope(9, now, "ch_1", False), came[0]]
+    )
+    unlinked = row(Metric.SUCCESSFULLY_PAID, 1, now, email="", unlinked_reason="the charge names nobody")
+    await insert(clickhouse_server.url, database, "metric_rows", [unlinked])
+    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+        told = await get(http, f"{url}/api/v1/health")
+    assert (told["events"], told["events_last_hour"], told["unlinked_30_days"], told["dead_letters"]) == (4, 2, 1, 0)
+    assert told["verdict"] == "green"

@@ -1,0 +1,101 @@
+"""Settings that can't be right are refused, colours can be read, and files are kept with their licences."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import console
+from console.config import ConsoleConfig
+from console.security import safe_next
+from console.stripe_events import EVENT_TYPES, dashboard_url
+from schemas.errors import ConfigurationError
+
+STATIC = Path(console.__file__).parent / "static"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clickhouse_url": "localhost"}, {"token": "  "}, {"default_timezone": "Mars"}, {"timezones": {"a": "../x"}}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        ConsoleConfig(**({"clickhouse_url": "http://127.0.0.1:8123"} | wrong))  # type: ignore[arg-type]
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    config = ConsoleConfig("http://127.0.0.1:8123", clickhouse_password="hunter2", token="letmein")
+    assert "hunter2" not in repr(config)
+    assert "letmein" not in repr(config)
+
+
+def test_every_account_has_its_webhook_url() -> None:
+    config = ConsoleConfig(
+        "http://127.0.0.1:8123", timezones={"default": "UTC", "eu": "Europe/Berlin"}, door_url="https://hooks.example/"
+    )
+    assert config.webhook_urls == {
+        "default": "https://hooks.example/webhooks/stripe",
+        "eu": "https://hooks.example/webhooks/stripe/eu",
+    }
+
+
+def test_the_event_types_are_the_eighteen_of_the_brief() -> None:
+    assert len(set(EVENT_TYPES)) == 18
+
+
+def test_links_into_stripes_dashboard_are_made_of_ids_alone() -> None:
+    assert dashboard_url("payments", "ch_1", "default", livemode=True) == "https://dashboard.stripe.com/payments/ch_1"
+    assert (
+        dashboard_url("invoices", "in_1", "acct_9", livemode=False)
+        == "https://dashboard.stripe.com/acct_9/test/invoices/in_1"
+    )
+    assert dashboard_url("payments", "../evil", "default", livemode=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "goes"),
+    [
+        ("/feed?mode=test", "/feed?mode=test"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/a\r\nSet-Cookie: x", "/"),
+        ("", "/"),
+    ],
+)
+def test_signing_in_leads_to_a_page_of_ours(target: str, goes: str) -> None:
+    assert safe_next(target) == goes
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.2, "contrast ratio"."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_text_colour_can_be_read_in_light_and_dark() -> None:
+    blocks = re.findall(r":root \{(.*?)\}", (STATIC / "console.css").read_text("utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        pairs = [
+            (name, ground)
+            for name in colours
+            for ground in ("page", "card")
+            if name not in ("page", "card", "line", "on-accent")
+        ]
+        for name, ground in [*pairs, ("on-accent", "accent"), ("card", "test")]:
+            assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def test_libraries_come_with_their_licences() -> None:
+    assert "Leon Sorokin" in (STATIC / "uPlot.LICENSE.txt").read_text("utf-8")
+    assert "Permission to use" in (STATIC / "htmx.LICENSE.txt").read_text("utf-8")
+    for script in STATIC.glob("*.js"):
+        assert "sourceMappingURL" not in script.read_text("utf-8")

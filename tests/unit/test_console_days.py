@@ -1,0 +1,43 @@
+"""Days, weeks and months as an account counts them."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.days import Interval, last_days, periods, span, today
+
+DAYS = st.dates(date(1990, 1, 1), date(2100, 12, 31))
+
+
+def test_today_is_the_latest_day_anywhere() -> None:
+    now = datetime(2026, 1, 5, 20, tzinfo=UTC)
+    assert today(["UTC"], now) == date(2026, 1, 5)
+    assert today(["UTC", "Asia/Tokyo"], now) == date(2026, 1, 6)
+
+
+def test_thirty_days_are_thirty_with_today() -> None:
+    first, last = last_days(date(2026, 1, 30))
+    assert (first, last) == (date(2026, 1, 1), date(2026, 1, 30))
+    assert len(periods(first, last, Interval.DAY)) == 30
+
+
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 8), 23), (date(2026, 11, 1), 25), (date(2026, 7, 1), 24)])
+def test_a_day_is_as_long_as_daylight_saving_makes_it(day: date, hours: int) -> None:
+    since, until = span(day, day, ["America/New_York"])
+    assert until - since == timedelta(hours=hours)
+
+
+def test_several_timezones_are_all_covered() -> None:
+    since, until = span(date(2026, 1, 5), date(2026, 1, 5), ["America/New_York", "Asia/Tokyo"])
+    assert (since, until) == (datetime(2026, 1, 4, 15, tzinfo=UTC), datetime(2026, 1, 6, 5, tzinfo=UTC))
+
+
+@given(first=DAYS, length=st.integers(0, 800), interval=st.sampled_from(Interval))
+def test_periods_hold_every_day_once(first: date, length: int, interval: Interval) -> None:
+    last = first + timedelta(days=length)
+    found = periods(first, last, interval)
+    days = [first + timedelta(days=n) for n in range(length + 1)]
+    assert sorted({interval.begin(day) for day in days}) == found
+    assert all(interval.begin(begin) == begin and begin < interval.after(begin) for begin in found)
