@@ -217,7 +217,7 @@ def _app(config: ProcessorConfig) -> faust.App:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=_MAX_MESSAGE,
         broker_max_poll_interval=300.0,
-        broker_session_timeout=30.0,
+        broker_session_timeout=10.0,
         broker_request_timeout=60.0,
         broker_commit_interval=0.5,
         stream_buffer_maxsize=4096,

@@ -66,10 +66,9 @@ class World:
 
     def fetch(self, obj: dict[str, Any], at: int, account: str = "default") -> None:
         """Fold an API object, as an import does."""
-        envelope = envelope_of(obj, Source.IMPORT, account) | {
-            "event_id": f"{obj['id']}@{at}",
-            "observed_at": rfc3339(at),
-        }
+        envelope = envelope_of(obj, Source.IMPORT, account)
+        # A refund does not say its mode: whoever fetched it knows by its key.
+        envelope |= {"event_id": f"{obj['id']}@{at}", "observed_at": rfc3339(at), "livemode": True}
         observation = observe(envelope, orjson.loads(orjson.dumps(obj)))
         assert observation is not None
         self.ledgers[self._partition(partition_key(obj))].apply(observation)

@@ -1,0 +1,138 @@
+"""A charge's refunds always sum to what Stripe says was refunded, whatever is missing, late or taken back."""
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fixtures.stripe.charges import charge, refund
+from tests.fixtures.stripe.shapes import ENDIVE, V2020, Json, at, stripe_list
+from tests.fixtures.stripe.story import amounts, happened, outcome, told
+from tests.ledger_harness import run
+
+PAID = happened("charge.succeeded", "09-01 10:00:02", charge(ENDIVE, "fern"))
+
+
+def level(total: int, created: str, before: int | None = None) -> Json:
+    """`charge.refunded` with the cumulative amount; with `before` it also tells the amount until then."""
+    previous = None if before is None else {"amount_refunded": before}
+    return happened("charge.refunded", created, charge(ENDIVE, "fern", amount_refunded=total), previous)
+
+
+def refund_object(type_: str, created: str, **changes: object) -> Json:
+    return happened(type_, created, refund(ENDIVE, "fern", **changes))
+
+
+def test_amount_refunded_is_cumulative_so_two_refunds_are_two_steps() -> None:
+    first, second = level(1500, "09-03 12:00:01", 0), level(4200, "09-04 12:00:01", 1500)
+    assert told(outcome(PAID, first, second), "amount_minor", "occurred_at") == [
+        ("paid:ch_fern", 4200, "2026-09-01T10:00:00.000Z"),
+        ("refunded:ch_fern:1500", 1500, "2026-09-03T12:00:01.000Z"),
+        ("refunded:ch_fern:4200", 2700, "2026-09-04T12:00:01.000Z"),
+    ]
+
+
+def test_previous_attributes_tell_of_a_refund_whose_own_event_was_lost() -> None:
+    assert amounts(PAID, level(4200, "09-04 12:00:01", 1500)) == {
+        "paid:ch_fern": 4200,
+        "refunded:ch_fern:1500": 1500,
+        "refunded:ch_fern:4200": 2700,
+    }
+
+
+def test_without_previous_attributes_a_lost_refund_is_part_of_the_next_one() -> None:
+    assert amounts(PAID, level(4200, "09-04 12:00:01")) == {"paid:ch_fern": 4200, "refunded:ch_fern:4200": 4200}
+
+
+def test_a_refund_object_may_come_without_any_event_of_its_charge_but_the_payment() -> None:
+    assert amounts(PAID, refund_object("refund.created", "09-03 12:00:01")) == {
+        "paid:ch_fern": 4200,
+        "refunded:ch_fern:1500": 1500,
+    }
+
+
+def test_a_refund_alone_waits_for_its_charge() -> None:
+    assert amounts(refund_object("refund.created", "09-03 12:00:01")) == {}
+
+
+def test_a_refund_object_and_the_charges_level_are_one_refund_at_the_refunds_own_time() -> None:
+    world = outcome(PAID, refund_object("refund.created", "09-03 12:00:01"), level(1500, "09-03 12:00:05", 0))
+    assert told(world, "amount_minor", "occurred_at", "reason_code") == [
+        ("paid:ch_fern", 4200, "2026-09-01T10:00:00.000Z", ""),
+        ("refunded:ch_fern:1500", 1500, "2026-09-03T12:00:00.000Z", "requested_by_customer"),
+    ]
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_a_refund_that_came_to_nothing_is_taken_back(status: str) -> None:
+    came_to_nothing = refund_object("refund.failed", "09-06 07:00:00", status=status)
+    assert amounts(PAID, level(1500, "09-03 12:00:01", 0), came_to_nothing) == {"paid:ch_fern": 4200}
+    assert amounts(PAID, refund_object("refund.created", "09-03 12:00:01"), came_to_nothing) == {"paid:ch_fern": 4200}
+
+
+def test_of_two_refunds_only_the_one_that_failed_is_taken_back() -> None:
+    second = {"id": "re_fern2", "amount": 2000, "created": at("09-04 12:00:00")}
+    events = (
+        PAID,
+        refund_object("refund.created", "09-03 12:00:01"),
+        refund_object("refund.created", "09-04 12:00:01", **second),
+        level(1500, "09-03 12:00:01", 0),
+        level(3500, "09-04 12:00:01", 1500),
+        refund_object("refund.failed", "09-06 07:00:00", status="failed"),
+    )
+    assert amounts(*events) == {"paid:ch_fern": 4200, "refunded:ch_fern:2000": 2000}
+
+
+def test_a_later_charge_that_shows_less_refunded_takes_the_step_back() -> None:
+    less = happened("charge.updated", "09-06 07:00:00", charge(ENDIVE, "fern"), {"amount_refunded": 1500})
+    assert amounts(PAID, level(1500, "09-03 12:00:01", 0), less) == {"paid:ch_fern": 4200}
+
+
+def test_refunds_of_one_second_are_told_in_the_order_of_their_ids() -> None:
+    events = (
+        PAID,
+        refund_object("refund.created", "09-03 12:00:01", id="re_b", amount=500, reason="duplicate"),
+        refund_object("refund.created", "09-03 12:00:01", id="re_a", amount=700, reason=None),
+        level(1200, "09-03 12:00:02"),
+    )
+    assert told(outcome(*events), "amount_minor", "reason_code") == [
+        ("paid:ch_fern", 4200, ""),
+        ("refunded:ch_fern:1200", 500, "duplicate"),
+        ("refunded:ch_fern:700", 700, ""),
+    ]
+
+
+def test_in_the_old_shape_the_charges_own_list_tells_every_refund() -> None:
+    second = refund(V2020, "fern", id="re_fern2", amount=2700, created=at("09-04 12:00:00"), reason="duplicate")
+    listed = stripe_list("/v1/charges/ch_fern/refunds", refund(V2020, "fern"), second)
+    body = charge(V2020, "fern", amount_refunded=4200, refunded=True, refunds=listed)
+    world = outcome(happened("charge.refunded", "09-04 12:00:01", body, shape=V2020))
+    assert told(world, "amount_minor", "occurred_at", "reason_code") == [
+        ("paid:ch_fern", 4200, "2026-09-01T10:00:00.000Z", ""),
+        ("refunded:ch_fern:1500", 1500, "2026-09-03T12:00:00.000Z", "requested_by_customer"),
+        ("refunded:ch_fern:4200", 2700, "2026-09-04T12:00:00.000Z", "duplicate"),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.integers(1, 500), min_size=1, max_size=8),
+    kept=st.lists(st.booleans(), min_size=8, max_size=8),
+    tells_before=st.booleans(),
+    randomness=st.randoms(use_true_random=False),
+)
+def test_whatever_is_lost_the_rows_sum_to_the_newest_amount_refunded(
+    steps: list[int], kept: list[bool], tells_before: bool, randomness: object
+) -> None:
+    totals = list(accumulate(steps))
+    events = [
+        level(total, f"09-1{number} 12:00:00", total - step if tells_before else None)
+        for number, (step, total) in enumerate(zip(steps, totals, strict=True))
+        if kept[number] or total == totals[-1]
+    ]
+    events.append(PAID)
+    randomness.shuffle(events)  # type: ignore[attr-defined]
+    rows = run(events, partitions=2).rows().values()
+    assert sum(row["amount_minor"] for row in rows if row["metric"] == "Refunded Payment") == totals[-1]
+    assert all(row["amount_minor"] > 0 for row in rows)
