@@ -42,22 +42,20 @@ def of_overview(found: Overview, metrics: tuple[Metric, ...]) -> dict[str, Any]:
     }
 
 
-def of_answer(found: Answer, measure: Measure) -> tuple[dict[str, Any], int]:
-    """The chart, and how many lines there are in all (at most DRAWN_AT_MOST are in it).
+def currency_of(found: Answer) -> str:
+    """The one currency whose amounts are drawn: on one axis others would lie. '' when nothing happened."""
+    return found.question.currency or next(iter(found.currencies), "")
 
-    Amounts are a line a currency, and a line a part and currency when the question is split by reason.
-    """
-    question = found.question
+
+def of_answer(found: Answer, measure: Measure) -> tuple[dict[str, Any], int]:
+    """The chart, a line a part, and how many lines there are in all (at most DRAWN_AT_MOST are in it)."""
+    question, currency = found.question, currency_of(found)
     lines: list[tuple[str, list[Cell], Callable[[Cell], tuple[float, str]]]] = []
     for part in found.parts:
-        cells = [found.cell(begin, part) for begin in found.periods]
-        if measure is not Measure.AMOUNT:
-            lines.append((_name(part, question.split) or question.metric.value, cells, _count_or_people(measure)))
+        if measure is Measure.AMOUNT and currency not in found.cell(None, part).amounts:
             continue
-        of_part = found.cell(None, part).amounts
-        for currency in (one for one in found.currencies if one in of_part):
-            label = f"{part} · {currency.upper()}" if question.split is Split.REASON else currency.upper()
-            lines.append((label, cells, _amount(currency)))
+        cells = [found.cell(begin, part) for begin in found.periods]
+        lines.append((_name(part, question.split) or question.metric.value, cells, _value(measure, currency)))
     drawn = lines[:DRAWN_AT_MOST]
     colours = (COLOUR_OF[question.metric],) if len(drawn) == 1 else _COLOURS
     tick = "%b %Y" if question.interval is Interval.MONTH else "%b"
@@ -87,13 +85,14 @@ def _count(cell: Cell) -> tuple[float, str]:
     return cell.count, number(cell.count)
 
 
-def _count_or_people(measure: Measure) -> Callable[[Cell], tuple[float, str]]:
-    return _count if measure is Measure.COUNT else lambda cell: (cell.people, number(cell.people))
+def _value(measure: Measure, currency: str) -> Callable[[Cell], tuple[float, str]]:
+    if measure is Measure.COUNT:
+        return _count
+    if measure is Measure.PEOPLE:
+        return lambda cell: (cell.people, number(cell.people))
 
+    def amount(cell: Cell) -> tuple[float, str]:
+        total = cell.amounts.get(currency, Decimal(0))
+        return float(total), money(total, currency)
 
-def _amount(currency: str) -> Callable[[Cell], tuple[float, str]]:
-    def value(cell: Cell) -> tuple[float, str]:
-        amount = cell.amounts.get(currency, Decimal(0))
-        return float(amount), money(amount, currency)
-
-    return value
+    return amount

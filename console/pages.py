@@ -99,6 +99,7 @@ class Pages:
             chart=chart,
             lines=lines,
             drawn=len(chart["series"]),
+            drawn_currency=charts.currency_of(found) if measure is Measure.AMOUNT else "",
             shown_periods=list(reversed(found.periods))[: max(TABLE_LINES // max(len(found.parts), 1), 1)],
         )
 

@@ -20,6 +20,7 @@ from schemas.errors import ConfigurationError, Unavailable
 BODY_SECONDS = 20.0
 DEFAULT_ACCOUNT = "default"
 WEBHOOKS = "/webhooks/stripe"
+_OF_ACCOUNT = f"{WEBHOOKS}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +61,20 @@ class Door:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Any request; unknown paths are 404, other methods 405."""
         self.idle.begin(request.protocol)
-        telemetry.IN_FLIGHT.inc()
         try:
             path = request.path
-            if path == WEBHOOKS or path.startswith(f"{WEBHOOKS}/"):
+            if path == WEBHOOKS or path.startswith(_OF_ACCOUNT):
                 if request.method != "POST":
                     return _refuse(405, "path", "only POST is taken here", {"Allow": "POST"})
-                return await self._webhook(request, path[len(WEBHOOKS) + 1 :] or DEFAULT_ACCOUNT)
+                account = DEFAULT_ACCOUNT if path == WEBHOOKS else path.removeprefix(_OF_ACCOUNT)
+                with telemetry.IN_FLIGHT.track_inprogress():
+                    return await self._webhook(request, account)
             if (page := self._pages.get(path)) is None:
                 return _refuse(404, "path", "nothing is here")
             if request.method not in ("GET", "HEAD"):
                 return _refuse(405, "path", "only GET is taken here", {"Allow": "GET, HEAD"})
             return page()
         finally:
-            telemetry.IN_FLIGHT.dec()
             self.idle.end(request.protocol)
 
     @property
@@ -86,7 +87,7 @@ class Door:
         """'' when events can be accepted now, else why not."""
         if not any(self._config.secrets.values()):
             return "no webhook signing secret is configured: set STRIPE_WEBHOOK_SECRET"
-        return self._publisher.refusal
+        return self.publisher.refusal
 
     async def _webhook(self, request: web.BaseRequest, account: str) -> web.Response:
         """200 kept, 400 not Stripe's or no JSON object, 404 no such account, 408, 413, 503 Kafka can't take it."""
@@ -120,7 +121,7 @@ class Door:
         except NotAnObject as error:
             return _refuse(400, "body", str(error))
         try:
-            await self._publisher.publish(message.key, message.value)
+            await self.publisher.publish(message.key, message.value)
         except Unavailable as error:
             return _refuse(503, "unavailable", str(error), {"Retry-After": "5"})
         except MessageSizeTooLargeError:

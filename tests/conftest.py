@@ -6,6 +6,7 @@ Both services run once a session, on free ports and in temporary directories; te
 
 import asyncio
 import inspect
+import os
 import secrets
 import subprocess
 import sys
@@ -19,10 +20,16 @@ import clickhouse_connect
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from clickhouse_connect.driver.client import Client
+from hypothesis import settings
 
 from embedded.child import die_with_parent
 from embedded.kafka import KafkaProcess
 from schemas import topics
+
+settings.register_profile("ci", max_examples=2_000, deadline=None)
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("torture", max_examples=100_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 T = TypeVar("T")
 MakeTopics = Callable[..., Awaitable[None]]

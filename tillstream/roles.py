@@ -117,6 +117,7 @@ def process(settings: Settings, health_port: int) -> None:
                 data=settings.tillstream_data / "processors",
                 topic_prefix=settings.tillstream_topic_prefix,
                 mode=settings.tillstream_mode,
+                replication=settings.kafka_replication_factor,
             )
         )
         await _with_health("process", role, settings, health_port, stop)

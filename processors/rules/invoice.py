@@ -131,6 +131,8 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= _failed_attempt(record, core.get("count", 0), charge, at)
     if charge:
         changed |= link(record, charge)
+    if intent := f.reference(body, "payment_intent", path):  # before basil: an invoice had one intent
+        changed |= learn_payment(record, intent, 0, intent, "")
     for payment in f.listed(body, "payments", path):
         changed |= _learn_payment(record, payment, at, f"{path}.payments.data")
     if flag := _FLAGS.get(observation.type):

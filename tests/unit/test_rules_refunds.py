@@ -20,7 +20,7 @@ def level(total: int, created: str, before: int | None = None) -> Json:
     return happened("charge.refunded", created, charge(ENDIVE, "fern", amount_refunded=total), previous)
 
 
-def refund_object(type_: str, created: str, **changes: object) -> Json:
+def refund_object(type_: str, created: str, /, **changes: object) -> Json:
     return happened(type_, created, refund(ENDIVE, "fern", **changes))
 
 
