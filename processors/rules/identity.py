@@ -2,7 +2,7 @@
 
 A party is one customer of Stripe's, or a guest (one charge without a customer). Its record:
     cust, at, rank    the newest customer object
-    emails            [[at, email], …] ascending: when the customer object began to show an email
+    emails            [[at, email], …] ascending: when the customer object was seen with an email
     invmail           [at, email]: the newest `customer_email` on any of its invoices
     who               {"name" | "phone" | "place": [priority, at, value]}
     total, ticks      of the version (see `ledger`)
@@ -19,6 +19,7 @@ from processors.rules.fields import Obj
 from processors.rules.lattice import Record, newer, newest
 from processors.rules.observation import Observation
 
+_EMAILS = 64  # observations of a customer's email that are kept
 _CUSTOMER, _INVOICE, _CHARGE = 3, 2, 1  # whose word on names and places counts more
 
 
@@ -47,18 +48,29 @@ def fold_customer(party: Record, observation: Observation) -> bool:
 
 
 def _learn_email(party: Record, at: int, email: str) -> bool:
+    """Remember that the customer had `email` at `at`; True when that changes whose some moment was."""
     if not email:
         return False
     history = party.setdefault("emails", [])
     entry = [at, email]
     place = bisect_right(history, entry)
-    if place and history[place - 1][1] == email:
-        return False  # it was so before
-    if place < len(history) and history[place][1] == email:
-        history[place] = entry  # it was so earlier than we knew
-    else:
-        history.insert(place, entry)
-    return True
+    before = history[place - 1] if place else None
+    if before == entry:
+        return False
+    after = history[place] if place < len(history) else None
+    history.insert(place, entry)
+    if len(history) > _EMAILS:
+        _thin(history)
+    neighbour = before or after
+    return neighbour is None or bool(neighbour[1] != email)
+
+
+def _thin(history: list[list[Any]]) -> None:
+    """Drop what only repeats its neighbours on both sides: it says no more than they do."""
+    for place in range(len(history) - 2, 0, -1):
+        if history[place - 1][1] == history[place][1] == history[place + 1][1]:
+            del history[place]
+            return
 
 
 def learn_invoice_email(party: Record, at: int, email: str) -> bool:
