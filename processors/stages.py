@@ -16,13 +16,23 @@ from processors import telemetry
 from processors.checkpoint import Checkpointer, Output, dead_letter_output
 from processors.rules import profiles
 from processors.rules.ledger import Ledger
-from processors.rules.observation import observe
+from processors.rules.observation import observe, thin
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.errors import BadEvent
+from schemas.lookup import Lookup
 from schemas.metrics import Metric
 from schemas.profile import profile_key
 from schemas.times import rfc3339
-from schemas.topics import DEAD_LETTERS, LEDGER_PEOPLE, LEDGER_TRANSFERS, METRICS, PROFILES, UNLINKED, full_name
+from schemas.topics import (
+    DEAD_LETTERS,
+    LEDGER_PEOPLE,
+    LEDGER_TRANSFERS,
+    LOOKUPS,
+    METRICS,
+    PROFILES,
+    UNLINKED,
+    full_name,
+)
 
 
 class LedgerStage:
@@ -32,6 +42,7 @@ class LedgerStage:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
+        self._lookups = full_name(LOOKUPS, prefix)
         self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._mode = mode
@@ -65,9 +76,15 @@ class LedgerStage:
         telemetry.EVENTS.labels(outcome).inc()
 
     def _fold(self, ledger: Ledger, envelope: dict[str, Any]) -> str:
-        observation = observe(envelope, _parse(envelope["body"]))
+        body = _parse(envelope["body"])
+        observation = observe(envelope, body)
         if observation is None:
-            return "unmapped"
+            reference = thin(body)
+            if reference is None:
+                return "unmapped"
+            scope = f"{envelope['account']}|{'live' if envelope['livemode'] else 'test'}"
+            ledger.changes.lookups[scope, *reference] = "thin event"
+            return "thin"
         if self._mode != "both" and observation.livemode != (self._mode == "live"):
             return "other_mode"
         return "folded" if ledger.apply(observation) else "duplicate"
@@ -89,6 +106,10 @@ class LedgerStage:
             yield Output("person", self._people, key, orjson.dumps(contribution))
         for owner, transfer in changes.transfers:
             yield Output("transfer", self._transfers, owner.encode(), orjson.dumps(transfer))
+        for (scope, kind, identifier), reason in changes.lookups.items():
+            account, _, mode = scope.partition("|")
+            lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, reason=reason)
+            yield Output("lookup", self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()))
         changes.clear()
 
 

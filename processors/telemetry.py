@@ -2,7 +2,8 @@
 
 from prometheus_client import Counter, Histogram
 
-#: Events read from `stripe.events`, by what became of them: folded, duplicate, unmapped, other_mode, dead_letter.
+#: Events read from `stripe.events`, by what became of them: folded, duplicate, thin, unmapped, other_mode,
+#: dead_letter.
 EVENTS = Counter("tillstream_ledger_events_total", "Events by what became of them", ["outcome"])
 
 #: Messages sent, by kind: row, unlinked, person, profile, dead_letter, state.

@@ -31,6 +31,8 @@ PROFILES = Topic("profiles")
 UNLINKED = Topic("unlinked", retention_ms=90 * DAY_MS)
 DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 
+LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
+
 # Between the processors' own stages; nobody else should read them.
 LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
 LEDGER_PEOPLE = Topic("ledger.people", retention_ms=14 * DAY_MS)
@@ -41,6 +43,7 @@ ALL = (
     PROFILES,
     UNLINKED,
     DEAD_LETTERS,
+    LOOKUPS,
     LEDGER_TRANSFERS,
     LEDGER_PEOPLE,
 )

@@ -6,7 +6,7 @@ import typer
 
 from schemas.errors import TillstreamError
 from tillstream import screen
-from tillstream.commands import demo, query, run, settings, simulate, status
+from tillstream.commands import deadletters, demo, query, replay, run, settings, simulate, status
 
 app = typer.Typer(
     help="Stripe's webhooks as trustworthy metric streams, profiles and SQL.",
@@ -24,7 +24,7 @@ for command in (
     query.feed,
     query.profile,
     query.sql,
-    query.deadletters,
+    replay.replay,
     simulate.simulate,
     settings.settings,
     run.ingest,
@@ -34,6 +34,7 @@ for command in (
     run.topics,
 ):
     app.command()(command)
+app.add_typer(deadletters.app)
 
 
 def main() -> None:

@@ -186,6 +186,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
 
 def _customer(session: Session, observation: Observation) -> bool:
     session.open_party(observation.customer, observation.customer)
+    session.changes.lookups.pop((session.scope, "customer", observation.customer), None)  # here it is
     party = session.party
     known = orjson.dumps((party.get("who"), party.get("cust")))
     first = "cust" not in party

@@ -94,6 +94,18 @@ def observe(envelope: dict[str, Any], body: Any) -> Observation | None:
     return replace(observation, previous=f.child(data, "previous_attributes", "data"), type=event_type)
 
 
+def thin(event: Any) -> tuple[str, str] | None:
+    """(kind, id) of the object that a thin event speaks of, None when it is no thin event of a mapped type.
+
+    Source: Stripe, "Thin events": `v2.core.event` with a `v1.*` type carries a reference instead of the object.
+    Raises BadEvent when the reference is missing.
+    """
+    if not isinstance(event, dict) or event.get("object") != "v2.core.event":
+        return None
+    kind = kind_of(f.opt(event, "type", "").removeprefix("v1."))
+    return (kind, f.required_id(f.child(event, "related_object", ""), "related_object")) if kind else None
+
+
 def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:
     """An object as the API gave it: true when it was fetched."""
     kind = obj.get("object")

@@ -36,6 +36,7 @@ class Changes:
     rows: dict[tuple[str, str], tuple[str, bool, bytes]] = field(default_factory=dict)  # -> metric, unlinked, message
     people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
     transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
+    lookups: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (scope, kind, id) -> reason
 
     def tell(self, row: Row, message: bytes) -> None:
         """Remember `message`, the form of `row` for Kafka."""
@@ -48,6 +49,7 @@ class Changes:
         self.rows.clear()
         self.people.clear()
         self.transfers.clear()
+        self.lookups.clear()
 
 
 class Session:
@@ -77,8 +79,15 @@ class Session:
     def open_party(self, party_id: str, customer: str) -> None:
         """Work on this party from now on; `customer` is '' for a guest."""
         self.party_id = party_id
-        self.party = self.book.get(self.key(party_id, "p")) or {"customer": customer}
+        known = self.book.get(self.key(party_id, "p"))
+        self.party = known or {"customer": customer}
         self.customer = self.party["customer"]
+        if known is None and customer:
+            self.ask("customer", customer, "customer unknown")
+
+    def ask(self, kind: str, identifier: str, reason: str) -> None:
+        """Have an object looked up in Stripe's API, if there is a key."""
+        self.changes.lookups[self.scope, kind, identifier] = reason
 
     def load(self, identifier: str, kind: str) -> Record | None:
         """An object of this party, made when only others have told of it; its rows will be looked at again.

@@ -13,9 +13,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ingest.admission import admit
 from processors.worker import Processor, ProcessorConfig
+from schemas.envelope import Envelope, Source
 from schemas.metrics import Metric
-from schemas.topics import DEAD_LETTERS, METRICS, PROFILES, STRIPE_EVENTS
-from simulator.render import event_body
+from schemas.routing import partition_key
+from schemas.times import rfc3339
+from schemas.topics import DEAD_LETTERS, LOOKUPS, METRICS, PROFILES, STRIPE_EVENTS
+from simulator.render import event_body, object_json
 from simulator.world import World
 from tests.conftest import eventually
 
@@ -123,6 +126,54 @@ async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
     (letter,) = letters.values()
     assert letter["path"].startswith(path)
     assert orjson.loads(letter["payload"])["body"].encode() == body
+
+
+async def test_a_thin_event_asks_for_its_object_and_is_folded_when_it_comes(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    world = World(seed=5, start=START, days=10, customers=10)
+    charge = next(c for c in world.accounts["default"].charges.values() if c.status == "succeeded" and c.captured)
+    thin = {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "type": "v1.charge.succeeded",
+        "livemode": True,
+        "created": "2026-01-05T10:00:00.000Z",
+        "related_object": {"id": charge.id, "type": "charge", "url": f"/v1/charges/{charge.id}"},
+    }
+    events = topic_prefix + STRIPE_EVENTS.name
+    await publish(kafka_bootstrap, events, [orjson.dumps(thin)])
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+        asked = await newest(
+            kafka_bootstrap, [topic_prefix + LOOKUPS.name], lambda known: any(k == charge.id for k in known)
+        )
+        assert asked[charge.id] | {"reason": "thin event", "object": "charge", "livemode": True} == asked[charge.id]
+        await answer(kafka_bootstrap, events, object_json(charge))
+        rows = await newest(
+            kafka_bootstrap,
+            [topic_prefix + METRICS[Metric.SUCCESSFULLY_PAID].name],
+            lambda known: any(row["charge_id"] == charge.id for row in known.values()),
+        )
+    (row,) = [row for row in rows.values() if row["charge_id"] == charge.id]
+    assert (row["source"], row["amount_minor"]) == ("lookup", charge.amount_captured)
+
+
+async def answer(bootstrap: str, topic: str, obj: dict[str, Any]) -> None:
+    """Publish what a look-up found, as the connector does."""
+    envelope = Envelope(
+        event_id=f"{obj['id']}@{START}",
+        type="",
+        account="default",
+        livemode=True,
+        source=Source.LOOKUP,
+        observed_at=rfc3339(START + 86_400 * 20),
+        received_at=rfc3339(START),
+        body=orjson.dumps(obj).decode(),
+    )
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        value = orjson.dumps(envelope.model_dump(mode="json"))
+        await producer.send_and_wait(topic, value=value, key=partition_key(obj).encode())
 
 
 async def test_state_survives_a_restart_and_a_lost_disk(

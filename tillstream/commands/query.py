@@ -1,4 +1,4 @@
-"""Questions to ClickHouse: `metrics`, `feed`, `profile`, `sql`, `deadletters`."""
+"""Questions to ClickHouse: `metrics`, `feed`, `profile`, `sql`."""
 
 import sys
 from collections import defaultdict
@@ -189,38 +189,6 @@ def sql(
         table.add_row(*(Text("NULL", style="dim") if value is None else str(value) for value in row))
     screen.out.print(table)
     screen.out.print(Text(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", style="dim"))
-
-
-def deadletters(
-    limit: Limit = 20,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Events that could not be understood, and why.
-
-    Example:  tillstream deadletters --json
-    """
-    from tillstream.warehouse import open_warehouse
-
-    rows = open_warehouse(load_settings(tillstream_data=data)).rows(
-        "SELECT failed_at, stage, account, event_id, type, reason, topic, partition, offset, payload "
-        "FROM dead_letters ORDER BY failed_at DESC LIMIT {limit:UInt32}",
-        {"limit": limit},
-    )
-    if as_json:
-        screen.say_json(rows)
-        return
-    if not rows:
-        screen.out.print(Text("no dead letters", style="green"))
-        return
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("failed at", "stage", "event", "type", "reason", "from"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        origin = f"{row['topic']}/{row['partition']}@{row['offset']}"
-        moment = f"{row['failed_at']:%Y-%m-%d %H:%M:%S}"
-        table.add_row(moment, row["stage"], row["event_id"] or "?", row["type"], row["reason"], origin)
-    screen.out.print(table)
 
 
 def _metric_name(text: str | None) -> str:

@@ -1,0 +1,15 @@
+"""What the ledger would like to know from Stripe's API: asked once, answered as an observation on `stripe.events`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Lookup(BaseModel):
+    """The value on `lookups`, as JSON; the key is the object's id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: str
+    livemode: bool
+    object: str = Field(description="The kind of API object: customer, charge, invoice, refund, …")
+    id: str
+    reason: str = Field(description="thin event, customer unknown, or more lines than the event carried")

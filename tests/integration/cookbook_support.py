@@ -1,0 +1,214 @@
+"""A simulated shop whose every row is in ClickHouse, and the recipes of `docs/sql.md` to ask about it."""
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
+
+import clickhouse_connect
+import orjson
+import pytest
+from clickhouse_connect.driver.client import Client
+from pydantic import BaseModel
+
+from schemas.dead_letter import DeadLetter
+from schemas.envelope import Envelope, Source
+from schemas.metrics import Metric
+from schemas.money import major_decimal
+from schemas.times import rfc3339
+from simulator.deliveries import Delivery, Faults, plan
+from simulator.objects import Charge, Event, Invoice
+from simulator.render import event_body, event_json
+from simulator.truth import Fact
+from simulator.world import World
+from sinks.body import joined
+from sinks.clickhouse import ClickHouse
+from sinks.config import SinkConfig
+from sinks.migrate import migrate
+from tests.conftest import ClickHouseServer
+from tests.ledger_harness import run
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "sql.md"
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS: Final = 100
+END: Final = START + timedelta(days=DAYS)
+# Asked in the middle of the history, at its end, and when everything open has long been due.
+MOMENTS: Final = (START + timedelta(days=61, hours=7), END, END + timedelta(days=20))
+ACCOUNTS: Final = ("default", "acct_1Shop")
+ZONES: Final = {"default": "Europe/Berlin", "acct_1Shop": "America/New_York"}
+SHAPES: Final = ("2024-06-20", "2025-03-31.basil", "2026-09-30.endive")
+OLDEST: Final = "2020-03-02"  # where a charge lists its refunds with their reasons, which no other webhook tells
+FIRST_LINES: Final = 10  # what a webhook shows of an invoice's lines
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+LETTERS: Final = (("ledger", "no id"), ("ledger", "no id"), ("sink", "not UTF-8"))
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What is true of the live shop, from the simulator alone: nothing in here has passed through Tillstream."""
+
+    facts: list[Fact]
+    charges: dict[str, Charge]
+    invoices: dict[str, Invoice]
+    events: list[Event]
+
+    def of(self, *metrics: Metric) -> Iterator[Fact]:
+        """The facts of these metrics, in order of time."""
+        return (fact for fact in self.facts if fact.metric in metrics)
+
+    def issued(self) -> Iterator[Invoice]:
+        """The finalized invoices."""
+        return (invoice for invoice in self.invoices.values() if invoice.finalized_at is not None)
+
+
+def at(seconds: int | None) -> datetime:
+    """A moment from Unix seconds."""
+    assert seconds is not None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def month(moment: date) -> date:
+    """The first day of its month."""
+    return date(moment.year, moment.month, 1)
+
+
+def local_day(fact: Fact) -> date:
+    """The day in the account's own timezone."""
+    return datetime.fromtimestamp(fact.occurred_at, ZoneInfo(ZONES[fact.account])).date()
+
+
+def money(*facts: Fact) -> Decimal:
+    """Their sum in major units, all of one currency."""
+    assert len({fact.currency for fact in facts}) <= 1
+    return sum((major_decimal(fact.amount_minor, fact.currency) for fact in facts), Decimal())
+
+
+def net(*facts: Fact) -> Decimal:
+    """What was paid less what was refunded, in major units, all of one currency."""
+    refunds = [fact for fact in facts if fact.metric is Metric.REFUNDED_PAYMENT]
+    return money(*(fact for fact in facts if fact.metric is Metric.SUCCESSFULLY_PAID)) - money(*refunds)
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Items by key, in the order of the keys."""
+    groups: dict[K, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return dict(sorted(groups.items(), key=lambda group: group[0]))  # type: ignore[arg-type,return-value]
+
+
+def recipes() -> dict[str, list[str]]:
+    """Heading → the SQL below it, for every heading of the page that has some."""
+    parts = re.split(r"^#+ (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    found = {
+        title: re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    return {title: queries for title, queries in found.items() if queries}
+
+
+def asked_at(query: str, moment: datetime) -> str:
+    """The query as if it were `moment` now."""
+    query = query.replace("now()", f"toDateTime('{moment:%Y-%m-%d %H:%M:%S}', 'UTC')")
+    return query.replace("today()", f"toDate('{moment:%Y-%m-%d}')")
+
+
+def answer(client: Client, query: str, **parameters: str) -> Rows:
+    """The rows of a query; times with their timezone."""
+    rows = client.query(query, parameters=parameters).result_rows
+    return [tuple(_zoned(value) for value in row) for row in rows]
+
+
+def _zoned(value: Any) -> Any:
+    return value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value
+
+
+def _deliveries(world: World, seed: int) -> list[Delivery]:
+    """Twice and out of order, charges as the oldest API version has them and invoices in several."""
+    planned, _ = plan(world.events, Faults(duplicate=0.2, shuffle_window=300, versions=SHAPES), seed)
+    return [replace(d, version=OLDEST) if isinstance(d.event.object, Charge) else d for d in planned]
+
+
+def _envelope(delivery: Delivery) -> Envelope:
+    event = delivery.event
+    return Envelope(
+        event_id=event.id,
+        type=event.type,
+        account=event.account,
+        livemode=event.livemode,
+        api_version=delivery.version,
+        source=Source.WEBHOOK,
+        observed_at=rfc3339(event.created),
+        received_at=rfc3339(event.created + 1 + delivery.again),
+        body=event_body(event, delivery.version).decode(),
+    )
+
+
+def _letters() -> list[DeadLetter]:
+    return [
+        DeadLetter(
+            account="default",
+            event_id=f"evt_{offset}",
+            type="charge.failed",
+            stage=stage,
+            reason=reason,
+            topic="stripe.events",
+            partition=0,
+            offset=offset,
+            failed_at=rfc3339(END.timestamp()),
+            payload="{}",
+        )
+        for offset, (stage, reason) in enumerate(LETTERS)
+    ]
+
+
+async def _tell(sink: ClickHouse, world: World, seed: int) -> list[Delivery]:
+    """Runs the real ledger over the world's deliveries and inserts all that it tells, some of it twice."""
+    deliveries = _deliveries(world, seed)
+    ledger = run([event_json(d.event, d.version) for d in deliveries], partitions=3, seed=seed)
+    rows = [orjson.dumps(row) for row in ledger.told.values()]
+    updated = {"updated_at": rfc3339(END.timestamp()), "version": 1}
+    people = [orjson.dumps(profile | updated) for profile in ledger.profiles().values()]
+    for batch in (rows, rows[::3]):
+        await sink.insert("metric_rows", joined("metric_rows", batch))
+    await sink.insert("profile_rows", joined("profile_rows", people))
+    await sink.insert("stripe_event_rows", _lines("stripe_event_rows", map(_envelope, deliveries)))
+    return deliveries
+
+
+def _lines(table: str, models: Iterable[BaseModel]) -> bytes:
+    return joined(table, [model.model_dump_json().encode() for model in models])
+
+
+@pytest.fixture(scope="module")
+async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Client, Shop]]:
+    """A client in a database with a live shop and a smaller one in test mode, and the truth of the live one."""
+    live = World(5, START, DAYS, 150, accounts=ACCOUNTS)
+    test = World(6, START, DAYS, 20, accounts=ACCOUNTS, livemode=False)
+    default = ZONES["default"]
+    config = SinkConfig({}, clickhouse_server.url, database="cookbook", timezones=ZONES, default_timezone=default)
+    async with ClickHouse(config) as sink:
+        await migrate(sink, config)
+        deliveries = await _tell(sink, live, 5)
+        await _tell(sink, test, 6)
+        await sink.insert("dead_letter_rows", _lines("dead_letter_rows", _letters()))
+    shop = Shop(
+        live.truth().as_told_by(deliveries).facts,
+        {charge.id: charge for books in live.accounts.values() for charge in books.charges.values()},
+        {invoice.id: invoice for books in live.accounts.values() for invoice in books.invoices.values()},
+        live.events,
+    )
+    client = clickhouse_connect.get_client(
+        host=clickhouse_server.host, port=clickhouse_server.port, database=config.database
+    )
+    yield client, shop
+    client.command(f"DROP DATABASE {config.database} SYNC")
+    client.close()

@@ -1,0 +1,42 @@
+"""Reaching Kafka from the command line: that of a running `up`, of the settings, or the own one of a stopped `up`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from schemas.errors import ConfigurationError
+from tillstream.connections import kafka_arguments
+from tillstream.settings import Settings
+from tillstream.state import running
+
+
+def open_broker(settings: Settings) -> tuple[dict[str, Any], str]:
+    """aiokafka's client arguments and the prefix of topics: of the running `up`, else of KAFKA_BOOTSTRAP_SERVERS.
+
+    Raises ConfigurationError when there is neither.
+    """
+    arguments = kafka_arguments(settings)
+    try:
+        runtime = running(settings.tillstream_data)
+    except ConfigurationError:
+        if not settings.kafka_bootstrap_servers:
+            raise
+        return arguments, settings.tillstream_topic_prefix
+    return arguments | {"bootstrap_servers": runtime.kafka_bootstrap}, runtime.topic_prefix
+
+
+@asynccontextmanager
+async def any_broker(settings: Settings) -> AsyncIterator[tuple[dict[str, Any], str]]:
+    """The same, and when `up` is stopped its own broker, which runs for as long as the block does."""
+    from embedded.kafka import KafkaProcess
+
+    try:
+        found = open_broker(settings)
+    except ConfigurationError:
+        data = settings.tillstream_data / "kafka"
+        if not data.exists():
+            raise
+        async with KafkaProcess(data) as own:
+            yield kafka_arguments(settings) | {"bootstrap_servers": own.bootstrap}, settings.tillstream_topic_prefix
+    else:
+        yield found

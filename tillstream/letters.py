@@ -1,0 +1,138 @@
+"""Dead letters: which are still open, and the message that gives one another chance.
+
+A letter is open until what it holds came again, or arrived after all: an event that entered after it had failed (sent
+again by Stripe, or replayed) is judged anew, and if it fails again, that is a letter of its own. A row that ClickHouse
+refused is settled when ClickHouse has that version of it, or a newer one.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas import topics
+from schemas.envelope import Envelope
+from schemas.profile import profile_key
+from tillstream.replay import Message, again
+from tillstream.warehouse import Warehouse
+
+PAGE = 200  # letters asked for at once when their payloads are wanted
+
+_LETTERS = """
+SELECT letters.*,
+    multiIf(
+        stage != 'sink', came.received_at <= failed_at,
+        came.event_id != '', false,
+        NOT (rows.name != '' AND rows.version >= JSONExtractUInt(payload, 'version'))) AS open
+FROM (
+    SELECT failed_at, stage, account, event_id, type, reason, path, topic, partition, offset, payload, payload_encoding,
+        if(event_id != '', event_id, concat(if(JSONExtractBool(payload, 'livemode'), '', 'test:'),
+            JSONExtractString(payload, 'email'))) AS name
+    FROM dead_letters
+) AS letters
+LEFT JOIN (
+    SELECT account, event_id, max(received_at) AS received_at FROM stripe_events
+    WHERE event_id IN (SELECT event_id FROM dead_letters) GROUP BY account, event_id
+) AS came ON came.account = letters.account AND came.event_id = letters.event_id
+LEFT JOIN (
+    SELECT metric_id AS name, max(version) AS version FROM metric_rows
+    WHERE metric_id IN (SELECT event_id FROM dead_letters WHERE stage = 'sink') GROUP BY name
+    UNION ALL
+    SELECT concat(if(livemode, '', 'test:'), email) AS name, max(version) AS version FROM profile_rows
+    WHERE email IN (SELECT JSONExtractString(payload, 'email') FROM dead_letters WHERE stage = 'sink') GROUP BY name
+) AS rows ON rows.name = letters.name
+"""
+_CHOSEN = (
+    "WHERE ({every:Bool} OR open) AND ({stage:String} = '' OR stage = {stage:String}) "
+    "AND positionCaseInsensitive(reason, {reason:String}) > 0 "
+    "AND (empty({events:Array(String)}) OR has({events:Array(String)}, event_id)) "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters: those of `stage`, with `reason` in their reason, of these events; '' or none for all.
+
+    `every`: those that are settled too.
+    """
+
+    stage: str = ""
+    reason: str = ""
+    events: Sequence[str] = ()
+    every: bool = False
+
+    def parameters(self) -> dict[str, Any]:
+        """As the queries bind them."""
+        events = list(self.events)
+        return {"stage": self.stage, "reason": self.reason, "events": events, "every": self.every}
+
+
+def newest(warehouse: Warehouse, choice: Choice, limit: int) -> list[dict[str, Any]]:
+    """The newest letters, newest first, each with `open`."""
+    return warehouse.rows(
+        "SELECT failed_at, open, stage, account, event_id, type, reason, path, topic, partition, offset, payload "
+        f"FROM ({_LETTERS}) {_CHOSEN} ORDER BY failed_at DESC, topic, partition, offset LIMIT {{limit:UInt32}}",
+        choice.parameters() | {"limit": limit},
+    )
+
+
+def summary(warehouse: Warehouse, choice: Choice) -> list[dict[str, Any]]:
+    """How many letters by stage and reason, most first."""
+    return warehouse.rows(
+        f"SELECT stage, reason, count() AS count FROM ({_LETTERS}) {_CHOSEN} "
+        "GROUP BY stage, reason ORDER BY count DESC, stage, reason",
+        choice.parameters(),
+    )
+
+
+def pages(warehouse: Warehouse, choice: Choice) -> Iterator[list[dict[str, Any]]]:
+    """All letters with their payloads, PAGE at a time, in the order of where they were read."""
+    after: tuple[Any, ...] = ("", -1, -1, "")
+    while True:
+        names = ("after_topic", "after_partition", "after_offset", "after_stage")
+        rows = warehouse.rows(
+            f"SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding FROM ({_LETTERS}) "
+            f"{_CHOSEN} AND (topic, partition, offset, stage) > "
+            "({after_topic:String}, {after_partition:Int32}, {after_offset:Int64}, {after_stage:String}) "
+            f"ORDER BY topic, partition, offset, stage LIMIT {PAGE}",
+            choice.parameters() | dict(zip(names, after, strict=True)),
+        )
+        if not rows:
+            return
+        yield rows
+        after = tuple(rows[-1][name] for name in ("topic", "partition", "offset", "stage"))
+
+
+def message(letter: dict[str, Any], prefix: str, now: float) -> Message | None:
+    """What to publish so that the letter is tried again at `now` (Unix seconds): an event to `stripe.events`, a row
+    to the topic that it came from. None when the payload names nothing by which it could be.
+    """
+    text, topic = letter["payload"], letter["topic"]
+    if letter["payload_encoding"] != "utf-8":
+        return None
+    if topic == topics.full_name(topics.STRIPE_EVENTS, prefix):
+        try:
+            return again(Envelope.model_validate_json(text), topic, now)
+        except ValidationError:
+            return None
+    key = _key(text)
+    return Message(topic, key.encode(), text.encode()) if key else None
+
+
+def _key(text: str) -> str:
+    """The key of a row: a metric's id, a person's email and mode, or the account and event of a dead letter."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(row, dict):
+        return ""
+    if isinstance(row.get("metric_id"), str):
+        return str(row["metric_id"])
+    if isinstance(row.get("email"), str) and isinstance(row.get("livemode"), bool):
+        return profile_key(row["email"], row["livemode"])
+    if {"account", "event_id", "stage"} <= row.keys():
+        return f"{row['account']}:{row['event_id']}"
+    return ""

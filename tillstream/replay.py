@@ -1,0 +1,173 @@
+"""Publishing to `stripe.events` once more what ClickHouse keeps of it.
+
+An observation that was folded before changes nothing, so a replay may be repeated, and gone on with where it stopped.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.envelope import Envelope, Source
+from schemas.errors import Unavailable
+from schemas.routing import partition_key
+from schemas.times import rfc3339
+from tillstream.warehouse import Warehouse
+
+WINDOW = 2_000  # events asked for at once: some MB
+_MAX_MESSAGE = 16 * 1024 * 1024
+_HOUR_MS = 60 * 60 * 1000
+
+_MATCHES = (
+    "observed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
+    "AND observed_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC') "
+    "AND ({account:String} = '' OR account = {account:String}) AND ({type:String} = '' OR type = {type:String})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to Kafka."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events: observed from `since` until before `until` (Unix milliseconds), '' for every account or type."""
+
+    since: int = 0
+    until: int = 4_102_444_800_000  # the year 2100
+    account: str = ""
+    type: str = ""
+
+    def parameters(self) -> dict[str, Any]:
+        """As the queries bind them."""
+        return {"since": self.since, "until": self.until, "account": self.account, "type": self.type}
+
+
+def again(envelope: Envelope, topic: str, now: float) -> Message:
+    """The message that has `envelope` folded once more, as if it came in at `now` (Unix seconds).
+
+    Its source becomes `replay`, on which nobody acts; its key leads to the same partition as the first time.
+    """
+    renewed = envelope.model_copy(update={"source": Source.REPLAY, "received_at": rfc3339(now)})
+    key = _key(envelope.body) or envelope.event_id
+    return Message(topic, key.encode("utf-8", "replace"), orjson.dumps(renewed.model_dump(mode="json")))
+
+
+def _key(body: str) -> str:
+    """As the door (an event's object) and an import (an API object) choose it; '' when the body names nothing."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(parsed, dict):
+        return ""
+    data = parsed.get("data")
+    obj = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(obj, dict):
+        obj = parsed.get("related_object")  # a thin event carries only a reference
+    if not isinstance(obj, dict) and parsed.get("object") not in ("event", "v2.core.event"):
+        obj = parsed
+    return partition_key(obj) if isinstance(obj, dict) else ""
+
+
+def windows(warehouse: Warehouse, selection: Selection) -> list[tuple[int, int, int]]:
+    """(from, to, number of events): the selection in order of time, cut so that a query gives about WINDOW events."""
+    _, hours = warehouse.table(
+        "SELECT toUnixTimestamp(toStartOfHour(observed_at)) * 1000 AS hour, uniqExact(account, event_id) "
+        f"FROM stripe_events WHERE {_MATCHES} GROUP BY hour ORDER BY hour",
+        selection.parameters(),
+    )
+    found: list[tuple[int, int, int]] = []
+    for hour, count in hours:
+        if found and found[-1][2] + count <= WINDOW:
+            start, _, known = found.pop()
+            found.append((start, hour + _HOUR_MS, known + count))
+        else:
+            found.append((hour, hour + _HOUR_MS, count))
+    return found
+
+
+def envelopes(warehouse: Warehouse, selection: Selection, window: tuple[int, int, int]) -> Iterator[list[Envelope]]:
+    """The events of a window in order of `observed_at`, each once however it came, at most WINDOW at a time."""
+    start, end, _ = window
+    bounds = {"since": max(start, selection.since), "until": min(end, selection.until)}
+    at, account, event_id = -1, "", ""
+    while True:
+        rows = warehouse.rows(
+            "SELECT event_id, type, account, livemode, api_version, source, body, "
+            "toUnixTimestamp64Milli(observed_at) AS at, toUnixTimestamp64Milli(received_at) AS received "
+            f"FROM stripe_events WHERE {_MATCHES} "
+            "AND (at, account, event_id) > ({after:Int64}, {after_account:String}, {after_id:String}) "
+            "ORDER BY at, account, event_id, source = 'replay', source LIMIT 1 BY account, event_id "
+            f"LIMIT {WINDOW}",
+            selection.parameters() | bounds | {"after": at, "after_account": account, "after_id": event_id},
+        )
+        if not rows:
+            return
+        yield [_envelope(row) for row in rows]
+        at, account, event_id = rows[-1]["at"], rows[-1]["account"], rows[-1]["event_id"]
+
+
+def _envelope(row: Mapping[str, Any]) -> Envelope:
+    fields = {name: row[name] for name in Envelope.model_fields if name in row}
+    return Envelope(**fields, observed_at=rfc3339(row["at"] / 1000), received_at=rfc3339(row["received"] / 1000))
+
+
+Publish = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def publisher(kafka: Mapping[str, Any]) -> AsyncIterator[Publish]:
+    """`await publish(messages)` returns when every in-sync replica has them. Raises Unavailable."""
+    producer = AIOKafkaProducer(
+        **kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_batch_size=256 * 1024,
+        max_request_size=_MAX_MESSAGE,
+    )
+
+    async def publish(messages: Sequence[Message]) -> None:
+        sent = [await producer.send(message.topic, value=message.value, key=message.key) for message in messages]
+        for acknowledged in sent:
+            await acknowledged
+
+    try:
+        await producer.start()
+        yield publish
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not take them: {error!r}") from error
+    finally:
+        await producer.stop()
+
+
+async def replay(
+    warehouse: Warehouse,
+    publish: Publish,
+    topic: str,
+    selection: Selection,
+    on_progress: Callable[[int, str], None] = lambda done, at: None,
+) -> int:
+    """Publish the selection in order of time; how many. `on_progress(done, time)` after each acknowledged page:
+    everything observed before that time (RFC 3339) is on the topic, so that one can go on from there.
+    """
+    done = 0
+    for window in windows(warehouse, selection):
+        for page in envelopes(warehouse, selection, window):
+            now = time.time()
+            await publish([again(envelope, topic, now) for envelope in page])
+            done += len(page)
+            on_progress(done, page[-1].observed_at)
+    return done
