@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import door
+from benchmarks import door, latency
 
-BENCHMARKS = {"door": door.measure}
+BENCHMARKS = {"door": door.measure, "latency": latency.measure}
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures with a reference in the same run.")
 parser.add_argument(

@@ -35,7 +35,7 @@ from simulator.world import World
 
 SECRET = "whsec_of_the_benchmark"
 PATH = "/webhooks/stripe"
-CONNECTIONS = 64
+CONNECTIONS = 256
 SECONDS = 2.0  # of each measurement
 ROUNDS = 4
 WARM_UP_SECONDS = 1.5

@@ -94,6 +94,7 @@ class LedgerStage:
         ledger = self._ledgers.get(partition)
         if ledger is None:
             return
+        ledger.tell()
         changes = ledger.changes
         for (metric_id, _), (metric, unlinked, value) in changes.rows.items():
             key = metric_id.encode()

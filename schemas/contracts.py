@@ -33,8 +33,8 @@ FILES: dict[str, type[BaseModel]] = {
     "dead_letter.schema.json": DeadLetter,
 }
 ASYNCAPI = "asyncapi.yaml"
-#: The processors' own: no promise is made about them.
-INTERNAL = frozenset({topics.LEDGER_TRANSFERS.name, topics.LEDGER_PEOPLE.name})
+#: Between Tillstream's own parts: no promise is made about them.
+INTERNAL = frozenset(topic.name for topic in (topics.LOOKUPS, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE))
 
 _DRAFT_07 = "http://json-schema.org/draft-07/schema#"  # what AsyncAPI tools and schema registries all read
 _ANNOTATIONS = frozenset({"title", "description", "examples", "$schema", "definitions"})

@@ -90,8 +90,7 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: Path) -> No
     finally:
         await consumer.stop()
         await admin.close()
-    if state.exists():
-        await asyncio.to_thread(shutil.rmtree, state)
+    await asyncio.to_thread(_remove, state)
 
 
 async def _require_stopped(admin: AIOKafkaAdminClient, group: str) -> None:
@@ -126,6 +125,11 @@ async def _gone(admin: AIOKafkaAdminClient, names: set[str]) -> None:
         if time.monotonic() > deadline:
             raise Unavailable(f"Kafka has not deleted {', '.join(sorted(names))}", remedy="look at the broker's log")
         await asyncio.sleep(0.1)
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 async def _changelogs(admin: AIOKafkaAdminClient, prefix: str) -> list[str]:

@@ -16,7 +16,7 @@ from processors.rules.lattice import HORIZON, Record
 from processors.rules.linking import link_charge, link_invoice
 from processors.rules.observation import Observation
 from processors.rules.session import Book, Changes, Session, remember
-from processors.rules.telling import finish
+from processors.rules.telling import tell
 from schemas.errors import BadEvent
 
 _CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": charges.fold_dispute}
@@ -56,6 +56,14 @@ class Ledger:
         else:
             _handoff(session, message)
 
+    def tell(self) -> None:
+        """Complete `changes` with the rows and people that follow from all that was applied since the last call."""
+        touched, self.changes.touched = self.changes.touched, {}
+        for (scope, party_id), identifiers in touched.items():
+            session = self._session(scope)
+            session.open_party(party_id, "")
+            tell(session, identifiers)
+
     def contribution(self, scope: str, party_id: str, email: str) -> Record:
         """The message on `ledger.people` for what `party_id` now adds to the profile of `email`."""
         account, _, mode = scope.partition("|")
@@ -90,7 +98,7 @@ def _settle_charge(session: Session, charge_id: str, record: Record, changed: bo
         if identity.learn_from_charge(session.party, record["core"], record["core"]["created"]):
             session.changed_people()
         link_charge(session, charge_id, record)
-    finish(session)
+    session.done()
 
 
 def _handoff(session: Session, message: Record) -> None:
@@ -119,7 +127,7 @@ def _invoice(session: Session, observation: Observation) -> bool:
         if identity.learn_invoice_email(session.party, record["at"], core.get("email", "")):
             session.touch_all()
         link_invoice(session, invoice_id, record)
-    finish(session)
+    session.done()
     return fresh
 
 
@@ -159,7 +167,7 @@ def _settle_payments(session: Session, invoice_id: str, record: Record, changed:
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         link_invoice(session, invoice_id, record)
-    finish(session)
+    session.done()
 
 
 def _upcoming(session: Session, observation: Observation) -> bool:
@@ -180,7 +188,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
     session.settle(identifier, record, changed, record["at"] + HORIZON - first)
     if identity.learn_invoice_email(session.party, observation.at, core.get("email", "")):
         session.touch_all()
-    finish(session)
+    session.done()
     return fresh
 
 
@@ -197,5 +205,5 @@ def _customer(session: Session, observation: Observation) -> bool:
         session.changed_people()
         if learned or first:
             session.touch_all()  # also when it has none: the reason why rows are unlinked changes
-    finish(session)
+    session.done()
     return fresh

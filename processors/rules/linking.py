@@ -80,10 +80,10 @@ def _register_intent(session: Session, charge_id: str, record: Record, intent: s
 def _pay_with(session: Session, intent: str, invoice_id: str) -> None:
     """All charges of the payment intent, the failed ones too, were for this invoice."""
     known = session.book.get(session.key(intent)) or {"charges": [], "inv": ""}
-    if known["inv"] == invoice_id:
-        return
-    known["inv"] = invoice_id
-    session.book.put(session.key(intent), known)
+    if known["inv"] != invoice_id:
+        known["inv"] = invoice_id
+        session.book.put(session.key(intent), known)
+    # Each time anew: a payment that came before its invoice could not reach the customer's charges.
     for charge_id in known["charges"]:
         _link(session, charge_id, invoice_id)
 

@@ -43,6 +43,7 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
     if record is not None and record.get("party") == customer:
         return  # the home partition is the customer's own
     session.book.put(key, {"to": customer})
+    session.changes.touched.pop((session.scope, identifier), None)  # its owner tells from now on
     if record is None:
         return
     guest_key = session.key(identifier, "p")

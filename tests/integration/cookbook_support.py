@@ -1,7 +1,8 @@
 """A simulated shop whose every row is in ClickHouse, and the recipes of `docs/sql.md` to ask about it."""
 
 import re
-from collections import defaultdict
+import secrets
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from pydantic import BaseModel
 
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from schemas.metrics import Metric
 from schemas.money import major_decimal
@@ -35,10 +36,11 @@ from tests.ledger_harness import run
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sql.md"
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-DAYS: Final = 100
+DAYS: Final = 80
+SEED: Final = 5  # every question has an answer in this shop
 END: Final = START + timedelta(days=DAYS)
 # Asked in the middle of the history, at its end, and when everything open has long been due.
-MOMENTS: Final = (START + timedelta(days=61, hours=7), END, END + timedelta(days=20))
+MOMENTS: Final = (START + timedelta(days=47, hours=7), END, END + timedelta(days=20))
 ACCOUNTS: Final = ("default", "acct_1Shop")
 ZONES: Final = {"default": "Europe/Berlin", "acct_1Shop": "America/New_York"}
 SHAPES: Final = ("2024-06-20", "2025-03-31.basil", "2026-09-30.endive")
@@ -48,7 +50,11 @@ FIRST_LINES: Final = 10  # what a webhook shows of an invoice's lines
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
-LETTERS: Final = (("ledger", "no id"), ("ledger", "no id"), ("sink", "not UTF-8"))
+LETTERS: Final = ((Stage.LEDGER, "no id"), (Stage.LEDGER, "no id"), (Stage.SINK, "not UTF-8"))
+
+
+Answer = Callable[["Shop", datetime], Rows]
+ANSWERS: Final[dict[str, Answer]] = {}
 
 
 @dataclass(frozen=True)
@@ -105,14 +111,37 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return dict(sorted(groups.items(), key=lambda group: group[0]))  # type: ignore[arg-type,return-value]
 
 
+def when(fact: Fact) -> datetime:
+    """When it happened."""
+    return at(fact.occurred_at)
+
+
+def since(facts: list[Fact], moment: datetime, days: int) -> list[Fact]:
+    """Those of the last `days` before `moment`, and all after it."""
+    return [fact for fact in facts if when(fact) >= moment - timedelta(days=days)]
+
+
+def person(shop: Shop) -> str:
+    """Who has most failed charges."""
+    failures = Counter(fact.email for fact in shop.of(Metric.FAILED_PAYMENT) if fact.email and fact.charge_id)
+    return max(failures, key=lambda email: (failures[email], email))
+
+
+def answers(function: Answer) -> Answer:
+    """Registers the answer to one question, whose heading is the function's name."""
+    ANSWERS[function.__name__] = function
+    return function
+
+
 def recipes() -> dict[str, list[str]]:
-    """Heading → the SQL below it, for every heading of the page that has some."""
+    """Heading, in snake case → the SQL below it, for every heading of the page that has some."""
     parts = re.split(r"^#+ (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
-    found = {
-        title: re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        for title, text in zip(parts[1::2], parts[2::2], strict=True)
-    }
-    return {title: queries for title, queries in found.items() if queries}
+    found = {}
+    for title, text in zip(parts[1::2], parts[2::2], strict=True):
+        name = re.sub(r"\W+", "_", title.lower()).strip("_")
+        if queries := re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            found[name] = queries
+    return found
 
 
 def asked_at(query: str, moment: datetime) -> str:
@@ -131,9 +160,9 @@ def _zoned(value: Any) -> Any:
     return value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value
 
 
-def _deliveries(world: World, seed: int) -> list[Delivery]:
+def _deliveries(world: World) -> list[Delivery]:
     """Twice and out of order, charges as the oldest API version has them and invoices in several."""
-    planned, _ = plan(world.events, Faults(duplicate=0.2, shuffle_window=300, versions=SHAPES), seed)
+    planned, _ = plan(world.events, Faults(duplicate=0.2, shuffle_window=300, versions=SHAPES), SEED)
     return [replace(d, version=OLDEST) if isinstance(d.event.object, Charge) else d for d in planned]
 
 
@@ -150,6 +179,11 @@ def _envelope(delivery: Delivery) -> Envelope:
         received_at=rfc3339(event.created + 1 + delivery.again),
         body=event_body(event, delivery.version).decode(),
     )
+
+
+def body(event: Event) -> str:
+    """A charge's event as it was delivered."""
+    return event_body(event, OLDEST).decode()
 
 
 def _letters() -> list[DeadLetter]:
@@ -170,45 +204,51 @@ def _letters() -> list[DeadLetter]:
     ]
 
 
-async def _tell(sink: ClickHouse, world: World, seed: int) -> list[Delivery]:
+async def _tell(sink: ClickHouse, world: World) -> list[Delivery]:
     """Runs the real ledger over the world's deliveries and inserts all that it tells, some of it twice."""
-    deliveries = _deliveries(world, seed)
-    ledger = run([event_json(d.event, d.version) for d in deliveries], partitions=3, seed=seed)
+    deliveries = _deliveries(world)
+    ledger = run([event_json(d.event, d.version) for d in deliveries], partitions=3, seed=SEED)
     rows = [orjson.dumps(row) for row in ledger.told.values()]
     updated = {"updated_at": rfc3339(END.timestamp()), "version": 1}
     people = [orjson.dumps(profile | updated) for profile in ledger.profiles().values()]
-    for batch in (rows, rows[::3]):
-        await sink.insert("metric_rows", joined("metric_rows", batch))
-    await sink.insert("profile_rows", joined("profile_rows", people))
-    await sink.insert("stripe_event_rows", _lines("stripe_event_rows", map(_envelope, deliveries)))
+    await _insert(sink, "metric_rows", rows)
+    await _insert(sink, "metric_rows", rows[::3])
+    await _insert(sink, "profile_rows", people)
+    await _insert(sink, "stripe_event_rows", map(_bytes, map(_envelope, deliveries)))
     return deliveries
 
 
-def _lines(table: str, models: Iterable[BaseModel]) -> bytes:
-    return joined(table, [model.model_dump_json().encode() for model in models])
+def _bytes(model: BaseModel) -> bytes:
+    return model.model_dump_json().encode()
+
+
+async def _insert(sink: ClickHouse, table: str, rows: Iterable[bytes]) -> None:
+    await sink.insert(table, joined(table, list(rows)))
+
+
+def _shop(world: World, deliveries: list[Delivery]) -> Shop:
+    books = world.accounts.values()
+    return Shop(
+        world.truth().as_told_by(deliveries).facts,
+        {charge.id: charge for each in books for charge in each.charges.values()},
+        {invoice.id: invoice for each in books for invoice in each.invoices.values()},
+        world.events,
+    )
 
 
 @pytest.fixture(scope="module")
 async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Client, Shop]]:
     """A client in a database with a live shop and a smaller one in test mode, and the truth of the live one."""
-    live = World(5, START, DAYS, 150, accounts=ACCOUNTS)
-    test = World(6, START, DAYS, 20, accounts=ACCOUNTS, livemode=False)
-    default = ZONES["default"]
-    config = SinkConfig({}, clickhouse_server.url, database="cookbook", timezones=ZONES, default_timezone=default)
+    live = World(SEED, START, DAYS, 90, accounts=ACCOUNTS)
+    test = World(SEED, START, DAYS, 12, accounts=ACCOUNTS, livemode=False)
+    name, default = f"cookbook_{secrets.token_hex(3)}", ZONES["default"]
+    config = SinkConfig({}, clickhouse_server.url, database=name, timezones=ZONES, default_timezone=default)
     async with ClickHouse(config) as sink:
         await migrate(sink, config)
-        deliveries = await _tell(sink, live, 5)
-        await _tell(sink, test, 6)
-        await sink.insert("dead_letter_rows", _lines("dead_letter_rows", _letters()))
-    shop = Shop(
-        live.truth().as_told_by(deliveries).facts,
-        {charge.id: charge for books in live.accounts.values() for charge in books.charges.values()},
-        {invoice.id: invoice for books in live.accounts.values() for invoice in books.invoices.values()},
-        live.events,
-    )
-    client = clickhouse_connect.get_client(
-        host=clickhouse_server.host, port=clickhouse_server.port, database=config.database
-    )
-    yield client, shop
-    client.command(f"DROP DATABASE {config.database} SYNC")
+        deliveries = await _tell(sink, live)
+        await _tell(sink, test)
+        await _insert(sink, "dead_letter_rows", map(_bytes, _letters()))
+    client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port, database=name)
+    yield client, _shop(live, deliveries)
+    client.command(f"DROP DATABASE {name} SYNC")
     client.close()

@@ -256,6 +256,67 @@ def test_a_payment_that_needs_action_is_a_state_of_the_invoice_and_no_failure(sh
     assert (row["properties"]["status"], row["properties"].get("requires_action")) == ("paid", None)
 
 
+@versions
+def test_a_retry_that_succeeds_is_a_payment_beside_the_failure_before_it(shape: Shape) -> None:
+    settled = invoice(shape, "dune", "paid", attempt_count=2, charge="ch_ok")
+    settled["status_transitions"] = settled["status_transitions"] | {"paid_at": at("09-04 10:00:03")}
+    retry = charge(shape, "ok", invoice="in_dune", created=at("09-04 10:00:00"))
+    events = (
+        happened("charge.failed", "09-01 10:00:01", declined(shape, "dune", invoice="in_dune"), shape=shape),
+        failed(shape, "09-01 10:00:05", 1, **({"charge": "ch_dune"} if shape in NAMING else {})),
+        happened("charge.succeeded", "09-04 10:00:01", retry, shape=shape),
+        happened("invoice.paid", "09-04 10:00:05", settled, shape=shape),
+    )
+    assert told(outcome(*events), "attempt_count", "invoice_id", "occurred_at") == [
+        ("failed:ch_dune", 1, "in_dune", "2026-09-01T10:00:00.000Z"),
+        ("issued:in_dune", 2, "in_dune", "2026-09-01T09:58:00.000Z"),
+        ("paid:ch_ok", "", "in_dune", "2026-09-04T10:00:00.000Z"),
+    ]
+
+
+@modern
+def test_since_basil_each_failed_charge_finds_the_attempt_nearest_in_time(shape: Shape) -> None:
+    events = []
+    for attempt, minute in enumerate(("00", "20"), 1):
+        body = declined(shape, f"try{attempt}", created=at(f"09-01 10:{minute}:00"))
+        events.append(happened("charge.failed", f"09-01 10:{minute}:01", body, shape=shape))
+        events.append(failed(shape, f"09-01 10:{minute}:05", attempt))
+    assert told(outcome(*events), "attempt_count") == [
+        ("failed:ch_try1", 1),
+        ("failed:ch_try2", 2),
+        ("issued:in_dune", 2),
+    ]
+
+
+@modern
+def test_since_basil_a_failed_attempt_never_takes_a_charge_that_succeeded(shape: Shape) -> None:
+    paid = charge(shape, "ok", created=at("09-01 10:30:00"))
+    events = (
+        failed(shape, "09-01 10:00:05", 1),
+        happened("charge.succeeded", "09-01 10:30:01", paid, shape=shape),
+    )
+    assert told(outcome(*events), "invoice_id") == [
+        ("failed:in_dune:attempt:1", "in_dune"),
+        ("issued:in_dune", "in_dune"),
+        ("paid:ch_ok", ""),
+    ]
+
+
+@naming
+def test_an_invoice_paid_outside_stripe_after_failures_keeps_the_failures(shape: Shape) -> None:
+    events = (
+        happened("charge.failed", "09-01 10:00:01", declined(shape, "dune", invoice="in_dune"), shape=shape),
+        failed(shape, "09-01 10:00:05", 1, charge="ch_dune"),
+        happened(
+            "invoice.paid",
+            "09-05 10:00:05",
+            invoice(shape, "dune", "paid", charge="ch_dune", paid_out_of_band=True),
+            shape=shape,
+        ),
+    )
+    assert amounts(*events) == {"failed:ch_dune": 4200, "issued:in_dune": 4200, "paid:in_dune": 4200}
+
+
 # Upcoming.
 
 

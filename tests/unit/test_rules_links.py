@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.rules.links import SLACK, group_key, match, parse, trim
+from processors.rules.links import group_key, match, parse, trim
 from tests.fixtures.stripe.charges import charge
 from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import BASIL, V2024, Json, Shape, at
@@ -30,9 +30,9 @@ def test_each_charge_and_each_invoice_is_used_once() -> None:
 
 
 def test_what_lies_more_than_an_hour_apart_does_not_belong_together() -> None:
-    assert match(group({"ch_1": T + SLACK}, {"in_1": [T, T]})) == {"ch_1": "in_1"}
-    assert match(group({"ch_1": T + SLACK + 1}, {"in_1": [T, T]})) == {}
-    assert match(group({"ch_1": T - SLACK - 1}, {"in_1": [T, T]})) == {}
+    assert match(group({"ch_1": T + 3600}, {"in_1": [T, T]})) == {"ch_1": "in_1"}
+    assert match(group({"ch_1": T + 3601}, {"in_1": [T, T]})) == {}
+    assert match(group({"ch_1": T - 3601}, {"in_1": [T, T]})) == {}
     assert match(group({"ch_1": T}, {"in_1": [T - 86_400, T + 86_400]})) == {"ch_1": "in_1"}  # issued long before
 
 

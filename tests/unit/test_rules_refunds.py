@@ -71,6 +71,34 @@ def test_a_refund_that_came_to_nothing_is_taken_back(status: str) -> None:
     assert amounts(PAID, refund_object("refund.created", "09-03 12:00:01"), came_to_nothing) == {"paid:ch_fern": 4200}
 
 
+def test_a_refund_that_failed_before_the_charge_ever_counted_it_is_none() -> None:
+    pending = refund_object("refund.created", "09-03 12:00:01", status="pending")
+    assert amounts(PAID, pending, refund_object("refund.failed", "09-06 07:00:00", status="failed")) == {
+        "paid:ch_fern": 4200
+    }
+
+
+def test_a_failed_refund_of_a_partly_captured_charge_leaves_what_was_captured() -> None:
+    captured = {"amount": 9000, "amount_captured": 6500}
+    events = (
+        happened("charge.captured", "09-02 10:00:00", charge(ENDIVE, "birch", **captured, amount_refunded=2500)),
+        happened(
+            "charge.refunded",
+            "09-03 12:00:01",
+            charge(ENDIVE, "birch", **captured, amount_refunded=4000),
+            {"amount_refunded": 2500},
+        ),
+        happened("refund.failed", "09-06 07:00:00", refund(ENDIVE, "birch", status="failed")),
+    )
+    assert amounts(*events[:2]) == {"paid:ch_birch": 6500, "refunded:ch_birch:1500": 1500}
+    assert amounts(*events) == {"paid:ch_birch": 6500}
+
+
+def test_a_payment_given_back_in_its_own_second_is_both() -> None:
+    back = level(4200, "09-01 10:00:02", 0)
+    assert amounts(PAID, back) == {"paid:ch_fern": 4200, "refunded:ch_fern:4200": 4200}
+
+
 def test_of_two_refunds_only_the_one_that_failed_is_taken_back() -> None:
     second = {"id": "re_fern2", "amount": 2000, "created": at("09-04 12:00:00")}
     events = (

@@ -1,8 +1,9 @@
 """`replay`: kept events through the processors once more, or everything from nothing."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
@@ -10,11 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from schemas.errors import ConfigurationError, TillstreamError
+from schemas.topics import STRIPE_EVENTS, full_name
 from tillstream import screen
 from tillstream.commands.options import Data, Json, Yes, agree
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.rebuild import Rebuild
+    from tillstream.replay import Selection
+
+_QUESTION = "forget the processors' state, and have {events:,} events read anew with the next start?"
 _MOMENT = "Date or time, such as 2026-03-01 or 2026-03-01T12:00:00Z; in your account's timezone unless it names one."
 
 
@@ -65,15 +72,59 @@ def replay(
         screen.out.print(f"{done:,} events published once more" if done else "no such event is kept")
 
 
-async def _publish(settings: Settings, selection: "Selection", total: int) -> int:  # type: ignore[name-defined]  # noqa: F821
+async def _publish(settings: Settings, selection: "Selection", total: int) -> int:
     from tillstream.broker import open_broker
-    from tillstream.replay import publisher, replay as run
+    from tillstream.replay import publisher
+    from tillstream.replay import replay as publish_again
     from tillstream.warehouse import open_warehouse
 
+    kafka, prefix = open_broker(settings)
     reached = ""
     columns = TextColumn("replaying"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn()
-    return 0
+    with Progress(*columns, console=screen.err) as progress:
+        task = progress.add_task("", total=total)
+
+        def on_progress(done: int, at: str) -> None:
+            nonlocal reached
+            reached = at
+            progress.update(task, completed=done)
+
+        try:
+            async with publisher(kafka) as publish:
+                topic = full_name(STRIPE_EVENTS, prefix)
+                return await publish_again(open_warehouse(settings), publish, topic, selection, on_progress)
+        except (TillstreamError, asyncio.CancelledError):
+            if reached:
+                screen.err.print(Text(f"stopped; go on with: tillstream replay --since {reached} …", style="bold"))
+            raise
 
 
 def _rebuild(settings: Settings, yes: bool, as_json: bool) -> None:
-    pass
+    found = asyncio.run(_forget(settings, lambda events: agree(_QUESTION.format(events=events), yes)))
+    rest = f"tillstream replay --until {found.kept_since}" if found.kept_since else ""
+    if as_json:
+        screen.say_json({"events": found.events, "changelogs": found.changelogs, "kept_since": found.kept_since})
+        return
+    screen.out.print(f"forgotten; with the next start the processors read {found.events:,} events anew")
+    if rest:
+        screen.out.print(f"Kafka keeps events since {found.kept_since}; for older ones, after the start: {rest}")
+
+
+async def _forget(settings: Settings, ask: Callable[[int], None]) -> "Rebuild":
+    from tillstream.broker import any_broker
+    from tillstream.rebuild import forget_state, look
+
+    async with any_broker(settings) as (kafka, prefix):
+        found = await look(kafka, prefix)
+        ask(found.events)
+        await forget_state(kafka, prefix, settings.tillstream_data / "processors")
+        return found
+
+
+def _milliseconds(text: str, settings: Settings, flag: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{flag}: '{text}' is no time", remedy=f"{flag} 2026-03-01T12:00:00Z") from None
+    zone = ZoneInfo(settings.tillstream_timezone)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
