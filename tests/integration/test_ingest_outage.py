@@ -13,7 +13,7 @@ from embedded.child import free_port
 from embedded.kafka import KafkaProcess
 from simulator.sender import sign
 from tests.conftest import eventually
-from tests.integration.test_ingest_door import PATH, SECRET, RunningDoor, create, door, event
+from tests.integration.ingest_support import PATH, SECRET, RunningDoor, create, door, event
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from processors.rules.links import group_key, match, parse, trim
 from tests.fixtures.stripe.charges import charge
-from tests.fixtures.stripe.invoices import invoice
+from tests.fixtures.stripe.invoices import invoice, invoice_payment
 from tests.fixtures.stripe.shapes import BASIL, V2024, Json, Shape, at
 from tests.fixtures.stripe.story import happened, outcome, told
 
@@ -129,3 +129,15 @@ def test_an_id_of_stripes_beats_a_guess() -> None:
         settled("named", "09-01 10:40:00", V2024, charge="ch_amber"),
     )
     assert links(*events) == {"ch_amber": "in_named"}
+
+
+def test_an_invoice_payment_names_the_charge_by_its_payment_intent_whatever_comes_first() -> None:
+    events = (
+        bought("amber", "09-01 10:00:02"),
+        settled("near", "09-01 10:00:05"),
+        settled("amber", "09-01 18:00:05"),
+        happened("invoice_payment.paid", "09-01 18:00:05", invoice_payment("amber"), shape=BASIL),
+    )
+    world = outcome(*events)
+    (row,) = (row for row in world.rows().values() if row["metric"] == "Successfully Paid")
+    assert (row["invoice_id"], row["properties"].get("LinkInferred")) == ("in_amber", None)
