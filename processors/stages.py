@@ -60,10 +60,10 @@ class LedgerStage:
         if ledger is None:
             ledger = self._ledgers[message.partition] = Ledger(checkpoint.book(message.partition))
         envelope: dict[str, Any] = {}
-        if message.topic == self._transfers:
-            ledger.receive(orjson.loads(message.value))
-            return
         try:
+            if message.topic == self._transfers:
+                ledger.receive(orjson.loads(message.value))
+                return
             envelope = orjson.loads(message.value)
             outcome = self._fold(ledger, envelope)
         except BadEvent as error:
@@ -94,7 +94,6 @@ class LedgerStage:
         ledger = self._ledgers.get(partition)
         if ledger is None:
             return
-        ledger.tell()
         changes = ledger.changes
         for (metric_id, _), (metric, unlinked, value) in changes.rows.items():
             key = metric_id.encode()

@@ -76,7 +76,6 @@ class World:
     def checkpoint(self) -> None:
         """Tell the changes, keep the state."""
         for ledger, book in zip(self.ledgers, self.books, strict=True):
-            ledger.tell()
             changes = ledger.changes
             for (metric_id, occurred_at), (_, _, message) in changes.rows.items():
                 row = orjson.loads(message)

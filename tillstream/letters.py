@@ -20,12 +20,13 @@ from tillstream.warehouse import Warehouse
 
 PAGE = 200  # letters asked for at once when their payloads are wanted
 
+# Both sides of a join have names of their own: else the outer query would have to say which it means.
 _LETTERS = """
 SELECT letters.*,
     multiIf(
-        stage != 'sink', came.received_at <= failed_at,
-        came.event_id != '', false,
-        NOT (rows.name != '' AND rows.version >= JSONExtractUInt(payload, 'version'))) AS open
+        stage != 'sink', came_at <= failed_at,
+        came_id != '', false,
+        NOT (row_name != '' AND row_version >= JSONExtractUInt(payload, 'version')))::Bool AS open
 FROM (
     SELECT failed_at, stage, account, event_id, type, reason, path, topic, partition, offset, payload, payload_encoding,
         if(event_id != '', event_id, concat(if(JSONExtractBool(payload, 'livemode'), '', 'test:'),
@@ -33,16 +34,17 @@ FROM (
     FROM dead_letters
 ) AS letters
 LEFT JOIN (
-    SELECT account, event_id, max(received_at) AS received_at FROM stripe_events
+    SELECT account AS came_account, event_id AS came_id, max(received_at) AS came_at FROM stripe_events
     WHERE event_id IN (SELECT event_id FROM dead_letters) GROUP BY account, event_id
-) AS came ON came.account = letters.account AND came.event_id = letters.event_id
+) AS came ON came_account = account AND came_id = event_id
 LEFT JOIN (
-    SELECT metric_id AS name, max(version) AS version FROM metric_rows
-    WHERE metric_id IN (SELECT event_id FROM dead_letters WHERE stage = 'sink') GROUP BY name
+    SELECT metric_id AS row_name, max(version) AS row_version FROM metric_rows
+    WHERE metric_id IN (SELECT event_id FROM dead_letters WHERE stage = 'sink') GROUP BY row_name
     UNION ALL
-    SELECT concat(if(livemode, '', 'test:'), email) AS name, max(version) AS version FROM profile_rows
-    WHERE email IN (SELECT JSONExtractString(payload, 'email') FROM dead_letters WHERE stage = 'sink') GROUP BY name
-) AS rows ON rows.name = letters.name
+    SELECT concat(if(livemode, '', 'test:'), email) AS row_name, max(version) AS row_version FROM profile_rows
+    WHERE email IN (SELECT JSONExtractString(payload, 'email') FROM dead_letters WHERE stage = 'sink')
+    GROUP BY row_name
+) AS rows ON row_name = name
 """
 _CHOSEN = (
     "WHERE ({every:Bool} OR open) AND ({stage:String} = '' OR stage = {stage:String}) "

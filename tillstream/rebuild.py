@@ -60,11 +60,10 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: Path) -> No
     """Have the processors read `stripe.events` from its start, knowing nothing. Raises as `look` does.
 
     1. offsets: `stripe.events` to its start; what the stages tell each other to the end, since they tell it anew
-    2. the changelogs deleted
-    3. `state`, this machine's copy of them, deleted
+    2. `state`, this machine's copy of the changelogs, deleted
+    3. the changelogs deleted, the ledger's first
 
-    Interrupted after 1, events are folded again into what is known, which changes nothing; after 2, the processors
-    refuse to start until 3 is done.
+    Interrupted anywhere, the next start reads the events into what is still known, which changes nothing.
     """
     admin = AIOKafkaAdminClient(**kafka)
     consumer = AIOKafkaConsumer(**kafka, group_id=prefix + _APP, enable_auto_commit=False)
@@ -81,16 +80,15 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: Path) -> No
         consumer.assign([*events, *between])
         places = await consumer.beginning_offsets(events) | await consumer.end_offsets(between)
         await consumer.commit(places)
-        changelogs = await _changelogs(admin, prefix)
-        if changelogs:
-            await admin.delete_topics(changelogs)
-            await _gone(admin, set(changelogs))
+        await asyncio.to_thread(_remove, state)
+        for changelog in await _changelogs(admin, prefix):
+            await admin.delete_topics([changelog])
+            await _gone(admin, changelog)
     except KafkaError as error:
         raise _unavailable(kafka, error) from error
     finally:
         await consumer.stop()
         await admin.close()
-    await asyncio.to_thread(_remove, state)
 
 
 async def _require_stopped(admin: AIOKafkaAdminClient, group: str) -> None:
@@ -118,12 +116,12 @@ async def _first_time(consumer: AIOKafkaConsumer, partition: TopicPartition, end
     return float(message.timestamp / 1000)
 
 
-async def _gone(admin: AIOKafkaAdminClient, names: set[str]) -> None:
-    """Kafka deletes topics a moment later; a processor that starts before would find the old ones."""
+async def _gone(admin: AIOKafkaAdminClient, name: str) -> None:
+    """Kafka deletes a topic a moment later; a processor that starts before would find the old one."""
     deadline = time.monotonic() + _PATIENCE
-    while names & set(await admin.list_topics()):
+    while name in await admin.list_topics():
         if time.monotonic() > deadline:
-            raise Unavailable(f"Kafka has not deleted {', '.join(sorted(names))}", remedy="look at the broker's log")
+            raise Unavailable(f"Kafka has not deleted {name}", remedy="look at the broker's log")
         await asyncio.sleep(0.1)
 
 

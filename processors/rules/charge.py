@@ -4,7 +4,8 @@ The record (about 1 KB):
     core, at, rank    the newest snapshot and when it was seen
     told              [source, api_version, received_at] of that snapshot
     inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
-    seen              {amount_refunded: [first seen, last seen, first seen as an event of its own]}
+    seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
+    released          what a capture before 2020 gave back of the authorization: no field tells it, its event does
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
     dispute           [at, id, status, reason]
     rows              what was last told about it (see `emit`)
@@ -44,7 +45,10 @@ def normalize(body: Obj, path: str) -> Record:
     }
     billing = f.child(body, "billing_details", path)
     address = f.child(billing, "address", f"{path}.billing_details")
+    at = f"{path}.payment_method_details.card"
     card = f.child(f.child(body, "payment_method_details", path), "card", f"{path}.payment_method_details")
+    if not card and isinstance(source := body.get("source"), dict) and source.get("object") == "card":
+        card, at = source, f"{path}.source"  # before payment methods
     details: Record = {
         "billing": f.email(billing.get("email"), f"{path}.billing_details.email"),
         "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email"),
@@ -67,7 +71,6 @@ def normalize(body: Obj, path: str) -> Record:
         if seller_message:
             core["reason"] = seller_message
     if card.get("last4"):
-        at = f"{path}.payment_method_details.card"
         core["card"] = [
             f.opt(card, "brand", at),
             f.opt(card, "last4", at),
@@ -87,7 +90,8 @@ def fold(record: Record, observation: Observation) -> bool:
     body, at, path = observation.body, observation.at, observation.path
     core = normalize(body, path)
     invoice = f.reference(body, "invoice", path) if "invoice" in body else None
-    refunds = [_refund(item, f"{path}.refunds.data") for item in f.listed(body, "refunds", path)]
+    listed = f.listed(body, "refunds", path)
+    refunds = [_refund(item, f"{path}.refunds.data.{number}") for number, item in enumerate(listed)]
     before = observation.previous.get("amount_refunded")
     if before is not None:
         before = f.amount(observation.previous, "amount_refunded", "data.previous_attributes")
@@ -98,6 +102,9 @@ def fold(record: Record, observation: Observation) -> bool:
         changed = True
     if invoice is not None:
         changed |= link(record, at, invoice)
+    if observation.type == "charge.captured" and "amount_captured" not in body:
+        changed |= "released" not in record
+        record["released"] = core["refunded"]
     own_event = observation.type == "charge.refunded"
     changed |= _saw_refunded(record, core["refunded"], at, own=own_event)
     if before is not None:
@@ -119,13 +126,17 @@ def link(record: Record, at: int, invoice: str) -> bool:
 
 def _saw_refunded(record: Record, level: int, at: int, *, own: bool) -> bool:
     seen = record.setdefault("seen", {})
-    known = seen.get(str(level))
-    if known is None:
-        seen[str(level)] = [at, at, at if own else 0]
-        return True
-    update = [min(known[0], at), max(known[1], at), min(known[2] or at, at) if own else known[2]]
-    seen[str(level)] = update
-    return bool(update != known)
+    return join_seen(seen, str(level), at, at, [at] if own else [])
+
+
+def join_seen(seen: Record, level: str, first: int, last: int, owns: list[int]) -> bool:
+    """Learn that a level was seen from `first` to `last`, and by `charge.refunded` events at `owns`."""
+    known = seen.get(level, [first, last, []])
+    update = [min(known[0], first), max(known[1], last), sorted({*known[2], *owns})]
+    if seen.get(level) == update:
+        return False
+    seen[level] = update
+    return True
 
 
 def _refund(body: Obj, path: str) -> tuple[str, tuple[int, int, str, str]]:
@@ -165,13 +176,21 @@ def knowledge(record: Record) -> int:
     total: int = record.get("at", 0)
     if "inv" in record:
         total += record["inv"][0] + (HORIZON if record["inv"][1] else 0)
-    for first, last, own in record.get("seen", {}).values():
-        total += last + HORIZON - first + (HORIZON - own if own else 0)
+    if "released" in record:
+        total += HORIZON
+    for first, last, owns in record.get("seen", {}).values():
+        total += last + HORIZON - first + sum(owns)
     for refund in record.get("refunds", {}).values():
         total += refund[0]
     if "dispute" in record:
         total += record["dispute"][0]
     return total
+
+
+def received(record: Record) -> int:
+    """What was captured and so paid, in minor units."""
+    core = record["core"]
+    return int(min(core["got"], core["amount"] - record.get("released", 0)))
 
 
 def levels(record: Record) -> list[tuple[int, int, str, str]]:
@@ -183,7 +202,7 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     core = record.get("core")
     if core is None or core["status"] != "succeeded" or not core["captured"]:
         return []
-    released = max(core["amount"] - core["got"], 0)  # Stripe counts an authorization's released rest as refunded
+    released = core["amount"] - received(record)  # Stripe counts an authorization's released rest as refunded
     asof, truth = record["at"], core["refunded"]
     ladder, running, later = [], 0, []
     for refund_id, (at, order, size, created, _, reason) in sorted(
@@ -214,16 +233,18 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
 def _seen_levels(
     record: Record, truth: int, released: int, ladder: list[tuple[int, int, str, str]]
 ) -> list[tuple[int, int, str, str]]:
-    seen: dict[str, list[int]] = record.get("seen", {})
+    seen: Record = record.get("seen", {})
     named = {level: (created, refund_id, reason) for level, created, refund_id, reason in ladder}
     steps = []
-    for text, (first, last, own) in seen.items():
+    for text, (first, last, owns) in seen.items():
         level = int(text)
         if not released < level <= truth:
             continue
-        if any(int(lower) < level and lower_last > last for lower, (_, lower_last, _) in seen.items()):
+        lower = max((known[1] for other, known in seen.items() if int(other) < level), default=0)
+        if lower > last:
             continue  # a later observation showed less: that refund failed or was canceled
-        created, refund_id, reason = named.get(level - released, (own or first, "", ""))
+        own = next((at for at in owns if at >= lower), first)  # the first after less was seen: one may have failed
+        created, refund_id, reason = named.get(level - released, (own, "", ""))
         steps.append((level - released, created, refund_id, reason))
     if truth > released and all(level != truth - released for level, *_ in steps):
         # The snapshot was lowered by a refund that failed after it: the level itself was never seen.

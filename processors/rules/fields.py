@@ -150,9 +150,6 @@ def listed(obj: Obj, name: str, path: str) -> list[Obj]:
 
 def metadata(obj: Obj, path: str, name: str = "metadata") -> dict[str, str]:
     """Stripe metadata: text to text, byte for byte."""
-    value = obj.get(name)
-    if not value:
-        return {}
     value = child(obj, name, path)
     size = 0
     for key, item in value.items():

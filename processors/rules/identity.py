@@ -37,12 +37,11 @@ def fold_customer(party: Record, observation: Observation) -> bool:
         "meta": f.metadata(body, path),
     }
     before = f.email(observation.previous.get("email"), "data.previous_attributes.email")
-    created = f.opt_moment(body, "created", path)
     if newer(at, [deleted], core, {"core": party["cust"], **party} if "cust" in party else {}):
         party |= {"cust": core, "at": at, "rank": [deleted]}
     learned = _learn_email(party, at, core["email"])
     if before:
-        learned |= _learn_email(party, created, before)
+        learned |= _learn_email(party, at - 1, before)
     learn_about(party, at, _CUSTOMER, core["name"], core["phone"], core["place"])
     return learned
 

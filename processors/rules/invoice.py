@@ -85,23 +85,22 @@ def _old_status(body: Obj, path: str) -> str:
 
 def normalize_line(body: Obj, position: int, path: str) -> list[Any]:
     """A line as [id, position, product, price, description, quantity, currency, amount, start, end, metadata, sub]."""
-    pricing = f.child(f.child(body, "pricing", path), "price_details", path)
+    pricing = f.child(f.child(body, "pricing", path), "price_details", f"{path}.pricing")
     price = body.get("price")
     if not isinstance(price, dict):
         price = f.child(body, "plan", path) if isinstance(body.get("plan"), dict) else {}
     period = f.child(body, "period", path)
-    quantity = body.get("quantity")
     return [
         f.opt(body, "id", path) or f"line_{position}",
         position,
         f.reference(pricing, "product", path) or f.reference(price, "product", path),
         f.reference(pricing, "price", path) or f.opt(price, "id", path),
         f.opt(body, "description", path),
-        quantity if type(quantity) is int else 0,
+        f.signed_amount(body, "quantity", path),
         f.currency(body, path),
         f.signed_amount(body, "amount", path),
-        f.opt_moment(period, "start", path),
-        f.opt_moment(period, "end", path),
+        f.opt_moment(period, "start", f"{path}.period"),
+        f.opt_moment(period, "end", f"{path}.period"),
         f.metadata(body, path),
     ]
 

@@ -32,18 +32,9 @@ class Ledger:
     def apply(self, observation: Observation) -> bool:
         """Fold `observation`; False when this very event had been folded before. Raises BadEvent, changing nothing."""
         session = self._session(observation.scope)
-        match observation.kind:
-            case "charge" | "refund" | "dispute":
-                return _charge(session, observation)
-            case "invoice":
-                return _invoice(session, observation)
-            case "upcoming":
-                return _upcoming(session, observation)
-            case "customer":
-                return _customer(session, observation)
-            case "invoice_payment":
-                return _invoice_payment(session, observation)
-        return True
+        fresh = _fold(session, observation)
+        tell(session)
+        return fresh
 
     def receive(self, message: Record) -> None:
         """Take a message from `ledger.transfers`."""
@@ -53,16 +44,9 @@ class Ledger:
         session = self._session(message["scope"])
         if message["kind"] == "claim":
             transfers.claimed(session, message["id"], message["customer"])
-        else:
-            _handoff(session, message)
-
-    def tell(self) -> None:
-        """Complete `changes` with the rows and people that follow from all that was applied since the last call."""
-        touched, self.changes.touched = self.changes.touched, {}
-        for (scope, party_id), identifiers in touched.items():
-            session = self._session(scope)
-            session.open_party(party_id, "")
-            tell(session, identifiers)
+            return
+        _handoff(session, message)
+        tell(session)
 
     def contribution(self, scope: str, party_id: str, email: str) -> Record:
         """The message on `ledger.people` for what `party_id` now adds to the profile of `email`."""
@@ -74,14 +58,32 @@ class Ledger:
         return Session(self._book, self.changes, scope)
 
 
+def _fold(session: Session, observation: Observation) -> bool:
+    match observation.kind:
+        case "charge" | "refund" | "dispute":
+            return _charge(session, observation)
+        case "invoice":
+            return _invoice(session, observation)
+        case "upcoming":
+            return _upcoming(session, observation)
+        case "customer":
+            return _customer(session, observation)
+        case "invoice_payment":
+            return _invoice_payment(session, observation)
+    return True
+
+
 def _charge(session: Session, observation: Observation) -> bool:
     charge_id = observation.id
     if observation.kind != "charge":
         charge_id = f.reference(observation.body, "charge", observation.path)
-        if not charge_id:
-            raise BadEvent("a charge is required", path=f"{observation.path}.charge")
-    if not observation.customer and transfers.forward(session, charge_id, observation):
-        return True
+        if not charge_id:  # Stripe's word that there is none, or none yet
+            session.ask(observation.kind, observation.id, "refund or dispute without its charge")
+            return True
+    if not observation.customer:
+        _CHARGE_FOLDS[observation.kind]({}, observation)  # raises here, where the message came from
+        if transfers.forward(session, charge_id, observation):
+            return True
     record = session.object(charge_id) or {"kind": "charge"}
     changed = _CHARGE_FOLDS[observation.kind](record, observation)
     party_id = observation.customer or record.get("party") or charge_id
@@ -98,7 +100,6 @@ def _settle_charge(session: Session, charge_id: str, record: Record, changed: bo
         if identity.learn_from_charge(session.party, record["core"], record["core"]["created"]):
             session.changed_people()
         link_charge(session, charge_id, record)
-    session.done()
 
 
 def _handoff(session: Session, message: Record) -> None:
@@ -127,7 +128,6 @@ def _invoice(session: Session, observation: Observation) -> bool:
         if identity.learn_invoice_email(session.party, record["at"], core.get("email", "")):
             session.touch_all()
         link_invoice(session, invoice_id, record)
-    session.done()
     return fresh
 
 
@@ -153,8 +153,10 @@ def _invoice_payment(session: Session, observation: Observation) -> bool:
     invoice_id = f.reference(observation.body, "invoice", observation.path)
     if not invoice_id:
         raise BadEvent("an invoice is required", path=f"{observation.path}.invoice")
-    if not observation.customer and transfers.forward(session, invoice_id, observation):
-        return True
+    if not observation.customer:
+        invoices.fold_payment({}, observation)  # raises here, where the message came from
+        if transfers.forward(session, invoice_id, observation):
+            return True
     record = session.object(invoice_id) or {"kind": "invoice"}
     changed = invoices.fold_payment(record, observation)
     session.open_party(observation.customer or record.get("party") or invoice_id, observation.customer)
@@ -167,7 +169,6 @@ def _settle_payments(session: Session, invoice_id: str, record: Record, changed:
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         link_invoice(session, invoice_id, record)
-    session.done()
 
 
 def _upcoming(session: Session, observation: Observation) -> bool:
@@ -188,7 +189,6 @@ def _upcoming(session: Session, observation: Observation) -> bool:
     session.settle(identifier, record, changed, record["at"] + HORIZON - first)
     if identity.learn_invoice_email(session.party, observation.at, core.get("email", "")):
         session.touch_all()
-    session.done()
     return fresh
 
 
@@ -205,5 +205,4 @@ def _customer(session: Session, observation: Observation) -> bool:
         session.changed_people()
         if learned or first:
             session.touch_all()  # also when it has none: the reason why rows are unlinked changes
-    session.done()
     return fresh

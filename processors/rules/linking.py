@@ -17,7 +17,7 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
         _register_intent(session, charge_id, record, core["pi"])
     invoice_id = record["inv"][1] if "inv" in record else ""
     if invoice_id and (invoice := session.load(invoice_id, "invoice")) is not None:
-        got = core["got"] if core["captured"] else 0
+        got = charges.received(record) if core["captured"] else 0
         if invoices.link(invoice, charge_id, status, core["created"], got):
             session.settle(invoice_id, invoice, True, invoices.knowledge(invoice))
             link_invoice(session, invoice_id, invoice)
@@ -134,7 +134,7 @@ def _relink(session: Session, charge_id: str, before: str, after: str) -> None:
         if offer == before and covered.get(offer, [""])[0] == charge_id:
             del covered[offer]
         if offer == after:
-            covered[offer] = [charge_id, record["core"]["got"]]
+            covered[offer] = [charge_id, charges.received(record)]
     record.pop("link", None)
     if after:
         record["link"] = after

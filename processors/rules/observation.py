@@ -148,4 +148,6 @@ def _upcoming_id(obj: Obj) -> str:
 def subscription_of(obj: Obj, path: str) -> str:
     """An invoice's subscription: its own field before basil, `parent.subscription_details` since."""
     details = f.child(f.child(obj, "parent", path), "subscription_details", f"{path}.parent")
-    return f.reference(obj, "subscription", path) or f.reference(details, "subscription", f"{path}.parent")
+    return f.reference(obj, "subscription", path) or f.reference(
+        details, "subscription", f"{path}.parent.subscription_details"
+    )

@@ -1,10 +1,12 @@
 """What a party adds to profiles: counts, money and cards by email, kept exact while rows come, change and go.
 
 A party's `people`: {email: {"m": {metric: [count, first, last]}, "money": {currency: [paid, refunded]},
-"cards": {"brand|last4|month|year": newest charge}, "cur": [time, currency]}}.
+"cards": {JSON of [brand, last4, month, year]: newest charge}, "cur": [time, currency]}}.
 """
 
 from typing import Any
+
+import orjson
 
 from processors.rules.emit import Told
 from processors.rules.lattice import Record
@@ -26,7 +28,7 @@ def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
         money[metric == _REFUNDED] += amount
     person["cur"] = max(person.get("cur", [at, currency]), [at, currency])
     if card:
-        key = "|".join(map(str, card))
+        key = orjson.dumps(card).decode()
         cards = person.setdefault("cards", {})
         cards[key] = max(seen, cards.get(key, 0))
 

@@ -6,6 +6,8 @@ The state of an email is {party: contribution}, as `people.contribution` makes t
 from calendar import monthrange
 from typing import Any
 
+import orjson
+
 from processors.rules.lattice import Record
 from schemas.money import major
 from schemas.times import rfc3339
@@ -76,13 +78,13 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
 
 
 def _card(key: str, seen: int) -> Record:
-    brand, last4, month, year = key.split("|")
-    return {"brand": brand, "last4": last4, "month": int(month), "year": int(year), "seen_at": rfc3339(seen)}
+    brand, last4, month, year = orjson.loads(key)
+    return {"brand": brand, "last4": last4, "month": month, "year": year, "seen_at": rfc3339(seen)}
 
 
 def _expires(key: str) -> str | None:
     """A card is good until the last day of its month."""
-    _, _, month, year = (int(part) if part.isdigit() else 0 for part in key.split("|"))
+    _, _, month, year = orjson.loads(key)
     if not (1 <= month <= 12 and 1970 <= year <= 2299):
         return None
     return f"{year:04d}-{month:02d}-{monthrange(year, month)[1]:02d}"

@@ -37,7 +37,6 @@ class Changes:
     people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
     transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
     lookups: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (scope, kind, id) -> reason
-    touched: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)  # (scope, party id) -> object ids
 
     def tell(self, row: Row, message: bytes) -> None:
         """Remember `message`, the form of `row` for Kafka."""
@@ -161,14 +160,6 @@ class Session:
         """What the party adds to all of its profiles has changed."""
         for email in self.party.get("people", {}):
             self.changes.people[self.scope, self.party_id, email] = None
-
-    def done(self) -> None:
-        """Have all that was changed kept; what follows for rows is told with the next checkpoint."""
-        for identifier, record in self.touched.items():
-            self.book.put(self.key(identifier), record)
-        self.book.put(self.key(self.party_id, "p"), self.party)
-        if self.touched:
-            self.changes.touched.setdefault((self.scope, self.party_id), {}).update(dict.fromkeys(self.touched))
 
     def lines(self, invoice_id: str) -> list[list[Any]]:
         """An invoice's lines, as `invoice.normalize_line` makes them."""

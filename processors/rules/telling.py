@@ -1,10 +1,4 @@
-"""What follows from state: derive the rows of all that may have changed, tell the differences, count people anew.
-
-This happens once a checkpoint and party, not once an event: the six events of an invoice's life make one telling
-when they come together.
-"""
-
-from collections.abc import Iterable
+"""The end of a step: derive the rows of all that may have changed, tell the differences, keep the records."""
 
 from processors.rules import charge as charges
 from processors.rules import emit, identity, links, people
@@ -16,16 +10,16 @@ from processors.rules.session import Session
 _TICKS = 6  # bits of a version that order changes which the times of the observations can't
 
 
-def tell(session: Session, identifiers: Iterable[str]) -> None:
-    """Tell what changed of the party's objects `identifiers`, and keep their records.
+def tell(session: Session) -> None:
+    """Tell what the step changed, and have every touched record kept.
 
     A version is the sum of all that the party's partition knows of it, then the number of changes: it only grows,
     and is the same again when state is rebuilt from the same observations. Withdrawals come just before rows.
+    This happens for each event, though a checkpoint sends only the last of them: a row that was told in an earlier
+    run and is taken back within one checkpoint of a replay has to be withdrawn all the same.
     """
-    for identifier in identifiers:
-        record = session.book.get(session.key(identifier))
-        if record is not None and record["party"] == session.party_id:  # else it went to another party meanwhile
-            session.touched[identifier] = record
+    if not session.party:
+        return  # it was forwarded, or was nothing to keep
     _spread(session)
     party = session.party
     whole = party.get("total", 0) + identity.knowledge(party)

@@ -43,7 +43,6 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
     if record is not None and record.get("party") == customer:
         return  # the home partition is the customer's own
     session.book.put(key, {"to": customer})
-    session.changes.touched.pop((session.scope, identifier), None)  # its owner tells from now on
     if record is None:
         return
     guest_key = session.key(identifier, "p")
@@ -77,10 +76,10 @@ def _merge_charge(record: Record, other: Record) -> None:
     if "inv" in other:
         charges.link(record, *other["inv"])
     seen = record.setdefault("seen", {})
-    for level, (first, last, own) in other.get("seen", {}).items():
-        known = seen.get(level, [first, last, own])
-        owns = [moment for moment in (known[2], own) if moment]
-        seen[level] = [min(known[0], first), max(known[1], last), min(owns, default=0)]
+    for level, known in other.get("seen", {}).items():
+        charges.join_seen(seen, level, *known)
+    if "released" in other:
+        record["released"] = other["released"]
     for refund_id, refund in other.get("refunds", {}).items():
         charges.learn_refund(record, refund_id, refund[0], *refund[2:])
     if "dispute" in other and other["dispute"] > record.get("dispute", [0]):

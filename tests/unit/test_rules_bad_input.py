@@ -139,7 +139,7 @@ def test_a_charges_field_of_a_wrong_kind_is_named(field: str, values: list[objec
         ({"refunds": []}, "data.object.refunds"),
         ({"refunds": {"data": "none"}}, "data.object.refunds.data"),
         ({"refunds": {"data": ["re_1"]}}, "data.object.refunds.data"),
-        ({"refunds": {"data": [{"id": "re_1", "amount": -5}]}}, "data.object.refunds.data.amount"),
+        ({"refunds": {"data": [{"id": "re_1", "amount": -5}]}}, "data.object.refunds.data.0.amount"),
     ],
 )
 def test_a_wrong_field_inside_a_charge_is_named_with_its_path(changes: Json, path: str) -> None:
@@ -197,7 +197,6 @@ def test_a_wrong_field_of_an_invoice_is_named_with_its_path(changes: Json, path:
         (bad_refund(created=0), "data.object.created"),
         (bad_refund(status=7), "data.object.status"),
         (bad_refund(reason=[]), "data.object.reason"),
-        (bad_refund(charge=None), "data.object.charge"),
         (bad_refund(charge=7), "data.object.charge"),
         (bad_customer(email=7), "data.object.email"),
         (bad_customer(email=LONE_SURROGATE), "data.object.email"),
@@ -205,14 +204,13 @@ def test_a_wrong_field_of_an_invoice_is_named_with_its_path(changes: Json, path:
         (bad_customer(address="Porto"), "data.object.address"),
         (bad_customer(address={"country": 351}), "data.object.address.country"),
         (bad_customer(metadata=[1]), "data.object.metadata"),
-        (bad_customer(created=1), "data.object.created"),
         (bad_customer(id=""), "data.object.id"),
         (
             happened("customer.updated", "09-10 10:00:00", customer(ENDIVE), {"email": 7}),
             "data.previous_attributes.email",
         ),
         (
-            happened("charge.dispute.closed", "09-10 10:00:00", dispute(ENDIVE, "amber", "lost") | {"charge": None}),
+            happened("charge.dispute.closed", "09-10 10:00:00", dispute(ENDIVE, "amber", "lost") | {"charge": 7}),
             "data.object.charge",
         ),
         (

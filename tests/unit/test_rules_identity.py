@@ -158,3 +158,11 @@ def test_a_customers_metadata_and_address_are_on_the_profile() -> None:
     (profile,) = world.profiles().values()
     assert (profile["name"], profile["city"], profile["postal_code"]) == ("Iris V.", "Faro", "8000-001")
     assert profile["properties"] == {"boat": "Sardinha"}
+
+
+def test_a_payment_keeps_the_email_of_its_time_when_the_customer_changes_twice() -> None:
+    changes = [
+        known("09-02 09:00:00", "customer.updated", email="second@example.com", before="first@example.com"),
+        known("09-03 09:00:00", "customer.updated", email="third@example.com", before="second@example.com"),
+    ]
+    assert emails(paid("09-01 10:00:02"), *changes) == ["first@example.com"]

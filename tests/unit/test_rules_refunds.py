@@ -164,3 +164,19 @@ def test_whatever_is_lost_the_rows_sum_to_the_newest_amount_refunded(
     rows = run(events, partitions=2).rows().values()
     assert sum(row["amount_minor"] for row in rows if row["metric"] == "Refunded Payment") == totals[-1]
     assert all(row["amount_minor"] > 0 for row in rows)
+
+
+def test_the_same_amount_refunded_again_after_a_failure_has_the_time_of_the_second() -> None:
+    failed = happened("charge.updated", "09-04 08:00:00", charge(ENDIVE, "fern"), {"amount_refunded": 1500})
+    again = level(1500, "09-05 12:00:01", 0)
+    assert told(outcome(PAID, level(1500, "09-03 12:00:01", 0), failed, again), "amount_minor", "occurred_at") == [
+        ("paid:ch_fern", 4200, "2026-09-01T10:00:00.000Z"),
+        ("refunded:ch_fern:1500", 1500, "2026-09-05T12:00:01.000Z"),
+    ]
+
+
+def test_a_refund_that_names_no_charge_is_looked_up() -> None:
+    body = refund(ENDIVE, "fern") | {"charge": None, "customer": None}
+    world = run([])
+    world.feed(happened("refund.created", "09-03 12:00:01", body))
+    assert list(world.ledgers[0].changes.lookups) == [("default|live", "refund", body["id"])]

@@ -1,0 +1,290 @@
+"""Dead letters get another chance after a fix, and kept events can be processed once more: nothing counts twice."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from clickhouse_connect.driver.client import Client
+
+from ingest.admission import admit
+from processors.worker import Processor, ProcessorConfig
+from schemas import topics
+from schemas.dead_letter import DeadLetter, Stage
+from schemas.envelope import Envelope, Source
+from schemas.times import rfc3339
+from simulator.render import event_body
+from simulator.world import World
+from sinks.config import SinkConfig
+from sinks.worker import Sink
+from tests.conftest import ClickHouseServer, MakeTopics, eventually
+from tests.e2e.running import environment, tillstream_async
+from tillstream import replay
+from tillstream.replay import Selection, again, envelopes, windows
+from tillstream.warehouse import connect
+
+START = 1_767_225_600
+
+
+class Stack:
+    """The processors and the sink on the session's broker and engine, and the command line beside them."""
+
+    def __init__(self, bootstrap: str, prefix: str, clickhouse: Client, database: str, url: str) -> None:
+        self.bootstrap, self.prefix, self.database = bootstrap, prefix, database
+        self._clickhouse = clickhouse
+        self._environment = environment(
+            KAFKA_BOOTSTRAP_SERVERS=bootstrap,
+            CLICKHOUSE_URL=url,
+            CLICKHOUSE_DATABASE=database,
+            TILLSTREAM_TOPIC_PREFIX=prefix,
+            TILLSTREAM_TIMEZONE="Europe/Berlin",
+        )
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        rows = self._clickhouse.query(query.replace("FROM ", f"FROM {self.database}.")).result_rows
+        return [tuple(row) for row in rows]
+
+    async def publish(self, topic: topics.Topic, *messages: tuple[bytes, bytes]) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+            for key, value in messages:
+                await producer.send_and_wait(self.prefix + topic.name, value, key=key)
+
+    async def run(self, *arguments: str, code: int = 0) -> Any:
+        """A command's JSON; its standard error when the exit code is 2."""
+        done = await tillstream_async(*arguments, *(["--json"] if code != 2 else []), env=self._environment)
+        assert done.returncode == code, (done.returncode, done.stderr, done.stdout)
+        return done.stderr if code == 2 else json.loads(done.stdout)
+
+
+@pytest.fixture
+async def stack(
+    kafka_bootstrap: str,
+    topic_prefix: str,
+    make_topics: MakeTopics,
+    clickhouse: Client,
+    clickhouse_server: ClickHouseServer,
+    database: str,
+    tmp_path: Path,
+) -> AsyncIterator[Stack]:
+    """It runs for as long as the test does."""
+    await make_topics(topic_prefix)
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    roles = (
+        Processor(ProcessorConfig(kafka=kafka, data=tmp_path, topic_prefix=topic_prefix, partitions=2)),
+        Sink(
+            SinkConfig(
+                kafka=kafka,
+                clickhouse_url=clickhouse_server.url,
+                database=database,
+                topic_prefix=topic_prefix,
+                group_id=topic_prefix + "sink",
+            )
+        ),
+    )
+    async with running(roles):
+        await eventually(lambda: not any(role.ready() for role in roles), deadline=60)
+        yield Stack(kafka_bootstrap, topic_prefix, clickhouse, database, clickhouse_server.url)
+
+
+@asynccontextmanager
+async def running(roles: tuple[Processor, Sink]) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:  # a role that fails ends the test at once
+        for role in roles:
+            group.create_task(role.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def charge(number: int, **changes: Any) -> bytes:
+    """A webhook's body: a payment of 12.34."""
+    body: dict[str, Any] = {
+        "id": f"ch_{number}",
+        "object": "charge",
+        "amount": 1234,
+        "amount_captured": 1234,
+        "amount_refunded": 0,
+        "currency": "usd",
+        "status": "succeeded",
+        "paid": True,
+        "captured": True,
+        "created": START + number,
+        "customer": f"cus_{number}",
+        "billing_details": {"email": f"p{number}@example.com"},
+    }
+    event = {"id": f"evt_{number}", "object": "event", "type": "charge.succeeded", "livemode": True}
+    return orjson.dumps(event | {"created": START + number, "data": {"object": body | changes}})
+
+
+def letter(body: bytes, stage: Stage, topic: str, **more: Any) -> tuple[bytes, bytes]:
+    """A dead letter as an earlier, wrong version of Tillstream left it."""
+    made = DeadLetter(
+        stage=stage,
+        reason="a mistake of an earlier version",
+        topic=topic,
+        partition=0,
+        offset=7,
+        failed_at=rfc3339(time.time()),
+        payload=body.decode(),
+        **more,
+    )
+    return b"letter", orjson.dumps(made.model_dump(mode="json"))
+
+
+async def test_a_letter_that_a_fix_has_mended_becomes_a_row_and_is_settled(stack: Stack) -> None:
+    message = admit(charge(1), "default", START)
+    events = stack.prefix + topics.STRIPE_EVENTS.name
+    unread = letter(message.value, Stage.LEDGER, events, account="default", event_id="evt_1", type="charge.succeeded")
+    await stack.publish(topics.DEAD_LETTERS, unread)
+    (row,) = await eventually(lambda: stack.run("deadletters", "list"))
+    assert row["open"] is True
+
+    told = await stack.run("deadletters", "replay", "--all", "--dry-run")
+    assert (told["chosen"], told["published"]) == (1, 0)
+    assert "--yes" in await stack.run("deadletters", "replay", "--all", code=2)
+    assert "which letters?" in await stack.run("deadletters", "replay", code=2)
+    assert (await stack.run("deadletters", "replay", "--reason", "no such reason"))["chosen"] == 0
+
+    told = await stack.run("deadletters", "replay", "--reason", "MISTAKE", "--stage", "ledger", "--yes")
+    assert (told["chosen"], told["published"], told["impossible"]) == (1, 1, [])
+    query = "SELECT metric_id, email, source FROM metrics"
+    assert await eventually(lambda: stack.ask(query)) == [("default:live:paid:ch_1", "p1@example.com", "replay")]
+    await eventually(lambda: stack.ask("SELECT 1 FROM stripe_events"))
+    assert [row["open"] for row in await stack.run("deadletters")] == [False]
+    assert await stack.run("deadletters", "--open") == []
+    assert (await stack.run("deadletters", "replay", "--all", "--yes"))["chosen"] == 0
+
+
+async def test_a_letter_that_fails_again_is_a_new_letter_and_only_that_one_is_open(stack: Stack) -> None:
+    message = admit(charge(2, amount="much"), "default", START)
+    await stack.publish(topics.STRIPE_EVENTS, (message.key, message.value))
+    count = "SELECT count() FROM dead_letters"
+    await eventually(lambda: stack.ask(count) == [(1,)] and stack.ask("SELECT 1 FROM stripe_events"))
+    assert (await stack.run("deadletters", "replay", "--event", "evt_2", "--yes"))["published"] == 1
+    await eventually(lambda: stack.ask(count) == [(2,)])
+    await eventually(lambda: stack.ask("SELECT 1 FROM stripe_events WHERE source = 'replay'"))
+    newest, oldest = await stack.run("deadletters")
+    assert (newest["open"], oldest["open"]) == (True, False)
+    assert newest["offset"] > oldest["offset"]
+    assert newest["path"] == "data.object.amount"
+    assert [row["offset"] for row in await stack.run("deadletters", "list", "--open")] == [newest["offset"]]
+
+
+async def test_a_row_that_clickhouse_refused_goes_to_its_own_topic_and_what_names_nothing_is_told(stack: Stack) -> None:
+    row = {
+        "metric": "Successfully Paid",
+        "metric_id": "default:live:paid:ch_3",
+        "occurred_at": rfc3339(START),
+        "email": "ann@example.com",
+        "account": "default",
+        "livemode": True,
+        "currency": "usd",
+        "amount": "12.34",
+        "amount_minor": 1234,
+        "source": "webhook",
+        "received_at": rfc3339(START),
+        "version": 5,
+    }
+    origin = f"{stack.prefix}metrics.successfully_paid"
+    refused = letter(orjson.dumps(row), Stage.SINK, origin, account="default", event_id=str(row["metric_id"]))
+    garbage = letter(b"garbage", Stage.ENVELOPE, stack.prefix + topics.STRIPE_EVENTS.name)
+    await stack.publish(topics.DEAD_LETTERS, refused, garbage)
+    await eventually(lambda: stack.ask("SELECT count() FROM dead_letters") == [(2,)])
+    told = await stack.run("deadletters", "replay", "--all", "--yes", code=1)
+    assert told["published"] == 1
+    assert told["impossible"] == [f"{stack.prefix}stripe.events/0@7"]
+    found = await eventually(lambda: stack.ask("SELECT metric_id, amount_minor FROM metrics"))
+    assert found == [(row["metric_id"], 1234)]
+    assert {row["stage"]: row["open"] for row in await stack.run("deadletters")} == {"sink": False, "envelope": True}
+
+
+async def test_kept_events_are_published_once_each_in_order_of_time_and_change_no_row(stack: Stack) -> None:
+    world = World(seed=3, start=START, days=20, customers=12)
+    messages = [admit(event_body(event), "default", START) for event in world.events]
+    twice = [(message.key, message.value) for message in (*messages, *messages[::3])]
+    await stack.publish(topics.STRIPE_EVENTS, *twice)
+    ids = {event.id for event in world.events}
+    rows = "SELECT metric_id, version, source, email, amount_minor FROM metrics ORDER BY metric_id"
+    await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(len(ids),)])
+    truth = len(world.truth().as_told_by([]).facts)
+    await eventually(lambda: len(stack.ask(rows)) == truth)
+    before = stack.ask(rows)
+
+    assert "--yes" in await stack.run("replay", code=2)
+    assert "is no time" in await stack.run("replay", "--since", "yesterday", code=2)
+    refunds = sum(event.type == "charge.refunded" for event in world.events)
+    assert (await stack.run("replay", "--type", "charge.refunded", "--yes"))["published"] == refunds > 0
+    assert (await stack.run("replay", "--account", "another", "--yes"))["published"] == 0
+    half = START + 10 * 86_400  # midnight in UTC; the account's days begin an hour earlier
+    late = sum(event.created >= half - 3600 for event in world.events)
+    assert (await stack.run("replay", "--since", "2026-01-11", "--yes"))["published"] == late
+    early = sum(event.created < half for event in world.events)
+    assert (await stack.run("replay", "--until", "2026-01-11T00:00:00Z", "--yes"))["published"] == early
+
+    again_query = "SELECT uniqExact(event_id) FROM stripe_events WHERE source = 'replay'"
+    await eventually(lambda: stack.ask(again_query) == [(len(ids),)])
+    assert stack.ask("SELECT count() FROM dead_letters") == [(0,)]
+    assert stack.ask(rows) == before
+
+
+async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
+    stack: Stack, clickhouse_server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import has one time for all that it fetched."""
+    monkeypatch.setattr(replay, "WINDOW", 7)
+    messages = [admit(charge(n, created=START), "default", START) for n in range(10)]
+    same = [orjson.loads(charge(n)) | {"id": f"evt_s{n}", "created": START} for n in range(40)]
+    messages += [admit(orjson.dumps(event), "default", START) for event in same]
+    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(50,)])
+    warehouse = await asyncio.to_thread(connect, clickhouse_server.url, "default", "", stack.database)
+    try:
+        found = windows(warehouse, Selection())
+        assert sum(count for *_, count in found) == 50
+        pages = [page for window in found for page in envelopes(warehouse, Selection(), window)]
+    finally:
+        warehouse.close()
+    assert max(map(len, pages)) == 7
+    read = [envelope for page in pages for envelope in page]
+    assert len({envelope.event_id for envelope in read}) == len(read) == 50
+    assert [envelope.observed_at for envelope in read] == sorted(envelope.observed_at for envelope in read)
+    assert {envelope.observed_at[-5:] for envelope in read} == {".000Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (charge(1), "cus_1"),
+        (charge(1, customer=None), "ch_1"),
+        (b'{"object":"refund","id":"re_1","charge":"ch_9"}', "ch_9"),
+        (b'{"object":"customer","id":"cus_4"}', "cus_4"),
+        (b'{"object":"event","id":"evt_9","type":"x"}', "evt_0"),
+        (b'{"object":"v2.core.event","id":"evt_9","related_object":{"id":"ch_5"}}', "ch_5"),
+        (b'{"object":"event","data":{"object":{"id":"ch_\\ud800"}}}', "ch_?"),
+        (b"not json", "evt_0"),
+    ],
+)
+def test_an_event_goes_to_the_partition_that_it_went_to_the_first_time(body: bytes, key: str) -> None:
+    envelope = Envelope(
+        event_id="evt_0",
+        type="",
+        account="default",
+        livemode=True,
+        source=Source.WEBHOOK,
+        observed_at=rfc3339(START),
+        received_at=rfc3339(START),
+        body=body.decode(),
+    )
+    message = again(envelope, "stripe.events", START + 60)
+    assert message.key.decode() == key
+    told = Envelope.model_validate_json(message.value)
+    assert (told.source, told.observed_at, told.received_at) == (Source.REPLAY, rfc3339(START), rfc3339(START + 60))
+    assert told.body == envelope.body
