@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test lint lock bench clean
+.PHONY: install demo test torture lint lock bench clean
 
 install: .venv/.installed
 
@@ -21,6 +21,11 @@ demo: install
 
 test: install
 	@$(BIN)/python -m pytest $(ARGS)
+
+torture: install ## Hours: each property with 100,000 examples, and a year of 100,000 events through everything.
+	@HYPOTHESIS_PROFILE=torture $(BIN)/python -m pytest --timeout=0 \
+		-m hypothesis tests/unit $(ARGS)
+	@TILLSTREAM_YEAR_CUSTOMERS=800 $(BIN)/python -m pytest tests/e2e/test_ledger_year.py $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -34,7 +34,7 @@ FROM (
     FROM dead_letters
 ) AS letters
 LEFT JOIN (
-    SELECT account AS came_account, event_id AS came_id, max(received_at) AS came_at FROM stripe_events
+    SELECT account AS came_account, event_id AS came_id, max(received_at) AS came_at FROM stripe_event_rows
     WHERE event_id IN (SELECT event_id FROM dead_letters) GROUP BY account, event_id
 ) AS came ON came_account = account AND came_id = event_id
 LEFT JOIN (

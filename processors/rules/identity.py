@@ -15,7 +15,6 @@ from bisect import bisect_right
 from typing import Any
 
 from processors.rules import fields as f
-from processors.rules.fields import Obj
 from processors.rules.lattice import Record, newer, newest
 from processors.rules.observation import Observation
 
@@ -137,8 +136,3 @@ def unlinked_reason(party: Record, customer: str) -> str:
     if not customer:
         return "guest: no email on the charge"
     return "customer has no email" if "cust" in party else "customer unknown: look-up pending"
-
-
-def customer_metadata(party: Record) -> Obj:
-    """The customer's metadata as last seen."""
-    return dict(party.get("cust", {}).get("meta", {}))

@@ -4,6 +4,7 @@ All of a party (a customer, or a guest's charge) is on one partition; `session` 
 how what arrived elsewhere gets there. Applying an observation twice changes nothing the second time.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -114,12 +115,18 @@ def _handoff(session: Session, message: Record) -> None:
 
 def _invoice(session: Session, observation: Observation) -> bool:
     invoice_id = observation.id
-    lines = invoices.lines_of(observation.body, observation.path)
+    known = session.book.get(session.key(invoice_id, "l"))
+    mark = _mark(observation.body.get("lines"))
+    # Most events of an invoice carry the very lines that the one before did.
+    lines = (
+        None if known is not None and known["mark"] == mark else invoices.lines_of(observation.body, observation.path)
+    )
     record = session.object(invoice_id) or {"kind": "invoice"}
     changed = invoices.fold(record, observation)
     session.open_party(observation.customer or invoice_id, observation.customer)
     fresh = remember(record, observation)
-    changed |= _learn_lines(session, invoice_id, lines, observation)
+    if lines:
+        changed |= _learn_lines(session, invoice_id, lines, mark, observation)
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         core = record["core"]
@@ -131,22 +138,29 @@ def _invoice(session: Session, observation: Observation) -> bool:
     return fresh
 
 
-def _learn_lines(session: Session, invoice_id: str, lines: list[list[Any]], observation: Observation) -> bool:
+def _mark(lines: Any) -> int:
+    """A number for the lines as they came; 0 for what can't be written down, which then fails with its path."""
+    try:
+        return int.from_bytes(blake2b(orjson.dumps(lines), digest_size=6).digest(), "big")
+    except TypeError:
+        return 0
+
+
+def _learn_lines(
+    session: Session, invoice_id: str, lines: list[list[Any]], mark: int, observation: Observation
+) -> bool:
     """Keep the newest list of lines; one that was cut short (Stripe sends ten) only adds to a longer one."""
-    if not lines:
-        return False
     key = session.key(invoice_id, "l")
     known = session.book.get(key)
-    if (
-        known is not None
-        and len(known["lines"]) > len(lines)
-        and f.child(observation.body, "lines", "").get("has_more")
-    ):
+    if f.child(observation.body, "lines", "").get("has_more"):
+        if known is not None and len(known["lines"]) > len(lines):
+            return False
+        if known is None:
+            session.ask("invoice", invoice_id, "more lines than the event carried")
+    if known is not None and [observation.at, lines] <= [known["at"], known["lines"]]:
         return False
-    if known is not None and ([observation.at, lines] <= [known["at"], known["lines"]] or lines == known["lines"]):
-        return False
-    session.book.put(key, {"lines": lines, "at": observation.at})
-    return True
+    session.book.put(key, {"lines": lines, "at": observation.at, "mark": mark})
+    return known is None or bool(known["lines"] != lines)
 
 
 def _invoice_payment(session: Session, observation: Observation) -> bool:
@@ -181,7 +195,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
     if "core" not in record or (observation.at, observation.event_id) > (record["at"], record["by"]):
         told = [observation.source, observation.api_version, observation.received_at]
         record |= {"core": core, "at": observation.at, "by": observation.event_id, "told": told}
-        session.book.put(session.key(identifier, "l"), {"lines": lines, "at": observation.at})
+        session.book.put(session.key(identifier, "l"), {"lines": lines, "at": observation.at, "mark": 0})
         changed = True
     record["first"] = first
     session.open_party(observation.customer or identifier, observation.customer)
@@ -197,12 +211,13 @@ def _customer(session: Session, observation: Observation) -> bool:
     session.changes.lookups.pop((session.scope, "customer", observation.customer), None)  # here it is
     party = session.party
     known = orjson.dumps((party.get("who"), party.get("cust")))
-    first = "cust" not in party
+    meta = party.get("cust", {}).get("meta")
     learned = identity.fold_customer(party, observation)
     fresh = remember(party, observation)
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
         party["ticks"] = party.get("ticks", 0) + 1
         session.changed_people()
-        if learned or first:
-            session.touch_all()  # also when it has none: the reason why rows are unlinked changes
+        if learned or meta != party["cust"]["meta"]:
+            # Also when it is known for the first time without either: the reason why rows are unlinked changes.
+            session.touch_all()
     return fresh

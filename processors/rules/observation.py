@@ -5,7 +5,7 @@ Sources: Stripe's API reference of the objects, its changelog (2018 to 2026-09-3
 `invoice.paid_out_of_band` and the lines' `price`, `plan` left with 2025-03-31.basil.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from processors.rules import fields as f
@@ -90,8 +90,9 @@ def observe(envelope: dict[str, Any], body: Any) -> Observation | None:
         raise BadEvent("the event carries no object", path="data.object")
     if event_type == "invoice.upcoming":
         kind = "upcoming"
-    observation = _observation(envelope, kind, obj, f.moment(body, "created", ""), body.get("livemode"), "data.object")
-    return replace(observation, previous=f.child(data, "previous_attributes", "data"), type=event_type)
+    previous = f.child(data, "previous_attributes", "data")
+    at = f.moment(body, "created", "")
+    return _observation(envelope, kind, obj, at, body.get("livemode"), "data.object", event_type, previous)
 
 
 def thin(event: Any) -> tuple[str, str] | None:
@@ -115,7 +116,16 @@ def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:
     return _observation(envelope, kind, obj, at, obj.get("livemode", envelope["livemode"]), "")
 
 
-def _observation(envelope: dict[str, Any], kind: str, obj: Obj, at: int, livemode: Any, path: str) -> Observation:
+def _observation(
+    envelope: dict[str, Any],
+    kind: str,
+    obj: Obj,
+    at: int,
+    livemode: Any,
+    path: str,
+    event_type: str = "",
+    previous: Obj | None = None,
+) -> Observation:
     if not isinstance(livemode, bool):
         raise BadEvent("expected true or false", path="livemode")
     identifier = _upcoming_id(obj) if kind == "upcoming" else f.required_id(obj, path)
@@ -123,8 +133,8 @@ def _observation(envelope: dict[str, Any], kind: str, obj: Obj, at: int, livemod
         kind=kind,
         id=identifier,
         body=obj,
-        previous={},
-        type="",
+        previous=previous or {},
+        type=event_type,
         at=at,
         account=envelope["account"],
         livemode=livemode,

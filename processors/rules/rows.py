@@ -116,7 +116,7 @@ def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
         core.get("left", core["due"]),
         (core.get("email", ""),),
         context,
-        _invoice_properties(core, record, context.invoice_id) | {"AttemptCount": context.attempt},
+        _invoice_properties(core, record, context.invoice_id, context) | {"AttemptCount": context.attempt},
         {"charge_id": charge_id, "invoice_id": context.invoice_id, "attempt_count": context.attempt},
     )
 
@@ -132,7 +132,7 @@ def invoice_rows(
     if core is None:
         return
     own = (core.get("email", ""),)
-    properties = _invoice_properties(core, record, invoice_id)
+    properties = _invoice_properties(core, record, invoice_id, context)
     if core.get("finalized") and core["status"] != "draft":
         yield _row(
             Metric.ISSUED_INVOICE,
@@ -178,7 +178,7 @@ def invoice_rows(
 def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
     """Upcoming Invoice: from the event alone, since Stripe's API keeps none. `at` of the record is its time."""
     core = record["core"]
-    properties = _invoice_properties(core, record, "") | {"Items": _items(context)}
+    properties = _invoice_properties(core, record, "", context) | {"Items": _items(context)}
     yield _row(
         Metric.UPCOMING_INVOICE,
         f"{context.prefix}upcoming:{key}",
@@ -243,8 +243,17 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
     if invoice_core:
         properties |= _about_invoice(invoice_core)
         metadata |= {"invoice": invoice_core.get("meta"), "subscription": invoice_core.get("submeta")}
-    properties["metadata"] = {origin: value for origin, value in metadata.items() if value}
+    properties["metadata"] = _with_origin(metadata, context)
     return properties
+
+
+def _with_origin(metadata: Row, context: Context) -> Row:
+    """Metadata by the object that carries it. Of lines with the same key, the first one's value."""
+    lines: dict[str, str] = {}
+    for line in reversed(context.lines or ()):
+        lines |= line[10]
+    metadata |= {"line": lines, "customer": context.party.get("cust", {}).get("meta")}
+    return {origin: value for origin, value in metadata.items() if value}
 
 
 def _about_invoice(core: Record) -> Row:
@@ -257,7 +266,7 @@ def _about_invoice(core: Record) -> Row:
     }
 
 
-def _invoice_properties(core: Record, record: Record, invoice_id: str) -> Row:
+def _invoice_properties(core: Record, record: Record, invoice_id: str, context: Context) -> Row:
     currency, flags = core["currency"], record.get("flags", {})
     metadata = {"invoice": core.get("meta"), "subscription": core.get("submeta")}
     return _about_invoice(core) | {
@@ -273,7 +282,7 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str) -> Row:
         "NextPaymentAttempt": rfc3339(core["next"]) if "next" in core else None,
         "PeriodStart": rfc3339(core["begin"]) if "begin" in core else None,
         "PeriodEnd": rfc3339(core["end"]) if "end" in core else None,
-        "metadata": {origin: value for origin, value in metadata.items() if value},
+        "metadata": _with_origin(metadata, context),
     }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from clickhouse_connect.driver.client import Client
 
 from ingest.admission import admit
@@ -18,7 +19,7 @@ from processors.worker import Processor, ProcessorConfig
 from schemas import topics
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
-from schemas.times import rfc3339
+from schemas.times import rfc3339, unix_seconds
 from simulator.render import event_body
 from simulator.world import World
 from sinks.config import SinkConfig
@@ -26,6 +27,7 @@ from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment, tillstream_async
 from tillstream import replay
+from tillstream.rebuild import forget_state, look
 from tillstream.replay import Selection, again, envelopes, windows
 from tillstream.warehouse import connect
 
@@ -257,6 +259,36 @@ async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
     assert len({envelope.event_id for envelope in read}) == len(read) == 50
     assert [envelope.observed_at for envelope in read] == sorted(envelope.observed_at for envelope in read)
     assert {envelope.observed_at[-5:] for envelope in read} == {".000Z"}
+
+
+async def test_a_rebuild_begins_with_what_kafka_keeps_and_says_since_when(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix)
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    before = time.time()
+    async with AIOKafkaProducer(**kafka) as producer:
+        for number in range(5):
+            await producer.send_and_wait(topic_prefix + topics.STRIPE_EVENTS.name, charge(number), partition=1)
+        await producer.send_and_wait(topic_prefix + topics.LEDGER_PEOPLE.name, b"old", partition=0)
+    assert (await look(kafka, topic_prefix)).kept_since == ""
+    events = TopicPartition(topic_prefix + topics.STRIPE_EVENTS.name, 1)
+    people = TopicPartition(topic_prefix + topics.LEDGER_PEOPLE.name, 0)
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({events: RecordsToDelete(before_offset=3)})  # as Kafka itself does after 90 days
+        found = await look(kafka, topic_prefix)
+        assert (found.events, found.changelogs) == (2, ())
+        assert before - 1 < unix_seconds(found.kept_since) < time.time() + 1
+        (tmp_path / "processors").mkdir()
+        (tmp_path / "processors" / "state").write_text("known", "utf-8")
+        await forget_state(kafka, topic_prefix, tmp_path / "processors")
+        committed = await admin.list_consumer_group_offsets(f"{topic_prefix}tillstream")
+    finally:
+        await admin.close()
+    assert not (tmp_path / "processors").exists()
+    assert (committed[events].offset, committed[people].offset) == (3, 1)
 
 
 @pytest.mark.parametrize(
