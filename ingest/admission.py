@@ -51,7 +51,7 @@ def admit(body: bytes, endpoint_account: str, received_at: float) -> Message:
     envelope = {
         "event_id": event_id,
         "type": kind,
-        "account": _text(event.get("account")) or endpoint_account,
+        "account": _text(event.get("account")) or _context(event) or endpoint_account,
         "livemode": event.get("livemode") is True,
         "api_version": _text(event.get("api_version")),
         "source": Source.WEBHOOK.value,
@@ -77,6 +77,12 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise NotAnObject("the body is JSON, but not an object")
     return event
+
+
+def _context(event: dict[str, Any]) -> str:
+    """The connected account of a thin event, which names it as its context; '' when it has none."""
+    context = event.get("context") if event.get("object") == "v2.core.event" else None
+    return context if isinstance(context, str) and context.startswith("acct_") and context.isascii() else ""
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -55,6 +55,7 @@ class Profile(BaseModel):
     country: str = ""
     city: str = ""
     postal_code: str = ""
+    learned_at: dict[str, str] = Field(default={}, description="When name, phone and place were learned, RFC 3339")
     accounts: list[str] = []
     customer_ids: list[str] = []
     card_expirations: list[Card] = Field(default=[], description="Every card seen, newest first")

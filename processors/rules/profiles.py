@@ -59,6 +59,7 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
         "country": place[0],
         "city": place[1],
         "postal_code": place[2],
+        "learned_at": {key: rfc3339(value[1]) for key, value in sorted(who.items())},
         "accounts": sorted({part["account"] for part in parts}),
         "customer_ids": sorted({part["customer"] for part in parts} - {""}),
         "card_expirations": [_card(card, seen) for card, seen in newest_first],

@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS profile_rows
     country LowCardinality(String),
     city String,
     postal_code String,
+    learned_at Map(String, DateTime64(3, 'UTC')),
     accounts Array(LowCardinality(String)),
     customer_ids Array(String),
     card_expirations Array(Tuple(
