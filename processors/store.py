@@ -16,7 +16,7 @@ from faust.types import TP
 
 Record = dict[str, Any]
 
-_CACHED_RECORDS = 20_000  # a partition: about 20 MB; beyond that what is clean is read from RocksDB again
+_CACHED_RECORDS = 3_000  # a partition: about 15 MB; beyond that what is clean is read from RocksDB again
 
 
 class PartitionBook:
