@@ -1,12 +1,17 @@
-"""`python -m benchmarks [door|latency …]`: each prints its figures, and a reference measured in the same run."""
+"""`python -m benchmarks [NAME …]`: each prints its figures, and a reference measured in the same run."""
 
 import argparse
 import asyncio
 import json
 
-from benchmarks import door, latency
+from benchmarks import door, latency, ledger, processors
 
-BENCHMARKS = {"door": door.measure, "latency": latency.measure}
+BENCHMARKS = {
+    "door": door.measure,
+    "latency": latency.measure,
+    "ledger": ledger.measure,
+    "processors": processors.measure,
+}
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures with a reference in the same run.")
 parser.add_argument(

@@ -113,13 +113,3 @@ async def _rate(bootstrap: str, group: str, total: int) -> float:
                     return (done - first[1]) / (time.perf_counter() - first[0])
     finally:
         await admin.close()
-
-
-def main() -> None:
-    """Print the figures."""
-    for name, value in asyncio.run(measure()).items():
-        print(f"{name:>20}  {value:,.2f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,8 @@ from schemas.errors import BadEvent
 STATUS_RANK = {"pending": 0, "failed": 1, "succeeded": 2}
 SUCCEEDED = 2
 _REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 2, "failed": 3}
+_TEXTS = (("reason", "failure_message"), ("code", "failure_code"), ("text", "description"), ("url", "receipt_url"))
+_BILLING = (("name", "name"), ("phone", "phone"))
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
 
 
@@ -49,22 +51,18 @@ def normalize(body: Obj, path: str) -> Record:
     card = f.child(f.child(body, "payment_method_details", path), "card", f"{path}.payment_method_details")
     if not card and isinstance(source := body.get("source"), dict) and source.get("object") == "card":
         card, at = source, f"{path}.source"  # before payment methods
+    f.texts(body, _TEXTS, path, core)
+    f.texts(billing, _BILLING, f"{path}.billing_details", core)
     details: Record = {
         "billing": f.email(billing.get("email"), f"{path}.billing_details.email"),
         "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email"),
-        "name": f.opt(billing, "name", f"{path}.billing_details"),
-        "phone": f.opt(billing, "phone", f"{path}.billing_details"),
-        "place": [f.opt(address, k, f"{path}.billing_details.address") for k in ("country", "city", "postal_code")],
-        "reason": f.opt(body, "failure_message", path),
-        "code": f.opt(body, "failure_code", path),
-        "text": f.opt(body, "description", path),
         "pi": f.reference(body, "payment_intent", path),
-        "url": f.opt(body, "receipt_url", path),
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
         "meta": f.metadata(body, path),
     }
-    if not any(details["place"]):
-        details["place"] = None
+    place = [f.opt(address, k, f"{path}.billing_details.address") for k in ("country", "city", "postal_code")]
+    if any(place):
+        details["place"] = place
     core |= {name: value for name, value in details.items() if value}
     if status == "failed" and "reason" not in core:
         seller_message = f.opt(f.child(body, "outcome", path), "seller_message", f"{path}.outcome")

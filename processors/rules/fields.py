@@ -48,6 +48,26 @@ def opt(obj: Obj, name: str, path: str) -> str:
     return text(value, f"{path}.{name}")
 
 
+def texts(obj: Obj, table: tuple[tuple[str, str], ...], path: str, into: Obj) -> None:
+    """Put the non-empty texts of `table`, pairs of (short name, field), into `into`."""
+    get = obj.get
+    for short, name in table:
+        value = get(name)
+        if value is not None:
+            if type(value) is not str or not value.isascii():
+                value = text(value, f"{path}.{name}")
+            if value:
+                into[short] = value
+
+
+def moments(obj: Obj, table: tuple[tuple[str, str], ...], path: str, into: Obj) -> None:
+    """Put the times of `table` that are there into `into`."""
+    get = obj.get
+    for short, name in table:
+        if get(name) is not None:
+            into[short] = moment(obj, name, path)
+
+
 def reference(obj: Obj, name: str, path: str) -> str:
     """The id behind a reference: an id, an expanded object, or nothing ('')."""
     value = obj.get(name)

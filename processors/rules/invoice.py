@@ -26,6 +26,23 @@ from schemas.errors import BadEvent
 _STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
 FAILED = 1  # status rank of a failed charge, as in `charge`
 SLACK = 3600  # seconds between a charge and the event of the attempt that made it
+_TEXTS = (
+    ("number", "number"),
+    ("name", "customer_name"),
+    ("phone", "customer_phone"),
+    ("why", "billing_reason"),
+    ("collect", "billing"),  # until 2019, when it became:
+    ("collect", "collection_method"),
+    ("url", "hosted_invoice_url"),
+    ("pdf", "invoice_pdf"),
+    ("text", "description"),
+)
+_MOMENTS = (
+    ("due_date", "due_date"),
+    ("next", "next_payment_attempt"),
+    ("begin", "period_start"),
+    ("end", "period_end"),
+)
 _FLAGS = {"invoice.overdue": "overdue", "invoice.payment_action_required": "requires_action"}
 
 
@@ -46,30 +63,22 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
         "total": f.signed_amount(body, "total", path),
         "created": f.opt_moment(body, "created", path) or f.opt_moment(body, "date", path),
     }
+    f.texts(body, _TEXTS, path, core)
+    f.moments(body, _MOMENTS, path, core)
     optional: Record = {
         "left": f.signed_amount(body, "amount_remaining", path),
         "tax": f.signed_amount(body, "tax", path),
         "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
         "paid_at": f.opt_moment(moments, "paid_at", at),
-        "number": f.opt(body, "number", path),
         "email": f.email(body.get("customer_email"), f"{path}.customer_email"),
-        "name": f.opt(body, "customer_name", path),
-        "phone": f.opt(body, "customer_phone", path),
         "sub": subscription_of(body, path),
-        "why": f.opt(body, "billing_reason", path),
-        "collect": f.opt(body, "collection_method", path) or f.opt(body, "billing", path),
-        "due_date": f.opt_moment(body, "due_date", path),
-        "next": f.opt_moment(body, "next_payment_attempt", path),
         "count": f.count(body, "attempt_count", path),
-        "url": f.opt(body, "hosted_invoice_url", path),
-        "pdf": f.opt(body, "invoice_pdf", path),
-        "text": f.opt(body, "description", path),
-        "error": f.opt(f.child(body, "last_finalization_error", path), "message", f"{path}.last_finalization_error"),
         "meta": f.metadata(body, path),
-        "submeta": f.metadata(details, f"{path}.parent.subscription_details"),
-        "begin": f.opt_moment(body, "period_start", path),
-        "end": f.opt_moment(body, "period_end", path),
     }
+    if details:
+        optional["submeta"] = f.metadata(details, f"{path}.parent.subscription_details")
+    if error := f.child(body, "last_finalization_error", path):
+        optional["error"] = f.opt(error, "message", f"{path}.last_finalization_error")
     core |= {name: value for name, value in optional.items() if value}
     return core
 

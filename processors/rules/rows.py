@@ -218,7 +218,7 @@ def _row(
         "currency": currency,
         "amount": decimal,
         "amount_minor": amount,
-        "properties": {name: value for name, value in told.items() if value not in (None, "", [], {})},
+        "properties": {name: value for name, value in told.items() if value},
     }
     row.update(more)
     return row
@@ -251,8 +251,12 @@ def _with_origin(metadata: Row, context: Context) -> Row:
     """Metadata by the object that carries it. Of lines with the same key, the first one's value."""
     lines: dict[str, str] = {}
     for line in reversed(context.lines or ()):
-        lines |= line[10]
-    metadata |= {"line": lines, "customer": context.party.get("cust", {}).get("meta")}
+        if line[10]:
+            lines |= line[10]
+    if lines:
+        metadata["line"] = lines
+    if "cust" in context.party:
+        metadata["customer"] = context.party["cust"].get("meta")
     return {origin: value for origin, value in metadata.items() if value}
 
 
