@@ -6,7 +6,8 @@
     4. the events acknowledged, so that Faust commits past them
 
 A crash before 4 has the events delivered again; folding them again changes nothing. State never gets ahead of the
-outputs (2 after 1), so that no row is lost. While a checkpoint is on its way, the next events are folded already.
+outputs (2 after 1), so that no row is lost. While a checkpoint is on its way, the next events are folded already; so
+after one that failed there must be no other, whose state would hold what the failed one has not told.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from faust.types import EventT
 from processors import telemetry
 from processors.store import PartitionBook
 from schemas.dead_letter import DeadLetter
+from schemas.errors import Unavailable
 
 MAX_EVENTS = 500
 MAX_AGE = 0.02  # seconds an event waits for company
@@ -50,13 +52,14 @@ class Checkpointer:
     """Collects the events of one stage and makes them durable, in order.
 
     `drain(partition)` gives the outputs that the stage's rules made for a partition since it was last asked.
+    `producer(size)` is the one for values of that many bytes.
     """
 
     def __init__(
         self,
         stage: str,
         table: Table,
-        producer: Callable[[], AIOKafkaProducer],
+        producer: Callable[[int], AIOKafkaProducer],
         drain: Callable[[int], Iterable[Output]],
     ) -> None:
         self._stage = stage
@@ -67,6 +70,7 @@ class Checkpointer:
         self._batch = Batch()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._failed = False
 
     def book(self, partition: int) -> PartitionBook:
         """The records of `partition`."""
@@ -103,30 +107,40 @@ class Checkpointer:
     async def flush(self) -> None:
         """One checkpoint of all that has been folded. Raises KafkaError: then the process must be restarted."""
         async with self._lock:
+            if self._failed:
+                raise Unavailable(f"a checkpoint of the {self._stage} stage failed: nothing is kept until a restart")
             self._wake.clear()
             batch, self._batch = self._batch, Batch()
             if not batch.events:
                 return
             started = time.perf_counter()
-            partitions = sorted({event.message.partition for event in batch.events})
-            outputs = batch.outputs
-            for partition in partitions:
-                outputs += self._drain(partition)
-            states = {partition: self.book(partition).take_dirty() for partition in partitions}
-            await self._publish(outputs)
-            offsets = await self._publish_state(states)
-            for partition, offset in offsets.items():
-                if partition in self._books:
-                    self._books[partition].write(states[partition], offset)
-            for event in batch.events:
-                event.ack()
+            try:
+                await self._make_durable(batch)
+            except BaseException:  # also when it was canceled half-way
+                self._failed = True
+                raise
             telemetry.CHECKPOINT.labels(self._stage).observe(time.perf_counter() - started)
             telemetry.BATCH.labels(self._stage).observe(len(batch.events))
 
+    async def _make_durable(self, batch: Batch) -> None:
+        partitions = sorted({event.message.partition for event in batch.events})
+        outputs = batch.outputs
+        for partition in partitions:
+            outputs += self._drain(partition)
+        books = {partition: self.book(partition) for partition in partitions}
+        states = {partition: book.take_dirty() for partition, book in books.items()}
+        await self._publish(outputs)
+        offsets = await self._publish_state(states)
+        for partition, offset in offsets.items():
+            if self._books.get(partition) is books[partition]:  # else it has been another worker's meanwhile
+                books[partition].write(states[partition], offset)
+        for event in batch.events:
+            event.ack()
+
     async def _publish(self, outputs: list[Output]) -> None:
-        producer = self._producer()
         sent: list[Awaitable[Any]] = []
         for output in outputs:
+            producer = self._producer(len(output.value))
             sent.append(await producer.send(output.topic, value=output.value, key=output.key))
             telemetry.SENT.labels(output.kind).inc()
         for acknowledged in sent:
@@ -134,10 +148,11 @@ class Checkpointer:
 
     async def _publish_state(self, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
         """Write the changelog; the last offset of each partition that changed."""
-        producer, topic = self._producer(), self._table.changelog_topic_name
+        topic = self._table.changelog_topic_name
         sent = []
         for partition, records in states.items():
             for key, value in records.items():
+                producer = self._producer(len(value))
                 sent.append((partition, await producer.send(topic, value=value, key=key, partition=partition)))
         telemetry.SENT.labels("state").inc(len(sent))
         offsets: dict[int, int] = {}

@@ -107,7 +107,7 @@ class LedgerStage:
         for owner, transfer in changes.transfers:
             yield Output("transfer", self._transfers, owner.encode(), orjson.dumps(transfer))
         for (scope, kind, identifier), reason in changes.lookups.items():
-            account, _, mode = scope.partition("|")
+            account, _, mode = scope.rpartition("|")
             lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, reason=reason)
             yield Output("lookup", self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()))
         changes.clear()

@@ -45,9 +45,10 @@ class PartitionBook:
     def take_dirty(self) -> dict[bytes, bytes]:
         """What changed since the last call, serialized as of now."""
         dirty = {key.encode(): orjson.dumps(record) for key, record in self._dirty.items()}
-        self._dirty.clear()
         if len(self._cache) > _CACHED_RECORDS:
-            self._cache.clear()
+            # These stay: until `write`, RocksDB has them as they were before, and events are folded meanwhile.
+            self._cache = dict(self._dirty)
+        self._dirty.clear()
         return dirty
 
     def write(self, records: Mapping[bytes, bytes], changelog_offset: int) -> None:

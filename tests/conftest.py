@@ -162,7 +162,8 @@ def clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
 @pytest.fixture
 def database(clickhouse: Client) -> Iterator[str]:
     """The name of a new database, dropped after the test."""
-    name = f"t_{secrets.token_hex(4)}"
+    name, usual = f"t_{secrets.token_hex(4)}", clickhouse.database
     clickhouse.command(f"CREATE DATABASE {name}")
     yield name
+    clickhouse.database = usual  # a test may have made the new one the client's own
     clickhouse.command(f"DROP DATABASE {name} SYNC")

@@ -224,8 +224,8 @@ def attempts(record: Record) -> tuple[dict[str, int], dict[int, int], dict[str, 
     tries = record.get("tries")
     if not tries:
         return owned, bare, offers
-    for attempt, charge, at in sorted((int(k.partition(":")[0]), k.split(":")[1], at) for k, at in tries.items()):
-        if charge == "?":
+    for attempt, charge, at in sorted((int(k.partition(":")[0]), k.partition(":")[2], at) for k, at in tries.items()):
+        if charge.startswith("?"):
             offers[f"{attempt}:{at}"] = at
         elif charge and charge not in owned:
             owned[charge] = attempt

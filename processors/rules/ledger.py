@@ -51,9 +51,10 @@ class Ledger:
 
     def contribution(self, scope: str, party_id: str, email: str) -> Record:
         """The message on `ledger.people` for what `party_id` now adds to the profile of `email`."""
-        account, _, mode = scope.partition("|")
-        party = self._book.get(f"{scope}|{party_id}|p") or {}
-        return people.contribution(party, party_id, party.get("customer", ""), email, (account, mode == "live"))
+        session = self._session(scope)
+        party = self._book.get(session.key(party_id, "p")) or {}
+        whose = (session.account, session.livemode)
+        return people.contribution(party, party_id, party.get("customer", ""), email, whose)
 
     def _session(self, scope: str) -> Session:
         return Session(self._book, self.changes, scope)

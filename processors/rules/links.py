@@ -54,5 +54,7 @@ def trim(group: Group) -> None:
 
 def parse(offer: str) -> tuple[str, int]:
     """(invoice id, failed attempt or 0 when it was paid) of an offer."""
-    parts = offer.split(":")
-    return parts[0], int(parts[1]) if len(parts) > 1 else 0
+    invoice_id, *attempt = offer.rsplit(":", 2)  # the id itself may have colons
+    if len(attempt) == 2 and all(part.isdecimal() for part in attempt):
+        return invoice_id, int(attempt[0])
+    return offer, 0

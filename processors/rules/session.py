@@ -59,7 +59,7 @@ class Session:
         self.book = book
         self.changes = changes
         self.scope = scope
-        account, _, mode = scope.partition("|")
+        account, _, mode = scope.rpartition("|")
         self.account = account
         self.livemode = mode == "live"
         self.touched: dict[str, Record] = {}  # objects whose rows may change, by id
@@ -70,6 +70,8 @@ class Session:
 
     def key(self, identifier: str, part: str = "") -> str:
         """The key of an object's record, or of a `part` of it."""
+        if "|" in identifier:  # customers may have ids of the seller's own making
+            identifier = identifier.replace("%", "%25").replace("|", "%7C")
         return f"{self.scope}|{identifier}|{part}" if part else f"{self.scope}|{identifier}"
 
     def object(self, identifier: str) -> Record | None:
