@@ -14,7 +14,7 @@ from faust.types import EventT
 
 from processors import telemetry
 from processors.checkpoint import Checkpointer, Output, dead_letter_output
-from processors.rules import profiles
+from processors.rules import people, profiles
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
 from schemas.dead_letter import DeadLetter, Stage
@@ -33,6 +33,9 @@ from schemas.topics import (
     UNLINKED,
     full_name,
 )
+
+#: What Python raises for a message that isn't what it should be. All else (Kafka, RocksDB) ends the process.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class LedgerStage:
@@ -69,7 +72,7 @@ class LedgerStage:
         except BadEvent as error:
             outcome = "dead_letter"
             checkpoint.send(dead_letter_output(self._dead, _letter(event, envelope, Stage.LEDGER, error)))
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except _NONSENSE as error:
             outcome = "dead_letter"
             wrong = BadEvent(f"no envelope: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.ENVELOPE, wrong)))
@@ -133,6 +136,7 @@ class PeopleStage:
         message = event.message
         book = checkpoint.book(message.partition)
         try:
+            people.check(message.value)  # a wrong one would only show when it is made a profile: at every restart again
             contribution = orjson.loads(message.value)
             email, livemode = contribution["email"], contribution["livemode"]
             key = profile_key(email, livemode)
@@ -140,7 +144,7 @@ class PeopleStage:
             if profiles.fold(state["parties"], contribution):
                 book.put(key, state)
                 self._changed.setdefault(message.partition, {})[key] = (email, livemode)
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except _NONSENSE as error:
             wrong = BadEvent(f"no contribution: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.PROFILES, wrong)))
 
@@ -171,6 +175,11 @@ def _parse(body: str) -> Any:
         raise BadEvent(f"the body can't be read: {error}"[:200]) from error
 
 
+def _text(envelope: dict[str, Any], name: str) -> str:
+    value = envelope.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def _letter(event: EventT, envelope: dict[str, Any], stage: Stage, error: BadEvent) -> DeadLetter:
     message = event.message
     raw: bytes = message.value or b""
@@ -179,9 +188,9 @@ def _letter(event: EventT, envelope: dict[str, Any], stage: Stage, error: BadEve
     except UnicodeDecodeError:
         payload, encoding = base64.b64encode(raw).decode(), "base64"
     return DeadLetter(
-        account=envelope.get("account", ""),
-        event_id=envelope.get("event_id", ""),
-        type=envelope.get("type", ""),
+        account=_text(envelope, "account"),
+        event_id=_text(envelope, "event_id"),
+        type=_text(envelope, "type"),
         stage=stage,
         reason=error.reason,
         path=error.path,

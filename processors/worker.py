@@ -22,6 +22,8 @@ from schemas.topics import LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_E
 log = structlog.get_logger()
 
 _MAX_MESSAGE = 16 * 1024 * 1024
+# A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
+_LARGE, _LARGEST = 1024 * 1024, 64 * 1024 * 1024  # from the one on values are compressed, so that 16 MiB take the other
 _STOP_SECONDS = 15.0
 _ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) are for one database, not for sixteen
     "write_buffer_size": 8 * 1024 * 1024,
@@ -51,6 +53,7 @@ class Processor:
     def __init__(self, config: ProcessorConfig) -> None:
         self._config = config
         self._producer: AIOKafkaProducer | None = None
+        self._large: AIOKafkaProducer | None = None
         self._failure: asyncio.Future[None] | None = None
         self._refusal = "the worker is starting"
         self._ledger = LedgerStage(config.topic_prefix, config.mode)
@@ -68,18 +71,15 @@ class Processor:
         # Records are plain trees without cycles: looking for some after every 700 new objects only costs.
         gc.set_threshold(50_000, 20, 100)
         self._failure = asyncio.get_running_loop().create_future()
-        self._producer = AIOKafkaProducer(
-            **self._config.kafka,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=2,
-            max_batch_size=256 * 1024,
-            max_request_size=_MAX_MESSAGE,
-        )
+        durable: dict[str, Any] = {"acks": "all", "enable_idempotence": True, "max_batch_size": 256 * 1024}
+        kafka = self._config.kafka
+        self._producer = AIOKafkaProducer(**kafka, **durable, linger_ms=2, max_request_size=_MAX_MESSAGE)
+        self._large = AIOKafkaProducer(**kafka, **durable, compression_type="gzip", max_request_size=_LARGEST)
         try:
             await self._producer.start()
+            await self._large.start()
         except KafkaError as error:
-            await self._producer.stop()
+            await self._stop_producers()
             raise Unavailable(f"Kafka is not reachable: {error}", remedy="check KAFKA_BOOTSTRAP_SERVERS") from error
         flushing: list[asyncio.Task[None]] = []
         app, checkpoints = self._build()
@@ -94,7 +94,12 @@ class Processor:
             await _stopped_within(app, _STOP_SECONDS)
             for task in flushing:
                 task.cancel()
-            await self._producer.stop()
+            await self._stop_producers()
+
+    async def _stop_producers(self) -> None:
+        for producer in (self._producer, self._large):
+            if producer is not None:
+                await producer.stop()
 
     async def _until(self, stop: asyncio.Event, app: faust.App) -> None:
         """Return when `stop` is set; raise what made a stage or the app fail."""
@@ -106,6 +111,8 @@ class Processor:
             for task in waiting:
                 task.cancel()
         if self._failure.done():
+            # Nobody will acknowledge what is open: Faust must not wait for it, or the process would never end.
+            app.conf.stream_wait_empty = False
             self._failure.result()
         if app.crashed:
             raise app._crash_reason or Unavailable("the Faust app crashed")
@@ -183,9 +190,11 @@ class Processor:
         app.agent(topic, name=name)(agent)
         return checkpoint
 
-    def _kafka_producer(self) -> AIOKafkaProducer:
-        assert self._producer is not None
-        return self._producer
+    def _kafka_producer(self, size: int) -> AIOKafkaProducer:
+        """The producer for a value of `size` bytes."""
+        producer = self._producer if size < _LARGE else self._large
+        assert producer is not None
+        return producer
 
 
 async def _stopped_within(app: faust.App, seconds: float) -> None:

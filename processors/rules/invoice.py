@@ -23,6 +23,7 @@ from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.observation import Observation, subscription_of
 from schemas.errors import BadEvent
 
+_LINES = 50_000  # far beyond what Stripe puts on an invoice; its row has to fit a Kafka message
 _STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
 FAILED = 1  # status rank of a failed charge, as in `charge`
 SLACK = 3600  # seconds between a charge and the event of the attempt that made it
@@ -117,6 +118,8 @@ def normalize_line(body: Obj, position: int, path: str) -> list[Any]:
 def lines_of(body: Obj, path: str) -> list[list[Any]]:
     """All lines that the snapshot carries (Stripe puts ten on it; the rest needs a look-up)."""
     data = f.listed(body, "lines", path)
+    if len(data) > _LINES:
+        raise BadEvent(f"{len(data)} lines are more than an invoice can have", path=f"{path}.lines.data")
     return [normalize_line(line, n, f"{path}.lines.data.{n}") for n, line in enumerate(data)]
 
 
@@ -126,6 +129,8 @@ def fold(record: Record, observation: Observation) -> bool:
     core = normalize(body, path, deleted=observation.type == "invoice.deleted" or body.get("deleted") is True)
     charge = f.reference(body, "charge", path) if "charge" in body else None
     outside = _outside(body, path)
+    payments = [_payment(payment, f"{path}.payments.data") for payment in f.listed(body, "payments", path)]
+    intent = f.reference(body, "payment_intent", path)  # before basil: an invoice had one intent
     changed = False
     order = [_STATUS_RANK[core["status"]], core.get("count", 0), bool(core.get("finalized")), core["paid"]]
     if newer(at, order, core, record):
@@ -139,10 +144,10 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= _failed_attempt(record, core.get("count", 0), charge, at)
     if charge:
         changed |= link(record, charge)
-    if intent := f.reference(body, "payment_intent", path):  # before basil: an invoice had one intent
+    if intent:
         changed |= learn_payment(record, intent, 0, intent, "")
-    for payment in f.listed(body, "payments", path):
-        changed |= _learn_payment(record, payment, at, f"{path}.payments.data")
+    for payment_id, paid_with, paying_charge in payments:
+        changed |= learn_payment(record, payment_id, at, paid_with, paying_charge)
     if flag := _FLAGS.get(observation.type):
         flags = record.setdefault("flags", {})
         changed |= flag not in flags or at < flags[flag]
@@ -177,14 +182,16 @@ def link(record: Record, charge: str, status: int = -1, created: int = 0, got: i
 
 def fold_payment(record: Record, observation: Observation) -> bool:
     """Take in an invoice payment: the link that neither charge nor invoice carries since basil."""
-    return _learn_payment(record, observation.body, observation.at, observation.path)
+    payment_id, intent, charge = _payment(observation.body, observation.path)
+    return learn_payment(record, payment_id, observation.at, intent, charge)
 
 
-def _learn_payment(record: Record, body: Obj, at: int, path: str) -> bool:
+def _payment(body: Obj, path: str) -> tuple[str, str, str]:
+    """(id, payment intent, charge) of an invoice payment."""
     payment = f.child(body, "payment", path)
     intent = f.reference(payment, "payment_intent", f"{path}.payment")
     charge = f.reference(payment, "charge", f"{path}.payment")
-    return learn_payment(record, f.required_id(body, path), at, intent, charge)
+    return f.required_id(body, path), intent, charge
 
 
 def learn_payment(record: Record, payment_id: str, at: int, intent: str, charge: str) -> bool:
@@ -225,7 +232,7 @@ def attempts(record: Record) -> tuple[dict[str, int], dict[int, int], dict[str, 
     if not tries:
         return owned, bare, offers
     for attempt, charge, at in sorted((int(k.partition(":")[0]), k.partition(":")[2], at) for k, at in tries.items()):
-        if charge.startswith("?"):
+        if charge.startswith("?:"):
             offers[f"{attempt}:{at}"] = at
         elif charge and charge not in owned:
             owned[charge] = attempt

@@ -26,12 +26,12 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
     before = record.get("group", "")
     if group != before:
         record["group"] = group
-        book = _matches(session)
-        if before in book:
-            book[before][0].pop(charge_id, None)
+        groups = {key: _group(session, key) for key in (before, group) if key}
+        if before:
+            groups[before][0].pop(charge_id, None)
         if group:
-            book.setdefault(group, [{}, {}, {}])[0][charge_id] = core["created"]
-        _rematch(session, book, {before, group} - {""})
+            groups[group][0][charge_id] = core["created"]
+        _rematch(session, groups)
 
 
 def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
@@ -48,12 +48,12 @@ def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
     before = record.get("offers", {})
     if offers != before:
         record["offers"] = offers
-        book = _matches(session)
-        for offer, (group, _, _) in before.items():
-            book.get(group, [{}, {}, {}])[1].pop(offer, None)
-        for offer, (group, begin, end) in offers.items():
-            book.setdefault(group, [{}, {}, {}])[1][offer] = [begin, end]
-        _rematch(session, book, {group for group, _, _ in (*before.values(), *offers.values())})
+        groups = {key: _group(session, key) for key, _, _ in (*before.values(), *offers.values())}
+        for offer, (key, _, _) in before.items():
+            groups[key][1].pop(offer, None)
+        for offer, (key, begin, end) in offers.items():
+            groups[key][1][offer] = [begin, end]
+        _rematch(session, groups)
 
 
 def _link(session: Session, charge_id: str, invoice_id: str) -> None:
@@ -101,25 +101,21 @@ def _offers(invoice_id: str, record: Record, open_tries: dict[str, int]) -> dict
     return offers
 
 
-def _matches(session: Session) -> dict[str, links.Group]:
-    return session.book.get(session.key(session.party_id, "m")) or {}
+def _group(session: Session, key: str) -> links.Group:
+    known = session.book.get(session.key(session.party_id, f"m|{key}"))
+    return known["group"] if known else [{}, {}, {}]
 
 
-def _rematch(session: Session, book: dict[str, links.Group], groups: set[str]) -> None:
+def _rematch(session: Session, groups: dict[str, links.Group]) -> None:
     """Match the groups anew and mend both sides of every link that changed."""
-    for key in sorted(groups):
-        group = book.get(key)
-        if group is None:
-            continue
+    for key, group in sorted(groups.items()):
         links.trim(group)
         before, after = group[2], links.match(group)
         for charge_id in sorted({*before, *after}):
             if before.get(charge_id) != after.get(charge_id):
                 _relink(session, charge_id, before.get(charge_id, ""), after.get(charge_id, ""))
         group[2] = after
-        if not group[0] and not group[1]:
-            del book[key]
-    session.book.put(session.key(session.party_id, "m"), book)
+        session.book.put(session.key(session.party_id, f"m|{key}"), {"group": group})
 
 
 def _relink(session: Session, charge_id: str, before: str, after: str) -> None:

@@ -1,8 +1,9 @@
 """Which charge belongs to which invoice, where Stripe does not say: inferred from amount, currency and time.
 
 Since 2025-03-31.basil neither object names the other. Within one customer, a charge is matched with an invoice that
-was paid with (or failed on) the same amount and currency at nearly the same moment. The record of a customer:
-    {"s|usd|2000": [{charge id: created}, {offer: [from, to]}, {charge id: offer}]}     s: succeeded, f: failed
+was paid with (or failed on) the same amount and currency at nearly the same moment. A customer has a record for each
+such group, as "s|usd|2000" (s: succeeded, f: failed), so that a large customer's events don't write all of them:
+    [{charge id: created}, {offer: [from, to]}, {charge id: offer}]
 An offer is an invoice id when it was paid, or "invoice id:attempt:time" when an attempt of it failed; the third part
 is what was matched.
 """

@@ -7,10 +7,30 @@ A party's `people`: {email: {"m": {metric: [count, first, last]}, "money": {curr
 from typing import Any
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Json
 
 from processors.rules.emit import Told
 from processors.rules.lattice import Record
 from schemas.metrics import Metric
+
+
+class _Contribution(BaseModel):
+    """The message that `contribution` makes, as it comes over `ledger.people`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    party: str
+    account: str
+    livemode: bool
+    email: str
+    customer: str
+    who: dict[str, tuple[int, int, str | list[str]]]
+    meta: dict[str, str]
+    m: dict[str, tuple[int, str, str]]
+    money: dict[str, tuple[int, int]]
+    cards: dict[Json[tuple[str, str, int, int]], int] = {}
+    cur: tuple[str, str] = ("", "")
+
 
 _PAID, _REFUNDED = Metric.SUCCESSFULLY_PAID.value, Metric.REFUNDED_PAYMENT.value
 
@@ -65,3 +85,8 @@ def contribution(party: Record, party_id: str, customer: str, email: str, scope:
         "meta": party.get("cust", {}).get("meta", {}),
         **person,
     }
+
+
+def check(message: bytes) -> None:
+    """Raises ValueError for a message that is no contribution."""
+    _Contribution.model_validate_json(message, strict=True)

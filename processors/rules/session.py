@@ -5,7 +5,7 @@ State is records in a Book, by key; `scope` is account and mode:
     scope|invoice id|l       an invoice's lines
     scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)
     scope|party id|x|n       page n of the ids of the party's objects
-    scope|party id|m         inferred links (see `links`)
+    scope|party id|m|group   inferred links within a group (see `links`)
     scope|object id|h        where an object went that began here (see `transfers`)
 """
 

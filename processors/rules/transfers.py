@@ -10,11 +10,14 @@ so on that object's home partition, while the object itself belongs to a custome
 
 from dataclasses import fields, replace
 
+import orjson
+
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, newer
 from processors.rules.observation import Observation
 from processors.rules.session import Session, forget
+from schemas.errors import BadEvent
 
 _FIELDS = tuple(field.name for field in fields(Observation))
 
@@ -25,7 +28,12 @@ def forward(session: Session, identifier: str, observation: Observation) -> bool
     if moved is None:
         return False
     message = {name: getattr(observation, name) for name in _FIELDS} | {"customer": moved["to"]}
-    session.changes.transfers.append((moved["to"], {"kind": "observation", "observation": message}))
+    forwarded = {"kind": "observation", "observation": message}
+    try:
+        orjson.dumps(forwarded)
+    except TypeError as error:  # what Python's JSON takes and orjson does not: lone surrogates, numbers beyond 64 bits
+        raise BadEvent(f"the object can't be written down: {error}"[:200], path=observation.path) from error
+    session.changes.transfers.append((moved["to"], forwarded))
     return True
 
 
