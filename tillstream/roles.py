@@ -1,6 +1,7 @@
 """Running one role in this process: its loop, its health pages, its signals and its exit code."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -38,18 +39,20 @@ def run_role(name: str, work: Callable[[asyncio.Event], Awaitable[None]], settin
     Exit code 0 after a drain, 2 when a person has to mend something first, 1 for everything else (start it again).
     """
     configure_logging(settings.tillstream_log_level)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_signalled(name, work))
-    except ConfigurationError as error:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_signalled(name, work))
+
+
+def _reported(name: str, error: Exception) -> int:
+    """Say why the role ends; its exit code."""
+    if isinstance(error, ConfigurationError):
         log.error("stopped: configuration", role=name, cause=str(error), next=error.remedy)
-        sys.exit(2)
-    except TillstreamError as error:
+        return 2
+    if isinstance(error, TillstreamError):
         log.error("stopped", role=name, cause=str(error), next=error.remedy)
-        sys.exit(1)
-    except Exception:
-        log.exception("crashed", role=name)
-        sys.exit(1)
+    else:
+        log.error("crashed", role=name, exc_info=error)
+    return 1
 
 
 async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -58,7 +61,14 @@ async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log.info("started", role=name)
-    await work(stop)
+    try:
+        await work(stop)
+    except Exception as error:
+        code = _reported(name, error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # At once: what a broken library still has running may wait for ever, and the supervisor waits for this end.
+        os._exit(code)
     log.info("stopped", role=name)
 
 

@@ -1,6 +1,8 @@
 """The processors on a real broker: from envelopes to rows and profiles, and nothing lost when they die."""
 
 import asyncio
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from embedded.child import die_with_parent
 from ingest.admission import admit
 from processors.worker import Processor, ProcessorConfig
 from schemas.envelope import Envelope, Source
@@ -88,17 +91,21 @@ async def test_a_month_of_events_becomes_the_true_metrics_and_profiles(
             )
 
         await newest(kafka_bootstrap, names, lambda rows: ours(rows) == truth)
-        profiles = await newest(
-            kafka_bootstrap, [topic_prefix + PROFILES.name], lambda known: {p["email"] for p in alive(known)} == people
-        )
-    paid = {
-        email: sum(1 for f in facts if f.email == email and f.metric == Metric.SUCCESSFULLY_PAID) for email in people
-    }
-    counted = {
-        p["email"]: sum(m["count"] for m in p["metrics"] if m["metric"] == Metric.SUCCESSFULLY_PAID)
-        for p in alive(profiles)
-    }
-    assert counted == paid
+        paid = Counter(f.email for f in facts if f.metric == Metric.SUCCESSFULLY_PAID and f.email)
+
+        def counted(known: dict[str, dict[str, Any]]) -> Counter[str]:
+            return Counter(
+                {
+                    person["email"]: summary["count"]
+                    for person in alive(known)
+                    for summary in person["metrics"]
+                    if summary["metric"] == Metric.SUCCESSFULLY_PAID
+                }
+            )
+
+        profiles = topic_prefix + PROFILES.name
+        known = await newest(kafka_bootstrap, [profiles], lambda known: counted(known) == paid)
+    assert {person["email"] for person in alive(known)} == people
 
 
 @pytest.mark.parametrize(
@@ -126,6 +133,49 @@ async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
     (letter,) = letters.values()
     assert letter["path"].startswith(path)
     assert orjson.loads(letter["payload"])["body"].encode() == body
+
+
+#: The role as `tillstream process` runs it, with a producer that fails as soon as it is needed.
+FAILING = """
+import asyncio, sys
+from pathlib import Path
+from processors.worker import Processor, ProcessorConfig
+from tillstream.loading import load_settings
+from tillstream.roles import run_role
+
+async def work(stop):
+    config = ProcessorConfig(
+        kafka={"bootstrap_servers": sys.argv[1]}, data=Path(sys.argv[2]), topic_prefix=sys.argv[3], partitions=2
+    )
+    worker = Processor(config)
+    running = asyncio.create_task(worker.run(stop))
+    while worker.ready():
+        await asyncio.sleep(0.05)
+    await worker._producer.stop()
+    await running
+
+run_role("process", work, load_settings({}))
+"""
+
+
+async def test_a_checkpoint_that_fails_ends_the_process_and_the_next_one_loses_nothing(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    world = World(seed=5, start=START, days=10, customers=10)
+    bodies = [event_body(event, "2020-03-02") for event in world.events]
+    await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, bodies)
+    arguments = (sys.executable, "-c", FAILING, kafka_bootstrap, str(tmp_path), topic_prefix)
+    failing = await asyncio.create_subprocess_exec(*arguments, preexec_fn=die_with_parent)
+    try:
+        assert await asyncio.wait_for(failing.wait(), 60) == 1
+    finally:
+        if failing.returncode is None:
+            failing.kill()
+            await failing.wait()
+    names, facts = [topic_prefix + topic.name for topic in METRICS.values()], len(world.truth().facts)
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+        await newest(kafka_bootstrap, names, lambda known: len(alive(known)) == facts)
 
 
 async def test_a_thin_event_asks_for_its_object_and_is_folded_when_it_comes(
