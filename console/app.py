@@ -71,7 +71,7 @@ class Console:
             response.headers.update(
                 {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "HX-Redirect")}
             )
-        except Exception:
+        except Exception:  # whatever a page did wrong, its reader gets a page that says so
             log.exception("a page failed", path=request.path)
             response = self._wrong(request, 500, "This page has a fault; the log says more.")
         route = request.match_info.route.resource

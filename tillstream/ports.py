@@ -1,8 +1,8 @@
 """Choosing TCP ports, and naming the flag to change when one is taken."""
 
 import random
-import socket
 
+from embedded.child import port_is_free
 from schemas.errors import ConfigurationError
 
 # Below the range that outgoing connections are given (32768 up on Linux): nothing can sit on a chosen port by chance
@@ -11,28 +11,17 @@ _FREE_RANGE = (20_000, 32_000)
 _TRIES = 200
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen on `port` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
-
-
 def claim_port(port: int, flag: str, host: str = "127.0.0.1") -> int:
     """`port` itself, or any free one for 0. Raises ConfigurationError when it is taken, naming `flag` to change it."""
     if port:
-        if is_free(port, host):
+        if port_is_free(port, host):
             return port
         raise ConfigurationError(
             f"port {port} on {host} is taken", remedy=f"choose another one by {flag}, or {flag} 0 for any free one"
         )
     for _ in range(_TRIES):
         candidate = random.randrange(*_FREE_RANGE)
-        if is_free(candidate, host):
+        if port_is_free(candidate, host):
             return candidate
     raise ConfigurationError(f"no free port on {host}", remedy=f"choose one by {flag}")
 

@@ -20,13 +20,13 @@ from typing import Any
 from processors.rules import fields as f
 from processors.rules.fields import Obj
 from processors.rules.lattice import HORIZON, Record, newer, newest
+from processors.rules.links import SLACK
 from processors.rules.observation import Observation, subscription_of
 from schemas.errors import BadEvent
 
 _LINES = 50_000  # far beyond what Stripe puts on an invoice; its row has to fit a Kafka message
 _STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
 FAILED = 1  # status rank of a failed charge, as in `charge`
-SLACK = 3600  # seconds between a charge and the event of the attempt that made it
 _TEXTS = (
     ("number", "number"),
     ("name", "customer_name"),

@@ -2,6 +2,7 @@
 
 State is records in a Book, by key; `scope` is account and mode:
     scope|object id          a charge, invoice or upcoming invoice
+    scope|payment intent id  its charges, and the invoice that it pays (see `linking`)
     scope|invoice id|l       an invoice's lines
     scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)
     scope|party id|x|n       page n of the ids of the party's objects
