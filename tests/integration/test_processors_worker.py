@@ -152,6 +152,7 @@ async def work(stop):
     while worker.ready():
         await asyncio.sleep(0.05)
     await worker._producer.stop()
+    Path(sys.argv[2], "broken").touch()
     await running
 
 run_role("process", work, load_settings({}))
@@ -164,10 +165,11 @@ async def test_a_checkpoint_that_fails_ends_the_process_and_the_next_one_loses_n
     await make_topics(topic_prefix, partitions=2)
     world = World(seed=5, start=START, days=10, customers=10)
     bodies = [event_body(event, "2020-03-02") for event in world.events]
-    await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, bodies)
     arguments = (sys.executable, "-c", FAILING, kafka_bootstrap, str(tmp_path), topic_prefix)
     failing = await asyncio.create_subprocess_exec(*arguments, preexec_fn=die_with_parent)
     try:
+        await eventually((tmp_path / "broken").exists)
+        await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, bodies)
         assert await asyncio.wait_for(failing.wait(), 60) == 1
     finally:
         if failing.returncode is None:
