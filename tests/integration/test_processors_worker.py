@@ -135,13 +135,21 @@ async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
     assert orjson.loads(letter["payload"])["body"].encode() == body
 
 
-#: The role as `tillstream process` runs it, with a producer that fails as soon as it is needed.
+#: The role as `tillstream process` runs it, with a broker that refuses every write once it is ready.
 FAILING = """
 import asyncio, sys
 from pathlib import Path
+from aiokafka.errors import KafkaError
 from processors.worker import Processor, ProcessorConfig
 from tillstream.loading import load_settings
 from tillstream.roles import run_role
+
+class Refusing:
+    def __init__(self, producer):
+        self.stop = producer.stop
+
+    def __getattr__(self, name):
+        raise KafkaError("the broker refuses")
 
 async def work(stop):
     config = ProcessorConfig(
@@ -151,7 +159,7 @@ async def work(stop):
     running = asyncio.create_task(worker.run(stop))
     while worker.ready():
         await asyncio.sleep(0.05)
-    await worker._producer.stop()
+    worker._producer = Refusing(worker._producer)
     Path(sys.argv[2], "broken").touch()
     await running
 
