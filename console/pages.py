@@ -13,11 +13,11 @@ from console.charts import COLOUR_OF, Measure
 from console.config import ConsoleConfig
 from console.days import Interval, last_days, today
 from console.numbers import Split, ask, overview
-from console.stripe_events import EVENT_TYPES
 from console.templates_env import environment, linker
 from console.text import exact
 from console.warehouse import Warehouse
 from schemas.metrics import Metric
+from schemas.stripe_types import EVENT_TYPES
 
 MAIN: Final = (Metric.SUCCESSFULLY_PAID, Metric.FAILED_PAYMENT, Metric.REFUNDED_PAYMENT, Metric.ISSUED_INVOICE)
 TABLE_LINES: Final = 400  # more are in the CSV

@@ -1,17 +1,4 @@
-"""The 18 event types that a webhook endpoint needs. Source: Klaviyo, "Getting started with Stripe"."""
-
-from typing import Final
-
-EVENT_TYPES: Final = (
-    *(f"charge.{name}" for name in "captured expired failed pending refunded succeeded updated".split()),
-    *(
-        f"invoice.{name}"
-        for name in (
-            "created deleted finalized marked_uncollectible payment_action_required payment_failed "
-            "payment_succeeded sent upcoming updated voided"
-        ).split()
-    ),
-)
+"""Links into Stripe's dashboard."""
 
 
 def dashboard_url(kind: str, object_id: str, account: str, *, livemode: bool) -> str:
