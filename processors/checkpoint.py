@@ -12,16 +12,16 @@ after one that failed there must be no other, whose state would hold what the fa
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
 from faust import Table
 from faust.types import EventT
 
 from processors import telemetry
+from processors.sending import Sender
 from processors.store import PartitionBook
 from schemas.dead_letter import DeadLetter
 from schemas.errors import Unavailable
@@ -52,19 +52,18 @@ class Checkpointer:
     """Collects the events of one stage and makes them durable, in order.
 
     `drain(partition)` gives the outputs that the stage's rules made for a partition since it was last asked.
-    `producer(size)` is the one for values of that many bytes.
     """
 
     def __init__(
         self,
         stage: str,
         table: Table,
-        producer: Callable[[int], AIOKafkaProducer],
+        sender: Sender,
         drain: Callable[[int], Iterable[Output]],
     ) -> None:
         self._stage = stage
         self._table = table
-        self._producer = producer
+        self._sender = sender
         self._drain = drain
         self._books: dict[int, PartitionBook] = {}
         self._batch = Batch()
@@ -129,36 +128,16 @@ class Checkpointer:
             outputs += self._drain(partition)
         books = {partition: self.book(partition) for partition in partitions}
         states = {partition: book.take_dirty() for partition, book in books.items()}
-        await self._publish(outputs)
-        offsets = await self._publish_state(states)
+        await self._sender.send((output.topic, output.key, output.value) for output in outputs)
+        offsets = await self._sender.send_state(self._table.changelog_topic_name, states)
         for partition, offset in offsets.items():
             if self._books.get(partition) is books[partition]:  # else it has been another worker's meanwhile
                 books[partition].write(states[partition], offset)
         for event in batch.events:
             event.ack()
-
-    async def _publish(self, outputs: list[Output]) -> None:
-        sent: list[Awaitable[Any]] = []
-        for output in outputs:
-            producer = self._producer(len(output.value))
-            sent.append(await producer.send(output.topic, value=output.value, key=output.key))
-            telemetry.SENT.labels(output.kind).inc()
-        for acknowledged in sent:
-            await acknowledged
-
-    async def _publish_state(self, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
-        """Write the changelog; the last offset of each partition that changed."""
-        topic = self._table.changelog_topic_name
-        sent = []
-        for partition, records in states.items():
-            for key, value in records.items():
-                producer = self._producer(len(value))
-                sent.append((partition, await producer.send(topic, value=value, key=key, partition=partition)))
-        telemetry.SENT.labels("state").inc(len(sent))
-        offsets: dict[int, int] = {}
-        for partition, acknowledged in sent:
-            offsets[partition] = max(offsets.get(partition, -1), (await acknowledged).offset)
-        return offsets
+        for kind, sent in Counter(output.kind for output in outputs).items():
+            telemetry.SENT.labels(kind).inc(sent)
+        telemetry.SENT.labels("state").inc(sum(map(len, states.values())))
 
 
 def dead_letter_output(topic: str, letter: DeadLetter) -> Output:

@@ -10,11 +10,10 @@ from typing import Any
 
 import faust
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 
 from processors.checkpoint import Checkpointer, Output
+from processors.sending import Sender
 from processors.stages import LedgerStage, PeopleStage
 from schemas.errors import Unavailable
 from schemas.topics import LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, Topic, full_name
@@ -22,8 +21,6 @@ from schemas.topics import LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_E
 log = structlog.get_logger()
 
 _MAX_MESSAGE = 16 * 1024 * 1024
-# A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
-_LARGE, _LARGEST = 1024 * 1024, 64 * 1024 * 1024  # from the one on values are compressed, so that 16 MiB take the other
 _STOP_SECONDS = 15.0
 _ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) are for one database, not for sixteen
     "write_buffer_size": 8 * 1024 * 1024,
@@ -52,8 +49,7 @@ class Processor:
 
     def __init__(self, config: ProcessorConfig) -> None:
         self._config = config
-        self._producer: AIOKafkaProducer | None = None
-        self._large: AIOKafkaProducer | None = None
+        self._sender: Sender | None = None
         self._failure: asyncio.Future[None] | None = None
         self._refusal = "the worker is starting"
         self._ledger = LedgerStage(config.topic_prefix, config.mode)
@@ -71,16 +67,8 @@ class Processor:
         # Records are plain trees without cycles: looking for some after every 700 new objects only costs.
         gc.set_threshold(50_000, 20, 100)
         self._failure = asyncio.get_running_loop().create_future()
-        durable: dict[str, Any] = {"acks": "all", "enable_idempotence": True, "max_batch_size": 256 * 1024}
-        kafka = self._config.kafka
-        self._producer = AIOKafkaProducer(**kafka, **durable, linger_ms=2, max_request_size=_MAX_MESSAGE)
-        self._large = AIOKafkaProducer(**kafka, **durable, compression_type="gzip", max_request_size=_LARGEST)
-        try:
-            await self._producer.start()
-            await self._large.start()
-        except KafkaError as error:
-            await self._stop_producers()
-            raise Unavailable(f"Kafka is not reachable: {error}", remedy="check KAFKA_BOOTSTRAP_SERVERS") from error
+        self._sender = Sender(self._config.kafka)
+        await self._sender.start()
         flushing: list[asyncio.Task[None]] = []
         app, checkpoints = self._build()
         try:
@@ -94,12 +82,7 @@ class Processor:
             await _stopped_within(app, _STOP_SECONDS)
             for task in flushing:
                 task.cancel()
-            await self._stop_producers()
-
-    async def _stop_producers(self) -> None:
-        for producer in (self._producer, self._large):
-            if producer is not None:
-                await producer.stop()
+            await self._sender.stop()
 
     async def _until(self, stop: asyncio.Event, app: faust.App) -> None:
         """Return when `stop` is set; raise what made a stage or the app fail."""
@@ -176,7 +159,8 @@ class Processor:
         def outputs(partition: int) -> list[Output]:
             return list(drain(partition))
 
-        checkpoint = Checkpointer(name, table, self._kafka_producer, outputs)
+        assert self._sender is not None
+        checkpoint = Checkpointer(name, table, self._sender, outputs)
 
         async def agent(stream: StreamT[bytes]) -> None:
             try:
@@ -189,12 +173,6 @@ class Processor:
 
         app.agent(topic, name=name)(agent)
         return checkpoint
-
-    def _kafka_producer(self, size: int) -> AIOKafkaProducer:
-        """The producer for a value of `size` bytes."""
-        producer = self._producer if size < _LARGE else self._large
-        assert producer is not None
-        return producer
 
 
 async def _stopped_within(app: faust.App, seconds: float) -> None:

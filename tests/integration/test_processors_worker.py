@@ -144,12 +144,8 @@ from processors.worker import Processor, ProcessorConfig
 from tillstream.loading import load_settings
 from tillstream.roles import run_role
 
-class Refusing:
-    def __init__(self, producer):
-        self.stop = producer.stop
-
-    def __getattr__(self, name):
-        raise KafkaError("the broker refuses")
+async def refuse(messages):
+    raise KafkaError("the broker refuses")
 
 async def work(stop):
     config = ProcessorConfig(
@@ -159,7 +155,7 @@ async def work(stop):
     running = asyncio.create_task(worker.run(stop))
     while worker.ready():
         await asyncio.sleep(0.05)
-    worker._producer = Refusing(worker._producer)
+    worker._sender.send = refuse
     Path(sys.argv[2], "broken").touch()
     await running
 
