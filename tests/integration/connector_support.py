@@ -1,0 +1,63 @@
+"""The simulator as Stripe for tests of the connector, with the faults that a test asks for in front of it."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from connector.stripe_api import StripeAccess
+from simulator.api import create_app
+from simulator.world import World
+
+START = 1_767_225_600
+KEY = "sk_test_simulated"
+
+Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+
+
+def error(status: int, message: str, **more: str) -> web.Response:
+    """An error in Stripe's form; `more` are further fields of it, `retry_after` the header."""
+    headers = {"Retry-After": more.pop("retry_after")} if "retry_after" in more else {}
+    body = {"error": {"message": message, "type": "api_error", **more}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+@dataclass
+class Stripe:
+    """A running simulator: what was asked of it, and a fault that may answer in its place."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    fault: Fault | None = None
+
+    def access(self, **more: object) -> StripeAccess:
+        """A fast access to it."""
+        return StripeAccess("default", KEY, self.url, **{"rate": 10_000.0, **more})  # type: ignore[arg-type]
+
+    def count(self, path: str) -> int:
+        """How often a path was asked for, whatever its query."""
+        return Counter(path.partition("?")[0] for path in self.asked)[path]
+
+
+@asynccontextmanager
+async def simulated(world: World) -> AsyncIterator[Stripe]:
+    """`world` behind HTTP."""
+    stripe = Stripe()
+
+    @web.middleware
+    async def watched(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        stripe.asked.append(request.path_qs)
+        if stripe.fault is not None and (answer := await stripe.fault(request)) is not None:
+            return answer
+        return await handler(request)
+
+    app = create_app(world)
+    app.middlewares.insert(0, watched)
+    async with TestServer(app) as server:
+        stripe.url = f"http://127.0.0.1:{server.port}"
+        yield stripe
