@@ -34,14 +34,18 @@ class DoorConfig:
     secrets: Mapping[str, tuple[bytes, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        for account, secrets in self.accounts.items():
-            if any(not secret.strip() for secret in secrets):
-                raise ConfigurationError(
-                    f"the webhook secret of account {account!r} is blank",
-                    remedy="copy it from Stripe (Developers > Webhooks > Signing secret) to STRIPE_WEBHOOK_SECRET",
-                )
-        encoded = {name: tuple(s.strip().encode() for s in secrets) for name, secrets in self.accounts.items()}
-        object.__setattr__(self, "secrets", encoded)
+        object.__setattr__(self, "secrets", usable_secrets(self.accounts))
+
+
+def usable_secrets(accounts: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[bytes, ...]]:
+    """Signing secrets by account, as the signature check needs them. Raises ConfigurationError for a blank one."""
+    for account, secrets in accounts.items():
+        if any(not secret.strip() for secret in secrets):
+            raise ConfigurationError(
+                f"the webhook secret of account {account!r} is blank",
+                remedy="copy it from Stripe (Developers > Webhooks > Signing secret) to STRIPE_WEBHOOK_SECRET",
+            )
+    return {name: tuple(s.strip().encode() for s in secrets) for name, secrets in accounts.items()}
 
 
 class Door:
@@ -53,6 +57,7 @@ class Door:
 
     def __init__(self, config: DoorConfig) -> None:
         self._config = config
+        self._secrets = config.secrets
         self.publisher = Publisher(config.kafka, config.topic)
         self.idle = IdleConnections()
         self._accepted = {account: telemetry.ACCEPTED.labels(account) for account in config.secrets}
@@ -77,6 +82,13 @@ class Door:
         finally:
             self.idle.end(request.protocol)
 
+    def use_secrets(self, accounts: Mapping[str, tuple[str, ...]]) -> None:
+        """From the next request on, take what these secrets sign. Raises ConfigurationError for a blank one."""
+        secrets = usable_secrets(accounts)
+        for account in secrets.keys() - self._accepted.keys():
+            self._accepted[account] = telemetry.ACCEPTED.labels(account)
+        self._secrets = secrets
+
     @property
     def max_body_bytes(self) -> int:
         """The largest body taken, also after unpacking."""
@@ -85,14 +97,14 @@ class Door:
     @property
     def refusal(self) -> str:
         """'' when events can be accepted now, else why not."""
-        if not any(self._config.secrets.values()):
-            return "no webhook signing secret is configured: set STRIPE_WEBHOOK_SECRET"
+        if not any(self._secrets.values()):
+            return "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"
         return self.publisher.refusal
 
     async def _webhook(self, request: web.BaseRequest, account: str) -> web.Response:
         """200 kept, 400 not Stripe's or no JSON object, 404 no such account, 408, 413, 503 Kafka can't take it."""
-        secrets = self._config.secrets.get(account)
-        if secrets is None and (account != DEFAULT_ACCOUNT or self._config.secrets):
+        secrets = self._secrets.get(account)
+        if secrets is None and (account != DEFAULT_ACCOUNT or self._secrets):
             return _refuse(404, "account", f"no account {account!r} is configured")
         if not secrets:
             return _refuse(503, "account", f"account {account!r} has no webhook signing secret", {"Retry-After": "60"})

@@ -4,6 +4,7 @@ import difflib
 import re
 import zoneinfo
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -30,6 +31,25 @@ def usable_account_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise ValueError(f"account name '{name}' must be 1 to 64 letters, digits, - or _")
     return name
+
+
+def web_address(url: str) -> str:
+    """`url` without a slash at its end; '' is none."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"'{url}' is no web address; give one such as https://hooks.example.com")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("a user, a query or a fragment is not part of the door's address")
+    return url.rstrip("/")
+
+
+def time_of_day(text: str) -> str:
+    """HH:MM, or '' for never."""
+    if text and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError(f"'{text}' is no time of day; use HH:MM, such as 04:30, or nothing for never")
+    return text
 
 
 def _split_secrets(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
+from tillstream.secrets import read_account
 from tillstream.settings import Settings
 
 _SEE_ALL = "tillstream settings"
@@ -17,6 +18,8 @@ _SEE_ALL = "tillstream settings"
 
 def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
     """The settings, in order of precedence: `flags` that are not None, `environment` (os.environ), the TOML file.
+
+    Beside them stands what `connect` stored in the data directory.
 
     Raises ConfigurationError that names the setting, where it came from, the cause and the remedy.
     """
@@ -32,9 +35,16 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     from_file = _read_file(Path(config)) if config else {}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**{**from_file, **from_environment, **given})
+        settings = Settings(**{**from_file, **from_environment, **given})
     except ValidationError as error:
         raise _explain(error, config, from_environment, given) from None
+    return with_stored(settings)
+
+
+def with_stored(settings: Settings) -> Settings:
+    """With what `connect` has stored by now. Raises ConfigurationError for a broken file."""
+    data = settings.tillstream_data
+    return settings.with_stored({name: read_account(data, name) for name in settings.all_accounts()})
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
@@ -15,12 +16,17 @@ from schemas import topics
 from schemas.errors import ConfigurationError, TillstreamError
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.health import health_server
+from tillstream.loading import with_stored
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port, reachable
+from tillstream.secrets import stamp
 from tillstream.settings import Settings
 from tillstream.state import announce_role, runtime_path
 
 log = structlog.get_logger(__name__)
+
+_SECRETS_SECONDS = 1.0  # how soon the door takes what a new secret signs
+_EXPIRY_SECONDS = 60.0  # and how long after its time it may still take what a rolled one does
 
 
 class Role(Protocol):
@@ -107,13 +113,36 @@ def ingest(settings: Settings) -> None:
         announced = announce_role(settings.tillstream_data, "ingest", f"http://{reachable(host)}:{port}")
         log.info("listening", url=f"http://{host}:{port}/webhooks/stripe")
         if not any(settings.webhook_secrets().values()):
-            log.warning("accepting nothing: no webhook secret", next="export STRIPE_WEBHOOK_SECRET=whsec_…")
+            log.warning("accepting nothing: no webhook secret", next="tillstream connect")
+        watching = asyncio.create_task(_watch_secrets(settings, app.use_secrets), name="secrets")
         try:
             await serve(app, host, port, stop)
         finally:
+            watching.cancel()
             announced.unlink(missing_ok=True)
 
     run_role("ingest", work, settings)
+
+
+async def _watch_secrets(settings: Settings, use: Callable[[dict[str, tuple[str, ...]]], None]) -> None:
+    """Take up what `connect` stores while this runs, and let go of what a roll has ended."""
+    data, seen, read_at = settings.tillstream_data, stamp(settings.tillstream_data), time.monotonic()
+    in_force = settings.webhook_secrets()
+    while True:
+        await asyncio.sleep(_SECRETS_SECONDS)
+        now = stamp(data)
+        if now == seen and time.monotonic() - read_at < _EXPIRY_SECONDS:
+            continue
+        seen, read_at = now, time.monotonic()
+        try:
+            wanted = with_stored(settings).webhook_secrets()
+            use(wanted)
+        except ConfigurationError as error:  # half a file by a person's hand: what was in force stays so
+            log.warning("secrets not read", cause=str(error), next=error.remedy)
+            continue
+        if wanted != in_force:
+            log.info("webhook secrets changed", accounts={name: len(secrets) for name, secrets in wanted.items()})
+            in_force = wanted
 
 
 def process(settings: Settings, health_port: int) -> None:

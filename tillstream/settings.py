@@ -8,9 +8,10 @@ accounts; without any, the environment describes the one account `default`.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from tillstream.checks import known_timezone, split_secrets, usable_account_name, usable_port
+from tillstream.checks import known_timezone, split_secrets, time_of_day, usable_account_name, usable_port, web_address
+from tillstream.secrets import StoredAccount
 
 DEFAULT_ACCOUNT = "default"
 
@@ -49,6 +50,14 @@ class Settings(BaseModel):
         default=(),
         description="Signing secrets (whsec_…) of the webhook endpoint, comma-separated; all are accepted, so that a "
         "roll loses nothing. Without any, the door accepts nothing",
+    )
+
+    tillstream_public_url: Annotated[str, AfterValidator(web_address)] = Field(
+        default="", description="The door's address as Stripe reaches it, such as https://hooks.example.com"
+    )
+    tillstream_reconcile_at: Annotated[str, AfterValidator(time_of_day)] = Field(
+        default="04:30",
+        description="When numbers are compared with Stripe's each day, HH:MM in the account's timezone; empty: never",
     )
 
     # Kafka
@@ -117,16 +126,34 @@ class Settings(BaseModel):
         default={}, description="Several Stripe accounts, by name: `[accounts.NAME]` tables, only in the file"
     )
 
+    # What `connect` stored beside these settings: read at loading, and by every process for itself.
+    _stored: dict[str, StoredAccount] = PrivateAttr(default_factory=dict)
+
+    def with_stored(self, stored: dict[str, StoredAccount]) -> "Settings":
+        """The same settings beside what `connect` stored."""
+        settings = self.model_copy()
+        settings._stored = stored
+        return settings
+
     def all_accounts(self) -> dict[str, Account]:
-        """Every account by name, with its timezone and mode filled in."""
+        """Every account by name, with its timezone and mode, and with what `connect` stored of it, filled in."""
         accounts = self.accounts or {
             DEFAULT_ACCOUNT: Account(api_key=self.stripe_api_key, webhook_secrets=self.stripe_webhook_secret)
         }
         fill = {"timezone": self.tillstream_timezone, "mode": self.tillstream_mode}
         return {
-            name: account.model_copy(update={k: v for k, v in fill.items() if getattr(account, k) is None})
+            name: account.model_copy(
+                update={k: v for k, v in fill.items() if getattr(account, k) is None} | self._from_stored(name, account)
+            )
             for name, account in accounts.items()
         }
+
+    def _from_stored(self, name: str, account: Account) -> dict[str, object]:
+        stored = self._stored.get(name)
+        if stored is None:
+            return {}
+        secrets = (*account.webhook_secrets, *(s for s in stored.secrets() if s not in account.webhook_secrets))
+        return {"api_key": account.api_key or stored.api_key, "webhook_secrets": secrets}
 
     def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
         """Account name → its signing secrets in plain text; for the door alone."""

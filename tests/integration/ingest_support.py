@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from embedded.child import free_port
-from ingest.app import DoorConfig, create_app, serve
+from ingest.app import Door, DoorConfig, create_app, serve
 from schemas import topics
 from schemas.envelope import Envelope
 from simulator.sender import sign
@@ -37,6 +37,7 @@ class RunningDoor:
     session: aiohttp.ClientSession
     stop: asyncio.Event
     served: asyncio.Task[None]
+    door: Door
 
     @property
     def url(self) -> str:
@@ -96,9 +97,10 @@ async def door(
     """A door that is served while the context lasts, whether or not it is ready."""
     config = DoorConfig({"bootstrap_servers": bootstrap, **kafka}, ACCOUNTS if accounts is None else accounts, topic)
     port, stop = free_port(), asyncio.Event()
-    served = asyncio.create_task(serve(create_app(config), "127.0.0.1", port, stop))
+    app = create_app(config)
+    served = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        running = RunningDoor(port, bootstrap, topic, session, stop, served)
+        running = RunningDoor(port, bootstrap, topic, session, stop, served, app)
         try:
             await eventually(lambda: running.get("/livez"))
             yield running

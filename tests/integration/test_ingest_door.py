@@ -228,6 +228,21 @@ def test_a_blank_secret_is_refused_at_the_start(blank: str) -> None:
         DoorConfig({}, {"default": (SECRET,), "shop": (SHOP_SECRET, blank)}, "stripe.events")
 
 
+async def test_a_secret_that_comes_later_is_accepted_from_then_on(open_door: RunningDoor) -> None:
+    async with door(open_door.bootstrap, open_door.topic, {"default": ()}) as closed:
+        assert (await closed.post(event("too_early"), secret="whsec_new"))[0] == 503
+        closed.door.use_secrets({"default": ("whsec_new", SECRET)})
+        await eventually(closed.ready)
+        assert (await closed.post(event("in_time"), secret="whsec_new"))[0] == 200
+        assert (await closed.post(event("old_secret")))[0] == 200
+        closed.door.use_secrets({"default": ("whsec_new",)})
+        assert (await closed.post(event("too_late")))[0] == 400
+        with pytest.raises(ConfigurationError, match="blank"):
+            closed.door.use_secrets({"default": (" ",)})
+        assert (await closed.post(event("still"), secret="whsec_new"))[0] == 200
+    assert {"evt_in_time", "evt_old_secret", "evt_still"} <= (await open_door.kept()).keys()
+
+
 async def test_a_topic_that_is_missing_is_not_ready(open_door: RunningDoor) -> None:
     async with door(open_door.bootstrap, f"{open_door.topic}.missing") as homeless:
         assert (await homeless.post(event("homeless")))[0] == 503

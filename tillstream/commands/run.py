@@ -97,7 +97,7 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
     text = Text.assemble("\n", ("  ● Tillstream is up", "bold green"), (f"  after {seconds:.1f} s\n\n", "dim"))
     if not has_secret:
         text.append("  ! It accepts nothing yet: no webhook signing secret is set.\n", style="bold yellow")
-        text.append("    next: export STRIPE_WEBHOOK_SECRET=whsec_…, then start again\n\n", style="yellow")
+        text.append(f"    next: tillstream connect --data {data}\n\n", style="yellow")
     places = {
         "webhooks": f"{runtime.http_url}/webhooks/stripe",
         "console": runtime.console_url,
