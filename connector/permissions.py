@@ -1,0 +1,67 @@
+"""What a key may do: each resource that the product needs is asked for one object.
+
+A restricted key that lacks a permission gets 403, which looks like "no data" to whoever swallows it (Stripe,
+"Restricted API keys"), so all that is missing is named before anything begins.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from connector.errors import NotFound, PermissionMissing
+from connector.stripe_api import Json, StripeApi
+
+#: What is read, by look-ups, import, sweep and comparison.
+READ = ("charges", "customers", "disputes", "events", "invoice_payments", "invoices", "refunds", "subscriptions")
+#: What `connect` and `doctor` need in addition; without it, an endpoint can still be made by hand.
+MANAGED = "webhook_endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """What was found of a key. `timezone` is that of Stripe's dashboard; '' when the key may not read the account.
+
+    `clock` is how many seconds this machine's clock is ahead of Stripe's, None when no answer told.
+    """
+
+    account_id: str
+    name: str
+    timezone: str
+    livemode: bool
+    missing: tuple[PermissionMissing, ...]
+    clock: float | None
+
+
+async def examine(api: StripeApi) -> KeyReport:
+    """Ask for one object of each kind, and for the account. Raises KeyRevoked, Unavailable."""
+
+    async def ask(resource: str) -> PermissionMissing | None:
+        try:
+            await api.get(f"/v1/{resource}", {"limit": 1})
+        except PermissionMissing as error:
+            return error
+        return None
+
+    account, clock = await _account(api)
+    answers = await asyncio.gather(*(ask(resource) for resource in (*READ, MANAGED)))
+    missing = tuple(answer for answer in answers if answer is not None)
+    dashboard = (account.get("settings") or {}).get("dashboard") or {}
+    return KeyReport(
+        account_id=str(account.get("id") or ""),
+        name=str(dashboard.get("display_name") or ""),
+        timezone=str(dashboard.get("timezone") or ""),
+        livemode=api.livemode,
+        missing=missing,
+        clock=clock,
+    )
+
+
+async def _account(api: StripeApi) -> tuple[Json, float | None]:
+    """The account, and how far this machine's clock is ahead; Stripe's `Date` has whole seconds."""
+    for path in ("/v1/account", "/v1/charges?limit=1"):
+        began = time.time()
+        with suppress(PermissionMissing, NotFound):
+            body, stripes = await api.fetch(path)
+            return (body if body.get("object") == "account" else {}), began - stripes
+    return {}, None

@@ -1,0 +1,73 @@
+"""What Stripe's API objects say happened: pure, and on purpose not a line of the ledger's code.
+
+Sources: Stripe's API reference of the Charge, Refund and Invoice objects (API version `stripe_api.API_VERSION`).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from connector.reconcile.facts import Fact
+from schemas.metrics import Metric
+
+Json = dict[str, Any]
+
+_RETURNED = ("failed", "canceled")  # such a refund gave the money back to the seller: it is none
+
+
+def charge_facts(charge: Json) -> Iterator[Fact]:
+    """Paid and captured is a payment of what was captured; failed is a failure; an authorization is neither."""
+    amount, metric = charge["amount"], Metric.FAILED_PAYMENT
+    if charge["status"] == "succeeded":
+        if not charge["captured"]:
+            return
+        amount, metric = charge["amount_captured"], Metric.SUCCESSFULLY_PAID
+    elif charge["status"] != "failed":
+        return
+    yield Fact(metric, charge["id"], charge["id"], charge["currency"], amount, charge["created"])
+
+
+def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
+    """One a refund that gave money back. `refunds` are all of the charge's, whenever they were made.
+
+    Of a partial capture, Stripe counts the released rest of the authorization as refunded, in some API versions by a
+    refund object of its own, which comes first: that money was never paid.
+    """
+    if charge["status"] != "succeeded" or not charge["captured"]:
+        return
+    counted = sorted((one for one in refunds if one.get("status") not in _RETURNED), key=_order)
+    released = charge["amount"] - charge["amount_captured"]
+    returned = charge["amount_refunded"] - released
+    to_release = max(sum(one["amount"] for one in counted) - returned, 0) if released else 0
+    for refund in counted:
+        rest = min(to_release, refund["amount"])
+        to_release -= rest
+        if refund["amount"] > rest:
+            paid_back = refund["amount"] - rest
+            yield Fact(
+                Metric.REFUNDED_PAYMENT, charge["id"], refund["id"], charge["currency"], paid_back, refund["created"]
+            )
+
+
+def invoice_facts(invoice: Json) -> Iterator[Fact]:
+    """Finalized is issued, whatever came of it later; what was paid outside Stripe is a payment of its own.
+
+    Expects `amount_paid_off_stripe` to be expanded.
+    """
+    moments = invoice.get("status_transitions") or {}
+    identifier, currency = invoice["id"], invoice["currency"]
+    finalized = moments.get("finalized_at")
+    if finalized and invoice["status"] != "draft":
+        yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["amount_due"], finalized)
+    outside = invoice.get("amount_paid_off_stripe") or 0
+    if outside > 0 and invoice["status"] == "paid":
+        at = moments.get("paid_at") or finalized or invoice["created"]
+        yield Fact(Metric.SUCCESSFULLY_PAID, identifier, identifier, currency, outside, at)
+
+
+def partly_captured(charge: Json) -> bool:
+    """Was some of the authorization released?"""
+    return bool(charge["captured"]) and charge["amount_captured"] < charge["amount"]
+
+
+def _order(refund: Json) -> tuple[int, str]:
+    return refund["created"], refund["id"]

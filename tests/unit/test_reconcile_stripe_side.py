@@ -1,0 +1,103 @@
+"""What Stripe's own objects say happened, without the ledger's code; and that both come to the same."""
+
+from typing import Any
+
+import pytest
+
+from connector.reconcile.facts import Fact
+from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
+from schemas.metrics import Metric
+
+CREATED = 1_767_607_200
+
+
+def charge(**more: Any) -> dict[str, Any]:
+    return {
+        "id": "ch_1",
+        "status": "succeeded",
+        "captured": True,
+        "amount": 1000,
+        "amount_captured": 1000,
+        "amount_refunded": 0,
+        "currency": "usd",
+        "created": CREATED,
+    } | more
+
+
+def refund(name: str, amount: int, after: int, status: str = "succeeded") -> dict[str, Any]:
+    return {"id": name, "amount": amount, "created": CREATED + after, "status": status}
+
+
+def invoice(**more: Any) -> dict[str, Any]:
+    moments = {"finalized_at": CREATED + 60, "paid_at": CREATED + 120}
+    return {
+        "id": "in_1",
+        "status": "paid",
+        "currency": "eur",
+        "amount_due": 700,
+        "created": CREATED,
+        "status_transitions": moments,
+        "amount_paid_off_stripe": 0,
+    } | more
+
+
+def steps(one: dict[str, Any], *refunds: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(fact.object, fact.amount) for fact in refund_facts(one, refunds)]
+
+
+@pytest.mark.parametrize(
+    ("one", "facts"),
+    [
+        (charge(), [(Metric.SUCCESSFULLY_PAID, 1000)]),
+        (charge(amount_captured=600, amount_refunded=400), [(Metric.SUCCESSFULLY_PAID, 600)]),
+        (charge(captured=False, amount_captured=0), []),  # an authorization, expired or not
+        (charge(status="pending"), []),
+        (charge(status="failed", captured=False, amount_captured=0), [(Metric.FAILED_PAYMENT, 1000)]),
+    ],
+)
+def test_a_charge_is_a_payment_a_failure_or_nothing(one: dict[str, Any], facts: list[tuple[Metric, int]]) -> None:
+    assert [(fact.metric, fact.amount) for fact in charge_facts(one)] == facts
+
+
+def test_each_refund_counts_once_and_those_that_came_back_do_not() -> None:
+    refunds = [refund("re_2", 200, 2), refund("re_1", 300, 1), refund("re_3", 9, 3, "failed")]
+    refunds.append(refund("re_4", 9, 3, "canceled"))
+    assert steps(charge(amount_refunded=500), *refunds) == [("re_1", 300), ("re_2", 200)]
+
+
+def test_a_refund_under_way_is_in_stripes_sum_and_so_in_ours() -> None:
+    assert steps(charge(amount_refunded=300), refund("re_1", 300, 1, "pending")) == [("re_1", 300)]
+
+
+def test_the_released_rest_of_a_partial_capture_was_never_paid_and_is_no_refund() -> None:
+    one = charge(amount_captured=600, amount_refunded=400)
+    assert partly_captured(one)
+    assert steps(one) == []
+    assert steps(one, refund("re_release", 400, 1)) == []  # in some API versions it has an object of its own
+
+
+def test_a_refund_after_a_partial_capture_counts_in_every_shape() -> None:
+    one = charge(amount_captured=600, amount_refunded=500)
+    assert steps(one, refund("re_1", 100, 9)) == [("re_1", 100)]
+    assert steps(one, refund("re_release", 400, 1), refund("re_1", 100, 9)) == [("re_1", 100)]
+
+
+def test_an_authorization_that_expired_has_no_refund() -> None:
+    assert steps(charge(captured=False, amount_captured=0, amount_refunded=1000), refund("re_1", 1000, 1)) == []
+
+
+@pytest.mark.parametrize("status", ["open", "paid", "void", "uncollectible"])
+def test_a_finalized_invoice_is_issued_whatever_came_of_it(status: str) -> None:
+    assert list(invoice_facts(invoice(status=status))) == [
+        Fact(Metric.ISSUED_INVOICE, "in_1", "in_1", "eur", 700, CREATED + 60)
+    ]
+
+
+def test_a_draft_is_not_issued() -> None:
+    assert list(invoice_facts(invoice(status="draft", status_transitions={"finalized_at": None}))) == []
+
+
+def test_what_was_paid_outside_stripe_is_a_payment_at_the_time_it_was_marked_so() -> None:
+    paid = Fact(Metric.SUCCESSFULLY_PAID, "in_1", "in_1", "eur", 250, CREATED + 120)
+    assert paid in invoice_facts(invoice(amount_paid_off_stripe=250))
+    assert paid not in invoice_facts(invoice(amount_paid_off_stripe=250, status="open"))
