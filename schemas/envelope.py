@@ -15,6 +15,11 @@ class Source(StrEnum):
     REPLAY = "replay"
 
 
+#: The `type` of a fetched object whose rows are to be told once more, changed or not: what a comparison with Stripe
+#: found missing may have been lost after it was told.
+TELL_AGAIN = "tillstream.tell_again"
+
+
 class Envelope(BaseModel):
     """The value on `stripe.events`, as JSON; also the row of `tillstream.stripe_events`.
 

@@ -17,7 +17,8 @@ from processors.rules.lattice import HORIZON, Record
 from processors.rules.linking import link_charge, link_invoice
 from processors.rules.observation import Observation
 from processors.rules.session import Book, Changes, Session, remember
-from processors.rules.telling import tell
+from processors.rules.telling import forget_told, tell
+from schemas.envelope import TELL_AGAIN
 from schemas.errors import BadEvent
 
 _CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": charges.fold_dispute}
@@ -92,8 +93,17 @@ def _charge(session: Session, observation: Observation) -> bool:
     changed |= record.get("party", party_id) != party_id
     session.open_party(party_id, observation.customer)
     fresh = remember(record, observation)
+    changed |= fresh and _once_more(record, observation)
     _settle_charge(session, charge_id, record, changed)
     return fresh
+
+
+def _once_more(record: Record, observation: Observation) -> bool:
+    """Does somebody ask for the object's rows again? Then they count as changed, and get a higher version."""
+    if observation.type == TELL_AGAIN:
+        forget_told(record)
+        return True
+    return False
 
 
 def _settle_charge(session: Session, charge_id: str, record: Record, changed: bool) -> None:
@@ -128,6 +138,7 @@ def _invoice(session: Session, observation: Observation) -> bool:
     fresh = remember(record, observation)
     if lines:
         changed |= _learn_lines(session, invoice_id, lines, mark, observation)
+    changed |= fresh and _once_more(record, observation)
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         core = record["core"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from processors.rules import fields as f
 from processors.rules.fields import Obj
-from schemas.envelope import Source
+from schemas.envelope import TELL_AGAIN, Source
 from schemas.errors import BadEvent
 from schemas.times import unix_seconds
 
@@ -113,7 +113,8 @@ def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:
     if kind not in KINDS:
         return None
     at = int(unix_seconds(envelope["observed_at"]))
-    return _observation(envelope, kind, obj, at, obj.get("livemode", envelope["livemode"]), "")
+    asked = TELL_AGAIN if envelope["type"] == TELL_AGAIN else ""
+    return _observation(envelope, kind, obj, at, obj.get("livemode", envelope["livemode"]), "", asked)
 
 
 def _observation(

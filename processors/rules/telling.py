@@ -32,6 +32,12 @@ def tell(session: Session) -> None:
     session.book.put(session.key(session.party_id, "p"), party)
 
 
+def forget_told(record: Record) -> None:
+    """Have every row of the object told again; what it adds to profiles stays counted."""
+    for told in record.get("rows", {}).values():
+        told[0] = 0
+
+
 def _spread(session: Session) -> None:
     """An invoice's change shows on the rows of its charges."""
     for record in list(session.touched.values()):
