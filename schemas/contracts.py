@@ -34,7 +34,8 @@ FILES: dict[str, type[BaseModel]] = {
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
-INTERNAL = frozenset(topic.name for topic in (topics.LOOKUPS, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE))
+_OWN = (topics.LOOKUPS, topics.CONNECTOR_STATE, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE)
+INTERNAL = frozenset(topic.name for topic in _OWN)
 
 _DRAFT_07 = "http://json-schema.org/draft-07/schema#"  # what AsyncAPI tools and schema registries all read
 _ANNOTATIONS = frozenset({"title", "description", "examples", "$schema", "definitions"})

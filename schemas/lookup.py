@@ -12,4 +12,5 @@ class Lookup(BaseModel):
     livemode: bool
     object: str = Field(description="The kind of API object: customer, charge, invoice, refund, …")
     id: str
+    at: float = Field(default=0, description="Unix seconds: an answer that was fetched before then does not do")
     reason: str = Field(description="thin event, customer unknown, or more lines than the event carried")

@@ -33,6 +33,9 @@ DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 
 LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
 
+# How far the connector has come: progress of imports and sweeps. Nobody else should read it.
+CONNECTOR_STATE = Topic("connector.state")
+
 # Between the processors' own stages; nobody else should read them.
 LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
 LEDGER_PEOPLE = Topic("ledger.people", retention_ms=14 * DAY_MS)
@@ -44,6 +47,7 @@ ALL = (
     UNLINKED,
     DEAD_LETTERS,
     LOOKUPS,
+    CONNECTOR_STATE,
     LEDGER_TRANSFERS,
     LEDGER_PEOPLE,
 )

@@ -46,6 +46,14 @@ class Settings(BaseModel):
         default=None, description="Stripe secret or restricted key, for look-ups, imports and reconciliation"
     )
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Where Stripe's API is")
+    tillstream_stripe_rate: float = Field(
+        default=0,
+        ge=0,
+        description="Requests a second to Stripe's API, an account; 0 for 80 in live and 20 in test mode",
+    )
+    tillstream_sweep_minutes: float = Field(
+        default=60, gt=0, description="How often Stripe is asked for events whose webhooks never came"
+    )
     stripe_webhook_secret: Secrets = Field(
         default=(),
         description="Signing secrets (whsec_…) of the webhook endpoint, comma-separated; all are accepted, so that a "

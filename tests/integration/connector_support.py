@@ -4,16 +4,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from aiokafka import AIOKafkaConsumer
 
 from connector.stripe_api import StripeAccess
+from schemas import topics
 from simulator.api import create_app
+from simulator.books import Books
+from simulator.objects import State
 from simulator.world import World
 
 START = 1_767_225_600
-KEY = "sk_test_simulated"
+KEY = "sk_live_simulated"
 
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
@@ -35,7 +41,8 @@ class Stripe:
 
     def access(self, **more: object) -> StripeAccess:
         """A fast access to it."""
-        return StripeAccess("default", KEY, self.url, **{"rate": 10_000.0, **more})  # type: ignore[arg-type]
+        given: dict[str, Any] = {"account": "default", "api_key": KEY, "base": self.url, "rate": 10_000.0}
+        return StripeAccess(**given | more)
 
     def count(self, path: str) -> int:
         """How often a path was asked for, whatever its query."""
@@ -61,3 +68,28 @@ async def simulated(world: World) -> AsyncIterator[Stripe]:
     async with TestServer(app) as server:
         stripe.url = f"http://127.0.0.1:{server.port}"
         yield stripe
+
+
+async def published(bootstrap: str, prefix: str, topic: topics.Topic = topics.STRIPE_EVENTS) -> list[dict[str, Any]]:
+    """Everything that is on a topic now, a partition after the other."""
+    name = topics.full_name(topic, prefix)
+    found: list[dict[str, Any]] = []
+    async with AIOKafkaConsumer(name, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
+        partitions = list(consumer.assignment())
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for messages in (await consumer.getmany(timeout_ms=200)).values():
+                found += [orjson.loads(message.value) for message in messages]
+    return found
+
+
+def listed(books: Books) -> dict[str, list[State]]:
+    """All that Stripe's lists give of an account, by resource."""
+    return {
+        "customers": list(books.customers.values()),
+        "invoice_payments": list(books.invoice_payments.values()),
+        "subscriptions": list(books.subscriptions.values()),
+        "invoices": [one for one in books.invoices.values() if one.status != "deleted"],
+        "charges": list(books.charges.values()),
+        "refunds": list(books.refunds.values()),
+    }

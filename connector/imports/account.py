@@ -1,0 +1,106 @@
+"""The import of one account: its resources stage by stage, each with an end of its own."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from connector.errors import BadRequest, EndlessList, KeyRevoked, NotFound, PermissionMissing, RateLimited, StripeDown
+from connector.imports.progress import Progress, State, state_key
+from connector.imports.ranges import DAY, FOUNDED, Range
+from connector.imports.reader import Reader
+from connector.imports.records import record
+from connector.imports.resources import Resource
+from connector.publish import Publisher
+from connector.state import StateLog
+from connector.stripe_api import StripeApi
+from connector.together import together
+from connector.warehouse import Warehouse
+
+_RECORD_SECONDS = 2.0
+_ENDS_ONE = (PermissionMissing, NotFound, BadRequest, EndlessList)
+_ENDS_ALL = (KeyRevoked, StripeDown, RateLimited)
+
+
+@dataclass(slots=True)
+class AccountImport:
+    """`prepare`, then `run`. `progress` tells at any time how it goes, in the order of the resources."""
+
+    api: StripeApi
+    resources: Sequence[Resource]
+    publisher: Publisher
+    state: StateLog
+    warehouse: Warehouse
+    progress: list[Progress] = field(default_factory=list)
+    resumed: bool = False
+
+    async def prepare(self, since: int | None, *, again: bool = False) -> bool:
+        """Find what is left to do of an import from `since` (Unix seconds) on; False when all of it was done before.
+
+        An unfinished import of at least that time is gone on with. `again` begins anew.
+        """
+        since = FOUNDED if since is None else since
+        known = await self.state.read("import|")
+        now = time.time()
+        import_id = f"imp_{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}_{secrets.token_hex(3)}"
+        for resource in self.resources:
+            found = known.get(state_key(self.api.account, self.api.livemode, resource.name))
+            before = Progress.from_json(found) if found else None
+            if before is None or before.since > since or again:
+                # A day ahead: whatever the clock here says, nothing that exists is left out.
+                before = Progress(
+                    import_id, self.api.account, self.api.livemode, resource.name, since, int(now) + DAY, now
+                )
+                before.left = [Range(since, before.until)]
+            elif before.state is not State.FINISHED:
+                self.resumed = True
+            self.progress.append(before)
+        return any(progress.state is not State.FINISHED for progress in self.progress)
+
+    async def run(self) -> None:
+        """Read everything that is left. A resource that fails is named in its `progress`, the others go on.
+
+        Raises Unavailable when Kafka is away.
+        """
+        recording = asyncio.create_task(self._record_for_ever())
+        todo = [pair for pair in zip(self.resources, self.progress, strict=True) if pair[1].state is not State.FINISHED]
+        for _, progress in todo:
+            progress.state, progress.error = State.RUNNING, ""
+        try:
+            for _, stage in groupby(todo, key=lambda pair: pair[0].stage):
+                async with together() as group:
+                    for resource, progress in stage:
+                        group.create_task(self._read(resource, progress))
+        except _ENDS_ALL as error:
+            for _, progress in todo:
+                if progress.state is not State.FINISHED:
+                    await self._failed(progress, error)
+        finally:
+            recording.cancel()
+            with suppress(asyncio.CancelledError):
+                await recording
+            await record(self.warehouse, self.progress, time.time())
+
+    async def _read(self, resource: Resource, progress: Progress) -> None:
+        try:
+            await Reader(self.api, resource, progress, self.publisher, self.state, time.time).run()
+        except _ENDS_ONE as error:
+            await self._failed(progress, error)
+
+    async def _failed(self, progress: Progress, error: Exception) -> None:
+        progress.state, progress.error = State.FAILED, str(error)
+        progress.updated_at = time.time()
+        await self.state.put(progress.key, progress.as_json())
+
+    async def _record_for_ever(self) -> None:
+        while True:
+            for progress in self.progress:
+                if progress.state is State.RUNNING and self.api.waiting:
+                    progress.state, progress.error = State.WAITING, self.api.waiting
+                elif progress.state is State.WAITING and not self.api.waiting:
+                    progress.state, progress.error = State.RUNNING, ""
+            await record(self.warehouse, self.progress, time.time())
+            await asyncio.sleep(_RECORD_SECONDS)

@@ -1,0 +1,42 @@
+"""The rows of `imports` in ClickHouse: how each import goes, for people and for `status`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from connector.imports.progress import Progress
+from connector.warehouse import Warehouse
+from schemas.errors import Unavailable
+from schemas.times import rfc3339
+
+log = structlog.get_logger(__name__)
+
+
+def row(progress: Progress, now: float) -> dict[str, Any]:
+    """The newest row of a resource's import."""
+    return {
+        "import_id": progress.import_id,
+        "account": progress.account,
+        "livemode": progress.livemode,
+        "resource": progress.resource,
+        "since": rfc3339(progress.since),
+        "until": rfc3339(progress.until),
+        "state": progress.state.value,
+        "objects": progress.objects,
+        "started_at": rfc3339(progress.started_at),
+        "updated_at": rfc3339(now),
+        "finished_at": rfc3339(progress.finished_at) if progress.finished_at else None,
+        "error": progress.error,
+        "version": int(now * 1000),
+    }
+
+
+async def record(warehouse: Warehouse, imports: Iterable[Progress], now: float) -> bool:
+    """Write the rows; False when ClickHouse is away, which must not hold up an import."""
+    try:
+        await warehouse.insert("import_rows", [row(progress, now) for progress in imports])
+    except Unavailable as error:
+        log.warning("imports not recorded", cause=str(error))
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""What was learned from Stripe enters `stripe.events` as any other fact does: an envelope around Stripe's own JSON."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from connector.stripe_api import API_VERSION, Json
+from schemas.envelope import Source
+from schemas.errors import Unavailable
+from schemas.routing import partition_key
+from schemas.times import rfc3339
+from schemas.topics import STRIPE_EVENTS, full_name
+
+_MAX_MESSAGE = 16 * 1024 * 1024
+_OVERHEAD = 128  # bytes of a record beside its key and value
+_TOPIC_WITHIN = 10.0  # seconds
+
+Message = tuple[bytes, bytes]  # key, value
+
+
+def object_message(account: str, livemode: bool, obj: Json, source: Source, fetched_at: float) -> Message:
+    """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock)."""
+    observed_at = rfc3339(fetched_at)
+    # An object without an own mode, such as one that is missing, is of the key's.
+    mode = obj["livemode"] if isinstance(obj.get("livemode"), bool) else livemode
+    event_id = f"{obj['id']}@{observed_at}"
+    return _message(account, mode, obj, obj, event_id, "", API_VERSION, source, observed_at)
+
+
+def event_message(account: str, livemode: bool, event: Json) -> Message:
+    """An event of the Events API, which is the body that its webhook would have had."""
+    data = event.get("data")
+    about = data.get("object") if isinstance(data, dict) else None
+    about = about if isinstance(about, dict) else event
+    mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
+    version = str(event.get("api_version") or "")
+    at = rfc3339(event["created"])
+    return _message(account, mode, event, about, event["id"], event.get("type", ""), version, Source.SWEEP, at)
+
+
+def _message(
+    account: str,
+    livemode: bool,
+    body: Json,
+    about: Json,
+    event_id: str,
+    kind: str,
+    version: str,
+    source: Source,
+    observed_at: str,
+) -> Message:
+    envelope = {
+        "event_id": event_id,
+        "type": kind,
+        "account": account,
+        "livemode": livemode,
+        "api_version": version,
+        "source": source.value,
+        "observed_at": observed_at,
+        "received_at": rfc3339(time.time()),
+        "body": _dumps(body),
+    }
+    return (partition_key(about) or event_id).encode(), orjson.dumps(envelope)
+
+
+def _dumps(body: Json) -> str:
+    try:
+        return orjson.dumps(body).decode()
+    except TypeError:  # numbers beyond 64 bits, lone surrogates: JSON all the same
+        return json.dumps(body)
+
+
+class Publisher:
+    """A producer for `stripe.events`, or any other topic; an async context."""
+
+    def __init__(self, kafka: Mapping[str, Any], prefix: str = "") -> None:
+        self._kafka = dict(kafka)
+        self._topic = full_name(STRIPE_EVENTS, prefix)
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions = 0
+
+    async def __aenter__(self) -> "Publisher":
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=256 * 1024,
+            max_request_size=_MAX_MESSAGE,
+        )
+        try:
+            await producer.start()
+            async with asyncio.timeout(_TOPIC_WITHIN):
+                self._partitions = len(await producer.partitions_for(self._topic))
+        except (KafkaError, TimeoutError, OSError) as error:
+            await producer.stop()
+            raise Unavailable(
+                f"Kafka does not answer, or has no topic {self._topic}: {error!r}", remedy="tillstream status"
+            ) from error
+        self._producer = producer
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def publish(self, messages: Iterable[Message]) -> list[bytes]:
+        """Send all, and return when every in-sync replica has them; the keys of those too large for Kafka.
+
+        Raises Unavailable: then some may have arrived, and all should be published again.
+        """
+        assert self._producer is not None, "a Publisher is an async context"
+        lanes: dict[int, list[Message]] = {}
+        refused: list[bytes] = []
+        for key, value in messages:
+            if len(key) + len(value) + _OVERHEAD > _MAX_MESSAGE:
+                refused.append(key)
+            else:
+                lanes.setdefault((murmur2(key) & 0x7FFFFFFF) % self._partitions, []).append((key, value))
+        try:
+            batches = [await batch for lane, waiting in lanes.items() for batch in self._batches(lane, waiting)]
+            await asyncio.gather(*batches)
+        except KafkaError as error:
+            raise Unavailable(f"Kafka has not taken what was fetched: {error!r}", remedy="tillstream status") from error
+        return refused
+
+    def _batches(self, partition: int, messages: list[Message]) -> Iterable[Any]:
+        """Sends of one partition, a batch at a time: aiokafka's `send` of each message costs a multiple of that."""
+        assert self._producer is not None
+        builder, filled = self._producer.create_batch(), 0
+        for key, value in messages:
+            if builder.append(timestamp=None, key=key, value=value) is None:
+                builder.close()
+                yield self._producer.send_batch(builder, self._topic, partition=partition)
+                builder, filled = self._producer.create_batch(), 0
+                builder.append(timestamp=None, key=key, value=value)
+            filled += 1
+        if filled:
+            builder.close()
+            yield self._producer.send_batch(builder, self._topic, partition=partition)
