@@ -24,6 +24,7 @@ _REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 
 _TEXTS = (("reason", "failure_message"), ("code", "failure_code"), ("text", "description"), ("url", "receipt_url"))
 _BILLING = (("name", "name"), ("phone", "phone"))
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
+_RELEASE_SECONDS = 60  # a capture's released rest is booked as a refund at most so long after it
 
 
 def normalize(body: Obj, path: str) -> Record:
@@ -78,9 +79,14 @@ def normalize(body: Obj, path: str) -> Record:
     return core
 
 
-def rank(core: Record) -> list[int]:
-    """Which of two snapshots of one second is the later: further in the charge's life cycle."""
-    return [STATUS_RANK[core["status"]] + bool(core["captured"]), core["refunded"], bool(core.get("disputed"))]
+def rank(core: Record, before: int) -> list[int]:
+    """Which of two snapshots of one second is the later: further in the charge's life cycle.
+
+    `before` is what had been refunded until then. After a reversal it is more: that comes after the refund itself.
+    """
+    refunded = core["refunded"]
+    step = [max(refunded, before), before > refunded]
+    return [STATUS_RANK[core["status"]] + bool(core["captured"]), *step, bool(core.get("disputed"))]
 
 
 def fold(record: Record, observation: Observation) -> bool:
@@ -94,7 +100,7 @@ def fold(record: Record, observation: Observation) -> bool:
     if before is not None:
         before = f.amount(observation.previous, "amount_refunded", "data.previous_attributes")
     changed = False
-    if newer(at, order := rank(core), core, record):
+    if newer(at, order := rank(core, before or 0), core, record):
         told = [observation.source, observation.api_version, observation.received_at]
         record |= {"core": core, "at": at, "rank": order, "told": told}
         changed = True
@@ -201,20 +207,26 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     if core is None or core["status"] != "succeeded" or not core["captured"]:
         return []
     released = core["amount"] - received(record)  # Stripe counts an authorization's released rest as refunded
-    asof, truth = record["at"], core["refunded"]
-    ladder, running, later = [], 0, []
+    asof, truth = record["at"], max(core["refunded"], released)
+    ladder, running, later, unsure = [], 0, [], 0
     for refund_id, (at, order, size, created, _, reason) in sorted(
         record.get("refunds", {}).items(), key=lambda item: (item[1][3], item[0])
     ):
         if order >= _GONE:
-            if at > asof >= created:  # the snapshot still counts it
+            if at > asof > created:  # the snapshot still counts it
                 truth = max(truth - size, released)
+            elif at >= asof >= created:
+                unsure += size
         elif created > asof:
             later.append((size, created, refund_id, reason))
         else:
             running += size
             ladder.append((running, created, refund_id, reason))
+    if unsure and _counts(record, truth, unsure, (running, running + released), released):
+        truth -= unsure
     # A released rest has a refund object of its own in some API versions and none in others.
+    if released and running == truth - released:
+        later = _without_release(later, released, asof + _RELEASE_SECONDS)
     if running == truth - released:
         steps = ladder
     elif running == truth:
@@ -226,6 +238,25 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
         top += size
         steps.append((top, created, refund_id, reason))
     return steps
+
+
+def _counts(record: Record, truth: int, unsure: int, without: tuple[int, int], released: int) -> bool:
+    """Does a snapshot count refunds that were made or reversed in its very second?
+
+    Not where it shows what there is `without` them, where less was refunded, or where more had been seen just before.
+    """
+    _, last, _ = record.get("seen", {}).get(str(truth + unsure), (0, 0, ()))
+    return truth not in without and truth - unsure >= released and last < record["at"] - 1
+
+
+def _without_release(
+    later: list[tuple[int, int, str, str]], released: int, until: int
+) -> list[tuple[int, int, str, str]]:
+    """The refunds that are newer than the capture's event, without the one for its released rest."""
+    for place, (size, created, _, _) in enumerate(later):
+        if size == released and created <= until:
+            return [*later[:place], *later[place + 1 :]]
+    return later
 
 
 def _seen_levels(

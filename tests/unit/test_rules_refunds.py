@@ -180,3 +180,77 @@ def test_a_refund_that_names_no_charge_is_looked_up() -> None:
     world = run([])
     world.feed(happened("refund.created", "09-03 12:00:01", body))
     assert list(world.ledgers[0].changes.lookups) == [("default|live", "refund", body["id"])]
+
+
+# A refund and its reversal in one second.
+
+REVERSED = happened("charge.updated", "09-03 12:00:00", charge(ENDIVE, "fern"), {"amount_refunded": 1500})
+MADE = refund_object("refund.created", "09-03 12:00:00")
+FAILED = refund_object("refund.failed", "09-03 12:00:00", status="failed")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [level(1500, "09-03 12:00:00", 0), FAILED],
+        [level(1500, "09-03 12:00:00"), FAILED],
+        [level(1500, "09-03 12:00:00", 0), REVERSED],
+        [level(1500, "09-03 12:00:00"), REVERSED],
+        [level(1500, "09-03 12:00:00", 0), REVERSED, FAILED],
+        [MADE, FAILED],
+        [MADE, level(1500, "09-03 12:00:00", 0), REVERSED],
+        [MADE, FAILED, REVERSED, level(1500, "09-03 12:00:00", 0)],
+    ],
+)
+def test_a_refund_that_is_reversed_in_its_own_second_is_none(events: list[Json]) -> None:
+    assert amounts(PAID, *events) == {"paid:ch_fern": 4200}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_refunded_before_stays_when_a_refund_is_reversed_in_its_own_second(known: bool) -> None:
+    earlier = refund_object("refund.created", "09-02 12:00:01", id="re_0", amount=500, created=at("09-02 12:00:00"))
+    events = [
+        PAID,
+        level(500, "09-02 12:00:01", 0),
+        level(2000, "09-03 12:00:00", 500),
+        happened(
+            "charge.updated", "09-03 12:00:00", charge(ENDIVE, "fern", amount_refunded=500), {"amount_refunded": 2000}
+        ),
+        FAILED,
+        *([earlier] if known else []),
+    ]
+    expected = {"paid:ch_fern": 4200, "refunded:ch_fern:500": 500}
+    assert amounts(*events) == expected
+    without_the_reversal = [event for event in events if event["type"] != "charge.updated"]
+    assert amounts(*without_the_reversal) == expected
+    without_the_charges_word = [event for event in events if event not in events[2:4]]
+    assert amounts(*without_the_charges_word) == expected
+
+
+# The released rest of an authorization.
+
+
+def captured(created: str, refunded: int = 2500) -> Json:
+    body = charge(ENDIVE, "birch", amount=9000, amount_captured=6500, amount_refunded=refunded)
+    return happened("charge.captured", created, body)
+
+
+@pytest.mark.parametrize("counted", [2500, 0])
+def test_a_released_rest_that_is_booked_after_the_captures_event_is_no_refund(counted: int) -> None:
+    """Also where the capture's event does not count it yet."""
+    release = {"amount": 2500, "created": at("09-02 10:00:01"), "reason": None}
+    booked = happened("refund.created", "09-02 10:00:01", refund(ENDIVE, "birch", **release))
+    assert amounts(captured("09-02 10:00:00", counted), booked) == {"paid:ch_birch": 6500}
+    real = happened("refund.created", "09-03 12:00:00", refund(ENDIVE, "birch", id="re_real"))
+    assert amounts(captured("09-02 10:00:00", counted), booked, real) == {
+        "paid:ch_birch": 6500,
+        "refunded:ch_birch:1500": 1500,
+    }
+
+
+def test_a_refund_of_the_released_amount_that_is_made_days_later_is_one() -> None:
+    real = refund(ENDIVE, "birch", amount=2500, created=at("09-05 12:00:00"))
+    assert amounts(captured("09-02 10:00:00"), happened("refund.created", "09-05 12:00:00", real)) == {
+        "paid:ch_birch": 6500,
+        "refunded:ch_birch:2500": 2500,
+    }
