@@ -161,7 +161,7 @@ class PeopleStage:
             state["version"] = max(state["version"] + 1, int(now * 1000))
             book.put(key, state)
             profile = profiles.profile(email, livemode, state["parties"], state["version"], rfc3339(now))
-            yield Output("profile", self._profiles, key.encode(), orjson.dumps(profile))
+            yield Output("profile", self._profiles, key.encode(), profiles.dumps(profile))
 
 
 def _parse(body: str) -> Any:

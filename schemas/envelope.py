@@ -19,6 +19,10 @@ class Source(StrEnum):
 #: found missing may have been lost after it was told.
 TELL_AGAIN = "tillstream.tell_again"
 
+#: The type of the envelope by which a person has past rows told with a customer's present email. Its body is
+#: `{"object": "tillstream.relink", "id": …, "customer": "cus_…"}`, its source `replay`.
+RELINK = "tillstream.relink"
+
 
 class Envelope(BaseModel):
     """The value on `stripe.events`, as JSON; also the row of `tillstream.stripe_events`.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Card(BaseModel):
-    """A card seen on a charge, failed ones too."""
+    """A card seen on a charge, failed ones too, or as a payment method."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -14,7 +14,7 @@ class Card(BaseModel):
     last4: str
     month: int
     year: int
-    seen_at: str = Field(description="RFC 3339: the newest charge that showed it")
+    seen_at: str = Field(description="RFC 3339: the newest charge or payment method that showed it")
 
 
 class MetricSummary(BaseModel):
@@ -29,7 +29,7 @@ class MetricSummary(BaseModel):
 
 
 class CurrencyValue(BaseModel):
-    """Money of a profile in one currency; different currencies are never added."""
+    """Money of a profile in one currency; different currencies are never added. The sums may pass 64 bits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,6 +58,8 @@ class Profile(BaseModel):
     learned_at: dict[str, str] = Field(default={}, description="When name, phone and place were learned, RFC 3339")
     accounts: list[str] = []
     customer_ids: list[str] = []
+    deleted_customer_ids: list[str] = Field(default=[], description="Those of them that Stripe has deleted")
+    subscriptions: dict[str, str] = Field(default={}, description="Stripe's status by subscription id, where known")
     card_expirations: list[Card] = Field(default=[], description="Every card seen, newest first")
     card_expiration_date: str | None = Field(
         default=None, description="YYYY-MM-DD: last day of the newest card's month"

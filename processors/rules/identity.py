@@ -2,12 +2,15 @@
 
 A party is one customer of Stripe's, or a guest (one charge without a customer). Its record:
     cust, at, rank    the newest customer object
+    deleted, missing  there once it is known that Stripe has deleted the customer, or has none of this id
+    relink            when a person last asked to have past rows told with the customer's present email
     emails            [[at, email], …] ascending: when the customer object was seen with an email
     invmail           [at, email]: the newest `customer_email` on any of its invoices
     who               {"name" | "phone" | "place": [priority, at, value]}
     total, ticks      of the version (see `ledger`)
     pages             how many index pages of objects it has, and `last`, how many are on the last one
     people            what it adds to the profile of each email (see `people`)
+    cards, subs       its payment methods' cards and its subscriptions' states (see `belongings`)
 Source: Klaviyo, "Customer data"; the order of preference is Tillstream's contract.
 """
 
@@ -15,7 +18,7 @@ from bisect import bisect_right
 from typing import Any
 
 from processors.rules import fields as f
-from processors.rules.lattice import Record, newer, newest
+from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.observation import Observation
 
 _EMAILS = 64  # observations of a customer's email that are kept
@@ -28,7 +31,6 @@ def fold_customer(party: Record, observation: Observation) -> bool:
     deleted = observation.type == "customer.deleted" or body.get("deleted") is True
     address = f.child(body, "address", path)
     core: Record = {
-        "deleted": deleted,
         "email": f.email(body.get("email"), f"{path}.email"),
         "name": f.opt(body, "name", path),
         "phone": f.opt(body, "phone", path),
@@ -43,6 +45,24 @@ def fold_customer(party: Record, observation: Observation) -> bool:
         learned |= _learn_email(party, at - 1, before)
     learn_about(party, at, _CUSTOMER, core["name"], core["phone"], core["place"])
     return learned
+
+
+def learn_end(party: Record, observation: Observation) -> bool:
+    """Learn from a customer object that there is none (any more); True when that was news. It never comes undone."""
+    deleted = observation.type == "customer.deleted" or observation.body.get("deleted") is True
+    end = "deleted" if deleted else observation.negative
+    if not end or end in party:
+        return False
+    party[end] = True
+    return True
+
+
+def relink(party: Record, at: int) -> bool:
+    """Have the rows from before `at` belong to the email that the customer had then; True when that is news."""
+    if at <= party.get("relink", 0):
+        return False
+    party["relink"] = at
+    return True
 
 
 def _learn_email(party: Record, at: int, email: str) -> bool:
@@ -107,7 +127,8 @@ def learn_from_invoice(party: Record, core: Record, at: int) -> bool:
 
 def knowledge(party: Record) -> int:
     """The identity's share of the sum in `lattice`."""
-    total: int = party.get("at", 0)
+    total: int = party.get("at", 0) + party.get("relink", 0)
+    total += HORIZON * (("deleted" in party) + ("missing" in party))
     for at, _ in party.get("emails", ()):
         total += at + 1
     if "invmail" in party:
@@ -119,11 +140,12 @@ def email_of(party: Record, occurred_at: float, own: tuple[str, ...]) -> str:
     """A row's email: the customer's at that time, else the first of `own`, else the newest on an invoice, else ''.
 
     `own` are the charge's billing and receipt emails and the linked or own invoice's, in this order. An email that
-    the customer got later than `occurred_at` counts when there was none before: late knowledge links old rows.
+    the customer got later than `occurred_at` counts when there was none before: late knowledge links old rows. Rows
+    from before a `relink` have the email that the customer had at the relink.
     """
     history: list[list[Any]] = party.get("emails", [])
     if history:
-        place = bisect_right(history, occurred_at, key=lambda entry: entry[0])
+        place = bisect_right(history, max(occurred_at, party.get("relink", 0)), key=lambda entry: entry[0])
         return str(history[max(place - 1, 0)][1])
     for email in own:
         if email:
@@ -135,4 +157,8 @@ def unlinked_reason(party: Record, customer: str) -> str:
     """Why a row has no email."""
     if not customer:
         return "guest: no email on the charge"
-    return "customer has no email" if "cust" in party else "customer unknown: look-up pending"
+    if "deleted" in party:
+        return "customer deleted"
+    if "cust" in party:
+        return "customer has no email"
+    return "customer not found" if "missing" in party else "customer unknown: look-up pending"

@@ -10,7 +10,7 @@ The record:
     cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
     offers            {offer: [group, from, to]}: what it offers to `links`
     payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil
-    flags             {"overdue" | "requires_action": first seen}
+    flags             {"overdue" | "requires_action" | "failed": newest event that says so}
     rows, v, events   as for a charge
 Its lines are kept apart (`lines_of`), since they are large and seldom change.
 """
@@ -44,7 +44,12 @@ _MOMENTS = (
     ("begin", "period_start"),
     ("end", "period_end"),
 )
-_FLAGS = {"invoice.overdue": "overdue", "invoice.payment_action_required": "requires_action"}
+_FLAGS = {
+    "invoice.overdue": "overdue",
+    "invoice.payment_action_required": "requires_action",
+    "invoice.payment_failed": "failed",
+}
+_ATTEMPT_SECONDS = 2  # Stripe tells of an attempt that needs the customer as `payment_failed` too, at about one time
 
 
 def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
@@ -150,8 +155,8 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= learn_payment(record, payment_id, at, paid_with, paying_charge)
     if flag := _FLAGS.get(observation.type):
         flags = record.setdefault("flags", {})
-        changed |= flag not in flags or at < flags[flag]
-        flags[flag] = min(at, flags.get(flag, at))
+        changed |= at > flags.get(flag, 0)
+        flags[flag] = max(at, flags.get(flag, 0))
     return changed
 
 
@@ -211,8 +216,7 @@ def knowledge(record: Record) -> int:
         total += record["oob"][0]
     for first in record.get("tries", {}).values():
         total += HORIZON - first
-    for first in record.get("flags", {}).values():
-        total += HORIZON - first
+    total += sum(record.get("flags", {}).values())
     for at, _, _ in record.get("payments", {}).values():
         total += at
     return total + len(record.get("charges", {}))
@@ -249,6 +253,19 @@ def attempts(record: Record) -> tuple[dict[str, int], dict[int, int], dict[str, 
             owned[charge] = int(offer.partition(":")[0])
             del offers[offer]
     return owned, bare, offers
+
+
+def overdue(record: Record) -> bool:
+    """Was it due, and still is?"""
+    return "overdue" in record.get("flags", ()) and record["core"]["status"] in ("open", "uncollectible")
+
+
+def requires_action(record: Record) -> bool:
+    """Does it wait for the customer to authenticate? Not any more once it was paid, or once the attempt failed."""
+    flags = record.get("flags", {})
+    if "requires_action" not in flags or record["core"]["status"] != "open":
+        return False
+    return bool(flags["requires_action"] + _ATTEMPT_SECONDS >= flags.get("failed", 0))
 
 
 def wants_payment(record: Record) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
+from processors.rules import belongings, identity, people, transfers
 from processors.rules import charge as charges
 from processors.rules import fields as f
-from processors.rules import identity, people, transfers
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, Record
 from processors.rules.linking import link_charge, link_invoice
@@ -62,6 +62,8 @@ class Ledger:
 
 
 def _fold(session: Session, observation: Observation) -> bool:
+    if observation.fetched and observation.kind != "customer" and observation.negative:
+        return True  # nothing follows from it: what is known of the object stays, and no row is invented
     match observation.kind:
         case "charge" | "refund" | "dispute":
             return _charge(session, observation)
@@ -73,6 +75,12 @@ def _fold(session: Session, observation: Observation) -> bool:
             return _customer(session, observation)
         case "invoice_payment":
             return _invoice_payment(session, observation)
+        case "payment_method":
+            return belongings.payment_method(session, observation)
+        case "subscription":
+            return belongings.subscription(session, observation)
+        case "tillstream.relink":
+            return _relink(session, observation)
     return True
 
 
@@ -224,7 +232,8 @@ def _customer(session: Session, observation: Observation) -> bool:
     party = session.party
     known = orjson.dumps((party.get("who"), party.get("cust")))
     meta = party.get("cust", {}).get("meta")
-    learned = identity.fold_customer(party, observation)
+    learned = not observation.negative and identity.fold_customer(party, observation)
+    learned |= identity.learn_end(party, observation)
     fresh = remember(party, observation)
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
         party["ticks"] = party.get("ticks", 0) + 1
@@ -233,3 +242,12 @@ def _customer(session: Session, observation: Observation) -> bool:
             # Also when it is known for the first time without either: the reason why rows are unlinked changes.
             session.touch_all()
     return fresh
+
+
+def _relink(session: Session, observation: Observation) -> bool:
+    session.open_party(observation.customer, observation.customer)
+    if not identity.relink(session.party, observation.at):
+        return False
+    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.touch_all()
+    return True

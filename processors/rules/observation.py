@@ -10,7 +10,7 @@ from typing import Any
 
 from processors.rules import fields as f
 from processors.rules.fields import Obj
-from schemas.envelope import TELL_AGAIN, Source
+from schemas.envelope import RELINK, TELL_AGAIN, Source
 from schemas.errors import BadEvent
 from schemas.times import unix_seconds
 
@@ -25,10 +25,14 @@ _PREFIXES = (
     ("customer.created", "customer"),
     ("customer.updated", "customer"),
     ("customer.deleted", "customer"),
+    ("customer.subscription.", "subscription"),
+    ("payment_method.", "payment_method"),
 )
 
 #: The kinds of API object that are mapped, by their `object` field.
-KINDS = frozenset({"charge", "invoice", "refund", "dispute", "customer", "invoice_payment"})
+KINDS = frozenset(
+    {"charge", "invoice", "refund", "dispute", "customer", "invoice_payment", "payment_method", "subscription", RELINK}
+)
 
 #: Sources whose bodies may be API objects rather than events.
 _FETCHED = frozenset({Source.IMPORT, Source.SWEEP, Source.LOOKUP, Source.REPLAY})
@@ -61,6 +65,22 @@ class Observation:
     def scope(self) -> str:
         """Account and mode: ids are unique only within these."""
         return f"{self.account}|{'live' if self.livemode else 'test'}"
+
+    @property
+    def fetched(self) -> bool:
+        """Is it an object as Stripe's API gave it, rather than an event's?"""
+        return not self.path
+
+    @property
+    def negative(self) -> str:
+        """'deleted' or 'missing' for the API's answer that there is no such object (any more), which tells no more.
+
+        Source: Stripe, "Retrieve a customer" (a deleted one is its id and `deleted`); `missing` is a look-up's 404.
+        """
+        body = self.body
+        if self.fetched and body.get("missing") is True:
+            return "missing"
+        return "deleted" if body.get("deleted") is True and "created" not in body else ""
 
 
 def kind_of(event_type: str) -> str:

@@ -4,14 +4,16 @@ A party's `people`: {email: {"m": {metric: [count, first, last]}, "money": {curr
 "cards": {JSON of [brand, last4, month, year]: newest charge}, "cur": [time, currency]}}.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Json
+from pydantic import BaseModel, ConfigDict, Field, Json
 
 from processors.rules.emit import Told
 from processors.rules.lattice import Record
 from schemas.metrics import Metric
+
+_Sum = int | Annotated[str, Field(pattern=r"^-?\d{19,}$")]
 
 
 class _Contribution(BaseModel):
@@ -27,11 +29,14 @@ class _Contribution(BaseModel):
     who: dict[str, tuple[int, int, str | list[str]]]
     meta: dict[str, str]
     m: dict[str, tuple[int, str, str]]
-    money: dict[str, tuple[int, int]]
+    money: dict[str, tuple[_Sum, _Sum]]
     cards: dict[Json[tuple[str, str, int, int]], int] = {}
     cur: tuple[str, str] = ("", "")
+    subs: dict[str, str] = {}
+    deleted: bool = False
 
 
+_INT64 = 2**63 - 1
 _PAID, _REFUNDED = Metric.SUCCESSFULLY_PAID.value, Metric.REFUNDED_PAYMENT.value
 
 
@@ -45,7 +50,7 @@ def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
     person["m"][metric] = [known[0] + 1, min(known[1], at), max(known[2], at)] if known else [1, at, at]
     if metric in (_PAID, _REFUNDED):
         money = person["money"].setdefault(currency, [0, 0])
-        money[metric == _REFUNDED] += amount
+        money[metric == _REFUNDED] = _sum(money[metric == _REFUNDED], amount)
     person["cur"] = max(person.get("cur", [at, currency]), [at, currency])
     if card:
         key = orjson.dumps(card).decode()
@@ -62,7 +67,8 @@ def remove(party: Record, told: Told) -> bool:
     known = person["m"][metric]
     known[0] -= 1
     if metric in (_PAID, _REFUNDED):
-        person["money"][currency][metric == _REFUNDED] -= amount
+        money = person["money"][currency]
+        money[metric == _REFUNDED] = _sum(money[metric == _REFUNDED], -amount)
     if known[0]:
         return at in (known[1], known[2]) or person["cur"] == [at, currency]
     del person["m"][metric]
@@ -72,10 +78,16 @@ def remove(party: Record, told: Told) -> bool:
     return bool(person["cur"] == [at, currency]) or "cards" in person
 
 
+def _sum(known: int | str, amount: int) -> int | str:
+    """What is known and `amount`; as text beyond 64 bits, where the JSON of state and messages ends."""
+    total = int(known) + amount
+    return total if -_INT64 <= total <= _INT64 else str(total)
+
+
 def contribution(party: Record, party_id: str, customer: str, email: str, scope: tuple[str, bool]) -> Record:
     """The message on `ledger.people`: all that the party adds to the profile of `email`; empty `m` takes it back."""
     person = party.get("people", {}).get(email, {"m": {}, "money": {}})
-    return {
+    told: Record = {
         "party": f"{scope[0]}|{party_id}",
         "account": scope[0],
         "livemode": scope[1],
@@ -85,6 +97,14 @@ def contribution(party: Record, party_id: str, customer: str, email: str, scope:
         "meta": party.get("cust", {}).get("meta", {}),
         **person,
     }
+    if "cards" in party:
+        cards = person.get("cards", {})
+        told["cards"] = cards | {card: max(seen, cards.get(card, 0)) for card, seen in party["cards"].items()}
+    if "subs" in party:
+        told["subs"] = {subscription: status for subscription, (_, status) in party["subs"].items()}
+    if "deleted" in party:
+        told["deleted"] = True
+    return told
 
 
 def check(message: bytes) -> None:

@@ -3,6 +3,7 @@
 The state of an email is {party: contribution}, as `people.contribution` makes them.
 """
 
+import json
 from calendar import monthrange
 from typing import Any
 
@@ -35,6 +36,7 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
     cards: dict[str, int] = {}
     who: Record = {}
     meta: dict[str, str] = {}
+    subscriptions: dict[str, str] = {}
     currency = ["", ""]
     for part in parts:
         for metric, (count, first, last) in part["m"].items():
@@ -42,15 +44,16 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
             metrics[metric] = [known[0] + count, min(known[1], first), max(known[2], last)]
         for code, (paid, refunded) in part["money"].items():
             known = money.get(code, [0, 0])
-            money[code] = [known[0] + paid, known[1] + refunded]
+            money[code] = [known[0] + int(paid), known[1] + int(refunded)]
         for card, seen in part.get("cards", {}).items():
             cards[card] = max(seen, cards.get(card, 0))
         for key, value in part["who"].items():
             who[key] = max(value, who.get(key, value))
         meta |= part["meta"]
+        subscriptions |= part.get("subs", {})
         currency = max(currency, part.get("cur", currency))
     place = who.get("place", [0, 0, ["", "", ""]])[2]
-    newest_first = sorted(cards.items(), key=lambda item: (-item[1], item[0]))
+    newest_first = sorted(cards.items(), key=_newest_first)
     return {
         "email": email,
         "livemode": livemode,
@@ -62,6 +65,8 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
         "learned_at": {key: rfc3339(value[1]) for key, value in sorted(who.items())},
         "accounts": sorted({part["account"] for part in parts}),
         "customer_ids": sorted({part["customer"] for part in parts} - {""}),
+        "deleted_customer_ids": sorted({part["customer"] for part in parts if part.get("deleted")}),
+        "subscriptions": dict(sorted(subscriptions.items())),
         "card_expirations": [_card(card, seen) for card, seen in newest_first],
         "card_expiration_date": _expires(newest_first[0][0]) if newest_first else None,
         "first_seen": min(first for _, first, _ in metrics.values()),
@@ -76,6 +81,21 @@ def profile(email: str, livemode: bool, state: Record, version: int, updated_at:
         "updated_at": updated_at,
         "version": version,
     }
+
+
+def dumps(profile: Record) -> bytes:
+    """The profile as JSON, sums beyond 64 bits too."""
+    try:
+        return orjson.dumps(profile)
+    except TypeError:
+        return json.dumps(profile, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _newest_first(card: tuple[str, int]) -> tuple[int, int, int, str]:
+    """Of cards that were seen in one second, as by an import, the one that is good for longer was issued later."""
+    key, seen = card
+    _, _, month, year = orjson.loads(key)
+    return -seen, -year, -month, key
 
 
 def _card(key: str, seen: int) -> Record:

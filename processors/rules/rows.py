@@ -10,6 +10,7 @@ from typing import Any
 
 from processors.rules import charge as charges
 from processors.rules import identity
+from processors.rules import invoice as invoices
 from processors.rules.lattice import Record
 from schemas.metrics import Metric
 from schemas.money import major
@@ -33,6 +34,7 @@ class Context:
     inferred: bool = False
     attempt: int = 0
     lines: list[list[Any]] | None = None
+    submeta: dict[str, str] | None = None  # its subscription's metadata
 
     @property
     def prefix(self) -> str:
@@ -242,7 +244,7 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
         properties["LinkInferred"] = context.inferred or None
     if invoice_core:
         properties |= _about_invoice(invoice_core)
-        metadata |= {"invoice": invoice_core.get("meta"), "subscription": invoice_core.get("submeta")}
+        metadata |= {"invoice": invoice_core.get("meta"), "subscription": context.submeta}
     properties["metadata"] = _with_origin(metadata, context)
     return properties
 
@@ -271,14 +273,14 @@ def _about_invoice(core: Record) -> Row:
 
 
 def _invoice_properties(core: Record, record: Record, invoice_id: str, context: Context) -> Row:
-    currency, flags = core["currency"], record.get("flags", {})
-    metadata = {"invoice": core.get("meta"), "subscription": core.get("submeta")}
+    currency = core["currency"]
+    metadata = {"invoice": core.get("meta"), "subscription": context.submeta}
     return _about_invoice(core) | {
         "Invoice": invoice_id,
         "Description": core.get("text"),
         "status": core["status"],
-        "overdue": ("overdue" in flags and core["status"] in ("open", "uncollectible")) or None,
-        "requires_action": ("requires_action" in flags and core["status"] == "open") or None,
+        "overdue": invoices.overdue(record) or None,
+        "requires_action": invoices.requires_action(record) or None,
         "Total": major(core["total"], currency),
         "AmountPaid": major(core["paid"], currency),
         "CollectionMethod": core.get("collect"),

@@ -1,7 +1,7 @@
 """The end of a step: derive the rows of all that may have changed, tell the differences, keep the records."""
 
+from processors.rules import belongings, emit, identity, links, people
 from processors.rules import charge as charges
-from processors.rules import emit, identity, links, people
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
@@ -51,10 +51,14 @@ def _spread(session: Session) -> None:
 
 def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
     context = Context(session.account, session.livemode, session.customer, session.party)
+    if record["kind"] == "subscription":
+        return []  # it shows on the rows of its invoices
     if record["kind"] == "upcoming":
+        context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)
         return list(upcoming_rows(identifier, record, context))
     if record["kind"] == "invoice":
+        context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)
         _, bare, offers = invoices.attempts(record)
         covered = record.get("cov", {})
@@ -81,6 +85,7 @@ def _add_invoice(session: Session, charge_id: str, record: Record, context: Cont
     if invoice is None or invoice.get("party") != session.party_id:
         return
     context.invoice = invoice
+    context.submeta = belongings.metadata(session, invoice)
     context.lines = session.lines(context.invoice_id)
     if not context.inferred:
         owned, _, _ = invoices.attempts(invoice)

@@ -27,14 +27,19 @@ def forward(session: Session, identifier: str, observation: Observation) -> bool
     moved = session.book.get(session.key(identifier, "h"))
     if moved is None:
         return False
-    message = {name: getattr(observation, name) for name in _FIELDS} | {"customer": moved["to"]}
+    send(session, moved["to"], observation)
+    return True
+
+
+def send(session: Session, customer: str, observation: Observation) -> None:
+    """Have `observation` folded on the partition of `customer`, as theirs."""
+    message = {name: getattr(observation, name) for name in _FIELDS} | {"customer": customer}
     forwarded = {"kind": "observation", "observation": message}
     try:
         orjson.dumps(forwarded)
     except TypeError as error:  # what Python's JSON takes and orjson does not: lone surrogates, numbers beyond 64 bits
         raise BadEvent(f"the object can't be written down: {error}"[:200], path=observation.path) from error
-    session.changes.transfers.append((moved["to"], forwarded))
-    return True
+    session.changes.transfers.append((customer, forwarded))
 
 
 def received(message: Record) -> Observation:

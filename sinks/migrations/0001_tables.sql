@@ -65,6 +65,8 @@ CREATE TABLE IF NOT EXISTS profile_rows
     learned_at Map(String, DateTime64(3, 'UTC')),
     accounts Array(LowCardinality(String)),
     customer_ids Array(String),
+    deleted_customer_ids Array(String),
+    subscriptions Map(String, LowCardinality(String)),
     card_expirations Array(Tuple(
         brand String,
         last4 String,
@@ -82,9 +84,9 @@ CREATE TABLE IF NOT EXISTS profile_rows
         last_at DateTime64(3, 'UTC'))),
     value Array(Tuple(
         currency String,
-        paid_minor Int64,
-        refunded_minor Int64,
-        lifetime_value_minor Int64,
+        paid_minor Int128,
+        refunded_minor Int128,
+        lifetime_value_minor Int128,
         lifetime_value Decimal(38, 3))),
     properties Map(String, String),
     updated_at DateTime64(3, 'UTC'),

@@ -90,7 +90,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1;
 CREATE OR REPLACE VIEW profiles AS
 SELECT
     email, livemode, name, phone, country, city, postal_code, accounts, customer_ids,
-    learned_at, card_expirations, card_expiration_date,
+    deleted_customer_ids, subscriptions, learned_at, card_expirations, card_expiration_date,
     ifNull(card_expiration_date BETWEEN today() AND today() + 30, false) AS expires_soon, first_seen, last_seen, currency,
     mapFromArrays(metrics.metric, metrics.count) AS counts,
     counts['Successfully Paid'] AS successfully_paid_count,

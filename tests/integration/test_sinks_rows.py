@@ -160,8 +160,17 @@ async def test_a_profile_is_one_row_a_person_and_mode(kafka: Publisher, config: 
                     refunded_minor=1,
                     lifetime_value_minor=1499,
                     lifetime_value="1.499",
-                )
+                ),
+                CurrencyValue(
+                    currency="usd",
+                    paid_minor=3 * 2**63,
+                    refunded_minor=0,
+                    lifetime_value_minor=3 * 2**63,
+                    lifetime_value="276701161105643274.24",
+                ),
             ],
+            "deleted_customer_ids": ["cus_2"],
+            "subscriptions": {"sub_1": "past_due"},
             "properties": {"plan": "2026-01-01", "a.b": "1"},
             "updated_at": "2026-01-05T10:00:00.000Z",
             "version": 1,
@@ -178,7 +187,9 @@ async def test_a_profile_is_one_row_a_person_and_mode(kafka: Publisher, config: 
     assert row["customer_ids"] == ["cus_1", "cus_2"]
     assert row["card_expiration_date"] == date(2028, 2, 29)
     assert row["card_expirations"][0]["last4"] == "4242"
-    assert row["lifetime_value"] == {"kwd": Decimal("1.499")}
+    assert row["lifetime_value"] == {"kwd": Decimal("1.499"), "usd": Decimal("276701161105643274.24")}
+    assert [value["paid_minor"] for value in row["value"]] == [1500, 3 * 2**63]  # sums may pass 64 bits
+    assert (row["deleted_customer_ids"], row["subscriptions"]) == (["cus_2"], {"sub_1": "past_due"})
     assert row["failed_payment_count"] == 3
     assert row["successfully_paid_count"] == 0
     assert row["properties"] == {"plan": "2026-01-01", "a.b": "1"}

@@ -8,7 +8,7 @@ import pytest
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.observation import kind_of, observe
-from tests.fixtures.stripe.expected import LATER, ROWS, SEEN, STATES, Rows, cases
+from tests.fixtures.stripe.expected import CARDS, LATER, ROWS, SEEN, STATES, SUBSCRIPTIONS, Rows, cases
 from tests.fixtures.stripe.history import HISTORIES
 from tests.fixtures.stripe.shapes import ENDIVE, SHAPES, V2018, V2020, Shape
 from tests.ledger_harness import World, envelope_of, run
@@ -147,6 +147,27 @@ def test_a_payments_card_and_owner_are_on_the_profile(shape: Shape) -> None:
             "lifetime_value": "42.00",
         }
     ]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.version)
+@pytest.mark.parametrize("type_", CARDS)
+def test_a_payment_methods_card_is_on_the_profile_with_the_charges_own(type_: str, shape: Shape) -> None:
+    (profile,) = told(type_, shape).profiles().values()
+    cards = [(c["last4"], c["month"], c["year"], c["seen_at"]) for c in profile["card_expirations"]]
+    assert cards == CARDS[type_]
+    assert {card["brand"].lower() for card in profile["card_expirations"]} == {"visa", "mastercard"}
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.flags], ids=lambda shape: shape.version)
+@pytest.mark.parametrize("type_", SUBSCRIPTIONS)
+def test_a_subscriptions_metadata_are_on_its_invoice_and_its_state_on_the_profile(type_: str, shape: Shape) -> None:
+    world = told(type_, shape)
+    (row,) = world.rows().values()
+    newest = "skipper" if shape.basil and type_ == "customer.subscription.created" else "captain"
+    assert row["properties"]["metadata"]["subscription"] == {"tier": newest}
+    assert [p["subscriptions"] for p in world.profiles().values()] == (
+        [] if shape.sources else [{"sub_harbor": SUBSCRIPTIONS[type_]}]
+    )
 
 
 def last_object(type_: str, shape: Shape) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Who a fact belongs to: the email is the identity, trimmed and in lower case; names never are."""
 
+from itertools import permutations
+
 import pytest
 
 from schemas.profile import profile_key
@@ -166,3 +168,129 @@ def test_a_payment_keeps_the_email_of_its_time_when_the_customer_changes_twice()
         known("09-03 09:00:00", "customer.updated", email="third@example.com", before="second@example.com"),
     ]
     assert emails(paid("09-01 10:00:02"), *changes) == ["first@example.com"]
+
+
+# Customers that are no more, or never were.
+
+DELETED = {"id": "cus_Iris01", "object": "customer", "deleted": True}
+MISSING = {"id": "cus_Iris01", "object": "customer", "missing": True}
+
+
+def looked_up(world: World, *answers: Json, created: str = "09-20 12:00:00") -> World:
+    """`world` after Stripe's API answered."""
+    for answer in answers:
+        world.fetch(answer, at(created))
+    world.settle()
+    return world
+
+
+def test_a_deleted_customers_rows_and_money_stay_and_the_profile_says_so() -> None:
+    gone = happened("customer.deleted", "09-20 12:00:00", customer(ENDIVE))
+    for world in (outcome(known(), paid(), gone), looked_up(run([known(), paid()]), DELETED)):
+        (profile,) = world.profiles().values()
+        assert (profile["customer_ids"], profile["deleted_customer_ids"]) == (["cus_Iris01"], ["cus_Iris01"])
+        assert (profile["value"][0]["paid_minor"], profile["properties"]) == (4200, {"boat": "Sardinha"})
+        (row,) = world.rows().values()
+        assert (row["email"], row["properties"]["metadata"]["customer"]) == (
+            "iris.vale@example.com",
+            {"boat": "Sardinha"},
+        )
+    assert outcome(known(), paid()).profiles()["iris.vale@example.com"]["deleted_customer_ids"] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(DELETED, "customer deleted"), (MISSING, "customer not found")], ids=["deleted", "missing"]
+)
+def test_a_look_ups_negative_answer_names_the_reason_in_any_order(answer: Json, reason: str) -> None:
+    nameless = paid(billing_details=NOBODY)
+    after, before = looked_up(run([nameless]), answer), looked_up(World(), answer)
+    before.feed(nameless)
+    before.settle()
+    for world in (after, before):
+        assert told(world, "unlinked_reason", "amount_minor") == [("paid:ch_amber", reason, 4200)]
+    assert after.facts() == before.facts()
+
+
+def test_what_was_not_found_is_known_as_soon_as_it_is_told_of() -> None:
+    world = looked_up(run([paid(billing_details=NOBODY), known(email=None)]), MISSING)
+    assert told(world, "unlinked_reason") == [("paid:ch_amber", "customer has no email")]
+    world.feed(known("09-25 12:00:00", "customer.updated"))
+    world.settle()
+    assert told(world, "email") == [("paid:ch_amber", "iris.vale@example.com")]
+
+
+@pytest.mark.parametrize("kind", ["charge", "invoice", "refund", "payment_method", "subscription"])
+@pytest.mark.parametrize("end", ["missing", "deleted"])
+def test_no_answer_on_any_other_object_invents_or_undoes_a_row(kind: str, end: str) -> None:
+    names = {"charge": "ch_amber", "invoice": "in_amber", "refund": "re_amber1"}
+    world = run([paid()])
+    expected = world.facts()
+    for identifier in (names.get(kind, "x_1"), "other_1"):
+        looked_up(world, {"id": identifier, "object": kind, end: True})
+    assert world.facts() == expected
+
+
+# Relinking.
+
+
+def relinked(created: str) -> Json:
+    """What `tillstream relink` publishes, as far as the story goes."""
+    return {"id": "cus_Iris01", "object": "tillstream.relink", "customer": "cus_Iris01", "at": created}
+
+
+def after(*events: Json, partitions: int = 1) -> World:
+    """Events, and relinks where they come."""
+    world = World(partitions)
+    for event in events:
+        if event["object"] == "event":
+            world.feed(event)
+        else:
+            world.fetch(event, at(event["at"]))
+        world.checkpoint()
+    world.settle()
+    return world
+
+
+MOVED = (
+    known(email="old@example.com"),
+    paid("09-01 10:00:02", "amber"),
+    known("09-10 12:00:00", "customer.updated", email="new@example.com", before="old@example.com"),
+    paid("09-20 10:00:02", "birch"),
+)
+
+
+def test_a_relink_moves_past_rows_and_their_money_to_the_present_email() -> None:
+    world = after(*MOVED, relinked("09-25 00:00:00"))
+    assert [email for _, email in told(world, "email")] == ["new@example.com"] * 2
+    (profile,) = world.profiles().values()
+    assert (profile["email"], profile["value"][0]["paid_minor"]) == ("new@example.com", 2 * 4200)
+
+
+def test_a_relink_holds_for_what_was_before_it_and_for_no_later_change() -> None:
+    moved_again = known("09-28 12:00:00", "customer.updated", email="third@example.com", before="new@example.com")
+    events = (*MOVED, relinked("09-25 00:00:00"), moved_again, paid("09-29 10:00:02", "elm"))
+    assert [email for _, email in told(after(*events), "email")] == [*["new@example.com"] * 2, "third@example.com"]
+    again = (*events, relinked("09-30 00:00:00"))
+    assert [email for _, email in told(after(*again), "email")] == ["third@example.com"] * 3
+
+
+def test_a_relink_ends_the_same_in_any_order() -> None:
+    events = (*MOVED, relinked("09-25 00:00:00"))
+    expected = after(*events)
+    for number, order in enumerate(permutations(events)):
+        world = after(*order, order[number % 5], partitions=1 + number % 3)
+        assert (world.facts(), world.profiles()) == (expected.facts(), expected.profiles())
+
+
+def test_a_relink_of_a_customer_without_a_known_email_changes_nothing() -> None:
+    world = after(paid(), relinked("09-25 00:00:00"))
+    assert [email for _, email in told(world, "email")] == ["iris.vale@example.com"]
+
+
+def test_only_what_is_published_inside_relinks() -> None:
+    """A webhook of that name is of a type that is not mapped."""
+    world = after(*MOVED)
+    world.feed(happened("tillstream.relink", "09-25 00:00:00", relinked("")))
+    world.settle()
+    assert world.facts() == after(*MOVED).facts()
+    assert world.outcomes["unmapped"] == 1

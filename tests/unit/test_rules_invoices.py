@@ -257,6 +257,24 @@ def test_a_payment_that_needs_action_is_a_state_of_the_invoice_and_no_failure(sh
 
 
 @versions
+def test_an_invoice_requires_action_no_longer_once_the_attempt_failed_and_again_when_it_is_asked_again(
+    shape: Shape,
+) -> None:
+    def asked(created: str) -> Json:
+        body = invoice(shape, "dune", "open", attempt_count=1, attempted=True)
+        return happened("invoice.payment_action_required", created, body, shape=shape)
+
+    def requires_action(*events: Json) -> bool:
+        (row,) = (row for row in outcome(*events).rows().values() if row["metric"] == "Issued Invoice")
+        return bool(row["properties"].get("requires_action"))
+
+    first, gave_up, again = asked("09-01 10:00:05"), failed(shape, "09-01 18:00:00", 1), asked("09-04 10:00:05")
+    assert requires_action(first, failed(shape, "09-01 10:00:05", 1))  # Stripe tells of one attempt in both ways
+    assert not requires_action(first, gave_up)
+    assert requires_action(first, gave_up, again)
+
+
+@versions
 def test_a_retry_that_succeeds_is_a_payment_beside_the_failure_before_it(shape: Shape) -> None:
     settled = invoice(shape, "dune", "paid", attempt_count=2, charge="ch_ok")
     settled["status_transitions"] = settled["status_transitions"] | {"paid_at": at("09-04 10:00:03")}

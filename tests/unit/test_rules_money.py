@@ -4,10 +4,14 @@ from decimal import Decimal
 
 import pytest
 
+from processors.rules import profiles
+from schemas.errors import BadEvent
 from schemas.money import CURRENCIES, exponent, major, major_decimal
+from schemas.profile import CurrencyValue, Profile
 from tests.fixtures.stripe.charges import charge
-from tests.fixtures.stripe.shapes import ENDIVE
+from tests.fixtures.stripe.shapes import ENDIVE, at
 from tests.fixtures.stripe.story import happened, outcome, told
+from tests.ledger_harness import run
 
 AMOUNTS = [
     ("usd", 1234, "12.34"),
@@ -78,3 +82,43 @@ def test_money_of_different_currencies_is_never_added() -> None:
 def test_a_currency_in_capitals_is_the_same_currency() -> None:
     world = outcome(happened("charge.succeeded", "09-01 10:00:02", charge(ENDIVE, "amber", currency="USD")))
     assert told(world, "currency", "amount") == [("paid:ch_amber", "usd", "42.00")]
+
+
+def test_a_profiles_sums_are_exact_beyond_64_bits_and_come_back_from_there() -> None:
+    most = 2**63 - 1
+    large = [
+        happened(
+            "charge.succeeded",
+            f"09-0{day} 10:00:02",
+            charge(ENDIVE, f"n{day}", amount=most, created=at(f"09-0{day} 10:00:00")),
+        )
+        for day in (1, 2, 3)
+    ]
+    (profile,) = outcome(*large).profiles().values()
+    (value,) = profile["value"]
+    assert (value["paid_minor"], value["lifetime_value"]) == (3 * most, major(3 * most, "usd"))
+    assert Profile.model_validate_json(profiles.dumps(profile | {"updated_at": "", "version": 1})).value == [
+        CurrencyValue(**value)
+    ]
+    undone = [
+        happened(
+            "charge.refunded",
+            "09-05 10:00:02",
+            charge(ENDIVE, f"n{day}", amount=most, amount_refunded=most, created=at(f"09-0{day} 10:00:00")),
+        )
+        for day in (1, 2, 3)
+    ]
+    (profile,) = outcome(*large, *undone).profiles().values()
+    assert profile["value"][0] == value | {
+        "refunded_minor": 3 * most,
+        "lifetime_value_minor": 0,
+        "lifetime_value": "0.00",
+    }
+
+
+@pytest.mark.parametrize("field", ["amount", "amount_captured", "amount_refunded"])
+def test_an_amount_beyond_64_bits_is_refused_with_its_path(field: str) -> None:
+    body = charge(ENDIVE, "amber") | {field: 2**63}
+    with pytest.raises(BadEvent) as error:
+        run([happened("charge.succeeded", "09-01 10:00:02", body)])
+    assert error.value.path == f"data.object.{field}"

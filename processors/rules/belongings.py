@@ -1,0 +1,130 @@
+"""What belongs to a customer besides payments: payment methods and subscriptions.
+
+A payment method leaves its card in the party's `cards`: {JSON of [brand, last4, month, year]: newest time seen}. A
+subscription is an object of the party: its record has `core` (status, metadata, created), `at` and `rank`, and `odd`
+while some invoice tells other and newer metadata; the party's `subs`, {id: [created, status]}, is for the profile.
+Source: Stripe, the PaymentMethod and Subscription objects.
+"""
+
+import orjson
+
+from processors.rules import fields as f
+from processors.rules import transfers
+from processors.rules.fields import Obj
+from processors.rules.lattice import Record, newer
+from processors.rules.observation import Observation
+from processors.rules.session import Session, remember
+
+_CARDS, _SUBSCRIPTIONS = 64, 64  # a customer, the newest
+#: Which of two states of one second is the later.
+_STATUS_RANK = {
+    "incomplete": 0,
+    "trialing": 1,
+    "active": 2,
+    "past_due": 3,
+    "unpaid": 4,
+    "paused": 5,
+    "incomplete_expired": 6,
+    "canceled": 7,
+}
+
+
+def payment_method(session: Session, observation: Observation) -> bool:
+    """Take in a payment method: its card, and the one that it had before an update, have been seen.
+
+    One that was detached no longer names its customer; the event tells whose it was.
+    """
+    cards = _cards(observation)
+    if not observation.customer:
+        former = f.reference(observation.previous, "customer", "data.previous_attributes")
+        if former and cards:
+            transfers.send(session, former, observation)
+        return True
+    session.open_party(observation.customer, observation.customer)
+    fresh = remember(session.party, observation)
+    if _learn_cards(session.party, cards):
+        session.changed_people()
+    return fresh
+
+
+def _cards(observation: Observation) -> dict[str, int]:
+    """{card: when it was seen}; a card that was replaced was seen until just before."""
+    card = f.child(observation.body, "card", observation.path)
+    before = f.child(observation.previous, "card", "data.previous_attributes")
+    cards = {}
+    if before:
+        cards[_card(card | before, "data.previous_attributes.card")] = observation.at - 1
+    if card.get("last4"):
+        cards[_card(card, f"{observation.path}.card")] = observation.at
+    return cards
+
+
+def _card(card: Obj, path: str) -> str:
+    key = [f.opt(card, "brand", path), f.opt(card, "last4", path)]
+    return orjson.dumps([*key, f.count(card, "exp_month", path), f.count(card, "exp_year", path)]).decode()
+
+
+def _learn_cards(party: Record, cards: dict[str, int]) -> bool:
+    known: dict[str, int] = party.get("cards", {})
+    news = {card: seen for card, seen in cards.items() if seen > known.get(card, 0)}
+    if not news:
+        return False
+    party["cards"] = dict(sorted((known | news).items(), key=lambda item: (-item[1], item[0]))[:_CARDS])
+    return True
+
+
+def subscription(session: Session, observation: Observation) -> bool:
+    """Take in a subscription: its metadata go to the rows of its invoices, its state to the profile."""
+    core = _normalize(observation)
+    record = session.object(observation.id) or {"kind": "subscription"}
+    before: Record = record.get("core", {})
+    order = [_STATUS_RANK.get(core["status"], 0)]
+    changed = newer(observation.at, order, core, record)
+    if changed:
+        record |= {"core": core, "at": observation.at, "rank": order}
+    session.open_party(observation.customer or observation.id, observation.customer)
+    fresh = remember(record, observation)
+    session.settle(observation.id, record, changed, record["at"])
+    if changed:
+        _learn_status(session.party, observation.id, core)
+        session.changed_people()
+        # Those that were only told again matter where an invoice had newer ones, which are the older now.
+        if record.pop("odd", False) or core["meta"] != before.get("meta", {}):
+            session.touch_all()
+    return fresh
+
+
+def _normalize(observation: Observation) -> Record:
+    body, path = observation.body, observation.path
+    return {
+        "status": f.opt(body, "status", path),
+        "created": f.opt_moment(body, "created", path),
+        "meta": f.metadata(body, path),
+    }
+
+
+def _learn_status(party: Record, identifier: str, core: Record) -> None:
+    known = party.get("subs", {}) | {identifier: [core["created"], core["status"]]}
+    newest = sorted(known.items(), key=lambda item: (-item[1][0], item[0]))[:_SUBSCRIPTIONS]
+    party["subs"] = dict(newest)
+
+
+def metadata(session: Session, invoice: Record) -> dict[str, str] | None:
+    """The newest word on the metadata of the subscription that `invoice` is of; None when there is none.
+
+    An invoice shows them as they were when it was finalized (Stripe: "becomes an immutable snapshot").
+    """
+    core: Record = invoice.get("core", {})
+    frozen: dict[str, str] | None = core.get("submeta")
+    if "subs" not in session.party or "sub" not in core:
+        return frozen
+    record = session.object(core["sub"])
+    if record is None or record.get("party") != session.party_id or "core" not in record:
+        return frozen
+    own: dict[str, str] = record["core"]["meta"]
+    if not frozen or frozen == own or record["at"] >= core.get("finalized", invoice["at"]):
+        return own
+    if "odd" not in record:
+        record["odd"] = True
+        session.book.put(session.key(core["sub"]), record)
+    return frozen
