@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from schemas import topics
 from schemas.dead_letter import DeadLetter
 from schemas.envelope import Envelope
+from schemas.messages import Message, Suppression
 from schemas.metrics import MetricEvent
 from schemas.profile import Profile
 
@@ -31,10 +32,12 @@ FILES: dict[str, type[BaseModel]] = {
     "metric_event.schema.json": MetricEvent,
     "profile.schema.json": Profile,
     "dead_letter.schema.json": DeadLetter,
+    "message.schema.json": Message,
+    "suppression.schema.json": Suppression,
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
-_OWN = (topics.LOOKUPS, topics.CONNECTOR_STATE, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE)
+_OWN = (topics.LOOKUPS, topics.CONNECTOR_STATE, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE, topics.ENGAGE_PEOPLE)
 INTERNAL = frozenset(topic.name for topic in _OWN)
 
 _DRAFT_07 = "http://json-schema.org/draft-07/schema#"  # what AsyncAPI tools and schema registries all read
@@ -91,6 +94,18 @@ def channels() -> list[Channel]:
             DeadLetter,
             "The account and the event's id, one after the other",
             "What could not be understood, whole, with the reason and where it came from.",
+        ),
+        Channel(
+            topics.MESSAGES,
+            Message,
+            "The email; for test mode `test:` and the email",
+            "What flows sent, or did not, and why: one message a state. Keep the highest version of a message_id.",
+        ),
+        Channel(
+            topics.SUPPRESSIONS,
+            Suppression,
+            "The email; for test mode `test:` and the email",
+            "Who must not be sent mail, compacted: the newest value of a person.",
         ),
     ]
     by_name = {channel.topic.name: channel for channel in known}

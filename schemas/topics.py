@@ -31,6 +31,9 @@ PROFILES = Topic("profiles")
 UNLINKED = Topic("unlinked", retention_ms=90 * DAY_MS)
 DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 
+MESSAGES = Topic("messages", retention_ms=90 * DAY_MS)
+SUPPRESSIONS = Topic("suppressions")
+
 LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
 
 # How far the connector has come: progress of imports and sweeps. Nobody else should read it.
@@ -39,6 +42,9 @@ CONNECTOR_STATE = Topic("connector.state")
 # Between the processors' own stages; nobody else should read them.
 LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
 LEDGER_PEOPLE = Topic("ledger.people", retention_ms=14 * DAY_MS)
+
+# Between the stages of flows: everything of one person on one partition.
+ENGAGE_PEOPLE = Topic("engage.people", retention_ms=14 * DAY_MS)
 
 ALL = (
     STRIPE_EVENTS,
@@ -50,6 +56,9 @@ ALL = (
     CONNECTOR_STATE,
     LEDGER_TRANSFERS,
     LEDGER_PEOPLE,
+    MESSAGES,
+    SUPPRESSIONS,
+    ENGAGE_PEOPLE,
 )
 
 

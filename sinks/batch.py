@@ -11,6 +11,8 @@ TABLES: Final = {
     topics.PROFILES.name: "profile_rows",
     topics.STRIPE_EVENTS.name: "stripe_event_rows",
     topics.DEAD_LETTERS.name: "dead_letter_rows",
+    topics.MESSAGES.name: "message_rows",
+    topics.SUPPRESSIONS.name: "suppression_rows",
 }
 
 

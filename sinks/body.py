@@ -12,6 +12,8 @@ NEEDED: Final = {
     "profile_rows": b'"email"',
     "stripe_event_rows": b'"body"',
     "dead_letter_rows": b'"payload"',
+    "message_rows": b'"message_id"',
+    "suppression_rows": b'"email"',
 }
 
 

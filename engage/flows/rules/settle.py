@@ -1,0 +1,105 @@
+"""Which facts may act, and when: history never does, a live fact does once, after its enrichment had a chance.
+
+A metric row comes in versions. What is kept of a fact is whether it is history, waits, or has acted; the newest version
+is the person's business (`engage.flows.rules.machine`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from schemas.metrics import Metric
+from schemas.profile import profile_key
+from schemas.times import unix_seconds
+
+_SWEPT_SECONDS = 86_400.0  # a swept fact older than this is history (DESIGN, "History never sends mail")
+_UNLINKED_SECONDS = 3 * 86_400.0  # how long a settled fact waits for an email: Stripe repeats webhooks for three days
+_OLD_SECONDS = 35 * 86_400.0  # a first told fact that is this much older than its company only came along with news
+
+
+class Fact(msgspec.Struct, omit_defaults=True):
+    """What is kept of one metric row: `version`, whose it is, and `due`: when it may act, None when it never will.
+
+    `gone`: its newest version takes it back. A fact that has acted has no `due` any more.
+    """
+
+    version: int
+    person: str = ""
+    due: float | None = None
+    first: float = 0.0
+    gone: bool = False
+
+
+class Epoch(msgspec.Struct):
+    """What is kept of a partition: since when flows run, and the newest time that any live fact had (Unix seconds)."""
+
+    began: float
+    clock: float = 0.0
+
+
+def person_of(row: dict[str, Any]) -> str:
+    """The key of the person whose fact it is, '' when nobody knows."""
+    return profile_key(row["email"], row["livemode"]) if row["email"] else ""
+
+
+def new_fact(row: dict[str, Any], epoch: Epoch, now: float, settle: float) -> Fact:
+    """A fact that is told for the first time."""
+    fact = Fact(row["version"], person_of(row), None, now, bool(row.get("withdrawn")))
+    if not fact.gone and is_live(row, epoch, now):
+        fact.due = now if complete(row) else now + settle
+    return fact
+
+
+def newer(fact: Fact, row: dict[str, Any], now: float) -> None:
+    """A later version of a known fact: it acts at once when nothing more can be expected."""
+    fact.version, fact.gone = row["version"], bool(row.get("withdrawn"))
+    if not fact.gone:
+        fact.person = person_of(row)
+        if fact.due is not None and complete(row):
+            fact.due = min(fact.due, now)
+
+
+def ripe(fact: Fact, now: float) -> bool:
+    """It may act now."""
+    return fact.due is not None and fact.due <= now and bool(fact.person) and not fact.gone
+
+
+def hopeless(fact: Fact, now: float) -> bool:
+    """It will not act any more: nobody's, or taken back, for too long."""
+    return fact.due is not None and now - fact.first > _UNLINKED_SECONDS + (fact.due - fact.first)
+
+
+def next_look(fact: Fact, now: float) -> float | None:
+    """When time alone changes what becomes of it; None when only a later version can."""
+    if fact.due is None:
+        return None
+    return fact.due if fact.due > now else fact.due + _UNLINKED_SECONDS + 1
+
+
+def is_live(row: dict[str, Any], epoch: Epoch, now: float) -> bool:
+    """Whether a fact that is told for the first time by `row` is news rather than history."""
+    occurred = unix_seconds(row["occurred_at"])
+    if row["source"] == "sweep":
+        return now - occurred < _SWEPT_SECONDS
+    if row["source"] != "webhook" or unix_seconds(row["received_at"]) < epoch.began:
+        return False
+    # A refund of an unknown old charge also tells of the old payment. The facts' own clock decides what is old, so
+    # that a simulated January is as live as today.
+    return occurred > epoch.clock - _OLD_SECONDS
+
+
+def complete(row: dict[str, Any]) -> bool:
+    """Nothing that a later version could add is missing, so that there is nothing to wait for."""
+    if not row["email"]:
+        return False
+    told = row["properties"]
+    match row["metric"]:
+        case Metric.SUCCESSFULLY_PAID:
+            return bool(row.get("invoice_id") and told.get("Items") and not told.get("LinkInferred"))
+        case Metric.FAILED_PAYMENT:
+            return bool(row.get("invoice_id") and row.get("attempt_count") and row.get("reason"))
+        case Metric.ISSUED_INVOICE:
+            return bool(row.get("lines"))
+        case Metric.UPCOMING_INVOICE:
+            return bool(told.get("Items"))
+    return True

@@ -1,0 +1,95 @@
+"""What is kept of a person: the runs that are under way, the messages that are on their way, and what was.
+
+One record a person, written whole: a run that goes on and the message that it leaves behind are durable together or
+not at all. Everything else (timers, queues) is made from these records.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+Row = dict[str, Any]
+
+_REMEMBERED = 200  # values of a re-entry rule, and ended runs, that are kept a flow
+
+
+class State(StrEnum):
+    """Where a message is. `held` waits for a person to release it; what has ended is not kept here."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    HELD = "held"
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One person on the way through one flow, because of one fact.
+
+    `at` is the id of the step that it waits at, '' before the first; `wake` is when that wait is over, None when it
+    does not wait. `event` is what started it when that is no metric row (a segment, a date) or one that is not kept.
+    """
+
+    flow: str
+    fact: str
+    began: float
+    at: str = ""
+    wake: float | None = None
+    event: Row | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message in the outbox. `due` is when it may be tried (again), `attempts` how often it was."""
+
+    id: str
+    flow: str
+    step: str
+    fact: str
+    channel: str
+    since: float
+    state: State = State.WAITING
+    attempts: int = 0
+    due: float = 0
+    event: Row | None = None
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    """The record. Keys of `runs` and `outbox` are theirs; `entered`: flow → value of the re-entry rule → when."""
+
+    runs: dict[str, Run] = msgspec.field(default_factory=dict)
+    outbox: dict[str, Entry] = msgspec.field(default_factory=dict)
+    entered: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    properties: dict[str, Any] = msgspec.field(default_factory=dict)
+    mailed: float = 0.0
+    suppressed: str = ""
+
+    def remember(self, flow: str, value: str, now: float) -> None:
+        """This person started `flow` for `value` (a property's value, or the fact's id) now."""
+        known = self.entered.setdefault(flow, {})
+        known.pop(value, None)
+        known[value] = now
+        while len(known) > _REMEMBERED:
+            del known[next(iter(known))]
+
+    @property
+    def busy(self) -> bool:
+        """Something is under way."""
+        return bool(self.runs or self.outbox)
+
+
+_decoder = msgspec.json.Decoder(Person)
+_encoder = msgspec.json.Encoder()
+
+
+def load(stored: bytes) -> Person:
+    """A record as it was kept."""
+    return _decoder.decode(stored)
+
+
+def dump(person: Person) -> bytes:
+    """A record as it is kept."""
+    return _encoder.encode(person)
+
+
+def run_key(flow: str, fact: str) -> str:
+    """The key of a run."""
+    return f"{flow}|{fact}"

@@ -1,0 +1,80 @@
+"""A Faust table (RocksDB and a changelog topic), written at checkpoints: the records of one partition as bytes.
+
+Faust's own `table[key] = value` costs a changelog message each through a slow path, and works only for the partition
+of the event in hand; timers have no event. So a checkpoint goes around that path: changelog through the batched
+producer, then one RocksDB write with the changelog's offset. Recovery and rebalancing stay Faust's, which finds in the
+store and on the topic exactly what it would have written itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import rocksdict
+from faust import Table
+from faust.types import TP
+
+
+class Book:
+    """The records of one partition. What was put is seen at once, and durable after the next checkpoint."""
+
+    def __init__(self, table: Table, partition: int) -> None:
+        self._table = table
+        self._partition = partition
+        self._dirty: dict[bytes, bytes | None] = {}
+        self._writing: dict[bytes, bytes | None] = {}  # on its way to the changelog
+
+    def get(self, key: bytes) -> bytes | None:
+        """The record, None when there is none."""
+        for changes in (self._dirty, self._writing):
+            if key in changes:
+                return changes[key]
+        stored: bytes | None = self._database().get(key)
+        return stored
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Keep `value` at the next checkpoint."""
+        self._dirty.pop(key, None)  # so that the changelog has them in the order of the last change
+        self._dirty[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Forget the record at the next checkpoint."""
+        self._dirty.pop(key, None)
+        self._dirty[key] = None
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every record whose key begins with `prefix`; changed ones come first, the others in the order of keys."""
+        changed = {
+            key: value
+            for changes in (self._writing, self._dirty)
+            for key, value in changes.items()
+            if key.startswith(prefix)
+        }
+        for key, value in changed.items():
+            if value is not None:
+                yield key, value
+        cursor = self._database().iter()
+        cursor.seek(prefix)
+        while cursor.valid() and (key := cursor.key()).startswith(prefix):
+            if key not in changed:
+                yield key, cursor.value()
+            cursor.next()
+
+    def take_dirty(self) -> dict[bytes, bytes | None]:
+        """What changed since the last call."""
+        self._writing, self._dirty = self._dirty, {}
+        return self._writing
+
+    def write(self, records: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
+        """Keep what the changelog has acknowledged."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in records.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._database().write(batch)
+        self._table.data.set_persisted_offset(TP(self._table.changelog_topic_name, self._partition), changelog_offset)
+        self._writing = {}
+
+    def _database(self) -> Any:
+        return self._table.data._db_for_partition(self._partition)
