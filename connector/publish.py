@@ -25,13 +25,15 @@ _TOPIC_WITHIN = 10.0  # seconds
 Message = tuple[bytes, bytes]  # key, value
 
 
-def object_message(account: str, livemode: bool, obj: Json, source: Source, fetched_at: float) -> Message:
-    """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock)."""
+def object_message(
+    account: str, livemode: bool, obj: Json, source: Source, fetched_at: float, kind: str = ""
+) -> Message:
+    """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock); `kind` is '' or TELL_AGAIN."""
     observed_at = rfc3339(fetched_at)
     # An object without an own mode, such as one that is missing, is of the key's.
     mode = obj["livemode"] if isinstance(obj.get("livemode"), bool) else livemode
     event_id = f"{obj['id']}@{observed_at}"
-    return _message(account, mode, obj, obj, event_id, "", API_VERSION, source, observed_at)
+    return _message(account, mode, obj, obj, event_id, kind, API_VERSION, source, observed_at)
 
 
 def event_message(account: str, livemode: bool, event: Json) -> Message:

@@ -1,0 +1,136 @@
+"""Stripe's side of a comparison, asked from its API: lists by time, and single objects by their id."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from connector.errors import NotFound
+from connector.invoices import EXPAND, with_all_lines
+from connector.reconcile.facts import Fact
+from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
+from connector.stripe_api import Json, StripeApi
+
+DAY = 24 * 60 * 60
+DRAFTS = (
+    90 * DAY
+)  # how long before its issue or payment an invoice is looked for in lists; events and our rows name more
+_EVENTS_KEPT = 30 * DAY - 60  # Stripe's Events API, less a minute
+_RANGES = 8  # parts of a time range that are listed at once
+_AT_ONCE = 16
+_OUTSIDE = "amount_paid_off_stripe"  # Stripe tells it only when it is asked to
+
+OnPage = Callable[[str, int], None]  # (resource, objects)
+
+
+class StripeFacts:
+    """Asks for facts; `on_page` is told of every page."""
+
+    def __init__(self, api: StripeApi, on_page: OnPage = lambda _resource, _objects: None) -> None:
+        self._api = api
+        self._on_page = on_page
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def between(self, start: int, end: int, now: float) -> list[Fact]:
+        """Every fact from `start` until before `end` (Unix seconds). Raises what `connector.errors` names."""
+        kinds = await asyncio.gather(
+            self._charges(start, end), self._refunds(start, end), self._invoices(start, end, now)
+        )
+        return [fact for facts in kinds for fact in facts if start <= fact.at < end]
+
+    async def of(self, owner: str) -> list[Fact]:
+        """What one charge or invoice says, at any time; [] when Stripe has none of that id."""
+        found = await self._object(owner)
+        return _facts_of(found[0]) if found else []
+
+    async def whole(self, owner: str) -> tuple[Json, float] | None:
+        """All that the API tells of a charge or invoice, and when it was fetched; None when Stripe has none."""
+        found = await self._object(owner)
+        return (await with_all_lines(self._api, found[0]), found[1]) if found else None
+
+    async def _object(self, owner: str) -> tuple[Json, float] | None:
+        invoice = owner.startswith("in_")
+        path = f"/v1/invoices/{owner}" if invoice else f"/v1/charges/{owner}"
+        async with self._gate:
+            try:
+                body, at = await self._api.fetch(path, {"expand": list(EXPAND) if invoice else ["refunds"]})
+            except NotFound:
+                return None
+            refunds = body.get("refunds")
+            if not invoice and (not refunds or refunds.get("has_more")):
+                listed = [refund async for refund in self._list("refunds", {"charge": owner})]
+                body["refunds"] = {"object": "list", "data": listed, "has_more": False}
+        return body, at
+
+    async def _charges(self, start: int, end: int) -> list[Fact]:
+        facts: list[Fact] = []
+
+        async def take(low: int, high: int) -> None:
+            async for charge in self._list("charges", {"created": {"gte": low, "lt": high}}):
+                facts.extend(charge_facts(charge))
+
+        await asyncio.gather(*(take(*bounds) for bounds in _ranges(start, end)))
+        return facts
+
+    async def _refunds(self, start: int, end: int) -> list[Fact]:
+        facts: list[Fact] = []
+        by_name: set[str] = set()  # charges of which all refunds have to be known
+
+        async def take(low: int, high: int) -> None:
+            asked = {"created": {"gte": low, "lt": high}, "expand": ["data.charge"]}
+            async for refund in self._list("refunds", asked):
+                charge = refund.get("charge")
+                if isinstance(charge, str):
+                    by_name.add(charge)
+                elif charge and partly_captured(charge):
+                    by_name.add(charge["id"])
+                elif charge:
+                    facts.extend(refund_facts(charge, [refund]))
+
+        await asyncio.gather(*(take(*bounds) for bounds in _ranges(start, end)))
+        for found in await asyncio.gather(*map(self._object, sorted(by_name))):
+            if found is not None:
+                facts.extend(refund_facts(found[0], found[0]["refunds"]["data"]))
+        return facts
+
+    async def _invoices(self, start: int, end: int, now: float) -> list[Fact]:
+        facts: list[Fact] = []
+        seen: set[str] = set()
+
+        async def take(low: int, high: int) -> None:
+            asked = {"created": {"gte": low, "lt": high}, "expand": [f"data.{_OUTSIDE}"]}
+            async for invoice in self._list("invoices", asked):
+                seen.add(invoice["id"])
+                facts.extend(invoice_facts(invoice))
+
+        await asyncio.gather(*(take(*bounds) for bounds in _ranges(start - DRAFTS, end)))
+        older = (await self._told_by_events(max(start, int(now - _EVENTS_KEPT)), end)) - seen
+        for told in await asyncio.gather(*map(self.of, sorted(older))):
+            facts.extend(told)
+        return facts
+
+    async def _told_by_events(self, start: int, end: int) -> set[str]:
+        """Invoices that were issued or paid then, however old their drafts are."""
+        if start >= end:
+            return set()
+        asked = {"types": ["invoice.finalized", "invoice.paid"], "created": {"gte": start, "lt": end}}
+        return {event["data"]["object"]["id"] async for event in self._list("events", asked)}
+
+    async def _list(self, resource: str, params: Mapping[str, Any]) -> AsyncIterator[Json]:
+        async for page in self._api.pages(f"/v1/{resource}", params):
+            self._on_page(resource, len(page.objects))
+            for one in page.objects:
+                yield one
+
+
+def _facts_of(body: Json) -> list[Fact]:
+    if body["object"] == "invoice":
+        return list(invoice_facts(body))
+    return [*charge_facts(body), *refund_facts(body, body["refunds"]["data"])]
+
+
+def _ranges(start: int, end: int) -> Iterable[tuple[int, int]]:
+    """`start` to `end` in a few parts, none shorter than a day."""
+    parts = max(1, min(_RANGES, (end - start) // DAY))
+    edges = [start + (end - start) * number // parts for number in range(parts + 1)]
+    return pairwise(edges)
