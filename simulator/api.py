@@ -1,87 +1,89 @@
-"""Enough of Stripe's REST API to compare with: list and retrieve, as stripe-python asks for them.
+"""Stripe's REST API as far as Tillstream uses it: stripe-python talks to it unchanged.
 
-Source: Stripe's API reference: Pagination, Errors, Authentication, Expanding Responses, Versioning.
+Source: Stripe's API reference: Authentication, Errors, Idempotent requests, Request IDs, Versioning.
 """
 
-import base64
-import binascii
-from collections.abc import Awaitable, Callable
+import re
+import secrets
 
-import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from simulator.api_views import ApiError, Views
+from simulator import api_destinations, api_endpoints, api_read
+from simulator.api_answers import ACCOUNT, KEY, VERSION, answer
+from simulator.api_errors import ApiError, bad_value, unknown_url
+from simulator.keys import key_in
 from simulator.shapes import NEWEST
+from simulator.virtual import VirtualStripe
 from simulator.world import World
 
-_KEY_STARTS = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?\Z")
 
 
-def create_app(world: World, *, version: str = NEWEST) -> web.Application:
-    """An aiohttp application that answers for `world`; `version` is the account's default API version.
+def create_app(stripe: VirtualStripe | World, *, version: str = NEWEST) -> web.Application:
+    """An aiohttp application that answers for `stripe` (for a World: one that stands still at its end).
 
-    The header `Stripe-Account` chooses one of the world's accounts, else the first one answers. Any key that looks
-    like Stripe's is good.
+    `version` is then the account's default API version. The key chooses mode and account, or the header
+    `Stripe-Account` does.
     """
-    app = web.Application(middlewares=[_as_stripe_errors])
-    views = {name: Views(books) for name, books in world.accounts.items()}
-    first = next(iter(views.values()))
-
-    def chosen(request: web.Request) -> tuple[Views, str]:
-        name = request.headers.get("Stripe-Account")
-        if name is not None and name not in views:
-            raise ApiError(403, "account_invalid", f"The key does not have access to account '{name}'.", "account")
-        return (views[name] if name else first), request.headers.get("Stripe-Version", version)
-
-    async def listing(request: web.Request) -> web.Response:
-        view, wanted = chosen(request)
-        return _answer(view.page(request.match_info["kind"], request.query, wanted))
-
-    async def retrieve(request: web.Request) -> web.Response:
-        view, wanted = chosen(request)
-        return _answer(view.retrieve(request.match_info["kind"], request.match_info["id"], request.query, wanted))
-
-    async def nested(request: web.Request) -> web.Response:
-        view, wanted = chosen(request)
-        info = request.match_info
-        return _answer(view.nested(info["kind"], info["id"], info["members"], request.query, wanted))
-
-    app.router.add_get("/v1/{kind}", listing)
-    app.router.add_get("/v1/{kind}/{id}", retrieve)
-    app.router.add_get("/v1/{kind}/{id}/{members}", nested)
+    held = VirtualStripe(stripe, version=version) if isinstance(stripe, World) else stripe
+    app = web.Application(middlewares=[_as_stripe_answers, _opening(held), _remembering()])
+    app.add_routes(api_endpoints.routes(held))
+    app.add_routes(api_destinations.routes(held))
+    app.add_routes(api_read.routes(held))
     return app
 
 
-def _answer(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-def _key_of(request: web.Request) -> str:
-    """The secret key from `Authorization`, as Bearer or as the user name of Basic; '' when there is none."""
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return ""
-
-
 @web.middleware
-async def _as_stripe_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check the key, and tell errors in Stripe's form."""
+async def _as_stripe_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell errors in Stripe's form, and give every request an id."""
     try:
-        if not _key_of(request).startswith(_KEY_STARTS):
-            raise ApiError(401, None, "Invalid API Key provided.", None)
-        return await handler(request)
+        response = await handler(request)
     except ApiError as error:
-        return _answer({"error": error.body()}, error.status)
-    except web.HTTPNotFound:
-        unknown = ApiError(404, None, f"Unrecognized request URL ({request.method}: {request.path}).", None)
-        return _answer({"error": unknown.body()}, 404)
-    except web.HTTPMethodNotAllowed:
-        refused = ApiError(405, None, "The simulator can be read, not changed.", None)
-        return _answer({"error": refused.body()}, 405)
+        response = answer({"error": error.body()}, error.status, error.headers)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        response = answer({"error": unknown_url(request.method, request.path).body()}, 404)
+    response.headers["Request-Id"] = f"req_{secrets.token_hex(7)}"
+    if VERSION in request:
+        response.headers["Stripe-Version"] = request[VERSION]
+    return response
+
+
+def _opening(stripe: VirtualStripe) -> Middleware:
+    """Check the key, and put the account that it opens and the wanted API version at the request."""
+
+    @web.middleware
+    async def opening(request: web.Request, handler: Handler) -> web.StreamResponse:
+        key = key_in(request.headers.get("Authorization", ""))
+        stripe.keys.check(key)
+        account = stripe.opened_by(key, request.headers.get("Stripe-Account"))
+        version = request.headers.get("Stripe-Version", account.api_version)
+        if not _VERSION.match(version):
+            raise bad_value("Stripe-Version", f"Invalid Stripe API version: {version}")
+        request[KEY], request[ACCOUNT], request[VERSION] = key, account, version
+        return await handler(request)
+
+    return opening
+
+
+def _remembering() -> Middleware:
+    """The same `Idempotency-Key` again gets the answer that the first POST got."""
+    answers: dict[tuple[str, str, str], tuple[int, bytes]] = {}
+
+    @web.middleware
+    async def remembering(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Idempotency-Key")
+        if request.method != "POST" or given is None:
+            return await handler(request)
+        place = (request[KEY], request.path, given)
+        if place not in answers:
+            response = await handler(request)
+            assert isinstance(response, web.Response)
+            assert isinstance(response.body, bytes)
+            answers[place] = (response.status, response.body)
+            return response
+        status, body = answers[place]
+        headers = {"Idempotent-Replayed": "true"}
+        return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+    return remembering

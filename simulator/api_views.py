@@ -1,203 +1,169 @@
 """What the simulated API answers: lists, filters, pages and single objects of one account. No HTTP in here."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from typing import Any
 
-from schemas.errors import TillstreamError
+from simulator.api_errors import ApiError, bad_value, missing, unknown_url
 from simulator.books import Books
-from simulator.objects import Charge, Event, Invoice, State
-from simulator.render import event_json, object_json, refunds_list
+from simulator.expand import expand
+from simulator.kinds import KINDS, PAGING
+from simulator.objects import Charge, Customer, Event, Invoice
+from simulator.query import Query, array, check_names, number, wanted
+from simulator.render import event_json, object_json, refund_json, refunds_list
 from simulator.render_billing import line_json
+from simulator.render_payments import payment_intent_json
 from simulator.shapes import shape_of
+from simulator.shelves import Row, Shelf
 
 Json = dict[str, Any]
+EVENTS_KEPT = 30 * 86_400  # seconds
 _LIMIT, _HIGHEST_LIMIT = 10, 100
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "": int.__eq__,
-    "gt": int.__gt__,
-    "gte": int.__ge__,
-    "lt": int.__lt__,
-    "lte": int.__le__,
-}
-_ARRAY = re.compile(r"\[\d*\]$")  # types[] and types[0] mean the same
-
-
-class Query(Protocol):
-    """The query string: aiohttp's multidict, or anything like it."""
-
-    def get(self, key: str, /) -> str | None:
-        """The first value."""
-
-    def items(self) -> Any:
-        """All pairs, repeated names too."""
-
-
-class ApiError(TillstreamError):
-    """An error answer, as Stripe shapes it."""
-
-    def __init__(self, status: int, code: str | None, message: str, param: str | None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.param = status, code, param
-
-    def body(self) -> Json:
-        """The value of `error`."""
-        body: Json = {"message": str(self), "type": "invalid_request_error"}
-        if self.code:
-            body |= {"code": self.code, "doc_url": f"https://stripe.com/docs/error-codes/{self.code}"}
-        return body | ({"param": self.param} if self.param else {})
 
 
 class Views:
-    """One account's objects, newest first, as lists and single objects."""
+    """One account's objects, newest first, as lists and single objects, as of `now()` (Unix seconds).
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        kinds: dict[str, Sequence[State | Event]] = {
-            "charges": list(books.charges.values()),
-            "customers": list(books.customers.values()),
+    Events keep the account's own `api_version`, whatever version a request asks for: they are frozen when made.
+    `pending(event)` is how many endpoints have not taken it yet.
+    """
+
+    def __init__(self, books: Books, now: Callable[[], int], api_version: str) -> None:
+        self._books, self._now, self._api_version = books, now, api_version
+        self.pending: Callable[[Event], int] = lambda event: 0
+        sources: dict[str, Collection[Row]] = {
+            "charges": books.charges.values(),
+            "customers": books.customers.values(),
+            "disputes": books.disputes.values(),
             "events": books.events,
-            "invoices": [i for i in books.invoices.values() if i.status != "deleted"],
-            "invoice_payments": list(books.invoice_payments.values()),
-            "refunds": list(books.refunds.values()),
-            "subscriptions": list(books.subscriptions.values()),
+            "invoices": books.invoices.values(),
+            "invoice_payments": books.invoice_payments.values(),
+            "payment_methods": books.payment_methods.values(),
+            "prices": books.prices.values(),
+            "products": books.products.values(),
+            "refunds": books.refunds.values(),
+            "subscriptions": books.subscriptions.values(),
         }
-        # Stable: of one second, what was made later comes first.
-        self._kinds = {name: sorted(objects, key=lambda o: o.created)[::-1] for name, objects in kinds.items()}
-        self._places = {name: {o.id: place for place, o in enumerate(rows)} for name, rows in self._kinds.items()}
+        self._shelves = {name: Shelf(source, KINDS[name].indexed) for name, source in sources.items()}
 
-    def page(self, kind: str, query: Query, version: str) -> Json:
-        """One page of a kind. Raises ApiError for an unknown kind, cursor or number."""
-        rows = self._rows(kind)
-        tests = [*_time_tests(query), *_member_tests(kind, query)]
-        step, start = 1, 0
-        if after := query.get("starting_after"):
-            start = self._place(kind, after, "starting_after") + 1
-        elif before := query.get("ending_before"):
-            step, start = -1, self._place(kind, before, "ending_before") - 1
-        limit = _number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
-        found: list[State | Event] = []
-        more = False
-        place = start
-        while 0 <= place < len(rows):
-            if all(test(rows[place]) for test in tests):
-                if len(found) == limit:
-                    more = True
-                    break
-                found.append(rows[place])
-            place += step
-        if step < 0:
-            found.reverse()
-        expand = {name.removeprefix("data.") for name in _array(query, "expand")}
-        data = [self._json(row, expand, version) for row in found]
-        return {"object": "list", "url": f"/v1/{kind}", "has_more": more, "data": data}
+    def page(self, kind: str, query: Query, version: str, *, url: str = "") -> Json:
+        """One page of a kind. Raises ApiError for an unknown kind, cursor, filter or value."""
+        if kind not in self._shelves:
+            raise unknown_url("GET", f"/v1/{kind}")
+        now = self._now()
+        oldest = now - EVENTS_KEPT if kind == "events" else 0
+        cut = wanted(kind, KINDS[kind], query, oldest=oldest, now=now, delivered=lambda event: not self.pending(event))
+        for param, cursor in (("starting_after", cut.after), ("ending_before", cut.before)):
+            if cursor is not None and self._visible(kind, cursor) is None:
+                raise missing(KINDS[kind].noun, cursor, param)
+        rows, more = self._shelves[kind].page(cut)
+        body: Json = {
+            "object": "list",
+            "data": [self._json(row, version) for row in rows],
+            "has_more": more,
+            "url": url or f"/v1/{kind}",
+        }
+        self._expand(body, query, version)
+        return body
 
     def retrieve(self, kind: str, object_id: str, query: Query, version: str) -> Json:
         """One object. Raises ApiError 404 when there is none."""
-        row = self._rows(kind)[self._place(kind, object_id, "id")]
-        return self._json(row, set(_array(query, "expand")), version)
-
-    def nested(self, kind: str, object_id: str, members: str, query: Query, version: str) -> Json:
-        """A page of an invoice's lines or a charge's refunds."""
-        row = self._rows(kind)[self._place(kind, object_id, "id")]
-        shape, livemode = shape_of(version), self._books.livemode
-        data: list[Json]
-        if isinstance(row, Invoice) and members == "lines":
-            data = [line_json(line, row, shape, livemode) for line in row.lines]
-        elif isinstance(row, Charge) and members == "refunds":
-            data = [object_json(refund, version, livemode=livemode) for refund in reversed(row.refunds)]
-        else:
-            raise ApiError(404, None, f"Unrecognized request URL (/v1/{kind}/{object_id}/{members}).", None)
-        if after := query.get("starting_after"):
-            places = [place for place, item in enumerate(data) if item["id"] == after]
-            if not places:
-                raise _missing(members, after, "starting_after")
-            data = data[places[0] + 1 :]
-        limit = _number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
-        url = f"/v1/{kind}/{object_id}/{members}"
-        return {"object": "list", "url": url, "has_more": len(data) > limit, "data": data[:limit]}
-
-    def _rows(self, kind: str) -> Sequence[State | Event]:
-        if kind not in self._kinds:
-            raise ApiError(404, None, f"Unrecognized request URL (/v1/{kind}).", None)
-        return self._kinds[kind]
-
-    def _place(self, kind: str, object_id: str, param: str) -> int:
-        place = self._places[kind].get(object_id)
-        if place is None:
-            raise _missing(kind, object_id, param)
-        return place
-
-    def _json(self, row: State | Event, expand: set[str], version: str) -> Json:
-        if isinstance(row, Event):
-            return event_json(row, version)
-        body = object_json(row, version, livemode=self._books.livemode)
-        shape, livemode = shape_of(version), self._books.livemode
-        if "customer" in expand and body.get("customer"):
-            customer = self._books.customers[body["customer"]]
-            body["customer"] = object_json(customer, version, livemode=livemode)
-        if isinstance(row, Charge) and "refunds" in expand:
-            body["refunds"] = refunds_list(row, shape, livemode)
-        if isinstance(row, Invoice) and shape.basil:
-            if "payments" in expand:
-                payment = self._books.invoice_payments.get(row.id)
-                data = [object_json(payment, version, livemode=livemode)] if payment else []
-                url = f"/v1/invoice_payments?invoice={row.id}"
-                body["payments"] = {"object": "list", "data": data, "has_more": False, "url": url}
-            if "amount_paid_off_stripe" in expand:
-                body["amount_paid_off_stripe"] = row.paid_off_stripe
+        check_names(query, lambda name: name == "expand")
+        body = self.find(kind, object_id, version)
+        if body is None:
+            noun = KINDS[kind].noun if kind in KINDS else kind.removesuffix("s")
+            raise missing(noun, object_id, "id")
+        self._expand(body, query, version)
         return body
 
+    def find(self, kind: str, object_id: str, version: str) -> Json | None:
+        """One object as JSON, None when there is none. Raises ApiError for an unknown kind."""
+        if kind == "payment_intents":
+            return self._payment_intent(object_id, version)
+        if kind not in self._shelves:
+            raise unknown_url("GET", f"/v1/{kind}/{object_id}")
+        row = self._visible(kind, object_id)
+        if isinstance(row, Customer) and row.deleted:
+            return {"id": row.id, "object": "customer", "deleted": True}
+        return None if row is None else self._json(row, version)
 
-def _missing(kind: str, object_id: str, param: str) -> ApiError:
-    return ApiError(404, "resource_missing", f"No such {kind.removesuffix('s')}: '{object_id}'", param)
+    def nested(self, kind: str, object_id: str, members: str, query: Query, version: str) -> Json:
+        """A page of an invoice's lines, a charge's refunds or a customer's payment methods."""
+        url = f"/v1/{kind}/{object_id}/{members}"
+        if (kind, members) not in (("invoices", "lines"), ("charges", "refunds"), ("customers", "payment_methods")):
+            raise unknown_url("GET", url)
+        row = self._visible(kind, object_id)
+        if row is None:
+            raise missing(KINDS[kind].noun, object_id, "id")
+        if members == "payment_methods":
+            chosen = {**dict(query.items()), "customer": object_id}
+            return self.page("payment_methods", chosen, version, url=url)
+        check_names(query, lambda name: name in PAGING)
+        shape, livemode = shape_of(version), self._books.livemode
+        data: list[Json]
+        if isinstance(row, Invoice):
+            data = [line_json(line, row, shape, livemode) for line in row.lines]
+        else:
+            assert isinstance(row, Charge)
+            data = [refund_json(refund, shape, livemode) for refund in reversed(row.refunds)]
+        page, more = _cut(data, members, query)
+        return {"object": "list", "url": url, "has_more": more, "data": page}
+
+    def _visible(self, kind: str, object_id: str) -> Row | None:
+        row = self._shelves[kind].get(object_id)
+        if row is None or row.created > self._now():
+            return None
+        if isinstance(row, Event) and row.created < self._now() - EVENTS_KEPT:
+            return None
+        return None if isinstance(row, Invoice) and row.status == "deleted" else row
+
+    def _json(self, row: Row, version: str) -> Json:
+        if isinstance(row, Event):
+            return event_json(row, self._api_version) | {"pending_webhooks": self.pending(row)}
+        return object_json(row, version, livemode=self._books.livemode)
+
+    def _payment_intent(self, intent: str, version: str) -> Json | None:
+        tried = self._shelves["charges"].matching("payment_intent", intent)
+        charges = [row for row in tried if isinstance(row, Charge) and row.created <= self._now()]
+        asked = self._shelves["invoice_payments"].matching("payment_intent", intent)
+        invoice = self._shelves["invoices"].get(getattr(asked[0], "invoice", "")) if asked else None
+        if not charges and not isinstance(invoice, Invoice):
+            return None
+        of = invoice if isinstance(invoice, Invoice) else None
+        return payment_intent_json(intent, charges, of, shape_of(version), self._books.livemode)
+
+    def _expand(self, body: Json, query: Query, version: str) -> None:
+        def include(obj: Json, member: str) -> Any:
+            return self._included(obj, member, version)
+
+        expand(body, array(query, "expand"), lambda kind, object_id: self.find(kind, object_id, version), include)
+
+    def _included(self, obj: Json, member: str, version: str) -> Any:
+        """A member that Stripe leaves out unless it is expanded. Raises KeyError."""
+        shape, livemode = shape_of(version), self._books.livemode
+        row = self._shelves["charges" if obj.get("object") == "charge" else "invoices"].get(str(obj.get("id")))
+        if isinstance(row, Charge) and member == "refunds":
+            return refunds_list(row, shape, livemode)
+        if isinstance(row, Invoice) and shape.basil and member == "amount_paid_off_stripe":
+            return row.paid_off_stripe
+        if isinstance(row, Invoice) and shape.basil and member == "payments":
+            payments = self._shelves["invoice_payments"].matching("invoice", row.id)
+            data = [self._json(payment, version) for payment in payments]
+            return {"object": "list", "data": data, "has_more": False, "url": f"/v1/invoice_payments?invoice={row.id}"}
+        raise KeyError(member)
 
 
-def _array(query: Query, name: str) -> list[str]:
-    return [value for key, value in query.items() if _ARRAY.sub("", key) == name and key != name]
-
-
-def _number(query: Query, name: str, default: int, low: int, high: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise ApiError(400, "parameter_invalid_integer", f"Invalid integer for {name}: {text}", name)
-    return int(text)
-
-
-def _time_tests(query: Query) -> list[Callable[[Any], bool]]:
-    tests: list[Callable[[Any], bool]] = []
-    for name, compare in _COMPARE.items():
-        param = f"created[{name}]" if name else "created"
-        if query.get(param) is not None:
-            tests.append(_created(compare, _number(query, param, 0, 0, 2**40)))
-    return tests
-
-
-def _created(compare: Callable[[int, int], bool], bound: int) -> Callable[[Any], bool]:
-    return lambda row: compare(row.created, bound)
-
-
-def _member(name: str, wanted: str) -> Callable[[Any], bool]:
-    return lambda row: getattr(row, name, None) == wanted
-
-
-def _member_tests(kind: str, query: Query) -> list[Callable[[Any], bool]]:
-    """Filters by a member of the objects. As with Stripe, canceled subscriptions need `status=all`."""
-    tests: list[Callable[[Any], bool]] = []
-    for name in ("customer", "charge", "payment_intent", "invoice", "subscription", "collection_method"):
-        if (wanted := query.get(name)) is not None:
-            tests.append(_member(name, wanted))
-    if (intent := query.get("payment[payment_intent]")) is not None:
-        tests.append(lambda row: row.payment_intent == intent)
-    status = query.get("status")
-    if kind == "subscriptions" and status is None:
-        tests.append(lambda row: row.status != "canceled")
-    elif status is not None and status != "all":
-        tests.append(lambda row: row.status == status)
-    if kind == "events" and (types := {*_array(query, "types"), query.get("type")} - {None}):
-        tests.append(lambda row: row.type in types)
-    if kind == "customers" and (email := query.get("email")) is not None:
-        tests.append(lambda row: row.email == email)
-    return tests
+def _cut(data: list[Json], members: str, query: Query) -> tuple[list[Json], bool]:
+    """A page of a nested list, which is short enough to be made whole first."""
+    places = {item["id"]: place for place, item in enumerate(data)}
+    limit = number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
+    after, before = query.get("starting_after"), query.get("ending_before")
+    if after is not None and before is not None:
+        raise bad_value("ending_before", "You can only specify one of these parameters: ending_before, starting_after.")
+    for param, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor is not None and cursor not in places:
+            raise ApiError(400, "resource_missing", f"No such {members.removesuffix('s')}: '{cursor}'", param)
+    if before is not None:
+        data = data[: places[before]]
+        return data[-limit:], len(data) > limit
+    data = data[places[after] + 1 :] if after is not None else data
+    return data[:limit], len(data) > limit

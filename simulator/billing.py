@@ -88,7 +88,8 @@ def finalize(books: Books, invoice: Invoice, at: int, *, tell_update: bool = Fal
         payment = InvoicePayment(
             books.ids.next("inpay_1", at), at, invoice.id, invoice.payment_intent, invoice.amount_due, invoice.currency
         )
-        books.invoice_payments[invoice.id] = payment
+        books.invoice_payments[payment.id] = payment
+        invoice.payment = payment.id
         if invoice.collection_method == "charge_automatically":
             invoice.next_payment_attempt = at
     books.emit("invoice.finalized", invoice, at)
@@ -131,7 +132,7 @@ def pay(books: Books, invoice: Invoice, payer: Payer, at: int, *, manual: bool =
     )
     payments.succeed(books, charge, at)
     _mark_paid(books, invoice, at + 1, attempted=True, count=count, charge=charge.id)
-    payment = books.invoice_payments[invoice.id]
+    payment = _payment_of(books, invoice)
     payment.status, payment.amount_paid, payment.paid_at = "paid", invoice.amount_due, at + 1
     books.emit("invoice_payment.paid", payment, at + 1, extra=True)
     return charge
@@ -199,8 +200,13 @@ def pay_out_of_band(books: Books, invoice: Invoice, at: int) -> None:
     books.note(Entry(Metric.SUCCESSFULLY_PAID, at, invoice.currency, invoice.amount_due, invoice=invoice))
 
 
+def _payment_of(books: Books, invoice: Invoice) -> InvoicePayment:
+    """The payment that finalizing asked for. Raises KeyError when nothing was due."""
+    return books.invoice_payments[invoice.payment or ""]
+
+
 def _cancel_payment(books: Books, invoice: Invoice, at: int) -> None:
-    payment = books.invoice_payments[invoice.id]
+    payment = _payment_of(books, invoice)
     payment.status, payment.canceled_at = "canceled", at
 
 

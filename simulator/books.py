@@ -5,7 +5,20 @@ from dataclasses import dataclass
 
 from schemas.metrics import Metric
 from simulator.ids import Ids
-from simulator.objects import Charge, Customer, Event, Invoice, InvoicePayment, Refund, State, Subscription
+from simulator.objects import (
+    Charge,
+    Customer,
+    Dispute,
+    Event,
+    Invoice,
+    InvoicePayment,
+    PaymentMethod,
+    Price,
+    Product,
+    Refund,
+    State,
+    Subscription,
+)
 from simulator.truth import Fact
 
 
@@ -35,8 +48,12 @@ class Books:
         self.rng = random.Random(f"{seed}/{name}/{livemode}")
         self.ids = Ids(self.rng)
         self.customers: dict[str, Customer] = {}
+        self.payment_methods: dict[str, PaymentMethod] = {}
+        self.products: dict[str, Product] = {}
+        self.prices: dict[str, Price] = {}
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
+        self.disputes: dict[str, Dispute] = {}
         self.invoices: dict[str, Invoice] = {}
         self.invoice_payments: dict[str, InvoicePayment] = {}
         self.subscriptions: dict[str, Subscription] = {}
@@ -60,6 +77,19 @@ class Books:
         asked = self.ids.short("req_")[:18] if request else None
         event_id = self.ids.next("evt_3" if kind.startswith("charge.") else "evt_1", at)
         self.events.append(Event(event_id, kind, at, self.name, self.livemode, obj.snapshot(), before, asked))
+
+    def new_product(self, name: str, at: int) -> Product:
+        """Something that can be sold from `at` on."""
+        product = Product(self.ids.short("prod_"), at, name)
+        self.products[product.id] = product
+        return product
+
+    def new_price(self, product: str, unit_amount: int, currency: str, at: int, *, recurring: bool) -> Price:
+        """What it costs."""
+        kind = "recurring" if recurring else "one_time"
+        price = Price(self.ids.next("price_1", at), at, product, unit_amount, currency, kind)
+        self.prices[price.id] = price
+        return price
 
     def note(self, entry: Entry) -> Entry:
         """Remember a fact."""

@@ -15,6 +15,7 @@ CITIES = (
     ("Kampala", "UG", "00256"),
     ("Nantes", "FR", "44000"),
 )
+OPENED = 1_600_000_000  # the Unix second from which on the shop has its plans
 PRODUCTS = ("Harbour Basic", "Harbour Team", "Seats", "Storage 100 GB", "Priority support", "Audit log")
 GOODS = ("Workshop ticket", "Handbook", "Set-up fee", "Poster", "Consulting hour")
 BRANDS = (("visa", "4242"), ("mastercard", "4444"), ("amex", "0005"), ("visa", "1881"), ("discover", "1117"))

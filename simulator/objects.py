@@ -56,6 +56,21 @@ class Customer(State):
     metadata: dict[str, str]
     balance: int = 0
     delinquent: bool = False
+    deleted: bool = False
+
+
+@dataclass
+class PaymentMethod(State):
+    """A saved card; `customer` is None for a guest's, or once it is detached."""
+
+    id: str
+    created: int
+    card: Card
+    customer: str | None
+    name: str
+    email: str | None
+    address: Address
+    type: str = "card"
 
 
 @dataclass
@@ -97,6 +112,7 @@ class Charge(State):
     amount_refunded: int = 0
     refunded: bool = False
     disputed: bool = False
+    dispute: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
     decline_code: str | None = None
@@ -167,6 +183,7 @@ class Invoice(State):
     voided_at: int | None = None
     marked_uncollectible_at: int | None = None
     payment_intent: str | None = None
+    payment: str | None = None  # the invoice payment that asks for it
     charge: str | None = None
     description: str | None = None
     footer: str | None = None
@@ -187,6 +204,43 @@ class InvoicePayment(State):
     status: str = "open"
     paid_at: int | None = None
     canceled_at: int | None = None
+    payment_type: str = "payment_intent"
+
+
+@dataclass
+class Dispute(State):
+    """A cardholder's bank takes a payment back, at least until the dispute is closed as won."""
+
+    id: str
+    created: int
+    charge: str
+    payment_intent: str
+    amount: int
+    currency: str
+    reason: str = "fraudulent"
+    status: str = "needs_response"
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Product(State):
+    """Something that is sold."""
+
+    id: str
+    created: int
+    name: str
+
+
+@dataclass
+class Price(State):
+    """What a product costs in one currency; `type` is 'recurring' (monthly) or 'one_time'."""
+
+    id: str
+    created: int
+    product: str
+    unit_amount: int
+    currency: str
+    type: str
 
 
 @dataclass(frozen=True)
@@ -233,10 +287,3 @@ class Event:
     object: State
     before: State | None = None
     request: str | None = None
-
-
-def updated(value: Refund, **changes: object) -> Refund:
-    """A changed copy: charges hold their refunds in tuples, which earlier snapshots share."""
-    twin = value.snapshot()
-    twin.__dict__.update(changes)
-    return twin

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.metrics import Metric
 from simulator.books import Books, Entry
-from simulator.objects import Address, Card, Charge, Customer, Invoice, Refund, updated
+from simulator.objects import Address, Card, Charge, Customer, Dispute, Invoice, Refund
 
 Decline = tuple[str, str | None, str]  # failure code, the bank's decline code, the sentence
 
@@ -135,7 +135,7 @@ def _new_refund(books: Books, charge: Charge, amount: int, at: int, *, reason: s
         release=release,
     )
     books.refunds[refund.id] = refund
-    charge.refunds = (*charge.refunds, refund)
+    charge.refunds = (*charge.refunds, refund.snapshot())
     return refund
 
 
@@ -152,17 +152,23 @@ def refund(books: Books, charge: Charge, amount: int, at: int, *, reason: str | 
 
 def fail_refund(books: Books, charge: Charge, made: Refund, entry: Entry, at: int) -> None:
     """The bank sent a refund back: the charge counts it no longer, and neither does the truth."""
-    before = charge.snapshot()
-    failed = updated(made, status="failed", failure_reason="lost_or_stolen_card")
-    books.refunds[made.id] = failed
-    charge.refunds = tuple(failed if r.id == made.id else r for r in charge.refunds)
+    before, sound = charge.snapshot(), made.snapshot()
+    made.status, made.failure_reason = "failed", "lost_or_stolen_card"
+    charge.refunds = tuple(made.snapshot() if r.id == made.id else r for r in charge.refunds)
     charge.amount_refunded -= made.amount
     charge.refunded = charge.amount_refunded >= charge.amount
     entry.withdrawn = True
     books.emit("charge.updated", charge, at, before=before)
-    books.emit("charge.refund.updated", failed, at, before=made, extra=True)
-    books.emit("refund.updated", failed, at, before=made, extra=True)
-    books.emit("refund.failed", failed, at, before=made, extra=True)
+    for kind in ("charge.refund.updated", "refund.updated", "refund.failed"):
+        books.emit(kind, made, at, before=sound, extra=True)
+
+
+def dispute(books: Books, charge: Charge, at: int) -> Dispute:
+    """The cardholder's bank takes the money back for now; the charge itself stays paid."""
+    made = Dispute(books.ids.next("du_1", at), at, charge.id, charge.payment_intent, charge.amount, charge.currency)
+    books.disputes[made.id] = made
+    change(books, charge, at, disputed=True, dispute=made.id)
+    return made
 
 
 def change(books: Books, charge: Charge, at: int, **changes: object) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from simulator import catalog
 from simulator.books import Books
-from simulator.objects import Address, Card, Customer
+from simulator.objects import Address, Card, Customer, PaymentMethod
 from simulator.payments import Payer
 
 
@@ -51,9 +51,24 @@ def renew_card(books: Books, customer: Customer, at: int, *, tell: bool = True) 
     before = customer.snapshot()
     card = customer.card or new_card(books, at)
     year = max(card.exp_year, datetime.fromtimestamp(at, UTC).year) + 3
-    customer.card = replace(card, id=books.ids.next("pm_1", at), exp_year=year)
+    remove_card(books, customer)
+    _keep_card(books, customer, replace(card, id=books.ids.next("pm_1", at), exp_year=year), at)
     if tell:
         books.emit("customer.updated", customer, at, before=before, request=True, extra=True)
+
+
+def remove_card(books: Books, customer: Customer) -> None:
+    """The customer took the card off the account: the payment method stays, without a customer."""
+    if customer.card and customer.card.id in books.payment_methods:
+        books.payment_methods[customer.card.id].customer = None
+    customer.card = None
+
+
+def _keep_card(books: Books, customer: Customer, card: Card, at: int) -> None:
+    customer.card = card
+    books.payment_methods[card.id] = PaymentMethod(
+        card.id, at, card, customer.id, customer.name, customer.email, customer.address
+    )
 
 
 def new_customer(books: Books, at: int, number: int, currency: str, *, before_world: bool) -> Customer:
@@ -73,18 +88,22 @@ def new_customer(books: Books, at: int, number: int, currency: str, *, before_wo
         email = next(reversed(books.customers.values())).email or email
     elif place == 5:
         email = f" {first}.{last}.{customer_id[-7:]}@Example.COM "
+    phone = f"+1555{rng.randrange(10**7):07d}" if rng.random() < 0.4 else None
+    address = Address(city, country, postcode, f"{rng.randint(1, 99)} Harbour Street")
+    card = new_card(books, at)
     customer = Customer(
         id=customer_id,
         created=at,
         email=email,
         name=f"{first} {last}",
-        phone=f"+1555{rng.randrange(10**7):07d}" if rng.random() < 0.4 else None,
-        address=Address(city, country, postcode, f"{rng.randint(1, 99)} Harbour Street"),
+        phone=phone,
+        address=address,
         currency=currency,
-        card=new_card(books, at),
+        card=None,
         metadata={"plan_tier": rng.choice(("free", "team", "company")), "crm_id": f"C-{number:06d}"},
     )
     books.customers[customer.id] = customer
+    _keep_card(books, customer, card, at)
     if not before_world:
         books.emit("customer.created", customer, at, request=True, extra=True)
     return customer

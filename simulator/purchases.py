@@ -130,7 +130,7 @@ def _aftermath(shop: Shop, charge: Charge, at: int, how: str) -> Story:
         yield later + 2 * DAY
         payments.fail_refund(books, charge, made, entry, later + 2 * DAY)
     elif how == "disputed":
-        payments.change(books, charge, later, disputed=True)
+        payments.dispute(books, charge, later)
     else:
         payments.change(books, charge, later, metadata=charge.metadata | {"shipped": "yes"})
 
@@ -140,14 +140,16 @@ def _items(shop: Shop, customer: Customer, at: int, count: int, *, free: bool = 
     for _ in range(count):
         unit = 0 if free else _price(shop, customer.currency)
         quantity = books.rng.choice((1, 1, 2))
+        goods = books.rng.choice(catalog.GOODS)
+        product = books.new_product(goods, at)
         lines.append(
             Line(
                 id=books.ids.next("il_1", at),
                 amount=unit * quantity,
-                description=books.rng.choice(catalog.GOODS),
+                description=goods,
                 quantity=quantity,
-                price=books.ids.next("price_1", at),
-                product=books.ids.short("prod_"),
+                price=books.new_price(product.id, unit, customer.currency, at, recurring=False).id,
+                product=product.id,
                 unit_amount=unit,
                 period_start=at,
                 period_end=at,

@@ -5,8 +5,22 @@ from typing import Any
 
 import orjson
 
-from simulator.objects import Address, Charge, Customer, Event, Invoice, InvoicePayment, Refund, State, Subscription
+from simulator.objects import (
+    Charge,
+    Customer,
+    Dispute,
+    Event,
+    Invoice,
+    InvoicePayment,
+    PaymentMethod,
+    Price,
+    Product,
+    Refund,
+    State,
+    Subscription,
+)
 from simulator.render_billing import invoice_json, invoice_payment_json, subscription_json
+from simulator.render_payments import address_json, dispute_json, payment_method_json, price_json, product_json
 from simulator.shapes import NEWEST, Shape, shape_of
 
 Json = dict[str, Any]
@@ -58,18 +72,6 @@ def _changed(before: Json, now: Json) -> Json:
     for key in now.keys() - before.keys():  # such as a new metadata key: it was nothing before
         changes[key] = None
     return changes
-
-
-def address_json(address: Address) -> Json:
-    """A postal address with nulls for what is unknown."""
-    return {
-        "city": address.city or None,
-        "country": address.country or None,
-        "line1": address.line1 or None,
-        "line2": None,
-        "postal_code": address.postal_code or None,
-        "state": None,
-    }
 
 
 def _method_details(charge: Charge, shape: Shape) -> Json:
@@ -185,7 +187,7 @@ def charge_json(charge: Charge, shape: Shape, livemode: bool) -> Json:
         "transfer_group": None,
     }
     if not shape.basil:
-        body |= {"destination": None, "dispute": None, "order": None, "invoice": charge.invoice}
+        body |= {"destination": None, "dispute": charge.dispute, "order": None, "invoice": charge.invoice}
     if shape.refunds_on_charge:
         body["refunds"] = refunds_list(charge, shape, livemode)
     return body
@@ -231,7 +233,7 @@ def refund_json(refund: Refund, shape: Shape, livemode: bool) -> Json:
 
 
 def customer_json(customer: Customer, shape: Shape, livemode: bool) -> Json:
-    """A customer, its card left out: cards are PaymentMethods, which the simulator doesn't list."""
+    """A customer, its card left out: cards are PaymentMethods, listed apart."""
     return {
         "id": customer.id,
         "object": "customer",
@@ -270,6 +272,10 @@ _RENDERERS: dict[type[State], Callable[..., Json]] = {
     Invoice: invoice_json,
     InvoicePayment: invoice_payment_json,
     Subscription: subscription_json,
+    PaymentMethod: payment_method_json,
+    Dispute: dispute_json,
+    Product: product_json,
+    Price: price_json,
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from simulator import billing, catalog, payments, people
 from simulator.books import Books
-from simulator.objects import Customer, Invoice, Line, Plan, Subscription
+from simulator.objects import Customer, Invoice, Line, Plan, Product, Subscription
 
 HOUR, DAY, MONTH = 3_600, 86_400, 30 * 86_400
 RETRY_DAYS = (3, 5, 7)  # after the first attempt
@@ -35,17 +35,21 @@ class Shop:
         self.books = books
         self.collections = people.Wheel(books.rng, COLLECTIONS)
         self._plans: dict[str, tuple[Plan, ...]] = {}
-        self._products = [books.ids.short("prod_") for _ in catalog.PRODUCTS]
+        self._products = [books.new_product(name, catalog.OPENED) for name in catalog.PRODUCTS]
 
     def plans(self, currency: str) -> tuple[Plan, ...]:
         """The monthly plans in this currency, cheapest first."""
         if currency not in self._plans:
             prices = (9, 29, 12, 5, 99, 19)
             self._plans[currency] = tuple(
-                Plan(self.books.ids.next("price_1", 1_600_000_000), product, name, catalog.minor(price, currency))
-                for product, name, price in zip(self._products, catalog.PRODUCTS, prices, strict=True)
+                self._plan(product, catalog.minor(price, currency), currency)
+                for product, price in zip(self._products, prices, strict=True)
             )
         return self._plans[currency]
+
+    def _plan(self, product: Product, unit_amount: int, currency: str) -> Plan:
+        price = self.books.new_price(product.id, unit_amount, currency, catalog.OPENED, recurring=True)
+        return Plan(price.id, product.id, product.name, unit_amount)
 
 
 def new_subscription(
@@ -198,7 +202,7 @@ def collect(shop: Shop, customer: Customer, invoice: Invoice, at: int, how: str)
     elif how in ("pays_on_retry", "manual_retry", "gives_up", "given_up_and_void"):
         yield from _declines(shop, customer, invoice, at, how)
     elif how == "no_payment_method":
-        customer.card = None
+        people.remove_card(books, customer)
         billing.fail_without_charge(books, invoice, at, retry_at=retries[0], same_attempt=False)
         yield retries[0]
         people.renew_card(books, customer, retries[0])

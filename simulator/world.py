@@ -22,7 +22,7 @@ class World:
 
     About 10 events a customer and month. All of the 18 event types that Tillstream asks Stripe for occur from about
     40 customers an account and 30 days on. `extended` adds the events that `connect --extended` asks for. An account
-    named `acct_…` is a connected one: its events name it.
+    named `acct_…` is a connected one: its events name it. `until`: lived only up to this Unix second at first.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class World:
         livemode: bool = True,
         currencies: Sequence[str] = catalog.CURRENCIES,
         extended: bool = False,
+        until: int | None = None,
     ) -> None:
         self.start = int(start.timestamp()) if isinstance(start, datetime) else start
         self.end = self.start + days * DAY
@@ -44,9 +45,26 @@ class World:
         self._order = count()
         for index, books in enumerate(self.accounts.values()):
             self._populate(books, len(range(index, customers, len(self.accounts))))
-        self._run()
-        events = [event for books in self.accounts.values() for event in books.events]
-        self.events: list[Event] = sorted(events, key=lambda event: event.created)  # stable: true order in a second
+        self._events: list[Event] = []
+        self.advance(self.end if until is None else until)
+
+    def advance(self, to: int) -> None:
+        """Let the stories go on up to the Unix second `to`, each at its time; none goes on once the world has ended.
+
+        What one step of a story does may reach some seconds beyond `to`. The way there makes no difference.
+        """
+        while self._agenda and self._agenda[0][0] < self.end and self._agenda[0][0] <= to:
+            _, _, story = heapq.heappop(self._agenda)
+            if (at := next(story, None)) is not None:
+                self._plan(at, story)
+
+    @property
+    def events(self) -> list[Event]:
+        """All that was told so far, in order of time (stable: in a second, in true order)."""
+        if len(self._events) != sum(len(books.events) for books in self.accounts.values()):
+            every = [event for books in self.accounts.values() for event in books.events]
+            self._events = sorted(every, key=lambda event: event.created)
+        return self._events
 
     def truth(self, *, lookups: bool = False) -> Truth:
         """What correct rows must say once all events are delivered; `Truth.as_told_by` for what some shapes can't tell.
@@ -113,11 +131,3 @@ class World:
 
     def _plan(self, at: int, story: Story) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), story))
-
-    def _run(self) -> None:
-        """Let the stories go on, each at its time, until the world ends."""
-        while self._agenda and self._agenda[0][0] < self.end:
-            _, _, story = heapq.heappop(self._agenda)
-            if (at := next(story, None)) is not None:
-                self._plan(at, story)
-        self._agenda.clear()

@@ -29,7 +29,7 @@ async def url(world: World) -> AsyncIterator[str]:
 
 @pytest.fixture
 def client(url: str) -> stripe.StripeClient:
-    return stripe.StripeClient("sk_test_simulated", base_addresses={"api": url}, max_network_retries=0)
+    return stripe.StripeClient("sk_live_simulated", base_addresses={"api": url}, max_network_retries=0)
 
 
 def listed(client: stripe.StripeClient, kind: str, params: dict[str, Any]) -> list[str]:
@@ -120,7 +120,7 @@ async def test_lines_past_the_first_page_are_listed(client: stripe.StripeClient,
 
 
 async def test_the_version_header_chooses_the_shape(url: str) -> None:
-    old = stripe.StripeClient("rk_test_x", base_addresses={"api": url}, stripe_version="2020-03-02")
+    old = stripe.StripeClient("rk_live_x", base_addresses={"api": url}, stripe_version="2020-03-02")
     charge = await asyncio.to_thread(lambda: old.v1.charges.list({"limit": 1}).data[0].to_dict())
     assert {"invoice", "refunds"} <= charge.keys()
 
