@@ -6,7 +6,7 @@ import typer
 
 from schemas.errors import TillstreamError
 from tillstream import screen
-from tillstream.commands import deadletters, demo, query, replay, run, settings, simulate, status
+from tillstream.commands import deadletters, demo, imports, query, replay, run, settings, simulate, status
 
 app = typer.Typer(
     help="Stripe's webhooks as trustworthy metric streams, profiles and SQL.",
@@ -34,6 +34,7 @@ for command in (
     run.topics,
 ):
     app.command()(command)
+app.command("import")(imports.import_)
 app.add_typer(deadletters.app)
 
 

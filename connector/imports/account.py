@@ -36,6 +36,7 @@ class AccountImport:
     warehouse: Warehouse
     progress: list[Progress] = field(default_factory=list)
     resumed: bool = False
+    unrecorded: str = ""  # why the view `imports` is behind
 
     async def prepare(self, since: int | None, *, again: bool = False) -> bool:
         """Find what is left to do of an import from `since` (Unix seconds) on; False when all of it was done before.
@@ -82,7 +83,7 @@ class AccountImport:
             recording.cancel()
             with suppress(asyncio.CancelledError):
                 await recording
-            await record(self.warehouse, self.progress, time.time())
+            self.unrecorded = await record(self.warehouse, self.progress, time.time())
 
     async def _read(self, resource: Resource, progress: Progress) -> None:
         try:
@@ -102,5 +103,5 @@ class AccountImport:
                     progress.state, progress.error = State.WAITING, self.api.waiting
                 elif progress.state is State.WAITING and not self.api.waiting:
                     progress.state, progress.error = State.RUNNING, ""
-            await record(self.warehouse, self.progress, time.time())
+            self.unrecorded = await record(self.warehouse, self.progress, time.time())
             await asyncio.sleep(_RECORD_SECONDS)

@@ -3,14 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
-
 from connector.imports.progress import Progress
 from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
-
-log = structlog.get_logger(__name__)
 
 
 def row(progress: Progress, now: float) -> dict[str, Any]:
@@ -32,11 +28,10 @@ def row(progress: Progress, now: float) -> dict[str, Any]:
     }
 
 
-async def record(warehouse: Warehouse, imports: Iterable[Progress], now: float) -> bool:
-    """Write the rows; False when ClickHouse is away, which must not hold up an import."""
+async def record(warehouse: Warehouse, imports: Iterable[Progress], now: float) -> str:
+    """Write the rows; '' or why ClickHouse has not taken them, which must not hold up an import."""
     try:
         await warehouse.insert("import_rows", [row(progress, now) for progress in imports])
     except Unavailable as error:
-        log.warning("imports not recorded", cause=str(error))
-        return False
-    return True
+        return str(error)
+    return ""

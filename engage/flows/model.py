@@ -4,9 +4,11 @@
     status: live
     trigger:
       metric: Failed Payment
-      where: {Currency: USD, AttemptCount: {at most: 3}}
+      filters: [{property: Currency, operator: equals, value: USD}]
     reentry: {once_per: Invoice}
-    exit_when: {happened: Successfully Paid, same: invoice}
+    exit_when:
+      - metric: Successfully Paid
+        same: Invoice
     steps:
       - email: {template: failed_payment, subject: "Your payment did not go through"}
       - delay: {for: 3 days, until: "09:00", weekdays: [mon, tue, wed, thu, fri], timezone: profile}
@@ -38,10 +40,10 @@ class Status(StrEnum):
 
 
 class MetricTrigger(Part):
-    """Every fact of a metric that passes the filters of `where`."""
+    """Every fact of a metric that passes `filters`."""
 
     metric: Metric
-    where: Filters = ()
+    filters: Filters = ()
 
 
 class SegmentTrigger(Part):

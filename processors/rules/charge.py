@@ -208,13 +208,13 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
         return []
     released = core["amount"] - received(record)  # Stripe counts an authorization's released rest as refunded
     asof, truth = record["at"], max(core["refunded"], released)
-    ladder, running, later, unsure = [], 0, [], 0
+    ladder, running, later, gone, unsure = [], 0, [], 0, 0
     for refund_id, (at, order, size, created, _, reason) in sorted(
         record.get("refunds", {}).items(), key=lambda item: (item[1][3], item[0])
     ):
         if order >= _GONE:
-            if at > asof > created:  # the snapshot still counts it
-                truth = max(truth - size, released)
+            if at > asof > created:
+                gone += size
             elif at >= asof >= created:
                 unsure += size
         elif created > asof:
@@ -222,6 +222,11 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
         else:
             running += size
             ladder.append((running, created, refund_id, reason))
+    if gone:
+        # The snapshot still counts them, unless it was itself fetched after they came to nothing: then it shows no more
+        # than the other refunds add up to.
+        known = running + released if running + released <= truth else running
+        truth = max(truth - gone, min(known, truth), released)
     if unsure and _counts(record, truth, unsure, (running, running + released), released):
         truth -= unsure
     # A released rest has a refund object of its own in some API versions and none in others.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fixtures.stripe.charges import charge, refund
 from tests.fixtures.stripe.shapes import ENDIVE, V2020, Json, at, stripe_list
 from tests.fixtures.stripe.story import amounts, happened, outcome, told
-from tests.ledger_harness import run
+from tests.ledger_harness import World, run
 
 PAID = happened("charge.succeeded", "09-01 10:00:02", charge(ENDIVE, "fern"))
 
@@ -97,6 +97,21 @@ def test_a_failed_refund_of_a_partly_captured_charge_leaves_what_was_captured() 
 def test_a_payment_given_back_in_its_own_second_is_both() -> None:
     back = level(4200, "09-01 10:00:02", 0)
     assert amounts(PAID, back) == {"paid:ch_fern": 4200, "refunded:ch_fern:4200": 4200}
+
+
+@pytest.mark.parametrize("apart", [0, 1, 3600])
+def test_a_refund_that_had_failed_before_everything_was_imported_is_not_taken_back_twice(apart: int) -> None:
+    good = {"id": "re_fern2", "amount": 2000, "created": at("09-04 12:00:00")}
+    objects = (
+        charge(ENDIVE, "fern", amount_refunded=2000),
+        refund(ENDIVE, "fern", **good),
+        refund(ENDIVE, "fern", status="failed"),
+    )
+    world = World()
+    for number, one in enumerate(objects):
+        world.fetch(one, at("09-08 10:00:00") + number * apart)
+    world.settle()
+    assert told(world, "amount_minor") == [("paid:ch_fern", 4200), ("refunded:ch_fern:2000", 2000)]
 
 
 def test_of_two_refunds_only_the_one_that_failed_is_taken_back() -> None:

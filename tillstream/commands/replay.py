@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,6 +12,7 @@ from schemas.errors import ConfigurationError, TillstreamError
 from schemas.topics import STRIPE_EVENTS, full_name
 from tillstream import screen
 from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -59,7 +58,9 @@ def replay(
     from tillstream.warehouse import open_warehouse
 
     bounds = {
-        name: _milliseconds(text, settings, f"--{name}") for name, text in (("since", since), ("until", until)) if text
+        name: round(moment(text, settings, f"--{name}") * 1000)
+        for name, text in (("since", since), ("until", until))
+        if text
     }
     selection = Selection(**bounds, account=account, type=type_)
     total = sum(count for *_, count in windows(open_warehouse(settings), selection))
@@ -119,12 +120,3 @@ async def _forget(settings: Settings, ask: Callable[[int], None]) -> "Rebuild":
         ask(found.events)
         await forget_state(kafka, prefix, settings.tillstream_data / "processors")
         return found
-
-
-def _milliseconds(text: str, settings: Settings, flag: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{flag}: '{text}' is no time", remedy=f"{flag} 2026-03-01T12:00:00Z") from None
-    zone = ZoneInfo(settings.tillstream_timezone)
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
