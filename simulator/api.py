@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from simulator import api_destinations, api_endpoints, api_read
 from simulator.api_answers import ACCOUNT, KEY, VERSION, answer
 from simulator.api_errors import ApiError, bad_value, unknown_url
+from simulator.api_faults import date_header, failing
 from simulator.keys import key_in
 from simulator.shapes import NEWEST
 from simulator.virtual import VirtualStripe
@@ -27,26 +28,31 @@ def create_app(stripe: VirtualStripe | World, *, version: str = NEWEST) -> web.A
     `Stripe-Account` does.
     """
     held = VirtualStripe(stripe, version=version) if isinstance(stripe, World) else stripe
-    app = web.Application(middlewares=[_as_stripe_answers, _opening(held), _remembering()])
+    app = web.Application(middlewares=[_as_stripe_answers(held), failing(held), _opening(held), _remembering()])
     app.add_routes(api_endpoints.routes(held))
     app.add_routes(api_destinations.routes(held))
     app.add_routes(api_read.routes(held))
     return app
 
 
-@web.middleware
-async def _as_stripe_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell errors in Stripe's form, and give every request an id."""
-    try:
-        response = await handler(request)
-    except ApiError as error:
-        response = answer({"error": error.body()}, error.status, error.headers)
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-        response = answer({"error": unknown_url(request.method, request.path).body()}, 404)
-    response.headers["Request-Id"] = f"req_{secrets.token_hex(7)}"
-    if VERSION in request:
-        response.headers["Stripe-Version"] = request[VERSION]
-    return response
+def _as_stripe_answers(stripe: VirtualStripe) -> Middleware:
+    """Tell errors in Stripe's form, and give every request an id and a date."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except ApiError as error:
+            response = answer({"error": error.body()}, error.status, error.headers)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            response = answer({"error": unknown_url(request.method, request.path).body()}, 404)
+        response.headers["Request-Id"] = f"req_{secrets.token_hex(7)}"
+        response.headers["Date"] = date_header(stripe)
+        if VERSION in request:
+            response.headers["Stripe-Version"] = request[VERSION]
+        return response
+
+    return middleware
 
 
 def _opening(stripe: VirtualStripe) -> Middleware:

@@ -67,7 +67,7 @@ class Views:
 
     def retrieve(self, kind: str, object_id: str, query: Query, version: str) -> Json:
         """One object. Raises ApiError 404 when there is none."""
-        check_names(query, lambda name: name == "expand")
+        check_names(query, lambda name: name in ("expand", "usage"))  # stripe-python tells its `usage` on thin events
         body = self.find(kind, object_id, version)
         if body is None:
             noun = KINDS[kind].noun if kind in KINDS else kind.removesuffix("s")

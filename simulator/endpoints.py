@@ -135,8 +135,9 @@ class Endpoints:
         endpoint.updated = now
 
     def remove(self, endpoint_id: str) -> None:
-        """Raises ApiError 404."""
-        del self._all[self.get(endpoint_id).id]
+        """Raises ApiError 404. What is on its way to the endpoint is not tried again."""
+        self.get(endpoint_id).status = "deleted"
+        del self._all[endpoint_id]
 
     def roll(self, endpoint_id: str) -> str:
         """A new secret, as the dashboard's "Roll secret" makes: both sign until `expire_secrets`. No API does this."""

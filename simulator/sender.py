@@ -4,8 +4,6 @@ Source: Stripe, "Verify webhook signatures" and "Webhooks: event delivery behavi
 """
 
 import asyncio
-import hashlib
-import hmac
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from schemas.errors import ConfigurationError
 from simulator.deliveries import Delivery, Faults, plan
 from simulator.objects import Event
 from simulator.render import event_body
+from simulator.signing import sign
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts; Stripe's own are hours, a test's can't be
 _ATTEMPT_SECONDS = 20.0  # Stripe too hangs up on a slow endpoint
@@ -41,12 +40,6 @@ class SendReport:
     seconds: float = 0.0
     dropped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-
-def sign(body: bytes, secret: str, at: int) -> str:
-    """The value of `Stripe-Signature` for `body`, made at the Unix second `at`."""
-    mac = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={mac}"
 
 
 def _target(url: str, event: Event) -> str:

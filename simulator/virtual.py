@@ -1,33 +1,66 @@
-"""A whole Stripe to talk to: its accounts in both modes, their keys and endpoints, and what time it is there."""
+"""A whole Stripe to talk to: worlds that live on a virtual clock, accounts in both modes, keys, endpoints, webhooks."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
 
 from simulator.account import Account, accounts_of
 from simulator.api_errors import ApiError
+from simulator.faults import ApiFaults
 from simulator.keys import Keys, livemode_of
 from simulator.shapes import NEWEST
+from simulator.webhooks import Webhooks
 from simulator.world import World
+
+_TICK_SECONDS = 0.1  # real ones, between two steps of a running clock
 
 
 class VirtualStripe:
     """Holds `worlds` (at most one a mode). `version` is the accounts' default API version, `timezone` the dashboard's.
 
     A world that is live answers live keys (`sk_live_…`, `rk_live_…`), a test one test keys; the other mode is empty.
-    `now` is in Unix seconds, by default where the first world has been lived to.
+    The clock stands at `at` (Unix seconds; by default where the worlds have been lived to) until `advance` or
+    `running` moves it. What happened before is history that no endpoint is told of. `faults` are the API's,
+    `webhooks.faults` the deliveries'; `requests` counts by path what was asked.
     """
 
-    def __init__(
-        self,
-        *worlds: World,
-        version: str = NEWEST,
-        timezone: str = "Etc/UTC",
-        now: Callable[[], int] | None = None,
-    ) -> None:
-        self.keys = Keys()
-        self.now = now or (lambda: worlds[0].end)
+    def __init__(self, *worlds: World, version: str = NEWEST, timezone: str = "Etc/UTC", at: int | None = None) -> None:
+        self._worlds = worlds
+        self._now = max(world.lived_to for world in worlds) if at is None else at
+        self.keys, self.faults = Keys(), ApiFaults()
+        self.requests: Counter[str] = Counter()
         self.accounts = accounts_of(*worlds, now=self.now, version=version, timezone=timezone)
+        self.webhooks = Webhooks(list(self.accounts.values()), self.now, self._time_of_day)
+        self._live_on()
+        self.webhooks.skip()
 
-    def account(self, name: str, *, livemode: bool = True) -> Account:
+    def now(self) -> int:
+        """Unix seconds on the virtual clock."""
+        return self._now
+
+    async def advance(self, seconds: int) -> None:
+        """Move the clock on, and wait until every delivery that is due by then was tried."""
+        await self.advance_to(self._now + seconds)
+
+    async def advance_to(self, at: int) -> None:
+        """As `advance`; the clock never goes back."""
+        self._step(at)
+        await self.webhooks.drain()
+
+    @contextlib.asynccontextmanager
+    async def running(self, speed: float = 1.0) -> AsyncIterator[None]:
+        """Let the clock run by itself, `speed` virtual seconds a real one, but not past the real time of day."""
+        tasks = [asyncio.create_task(self._tick(speed)), asyncio.create_task(self._deliver())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def account(self, name: str = "default", *, livemode: bool = True) -> Account:
         """An account by its name in the world. Raises KeyError."""
         return self.accounts[name, livemode]
 
@@ -46,3 +79,29 @@ class VirtualStripe:
             raise ApiError(403, "account_invalid", message)
         name = self.keys.account(key)
         return next((account for account in mine if account.name == name), mine[0])
+
+    def _time_of_day(self) -> int:
+        """The real one, as Stripe's clock shows it."""
+        return int(time.time() + self.faults.clock_skew_seconds)
+
+    def _step(self, at: int) -> None:
+        self._now = max(self._now, at)
+        self._live_on()
+        self.webhooks.feed()
+
+    def _live_on(self) -> None:
+        for world in self._worlds:
+            world.advance(self._now)
+
+    async def _tick(self, speed: float) -> None:
+        exact, last = float(self._now), time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            moment = time.monotonic()
+            exact, last = min(exact + (moment - last) * speed, max(time.time(), exact)), moment
+            self._step(int(exact))
+
+    async def _deliver(self) -> None:
+        while True:
+            await self.webhooks.drain()
+            await asyncio.sleep(_TICK_SECONDS)

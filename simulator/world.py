@@ -46,6 +46,7 @@ class World:
         for index, books in enumerate(self.accounts.values()):
             self._populate(books, len(range(index, customers, len(self.accounts))))
         self._events: list[Event] = []
+        self.lived_to = self.start
         self.advance(self.end if until is None else until)
 
     def advance(self, to: int) -> None:
@@ -53,6 +54,7 @@ class World:
 
         What one step of a story does may reach some seconds beyond `to`. The way there makes no difference.
         """
+        self.lived_to = max(self.lived_to, to)
         while self._agenda and self._agenda[0][0] < self.end and self._agenda[0][0] <= to:
             _, _, story = heapq.heappop(self._agenda)
             if (at := next(story, None)) is not None:

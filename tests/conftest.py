@@ -5,6 +5,7 @@ Both services run once a session, on free ports and in temporary directories; te
 """
 
 import asyncio
+import contextlib
 import inspect
 import os
 import secrets
@@ -21,10 +22,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from clickhouse_connect.driver.client import Client
 from hypothesis import settings
+from stripe import AIOHTTPClient, StripeClient
 
 from embedded.child import die_with_parent
 from embedded.kafka import KafkaProcess
 from schemas import topics
+from simulator.server import StripeServer
+from simulator.virtual import VirtualStripe
+from simulator.world import World
 
 settings.register_profile("ci", max_examples=2_000, deadline=None)
 settings.register_profile("quick", max_examples=50, deadline=None)
@@ -33,6 +38,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 T = TypeVar("T")
 MakeTopics = Callable[..., Awaitable[None]]
+RunStripe = Callable[..., Awaitable["RunningStripe"]]
+DAY = 86_400
 
 
 async def eventually(predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float = 0.05) -> T:
@@ -167,3 +174,42 @@ def database(clickhouse: Client) -> Iterator[str]:
     yield name
     clickhouse.database = usual  # a test may have made the new one the client's own
     clickhouse.command(f"DROP DATABASE {name} SYNC")
+
+
+@dataclass
+class RunningStripe:
+    """A simulated Stripe behind HTTP.
+
+    `stripe` has its clock (`await stripe.advance(seconds)`), faults, webhooks, keys and accounts; `world` the truth.
+    """
+
+    url: str
+    stripe: VirtualStripe
+    world: World
+    closing: contextlib.AsyncExitStack
+
+    def client(self, key: str = "sk_live_simulated") -> StripeClient:
+        """stripe-python's client for it, which tries each request once."""
+        http = AIOHTTPClient()
+        self.closing.push_async_callback(http.close_async)
+        return StripeClient(key, base_addresses={"api": self.url}, max_network_retries=0, http_client=http)
+
+
+@pytest.fixture
+async def run_stripe() -> AsyncIterator[RunStripe]:
+    """`await run_stripe(world, timezone=…)` serves that world until the test ends."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def run(world: World, **options: Any) -> RunningStripe:
+            stripe = VirtualStripe(world, **options)
+            return RunningStripe(await stack.enter_async_context(StripeServer(stripe)), stripe, world, stack)
+
+        yield run
+
+
+@pytest.fixture
+async def stripe_api(run_stripe: RunStripe) -> RunningStripe:
+    """A live account with a month of history up to now, all event types, and two more weeks to come."""
+    now = int(time.time())
+    world = World(1, now - 30 * DAY, days=44, customers=60, extended=True, until=now)
+    return await run_stripe(world)
