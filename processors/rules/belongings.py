@@ -89,7 +89,7 @@ def subscription(session: Session, observation: Observation) -> bool:
         _learn_status(session.party, observation.id, core)
         session.changed_people()
         # Those that were only told again matter where an invoice had newer ones, which are the older now.
-        if record.pop("odd", False) or core["meta"] != before.get("meta", {}):
+        if record.pop("odd", False) or core["meta"] != before.get("meta"):
             session.touch_all()
     return fresh
 

@@ -115,6 +115,17 @@ def learn_about(party: Record, at: int, priority: int, name: str, phone: str, pl
     return changed
 
 
+def join_about(party: Record, other: Record) -> bool:
+    """Take in what was learned of the same person as another party."""
+    who = party.setdefault("who", {})
+    changed = False
+    for key, known in other.items():
+        if known > who.get(key, [0]):
+            who[key] = known
+            changed = True
+    return changed
+
+
 def learn_from_charge(party: Record, core: Record, at: int) -> bool:
     """What a charge's billing details tell of the person."""
     return learn_about(party, at, _CHARGE, core.get("name", ""), core.get("phone", ""), core.get("place"))

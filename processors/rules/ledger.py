@@ -96,6 +96,7 @@ def _charge(session: Session, observation: Observation) -> bool:
         if transfers.forward(session, charge_id, observation):
             return True
     record = session.object(charge_id) or {"kind": "charge"}
+    before = record.get("core")
     changed = _CHARGE_FOLDS[observation.kind](record, observation)
     party_id = observation.customer or record.get("party") or charge_id
     changed |= record.get("party", party_id) != party_id
@@ -103,6 +104,10 @@ def _charge(session: Session, observation: Observation) -> bool:
     fresh = remember(record, observation)
     changed |= fresh and _once_more(record, observation)
     _settle_charge(session, charge_id, record, changed)
+    if fresh and observation.kind == "charge" and record["core"] is before:  # an older snapshot tells of people as well
+        older = charges.normalize(observation.body, observation.path)
+        if identity.learn_from_charge(session.party, older, older["created"]):
+            session.changed_people()
     return fresh
 
 
@@ -125,6 +130,8 @@ def _settle_charge(session: Session, charge_id: str, record: Record, changed: bo
 def _handoff(session: Session, message: Record) -> None:
     session.open_party(message["customer"], message["customer"])
     identifier = message["id"]
+    if identity.join_about(session.party, message["who"]):
+        session.changed_people()
     record = transfers.merge(session, identifier, message["record"], message["ticks"])
     if record["kind"] == "charge":
         _settle_charge(session, identifier, record, True)
@@ -141,6 +148,7 @@ def _invoice(session: Session, observation: Observation) -> bool:
         None if known is not None and known["mark"] == mark else invoices.lines_of(observation.body, observation.path)
     )
     record = session.object(invoice_id) or {"kind": "invoice"}
+    before = record.get("core")
     changed = invoices.fold(record, observation)
     session.open_party(observation.customer or invoice_id, observation.customer)
     fresh = remember(record, observation)
@@ -149,13 +157,18 @@ def _invoice(session: Session, observation: Observation) -> bool:
     changed |= fresh and _once_more(record, observation)
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
-        core = record["core"]
-        if identity.learn_from_invoice(session.party, core, record["at"]):
-            session.changed_people()
-        if identity.learn_invoice_email(session.party, record["at"], core.get("email", "")):
-            session.touch_all()
+        _learn_from_invoice(session, record["core"], record["at"])
         link_invoice(session, invoice_id, record)
+    if fresh and record["core"] is before:  # an older snapshot tells of people as well
+        _learn_from_invoice(session, invoices.normalize(observation.body, observation.path), observation.at)
     return fresh
+
+
+def _learn_from_invoice(session: Session, core: Record, at: int) -> None:
+    if identity.learn_from_invoice(session.party, core, at):
+        session.changed_people()
+    if identity.learn_invoice_email(session.party, at, core.get("email", "")):
+        session.touch_all()
 
 
 def _mark(lines: Any) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from processors.rules import people
+from processors.rules import identity, people
 from processors.rules.lattice import Record
 from processors.rules.observation import Observation
 from processors.rules.rows import Row
@@ -130,6 +130,7 @@ class Session:
         if guest is None:
             return
         forget(self, record, record["party"], guest)
+        identity.join_about(self.party, guest.get("who", {}))
         self.book.put(key, guest)
         self.party["ticks"] = self.party.get("ticks", 0) + guest.get("ticks", 0)
         record["v"] = 0  # all that is known of it counts into its new party's version

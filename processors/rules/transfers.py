@@ -62,7 +62,7 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
     guest = session.book.get(guest_key) or {}
     forget(session, record, identifier, guest)
     handoff: Record = {"kind": "handoff", "scope": session.scope, "id": identifier, "customer": customer}
-    handoff |= {"record": record, "ticks": guest.get("ticks", 0)}
+    handoff |= {"record": record, "ticks": guest.get("ticks", 0), "who": guest.get("who", {})}
     session.changes.transfers.append((customer, handoff))
     session.book.put(guest_key, guest)
 
