@@ -11,9 +11,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from console import telemetry
-from console.api import Api, answer
+from console.api.server import Api, answer
 from console.config import ConsoleConfig
-from console.pages import Pages
+from console.pages.activity import ActivityPages
+from console.pages.metric import MetricPage
+from console.pages.overview import OverviewPage
+from console.pages.profiles import ProfilePages
+from console.pages.site import Site
 from console.security import COOKIE, HEADERS, Gate, safe_next
 from console.templates_env import STATIC
 from console.warehouse import Warehouse
@@ -21,6 +25,7 @@ from schemas.errors import Unavailable
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
 FORM_BYTES: Final = 16 * 1024
+PAGES: Final = (OverviewPage, MetricPage, ActivityPages, ProfilePages)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
@@ -31,13 +36,14 @@ class Console:
     def __init__(self, config: ConsoleConfig) -> None:
         self._warehouse = Warehouse(config)
         self._gate = Gate(config)
-        self._pages = Pages(config, self._warehouse, closed=self._gate.closed)
+        self._site = Site(config, self._warehouse, closed=self._gate.closed)
         self._api = Api(config, self._warehouse)
 
     def application(self) -> web.Application:
         """The application; `serve` runs it."""
         app = web.Application(middlewares=[self._answered], client_max_size=FORM_BYTES)
-        app.router.add_routes(self._pages.routes())
+        for page in PAGES:
+            app.router.add_routes(page(self._site).routes())
         app.router.add_routes(self._api.routes())
         app.router.add_get("/login", self._login_page)
         app.router.add_post("/login", self._login)
@@ -85,7 +91,7 @@ class Console:
             return answer({"error": message, "next": remedy}, status)
         template = "wrong_part.html" if "HX-Request" in request.headers else "wrong.html"
         title = "ClickHouse is away" if status == 503 else HTTPStatus(status).phrase
-        return self._pages.page(request, template, status=status, title=title, message=message, remedy=remedy)
+        return self._site.page(request, template, status=status, title=title, message=message, remedy=remedy)
 
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
         for name, value in HEADERS.items():
@@ -96,13 +102,13 @@ class Console:
             response.enable_compression()
 
     async def _login_page(self, request: web.Request) -> web.Response:
-        return self._pages.page(request, "login.html", next=safe_next(request.query.get("next", "/")), wrong=False)
+        return self._site.page(request, "login.html", next=safe_next(request.query.get("next", "/")), wrong=False)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         target = safe_next(str(form.get("next", "/")))
         if not self._gate.accepts(str(form.get("token", ""))):
-            return self._pages.page(request, "login.html", status=403, next=target, wrong=True)
+            return self._site.page(request, "login.html", status=403, next=target, wrong=True)
         response = web.Response(status=303, headers={"Location": target})
         secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
         self._gate.sign_in(response, secure=secure)

@@ -1,13 +1,15 @@
 """What `static/console.js` draws: numbers as they are drawn, and beside each the exact text that is shown. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from console.days import Interval
-from console.numbers import Answer, Cell, Overview, Split
-from console.text import money, number, period
+from console.forms import Measure
+from console.numbers import Answer, Cell, Part, Series
+from console.text import money, number, period, shortened
 from schemas.metrics import Metric
 
 DRAWN_AT_MOST: Final = 6  # lines; more can't be told apart
@@ -21,73 +23,78 @@ COLOUR_OF: Final = {
     Metric.UPCOMING_INVOICE: "upcoming",
 }
 
-
-class Measure(StrEnum):
-    """What a metric's chart shows."""
-
-    COUNT = "count"
-    AMOUNT = "amount"
-    PEOPLE = "people"
-
-
-def of_overview(found: Overview, metrics: tuple[Metric, ...]) -> dict[str, Any]:
-    """Counts by day, a line a metric."""
-    return {
-        "labels": [period(day, Interval.DAY) for day in found.days],
-        "ticks": [f"{day.day} {day:%b}" for day in found.days],
-        "series": [
-            _series(metric.value, COLOUR_OF[metric], [found.cell(metric, day) for day in found.days], _count)
-            for metric in metrics
-        ],
-    }
+Value = Callable[[Cell], tuple[float, str]]
 
 
 def currency_of(found: Answer) -> str:
     """The one currency whose amounts are drawn: on one axis others would lie. '' when nothing happened."""
-    return found.question.currency or next(iter(found.currencies), "")
+    return next(iter(found.whole.currencies), "")
 
 
-def of_answer(found: Answer, measure: Measure) -> tuple[dict[str, Any], int]:
+def part_name(part: Part, split: str) -> str:
+    """As people read it."""
+    if part.others:
+        return "all others"
+    return (part.value.upper() if split == "currency" else part.value) or "none"
+
+
+def of_answer(found: Answer, measure: Measure, zone: ZoneInfo) -> tuple[dict[str, Any], int]:
     """The chart, a line a part, and how many lines there are in all (at most DRAWN_AT_MOST are in it)."""
     question, currency = found.question, currency_of(found)
-    lines: list[tuple[str, list[Cell], Callable[[Cell], tuple[float, str]]]] = []
-    for part in found.parts:
-        if measure is Measure.AMOUNT and currency not in found.cell(None, part).amounts:
-            continue
-        cells = [found.cell(begin, part) for begin in found.periods]
-        lines.append((_name(part, question.split) or question.metric.value, cells, _value(measure, currency)))
+    value = _value(measure, currency)
+    if question.split is None:
+        lines = [(question.metric.value, found.whole)]
+    else:
+        lines = [
+            (part_name(part, question.split.key), part.series)
+            for part in found.parts
+            if measure is not Measure.AMOUNT or currency in part.series.total.amounts
+        ]
     drawn = lines[:DRAWN_AT_MOST]
-    colours = (COLOUR_OF[question.metric],) if len(drawn) == 1 else _COLOURS
-    tick = "%b %Y" if question.interval is Interval.MONTH else "%b"
+    colours = (COLOUR_OF[question.metric],) if question.split is None else _COLOURS
+    series = [
+        _series(label, colour, one, found.periods, value) for (label, one), colour in zip(drawn, colours, strict=False)
+    ]
+    if found.earlier is not None and question.split is None:
+        before = _series("the time before", "muted", found.earlier, found.earlier_periods, value)
+        names = [period(begin, question.interval, zone) for begin in found.earlier_periods]
+        before["texts"] = [f"{text} ({name})" for text, name in zip(before["texts"], names, strict=True)]
+        size = len(found.periods)  # weeks and months of the two times may differ by one, and hours by daylight saving
+        before["values"] = (before["values"] + [None] * size)[:size]
+        before["texts"] = (before["texts"] + ["–"] * size)[:size]
+        series.append(before | {"dashed": True})
+    if measure is not Measure.AMOUNT:
+        for one in series[: len(drawn)]:
+            del one["texts"]  # as the browser writes numbers
     chart = {
-        "labels": [period(begin, question.interval) for begin in found.periods],
-        "ticks": [
-            f"{begin:{tick}}" if question.interval is Interval.MONTH else f"{begin.day} {begin:{tick}}"
-            for begin in found.periods
-        ],
-        "series": [
-            _series(label, colour, cells, value) for (label, cells, value), colour in zip(drawn, colours, strict=False)
-        ],
+        "labels": [period(begin, question.interval, zone) for begin in found.periods],
+        "ticks": [tick(begin, question.interval, zone) for begin in found.periods],
+        "series": series,
     }
     return chart, len(lines)
 
 
-def _name(part: str, split: Split) -> str:
-    return part.upper() if split is Split.CURRENCY else part
+def tick(begin: date, interval: Interval, zone: ZoneInfo) -> str:
+    """Below the axis: '5 Jan', 'Jan 2026' or '14:00'; midnight is the day."""
+    if isinstance(begin, datetime):
+        local = begin.astimezone(zone)
+        return f"{local:%H:%M}" if local.hour else f"{local.day} {local:%b}"
+    return f"{begin:%b %Y}" if interval is Interval.MONTH else f"{begin.day} {begin:%b}"
 
 
-def _series(label: str, colour: str, cells: list[Cell], value: Callable[[Cell], tuple[float, str]]) -> dict[str, Any]:
-    points = [value(cell) for cell in cells]
-    return {"label": label, "colour": colour, "values": [at for at, _ in points], "texts": [text for _, text in points]}
+def _series(label: str, colour: str, series: Series, periods: Sequence[date], value: Value) -> dict[str, Any]:
+    points = [value(series.at(begin)) for begin in periods]
+    return {
+        "label": shortened(label, 60),
+        "colour": colour,
+        "values": [at for at, _ in points],
+        "texts": [text for _, text in points],
+    }
 
 
-def _count(cell: Cell) -> tuple[float, str]:
-    return cell.count, number(cell.count)
-
-
-def _value(measure: Measure, currency: str) -> Callable[[Cell], tuple[float, str]]:
+def _value(measure: Measure, currency: str) -> Value:
     if measure is Measure.COUNT:
-        return _count
+        return lambda cell: (cell.count, number(cell.count))
     if measure is Measure.PEOPLE:
         return lambda cell: (cell.people, number(cell.people))
 

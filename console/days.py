@@ -1,24 +1,27 @@
-"""Calendar days, weeks and months in the accounts' timezones. Pure."""
+"""Hours, days, weeks and months in the accounts' timezones. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 ONE_DAY = timedelta(days=1)
+ONE_HOUR = timedelta(hours=1)
 DEFAULT_DAYS = 30
 LONGEST_DAYS = 3660  # ten years
+LONGEST_HOURLY_DAYS = 31  # by the hour, that is as many points as a chart can show
 
 
 class Interval(StrEnum):
     """What one point of a chart stands for. Weeks begin on Monday."""
 
+    HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
 
     def begin(self, day: date) -> date:
-        """The first day of the interval that holds `day`."""
+        """The first day of the interval that holds `day` (hours are counted by instants, not by days)."""
         if self is Interval.WEEK:
             return day - timedelta(days=day.weekday())
         return day.replace(day=1) if self is Interval.MONTH else day
@@ -35,13 +38,24 @@ def today(zones: Iterable[str], now: datetime) -> date:
     return max(now.astimezone(ZoneInfo(zone)).date() for zone in zones)
 
 
+def before(first: date, last: date) -> tuple[date, date]:
+    """As many days, right before `first`."""
+    return first - (last - first) - ONE_DAY, first - ONE_DAY
+
+
 def last_days(last: date, days: int = DEFAULT_DAYS) -> tuple[date, date]:
     """The `days` days that end with `last`, as first and last day."""
     return last - timedelta(days=days - 1), last
 
 
-def periods(first: date, last: date, interval: Interval) -> list[date]:
-    """The beginnings of all intervals that touch first … last, in order."""
+def periods(first: date, last: date, interval: Interval, zones: Sequence[str] = ("UTC",)) -> list[date]:
+    """The beginnings of all intervals that touch first … last, in order: days, or for hours instants in UTC.
+
+    Hours are those of the first of `zones`. A day has 23 of them, or 25, when daylight saving makes it so.
+    """
+    if interval is Interval.HOUR:
+        since, until = span(first, last, zones)
+        return list(_hours(since, until, ZoneInfo(zones[0])))
     found, at = [], interval.begin(first)
     while at <= last:
         found.append(at)
@@ -49,11 +63,26 @@ def periods(first: date, last: date, interval: Interval) -> list[date]:
     return found
 
 
+def _hours(since: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """The beginnings of those that touch since … until; counted from midnight, as `toStartOfHour` does."""
+    day = since.astimezone(zone).date()
+    while (at := _midnight(day, zone)) < until:
+        day += ONE_DAY
+        following = _midnight(day, zone)
+        while at < following:
+            if since < at + ONE_HOUR and at < until:
+                yield at
+            at += ONE_HOUR
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
 def span(first: date, last: date, zones: Iterable[str]) -> tuple[datetime, datetime]:
     """The instants (UTC) between which every moment of first … last lies, whichever of `zones` counts its days.
 
     The second one is no longer part of it. With one timezone the span is exact, daylight saving included.
     """
-    begins = [datetime.combine(first, time.min, ZoneInfo(zone)) for zone in zones]
-    ends = [datetime.combine(last + ONE_DAY, time.min, ZoneInfo(zone)) for zone in zones]
-    return min(at.astimezone(UTC) for at in begins), max(at.astimezone(UTC) for at in ends)
+    places = [ZoneInfo(zone) for zone in zones]
+    return min(_midnight(first, place) for place in places), max(_midnight(last + ONE_DAY, place) for place in places)

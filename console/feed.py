@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from console.properties import Is, conditions
 from console.queries import Query
 from console.text import aware, iso
 from console.warehouse import Row, Warehouse
@@ -52,6 +53,7 @@ class Filter:
     email: str = ""
     before: Cursor | None = None
     limit: int = PAGE
+    filters: tuple[Is, ...] = ()
 
 
 async def page(warehouse: Warehouse, wanted: Filter, now: datetime) -> tuple[list[Row], Cursor | None]:
@@ -68,23 +70,24 @@ async def page(warehouse: Warehouse, wanted: Filter, now: datetime) -> tuple[lis
 
 
 def _page_query(wanted: Filter, since: datetime | None) -> Query:
-    conditions = ["livemode = {livemode:Bool}"]
-    parameters: dict[str, Any] = {"livemode": wanted.livemode, "limit": wanted.limit + 1}
+    filters, parameters = conditions(wanted.filters)
+    parameters |= {"livemode": wanted.livemode, "limit": wanted.limit + 1}
+    wheres = ["livemode = {livemode:Bool}", *filters]
     if wanted.metric:
-        conditions.append("metric = {metric:String}")
+        wheres.append("metric = {metric:String}")
         parameters["metric"] = wanted.metric
     if wanted.email:
-        conditions.append("email = {email:String}")
+        wheres.append("email = {email:String}")
         parameters["email"] = wanted.email
     if wanted.before is not None:
         at = "{at:DateTime64(3, 'UTC')}"
-        conditions.append(f"occurred_at <= {at} AND (occurred_at < {at} OR metric_id < {{id:String}})")
+        wheres.append(f"occurred_at <= {at} AND (occurred_at < {at} OR metric_id < {{id:String}})")
         parameters |= {"at": wanted.before.at, "id": wanted.before.metric_id}
     if since is not None:
-        conditions.append("occurred_at >= {since:DateTime64(3, 'UTC')}")
+        wheres.append("occurred_at >= {since:DateTime64(3, 'UTC')}")
         parameters["since"] = since
     return Query(
-        f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(conditions)}\n"
+        f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(wheres)}\n"
         "ORDER BY occurred_at DESC, metric_id DESC\nLIMIT {limit:UInt32}",
         parameters,
     )

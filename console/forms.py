@@ -1,126 +1,219 @@
-"""What a request asks for: query parameters, checked and typed. Everything wrong is a 400 that says what."""
+"""What a request asks for: query parameters as typed models, from which the API's document is made too.
 
-from collections.abc import Mapping
+Everything wrong is a 400 that names the parameter and says what it may be.
+"""
+
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from aiohttp import web
+from multidict import MultiMapping
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from console.charts import Measure
 from console.config import ConsoleConfig
-from console.days import LONGEST_DAYS, Interval, last_days, today
+from console.days import LONGEST_DAYS, LONGEST_HOURLY_DAYS, Interval, last_days, today
 from console.feed import PAGE, Cursor, Filter
-from console.numbers import Question, Split
+from console.numbers import Question
+from console.properties import Is, Property
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES
 
 LONGEST_TEXT: Final = 254  # characters: the longest email there is, and a parameter that fits into a URL
 LONGEST_PAGE: Final = 500  # events
+MOST_FILTERS: Final = 10
+EARLIEST, LATEST = date(1970, 1, 2), date(2200, 12, 31)
 BY_SLUG: Final = {metric.slug: metric for metric in Metric}
 
-Choice = TypeVar("Choice", bound=StrEnum)
+
+def _is_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("holds a zero byte")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is no UTF-8") from None
+    return value.strip()
 
 
-def bad(message: str) -> web.HTTPBadRequest:
-    """To be raised."""
-    return web.HTTPBadRequest(text=message)
+def _is_property(key: str) -> str:
+    if key:
+        Property.parse(key)
+    return key
 
 
-def livemode(query: Mapping[str, str]) -> bool:
-    """`mode=live` (or none) and `mode=test`."""
-    mode = query.get("mode", "live")
-    if mode not in ("live", "test"):
-        raise bad("mode is live or test")
-    return mode == "live"
+Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_is_text)]
+Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
+Key = Annotated[Text, AfterValidator(_is_property)]
+Slug = Literal["failed_payment", "issued_invoice", "refunded_payment", "successfully_paid", "upcoming_invoice"]
+Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
 
 
-def text(query: Mapping[str, str], name: str) -> str:
-    """A parameter without blanks around it; '' when there is none."""
-    value = query.get(name, "").strip()
-    if len(value) > LONGEST_TEXT:
-        raise bad(f"{name} is longer than {LONGEST_TEXT} characters")
-    if "\0" in value or not _is_utf8(value):
-        raise bad(f"{name} is no text")
-    return value
+class Measure(StrEnum):
+    """What a metric's chart shows."""
+
+    COUNT = "count"
+    AMOUNT = "amount"
+    PEOPLE = "people"
 
 
-def metric(slug: str) -> Metric:
+class Asked(BaseModel):
+    """What every request may carry."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+
+    mode: Literal["live", "test"] = Field(default="live", description="The two never mix")
+
+    @property
+    def live(self) -> bool:
+        """Whether real money is asked for."""
+        return self.mode == "live"
+
+
+class Range(Asked):
+    """Days, both part of it; 30 by default."""
+
+    first: Day | None = Field(default=None, alias="from", description="The first day, as the accounts count days")
+    last: Day | None = Field(default=None, alias="to", description="The last day, part of it; today by default")
+
+    def days(self, config: ConsoleConfig, now: datetime, longest: int = LONGEST_DAYS) -> tuple[date, date]:
+        """First and last day. Raises 400."""
+        last = self.last or today(config.zones, now)
+        first = self.first or max(last_days(last)[0], EARLIEST)
+        if first > last:
+            raise bad("from is after to")
+        if (last - first).days >= longest:
+            raise bad(f"at most {longest} days at once{' by the hour' if longest < LONGEST_DAYS else ''}")
+        return first, last
+
+
+class Where(Asked):
+    """Filters: the first `where` is a property that has the first `is` as its value, and so on."""
+
+    where: Annotated[list[Key], Field(max_length=MOST_FILTERS)] = Field(
+        default=[], description="Properties, such as `currency`, `properties.CardBrand`, `metadata.charge.order_id`"
+    )
+    equals: Annotated[list[Text], Field(max_length=MOST_FILTERS)] = Field(
+        default=[], alias="is", description="The value of each, in the same order"
+    )
+    currency: Text = Field(default="", description="Short for a filter by currency")
+
+    def filters(self) -> tuple[Is, ...]:
+        """Raises 400."""
+        if len(self.where) != len(self.equals):
+            raise bad("each where needs an is of its own")
+        pairs = [(key, value) for key, value in zip(self.where, self.equals, strict=True) if key]
+        if self.currency:
+            if self.currency.lower() not in CURRENCIES:
+                raise bad(f"currency: {self.currency!r} is none that Stripe knows")
+            pairs.append(("currency", self.currency.lower()))
+        return tuple(Is(Property.parse(key), value) for key, value in dict.fromkeys(pairs))
+
+
+class MetricQuery(Range, Where):
+    """A metric by time."""
+
+    interval: Interval = Field(default=Interval.DAY, description="Weeks begin on Monday")
+    split: Key = Field(default="", description="Take the numbers apart by this property")
+    compare: bool = Field(default=False, description="Also the time of the same length right before")
+    measure: Measure = Field(default=Measure.COUNT, description="What the page draws; JSON always has all three")
+
+    def question(self, metric: Metric, config: ConsoleConfig, now: datetime) -> Question:
+        """Raises 400."""
+        hourly = self.interval is Interval.HOUR
+        first, last = self.days(config, now, LONGEST_HOURLY_DAYS if hourly else LONGEST_DAYS)
+        split = Property.parse(self.split) if self.split else None
+        return Question(metric, first, last, self.live, self.interval, split, self.filters(), self.compare)
+
+
+class FeedQuery(Where):
+    """The activity feed."""
+
+    metric: Slug | None = Field(default=None, description="Events of one metric only")
+    email: Text = Field(default="", description="Events of one person only")
+    before: Text = Field(default="", description="The `next` of the page before")
+    limit: int = Field(default=PAGE, ge=1, le=LONGEST_PAGE)
+
+    def wanted(self) -> Filter:
+        """Raises 400."""
+        before = None
+        if self.before:
+            try:
+                before = Cursor.parse(self.before)
+            except (ValueError, OverflowError):
+                raise bad("before is no cursor") from None
+        metric = BY_SLUG[self.metric].value if self.metric else ""
+        return Filter(self.live, metric, self.email.lower(), before, self.limit, self.filters())
+
+
+class SearchQuery(Asked):
+    """The search for people."""
+
+    q: Text = Field(default="", description="How the email begins, a part of it, or a customer's id")
+
+
+class EventQuery(Asked):
+    """One event."""
+
+    id: Annotated[Text, Field(min_length=1)] = Field(description="Its metric_id")
+
+
+class RawQuery(Asked):
+    """One of Stripe's events."""
+
+    id: Annotated[Text, Field(min_length=1)] = Field(description="Its evt_… id")
+    account: Text = "default"
+
+
+class Named(BaseModel):
+    """What a path names."""
+
+    name: Annotated[Text, Field(min_length=1)]
+
+
+class PersonQuery(Asked):
+    """One person."""
+
+    email: Annotated[Text, Field(min_length=1)]
+    before: Text = Field(default="", description="The cursor of the timeline")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parsed(model: type[Model], query: Mapping[str, str], *, strict: bool = False) -> Model:
+    """Raises 400 that names the parameter. Of one that is no list, the last value counts.
+
+    An empty parameter is one that is not there, since forms send such; when `strict`, it is an empty text.
+    """
+    lists = {field.alias or name for name, field in model.model_fields.items() if "list[" in str(field.annotation)}
+    given: dict[str, Any] = {}
+    for name in query:
+        found = query.getall(name) if isinstance(query, MultiMapping) else [query[name]]
+        if name in lists:
+            given[name] = found
+        elif found[-1] != "" or strict:
+            given[name] = found[-1]
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise bad("; ".join(_told(error.errors()))) from None
+
+
+def _told(errors: Iterable[Any]) -> Iterable[str]:
+    for error in errors:
+        message = str(error["msg"]).removeprefix("Value error, ")
+        yield f"{'.'.join(str(part) for part in error['loc'])}: {message[:1].lower()}{message[1:]}"
+
+
+def metric_of(slug: str) -> Metric:
     """Raises 404 for a metric that there isn't."""
     if slug not in BY_SLUG:
         raise web.HTTPNotFound(text=f"there is no metric {slug!r}; there are {', '.join(BY_SLUG)}")
     return BY_SLUG[slug]
 
 
-def question(query: Mapping[str, str], slug: str, config: ConsoleConfig, now: datetime) -> Question:
-    """`from`, `to` (YYYY-MM-DD, both part of it; 30 days by default), `interval`, `split`, `currency`, `mode`."""
-    last = _day(query, "to") or today(config.zones, now)
-    first = _day(query, "from") or last_days(last)[0]
-    if first > last:
-        raise bad("from is after to")
-    if (last - first).days >= LONGEST_DAYS:
-        raise bad(f"at most {LONGEST_DAYS} days at once")
-    currency = text(query, "currency").lower()
-    if currency and currency not in CURRENCIES:
-        raise bad(f"{currency!r} is no currency that Stripe knows")
-    return Question(
-        metric(slug),
-        first,
-        last,
-        livemode(query),
-        _choice(Interval, query, "interval", Interval.DAY),
-        _choice(Split, query, "split", Split.NONE),
-        currency,
-    )
-
-
-def measure(query: Mapping[str, str]) -> Measure:
-    """`measure=count`, `amount` or `people`."""
-    return _choice(Measure, query, "measure", Measure.COUNT)
-
-
-def feed_filter(query: Mapping[str, str]) -> Filter:
-    """`metric` (its slug), `email`, `before` (the cursor of the page before), `limit`, `mode`."""
-    slug = text(query, "metric")
-    if slug and slug not in BY_SLUG:
-        raise bad(f"metric is one of {', '.join(BY_SLUG)}")
-    before = None
-    if raw := text(query, "before"):
-        try:
-            before = Cursor.parse(raw)
-        except (ValueError, OverflowError):
-            raise bad("before is no cursor") from None
-    limit = query.get("limit", str(PAGE))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= LONGEST_PAGE:
-        raise bad(f"limit is 1 to {LONGEST_PAGE}")
-    return Filter(
-        livemode(query), BY_SLUG[slug].value if slug else "", text(query, "email").lower(), before, int(limit)
-    )
-
-
-def _choice(kind: type[Choice], query: Mapping[str, str], name: str, default: Choice) -> Choice:
-    try:
-        return kind(query.get(name) or default)
-    except ValueError:
-        raise bad(f"{name} is one of {', '.join(kind)}") from None
-
-
-def _day(query: Mapping[str, str], name: str) -> date | None:
-    raw = query.get(name, "")
-    if not raw:
-        return None
-    try:
-        day = date.fromisoformat(raw)
-    except ValueError:
-        raise bad(f"{name} is no date; write YYYY-MM-DD") from None
-    if not 1970 <= day.year <= 2200:
-        raise bad(f"{name} is out of bounds")
-    return day
-
-
-def _is_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def bad(message: str) -> web.HTTPBadRequest:
+    """To be raised."""
+    return web.HTTPBadRequest(text=message)

@@ -1,197 +1,200 @@
-"""Counts, sums and unique people by time: what a metric's page and the overview show.
+"""Counts, sums and unique people of one metric by time, whole and in parts.
 
 Money is summed by currency only. Unique people are counted by the engine for every cell and total: they can't be added.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
+from typing import Any, Final
 
 from console.config import ConsoleConfig
-from console.days import Interval, periods
+from console.days import Interval, before, periods
+from console.properties import Is, Property, conditions
 from console.queries import Query, period_of, within
+from console.text import aware
 from console.warehouse import Row, Warehouse
 from schemas.metrics import Metric
 
-
-class Split(StrEnum):
-    """By what a metric is taken apart."""
-
-    NONE = "none"
-    CURRENCY = "currency"
-    REASON = "reason"
-
-
-_PART = {
-    Split.NONE: "",
-    Split.CURRENCY: "currency",
-    Split.REASON: "multiIf(reason != '', reason, reason_code != '', reason_code, 'no reason given')",
-}
+PARTS_AT_MOST: Final = 50  # the largest; all others are one more part
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One metric from `first` to `last` (days as the accounts count them), in one mode; `currency` '' is all."""
+    """One metric from `first` to `last` (days as the accounts count them), in one mode."""
 
     metric: Metric
     first: date
     last: date
     livemode: bool
     interval: Interval = Interval.DAY
-    split: Split = Split.NONE
-    currency: str = ""
+    split: Property | None = None
+    filters: tuple[Is, ...] = ()
+    compare: bool = False
 
 
 @dataclass(slots=True)
 class Cell:
-    """What happened in one period, or to one part, or in all; `amounts` by currency, in major units."""
+    """What happened in one period, or in all; `amounts` by currency, in major units."""
 
     count: int = 0
     people: int = 0
     amounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
 
-Key = tuple[date | None, str | None]  # period and part; None stands for all of them
+@dataclass(slots=True)
+class Series:
+    """A cell a period; `total` is over all periods, each person counted once; `frequency` is events by currency."""
+
+    total: Cell = field(default_factory=Cell)
+    cells: dict[date, Cell] = field(default_factory=dict)
+    frequency: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def at(self, period: date) -> Cell:
+        """Empty when nothing happened."""
+        return self.cells.get(period) or Cell()
+
+    @property
+    def currencies(self) -> list[str]:
+        """The most frequent first."""
+        return sorted(self.frequency, key=lambda currency: (-self.frequency[currency], currency))
+
+
+@dataclass(slots=True)
+class Part:
+    """The events whose property is `value` ('' is none), or all that are not among the largest."""
+
+    value: str
+    others: bool
+    series: Series = field(default_factory=Series)
 
 
 @dataclass(slots=True)
 class Answer:
-    """The cells of a Question; `parts` (one, '', without a split) and `currencies` have the most frequent first."""
+    """What a Question is answered; `parts` (none without a split) has the most frequent first, the others last.
+
+    `earlier` is the time of the same length right before, with its own periods, when it was asked for.
+    """
 
     question: Question
     periods: list[date]
-    parts: list[str]
-    currencies: list[str]
-    cells: Mapping[Key, Cell]
+    whole: Series
+    parts: list[Part]
     queries: tuple[Query, ...]
-
-    def cell(self, period: date | None = None, part: str | None = None) -> Cell:
-        """That of a period and a part, of all periods, of all parts, or of everything; empty when nothing happened."""
-        return self.cells.get((period, part)) or Cell()
+    earlier: Series | None = None
+    earlier_periods: list[date] = field(default_factory=list)
 
 
 async def ask(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> Answer:
     """Raises Unavailable."""
-    money, people = amounts_query(config, question), people_query(config, question)
-    money_rows, people_rows = await asyncio.gather(warehouse.rows(money), warehouse.rows(people))
-    return _answer(question, money_rows, people_rows, (money, people))
-
-
-def amounts_query(config: ConsoleConfig, question: Question) -> Query:
-    """How often and how much, by period, part and currency."""
-    head, tail, parameters = _frame(config, question)
-    part = ", ".join(["period", *(["part"] if question.split is not Split.NONE else []), "currency"])
-    return Query(
-        f"SELECT\n  {head},\n  currency, count() AS events, sum(amount) AS total\n{tail}\n"
-        f"GROUP BY {part}\nORDER BY {part}",
-        parameters,
+    first, last = before(question.first, question.last)
+    asked = [whole_query(config, question)]
+    if question.compare:
+        asked.append(whole_query(config, replace(question, first=first, last=last)))
+    (parts, part_query), found = await asyncio.gather(
+        _parts(warehouse, config, question), asyncio.gather(*(warehouse.rows(query) for query in asked))
     )
-
-
-def people_query(config: ConsoleConfig, question: Question) -> Query:
-    """How many different people, by period and part, and over all of each."""
-    head, tail, parameters = _frame(config, question)
-    names = ["period"] if question.split is Split.NONE else ["period", "part"]
-    sets = ["(period)", "()"] if question.split is Split.NONE else ["(period, part)", "(period)", "(part)", "()"]
-    flags = ", ".join(f"grouping({name}) AS every_{name}" for name in names)
-    return Query(
-        f"SELECT\n  {head},\n  {flags}, uniqExactIf(email, email != '') AS people\n{tail}\n"
-        f"GROUP BY GROUPING SETS ({', '.join(sets)})",
-        parameters,
-    )
-
-
-def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[str, object]]:
-    """Columns, FROM with WHERE, and the parameters of both."""
-    period, parameters = period_of(config, question.interval)
-    condition, more = within(config, question.first, question.last)
-    parameters |= more | {"metric": question.metric.value, "livemode": question.livemode}
-    head = f"{period} AS period"
-    if question.split is not Split.NONE:
-        head += f",\n  {_PART[question.split]} AS part"
-    tail = f"FROM metrics\nWHERE metric = {{metric:String}} AND livemode = {{livemode:Bool}}\n  AND {condition}"
-    if question.currency:
-        tail += "\n  AND currency = {currency:String}"
-        parameters["currency"] = question.currency
-    return head, tail, parameters
-
-
-def _answer(question: Question, money: list[Row], people: list[Row], queries: tuple[Query, ...]) -> Answer:
-    cells: dict[Key, Cell] = defaultdict(Cell)
-    of_part: dict[str, int] = defaultdict(int)
-    of_currency: dict[str, int] = defaultdict(int)
-    for row in money:
-        period, part, currency = row["period"], row.get("part", ""), row["currency"]
-        of_part[part] += row["events"]
-        of_currency[currency] += row["events"]
-        for key in ((period, part), (period, None), (None, part), (None, None)):
-            cell = cells[key]
-            cell.count += row["events"]
-            cell.amounts[currency] += row["total"]
-    for row in people:
-        every_period, every_part = bool(row["every_period"]), bool(row.get("every_part", 1))
-        cells[None if every_period else row["period"], None if every_part else row["part"]].people = row["people"]
-    if question.split is Split.NONE:  # the one part is everything
-        for (period, part), cell in list(cells.items()):
-            if part == "":
-                cell.people = cells[period, None].people
-    return Answer(
+    answer = Answer(
         question,
-        periods(question.first, question.last, question.interval),
-        _by_frequency(of_part) or ([""] if question.split is Split.NONE else []),
-        _by_frequency(of_currency),
-        cells,
-        queries,
+        periods(question.first, question.last, question.interval, config.zones),
+        _filled(Series(), found[0]),
+        parts,
+        (*asked, *part_query),
+    )
+    if question.compare:
+        answer.earlier = _filled(Series(), found[1])
+        answer.earlier_periods = periods(first, last, question.interval, config.zones)
+    return answer
+
+
+def whole_query(config: ConsoleConfig, question: Question) -> Query:
+    """How often, how much and how many different people: by period and currency, by period, and in all."""
+    period, tail, parameters = _frame(config, question)
+    return Query(
+        f"SELECT\n  {period} AS period, currency,\n"
+        "  grouping(period) AS every_period, grouping(currency) AS every_currency,\n"
+        "  count() AS events, sum(amount) AS total, uniqExactIf(email, email != '') AS people\n"
+        f"{tail}\nGROUP BY GROUPING SETS ((period, currency), (period), ())\nORDER BY ALL",
+        parameters,
     )
 
 
-def _by_frequency(counts: Mapping[str, int]) -> list[str]:
-    return sorted(counts, key=lambda name: (-counts[name], name))
-
-
-@dataclass(slots=True)
-class Overview:
-    """Every metric by day: `cells` by metric and day (None: all days)."""
-
-    first: date
-    last: date
-    days: list[date]
-    cells: Mapping[tuple[Metric, date | None], Cell]
-
-    def cell(self, metric: Metric, day: date | None = None) -> Cell:
-        """Empty when nothing happened."""
-        return self.cells.get((metric, day)) or Cell()
-
-    def counts(self, metric: Metric) -> list[int]:
-        """By day."""
-        return [self.cell(metric, day).count for day in self.days]
-
-
-async def overview(warehouse: Warehouse, config: ConsoleConfig, first: date, last: date, livemode: bool) -> Overview:
-    """Raises Unavailable. People are counted over the whole time only."""
-    daily = Query(
-        "SELECT day, metric, currency, sum(count) AS events, sum(amount) AS total\nFROM daily_metrics\n"
-        "WHERE day BETWEEN {first:Date} AND {last:Date} AND livemode = {livemode:Bool}\n"
-        "GROUP BY day, metric, currency",
-        {"first": first, "last": last, "livemode": livemode},
+def largest_query(config: ConsoleConfig, question: Question, split: Property) -> Query:
+    """The most frequent values of a property: PARTS_AT_MOST of them."""
+    _, tail, parameters = _frame(config, question)
+    value, more = split.bound(len(question.filters))
+    return Query(
+        f"SELECT {value} AS part, count() AS events\n{tail}\n"
+        "GROUP BY part\nORDER BY events DESC, part\nLIMIT {most:UInt32}",
+        parameters | more | {"most": PARTS_AT_MOST},
     )
-    condition, parameters = within(config, first, last)
-    people = Query(
-        "SELECT metric, uniqExactIf(email, email != '') AS people\nFROM metrics\n"
-        f"WHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric",
-        parameters | {"livemode": livemode},
+
+
+def parts_query(config: ConsoleConfig, question: Question, split: Property, largest: list[str]) -> Query:
+    """The same as `whole_query` for each of the `largest` values, and for all others together."""
+    period, tail, parameters = _frame(config, question)
+    value, more = split.bound(len(question.filters))
+    return Query(
+        "SELECT\n  if(value IN {largest:Array(String)}, value, '') AS part,\n"
+        "  value NOT IN {largest:Array(String)} AS others,\n"
+        "  period, currency, grouping(period) AS every_period, grouping(currency) AS every_currency,\n"
+        "  count() AS events, sum(amount) AS total, uniqExactIf(email, email != '') AS people\n"
+        f"FROM (\nSELECT {period} AS period, {value} AS value, currency, amount, email\n{tail}\n)\n"
+        "GROUP BY GROUPING SETS ((part, others, period, currency), (part, others, period), (part, others))\n"
+        "ORDER BY ALL",
+        parameters | more | {"largest": largest},
     )
-    daily_rows, people_rows = await asyncio.gather(warehouse.rows(daily), warehouse.rows(people))
-    cells: dict[tuple[Metric, date | None], Cell] = defaultdict(Cell)
-    for row in daily_rows:
-        metric = Metric(row["metric"])
-        for key in ((metric, row["day"]), (metric, None)):
-            cells[key].count += row["events"]
-            cells[key].amounts[row["currency"]] += row["total"]
-    for row in people_rows:
-        cells[Metric(row["metric"]), None].people = row["people"]
-    return Overview(first, last, periods(first, last, Interval.DAY), cells)
+
+
+async def values(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> list[str]:
+    """The most frequent values of the property that the question is split by. Raises Unavailable."""
+    if question.split is None:
+        return []
+    return [row["part"] for row in await warehouse.rows(largest_query(config, question, question.split))]
+
+
+async def _parts(
+    warehouse: Warehouse, config: ConsoleConfig, question: Question
+) -> tuple[list[Part], tuple[Query, ...]]:
+    if question.split is None:
+        return [], ()
+    largest = await values(warehouse, config, question)
+    query = parts_query(config, question, question.split, largest)
+    parts = {(value, False): Part(value, False) for value in largest} | {("", True): Part("", True)}
+    rows_of: dict[tuple[str, bool], list[Row]] = defaultdict(list)
+    for row in await warehouse.rows(query):
+        rows_of[row["part"], bool(row["others"])].append(row)
+    for key, rows in rows_of.items():
+        _filled(parts[key].series, rows)
+    return [part for part in parts.values() if part.series.total.count], (query,)
+
+
+def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[str, Any]]:
+    """The period's SQL, FROM with WHERE, and the parameters of both."""
+    period, parameters = period_of(config, question.interval)
+    days, more = within(config, question.first, question.last)
+    filters, of_filters = conditions(question.filters)
+    tail = "\n  AND ".join(
+        ["FROM metrics\nWHERE metric = {metric:String} AND livemode = {livemode:Bool}", days, *filters]
+    )
+    parameters |= more | of_filters | {"metric": question.metric.value, "livemode": question.livemode}
+    return period, tail, parameters
+
+
+def _filled(series: Series, rows: Iterable[Row]) -> Series:
+    for row in rows:
+        if row["every_period"]:
+            cell = series.total
+        else:
+            at = row["period"]
+            cell = series.cells.setdefault(aware(at) if isinstance(at, datetime) else at, Cell())
+        if row["every_currency"]:
+            cell.count, cell.people = row["events"], row["people"]
+            continue
+        series.frequency[row["currency"]] += row["events"]
+        cell.amounts[row["currency"]] += row["total"]
+        series.total.amounts[row["currency"]] += row["total"]
+    return series

@@ -72,7 +72,9 @@ def within(config: ConsoleConfig, first: date, last: date) -> tuple[str, dict[st
 
 
 def period_of(config: ConsoleConfig, interval: Interval) -> tuple[str, dict[str, Any]]:
-    """The first day of the interval that holds the row, with its parameters."""
+    """The beginning of the interval that holds the row, with its parameters: a day, or an instant for an hour."""
+    if interval is Interval.HOUR:
+        return "toTimeZone(toStartOfHour(occurred_at, {zone:String}), 'UTC')", {"zone": config.default_timezone}
     day, parameters = day_of(config)
     wrap = {Interval.DAY: "{}", Interval.WEEK: "toMonday({})", Interval.MONTH: "toStartOfMonth({})"}[interval]
     return wrap.replace("{}", day), parameters

@@ -1,14 +1,15 @@
 """Jinja2 with everything escaped, and the few words that templates need."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
 
-from console import text
+from console import charts, text
 from console.config import ConsoleConfig
 from console.stripe_events import dashboard_url
 from schemas.metrics import Metric
@@ -32,7 +33,7 @@ def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
         "ago": text.ago,
         "short": text.shortened,
         "heights": text.heights,
-        "period": text.period,
+        "period": lambda begin, interval: text.period(begin, interval, config.zone_of("")),
         "weblink": weblink,
     }
     env.globals |= {
@@ -41,7 +42,11 @@ def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
         "zones": config.zones,
         "moment": lambda at, account="": text.moment(at, config.zone_of(account)),
         "zone_of": lambda account: config.zone_of(account).key,
-        "metric_slug": lambda name: Metric(name).slug if name else "",
+        "slug_of": lambda name: Metric(name).slug if name else "",
+        "colour_of": lambda name: charts.COLOUR_OF[Metric(name)],
+        "change": text.change,
+        "timedelta": timedelta,
+        "part_name": charts.part_name,
         "dashboard": dashboard_url,
         "closed": closed,
     }
@@ -56,16 +61,13 @@ def static_urls() -> Callable[[str], str]:
     return lambda name: f"/static/{name}?v={versions[name]}"
 
 
-def linker(livemode: bool) -> Callable[..., str]:
-    """`link('/feed', email=…)` is an address in the page's mode; parameters that are empty are left out."""
-
-    def link(path: str, **parameters: Any) -> str:
-        kept = {name.rstrip("_"): str(value) for name, value in parameters.items() if value not in (None, "")}
-        if not livemode:
-            kept.setdefault("mode", "test")
-        return quote(path) + ("?" + urlencode(kept) if kept else "")
-
-    return link
+def address(path: str, parameters: Iterable[tuple[str, Any]]) -> str:
+    """Parameters that are empty are left out; a list gives one for each of its values."""
+    pairs = []
+    for name, value in parameters:
+        values = value if isinstance(value, (list, tuple)) else [value] if value not in (None, "", False) else []
+        pairs += [(name.rstrip("_"), "true" if one is True else str(one)) for one in values]
+    return quote(path) + ("?" + urlencode(pairs) if pairs else "")
 
 
 def weblink(value: Any) -> bool:

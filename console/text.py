@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from console.days import Interval
 from schemas.money import exponent
 
+_UTC = ZoneInfo("UTC")
 _SPACE = "\N{NO-BREAK SPACE}"
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -50,12 +51,30 @@ def aware(at: datetime) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def period(begin: date, interval: Interval) -> str:
-    """'Mon 5 Jan 2026', 'week of 5 Jan 2026' or 'Jan 2026'."""
+def period(begin: date, interval: Interval, zone: ZoneInfo = _UTC) -> str:
+    """'Mon 5 Jan 2026, 14:00', 'Mon 5 Jan 2026', 'week of 5 Jan 2026' or 'Jan 2026'.
+
+    Of an hour that daylight saving gives twice, each has its offset from UTC beside it.
+    """
+    if isinstance(begin, datetime):
+        local = begin.astimezone(zone)
+        twice = {(local.replace(tzinfo=zone, fold=fold)).utcoffset() for fold in (0, 1)}
+        return f"{local:%a} {local.day} {local:%b %Y, %H:%M}" + (f" (UTC{local:%z})" if len(twice) > 1 else "")
     if interval is Interval.MONTH:
         return f"{begin:%b %Y}"
     day = f"{begin.day} {begin:%b %Y}"
     return f"week of {day}" if interval is Interval.WEEK else f"{begin:%a} {day}"
+
+
+def change(now: Decimal | int, before: Decimal | int) -> str:
+    """'+12 %', '−3 %', 'as before', or '' when there was nothing before: no number then says how much more it is."""
+    if not before:
+        return ""
+    percent = 100 * (Decimal(now) - before) / abs(Decimal(before))
+    rounded = f"{abs(percent):,.0f}" if abs(percent) >= 10 else f"{abs(percent):.1f}"
+    if not percent:
+        return "as before"
+    return f"{'+' if percent > 0 else '−'}{rounded}{_SPACE}%"
 
 
 def ago(at: datetime, now: datetime) -> str:

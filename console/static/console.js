@@ -1,18 +1,23 @@
-// Charts, copy buttons, and the tick that renews live parts. Everything else works without a script.
+// Charts, copy buttons, colours, and what renews live parts. Everything else works without a script.
 "use strict";
 (() => {
   const TICK_MS = 4000;
   const DASHES = [[], [7, 4], [2, 3], [11, 4, 2, 4], [4, 2], [1, 4]];
   const plots = new Map();
 
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const probe = document.createElement("i"); // its colour is a token's, light or dark as the page is
+  const token = (name) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(document.body.appendChild(probe)).color;
+  };
 
   function draw(holder) {
     const source = document.getElementById(`${holder.id}-data`);
     if (!source) return;
     const data = JSON.parse(source.textContent);
     const indexes = data.labels.map((_, index) => index);
-    const single = data.series.length === 1;
+    const single = data.series.filter((one) => !one.dashed).length === 1;
+    const bars = (one) => single && !one.dashed;
     const grid = { stroke: token("line"), width: 1 };
     const ink = token("muted");
     const font = "12px system-ui, sans-serif";
@@ -26,16 +31,16 @@
         { stroke: ink, grid, ticks: { show: false }, font, size: 58, incrs: [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9, 1e10, 1e12, 1e15], values: (_, at) => at.map((value) => value.toLocaleString("en", { notation: value >= 1e5 ? "compact" : "standard" })) },
       ],
       series: [
-        { label: "", value: (_u, _v, _s, index) => (index == null ? "point at a day" : data.labels[index]) },
+        { label: "when", value: (_u, _v, _s, index) => (index == null ? "point at a day" : data.labels[index]) },
         ...data.series.map((one, at) => ({
           label: one.label,
           stroke: token(one.colour),
-          fill: single ? token(one.colour) : undefined,
-          width: single ? 0 : 2,
-          dash: single ? undefined : DASHES[at % DASHES.length],
-          paths: single ? uPlot.paths.bars({ size: [0.7, 60], radius: 0.15 }) : undefined,
+          fill: bars(one) ? token(one.colour) : undefined,
+          width: bars(one) ? 0 : 2,
+          dash: bars(one) ? undefined : one.dashed ? [5, 4] : DASHES[at % DASHES.length],
+          paths: bars(one) ? uPlot.paths.bars({ size: [0.7, 60], radius: 0.15 }) : undefined,
           points: { show: !single && indexes.length === 1 },
-          value: (_u, _v, _s, index) => (index == null ? "–" : one.texts[index]),
+          value: (_u, _v, _s, index) => (index == null ? "–" : one.texts?.[index] ?? one.values[index].toLocaleString("en")),
         })),
       ],
     };
@@ -45,10 +50,8 @@
 
   function drawAll() {
     for (const [holder, plot] of plots) {
-      if (!holder.isConnected) {
-        plot.destroy();
-        plots.delete(holder);
-      }
+      plot.destroy();
+      plots.delete(holder);
     }
     document.querySelectorAll(".plot").forEach(draw);
   }
@@ -60,8 +63,39 @@
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   document.addEventListener("htmx:after:swap", () => {
-    if ([...document.querySelectorAll(".plot")].some((holder) => !plots.has(holder))) drawAll();
+    if (document.querySelector(".plot:empty")) drawAll();
+    for (const field of document.querySelectorAll(".new")) field.value = ""; // it is a filter now
   });
+
+  // Colours: as the system, light, dark, and round again. The cookie lets the server send the page in them at once.
+  const themes = { "": "light", light: "dark", dark: "" };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#theme");
+    if (!button) return;
+    const theme = themes[document.documentElement.dataset.theme ?? ""];
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    document.cookie = `theme=${theme}; path=/; max-age=${theme ? 31536000 : 0}; SameSite=Lax`;
+    button.setAttribute("aria-label", `Colours: ${theme || "as the system"}`);
+    drawAll();
+  });
+
+  // The values that the chosen property has, as suggestions beside it.
+  // A filter that is still being made asks for nothing yet, so the form does not hear of it.
+  async function suggest(select) {
+    const list = document.getElementById("values");
+    list.replaceChildren();
+    if (!select.value) return;
+    const url = new URL(select.dataset.values, location.href);
+    url.searchParams.set("split", select.value);
+    const answer = await fetch(url);
+    if (answer.ok) list.innerHTML = await answer.text();
+  }
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches(".new")) return;
+    event.stopPropagation();
+    if (event.target.dataset.values) suggest(event.target);
+  }, true);
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");

@@ -5,7 +5,10 @@ CREATE OR REPLACE VIEW metrics AS
 SELECT
     metric, metric_id, occurred_at, email, account, livemode, customer_id, charge_id, invoice_id,
     currency, amount, amount_minor, attempt_count, reason, reason_code, source, api_version,
-    properties, received_at, version
+    properties, received_at, version,
+    arrayDistinct(arrayFilter(product -> product != '', if(
+        empty(lines), arrayMap(item -> ifNull(item, ''), properties.Items[].Product.:String), lines.product_id
+    ))) AS products
 FROM metric_rows FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 

@@ -1,24 +1,44 @@
 """The console in a real browser, on the real engine: what people see, click and type."""
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from playwright.async_api import Browser, Page, expect
 
 from console.config import ConsoleConfig
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
-from tests.e2e.chromium import Tab, browser
+from tests.e2e.chromium import LOOKS, chromium, window
 from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, row, serving
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
-WIDTHS = {"light": (1280, 1500, False, False), "dark": (1280, 1500, True, False), "phone": (390, 844, False, True)}
+AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text("utf-8")
+KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
+#: In the dark only the colours are others, on a phone the sizes.
+RULES = {
+    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
+    "dark": {"type": "rule", "values": ["color-contrast"]},
+    "phone": {"type": "rule", "values": ["target-size", "scrollable-region-focusable"]},
+}
+SHOWN = {
+    "overview": "/",
+    "metric": "/metric/failed_payment?split=reason",
+    "compared": "/metric/successfully_paid?compare=true&where=currency&is=usd",
+    "feed": "/feed",
+    "profiles": "/profiles?q=ada",
+    "profile": "/profile?email=ada.20@example.com",
+    "raw": "/raw?id=evt_1",
+    "missing": "/event?id=nope",
+}
 
 
 @dataclass
@@ -43,65 +63,92 @@ async def shop(clickhouse_server: ClickHouseServer, clickhouse: Client) -> Async
 
 
 @pytest.fixture(scope="module")
-async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
-    async with browser(tmp_path_factory.mktemp("chromium")) as open_tab:
-        yield open_tab
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    async with window(browser) as opened:
+        yield opened.page
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """Where screenshots go; TILLSTREAM_SCREENSHOTS keeps them."""
-    place = Path(os.environ.get("TILLSTREAM_SCREENSHOTS", tmp_path))
+    place = Path(KEPT or tmp_path)
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
-async def test_from_the_overview_to_one_event(shop: Shop, tab: Tab) -> None:
-    await tab.look(1280, 900)
-    await tab.open(f"{shop.url}/")
-    await tab.until("document.querySelector('#overview canvas')")
-    assert await tab.run("document.querySelectorAll('.metric').length") == 4
-    await tab.click("a.metric.c-failed")
-    await tab.until("location.pathname === '/metric/failed_payment' && document.querySelector('#metric canvas')")
-    await tab.run(
-        "(() => { const s = document.querySelector('[name=split]'); s.value = 'reason';"
-        "s.dispatchEvent(new Event('change', {bubbles: true})); })()"
-    )
-    await tab.until("location.search.includes('split=reason')")
-    await tab.until("[...document.querySelectorAll('.u-label')].some(e => e.textContent.includes('card was declined'))")
-    await tab.click("header nav a[href='/feed']")
-    await tab.until("document.querySelectorAll('.events li').length === 50")
-    await tab.click(".events li.c-issued a.what")
-    await tab.until("document.querySelector('#raw a')")
-    assert "Earl Grey" in await tab.run("document.body.innerText")
-    await tab.click("#raw a")
-    await tab.until("document.querySelector('#raw .nothing, #raw table')")
-    assert tab.problems == []
+async def drawn(page: Page) -> None:
+    """Waits until every chart is."""
+    await page.wait_for_function("![...document.querySelectorAll('.plot')].some(e => !e.querySelector('canvas'))")
 
 
-async def test_a_new_event_appears_in_the_feed_by_itself(shop: Shop, tab: Tab) -> None:
-    await tab.open(f"{shop.url}/feed")
-    await tab.until("document.querySelectorAll('.events li').length === 50")
+async def test_from_the_overview_to_one_event(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/")
+    assert await page.locator(".metric").count() == 4
+    await page.locator("a.metric", has_text="Failed Payment").click()
+    await drawn(page)
+    await page.get_by_label("Split by").select_option("reason")
+    await expect(page).to_have_url(re.compile("split=reason"))
+    await expect(page.locator(".u-legend")).to_contain_text("card was declined")
+    await page.get_by_role("link", name="Activity").first.click()
+    await expect(page.locator(".events li")).to_have_count(50)
+    await page.locator(".events .what", has_text="Issued Invoice").first.click()
+    await expect(page.locator("main")).to_contain_text("Earl Grey")
+    await page.get_by_role("link", name="Show what Stripe sent").click()
+    await expect(page.locator("#raw")).to_contain_text(re.compile("No kept event|Event"))
+
+
+async def test_a_metric_is_filtered_compared_and_read_by_mouse(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/metric/successfully_paid")
+    await drawn(page)
+    all_of_it = await page.locator(".totals dd").first.inner_text()
+    await page.locator("select.new").select_option("currency")
+    await expect(page.locator("#values option")).to_have_count(4)
+    await page.locator("input.new").fill("eur")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator(".chip")).to_contain_text("Currency: eur")
+    assert await page.locator(".totals dd").first.inner_text() != all_of_it
+    await page.get_by_label("with the time before").check()
+    await expect(page.locator(".u-legend")).to_contain_text("the time before")
+    await page.locator(".u-over").hover()
+    newest = page.locator(".u-legend .u-value").first
+    await expect(newest).to_contain_text(re.compile(r"\d{4}"))
+    day, count = await newest.inner_text(), await page.locator(".u-legend .u-value").nth(1).inner_text()
+    told = page.locator("tbody tr", has=page.get_by_role("rowheader", name=day, exact=True))
+    assert await told.locator("td.n").nth(1).inner_text() == count
+    await expect(page.locator(".chip")).to_have_count(1)
+    await page.get_by_label("Remove the filter Currency").click()
+    await expect(page.locator(".chip")).to_have_count(0)
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="CSV").click()
+    assert "usd" in (await (await download.value).path()).read_text()
+
+
+async def test_a_new_event_appears_in_the_feed_by_itself(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/feed")
+    await expect(page.locator(".events li")).to_have_count(50)
     fresh = row(Metric.SUCCESSFULLY_PAID, 777_777, datetime.now(UTC), email="new.comer@example.com")
     await insert(shop.server.url, shop.database, "metric_rows", [fresh])
-    await tab.until("document.querySelector('.events li .who').textContent.includes('new.comer@example.com')")
-    assert tab.problems == []
+    await expect(page.locator(".events li .who").first).to_contain_text("new.comer@example.com")
 
 
-async def test_a_customer_is_found_by_typing(shop: Shop, tab: Tab) -> None:
-    await tab.open(f"{shop.url}/profiles")
-    await tab.until("document.querySelectorAll('#found tbody tr').length === 50")
-    await tab.type("#q", "hedy.55")
-    await tab.until("document.querySelectorAll('#found tbody tr').length === 1")
-    await tab.click("#found tbody a")
-    await tab.until("document.querySelector('h1').textContent === 'hedy.55@example.com'")
-    text = await tab.run("document.querySelector('main').innerText")
-    assert "Visa •••• 4242" in text
-    assert "expired 01/" in text
-    assert tab.problems == []
+async def test_a_customer_is_found_by_typing(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/profiles")
+    await expect(page.locator("#found tbody tr")).to_have_count(50)
+    await page.locator("#q").press_sequentially("hedy.55")
+    await expect(page.locator("#found tbody tr")).to_have_count(1)
+    await page.locator("#found tbody a").click()
+    await expect(page.locator("h1")).to_have_text("hedy.55@example.com")
+    await expect(page.locator("main")).to_contain_text("Visa •••• 4242")
+    await expect(page.locator("main")).to_contain_text("expired 01/")
 
 
-async def test_hostile_names_are_text_and_nothing_else(shop: Shop, tab: Tab) -> None:
+async def test_hostile_names_are_text_and_nothing_else(shop: Shop, page: Page) -> None:
     hostile = row(
         Metric.FAILED_PAYMENT,
         888_888,
@@ -111,74 +158,95 @@ async def test_hostile_names_are_text_and_nothing_else(shop: Shop, tab: Tab) -> 
         properties={HOSTILE: HOSTILE, "ReceiptURL": "javascript:alert(1)", "metadata": {"charge": {HOSTILE: HOSTILE}}},
     )
     await insert(shop.server.url, shop.database, "metric_rows", [hostile])
-    await tab.open(f"{shop.url}/feed?metric=failed_payment")
-    await tab.until("document.body.innerText.includes('{{7*7}}')")
-    await tab.open(f"{shop.url}/event?id={hostile.metric_id}")
-    await tab.until("document.body.innerText.includes('{{7*7}}')")
-    assert await tab.run("document.title") == "Failed Payment · Tillstream"
-    assert await tab.run("document.querySelector('a[href^=javascript]')") is None
-    await tab.open(f"{shop.url}/metric/failed_payment?split=reason")
-    await tab.until("document.querySelector('#metric canvas')")
-    assert await tab.run("document.title") == "Failed Payment · Tillstream"
-    assert tab.problems == []
+    await page.goto(f"{shop.url}/feed?metric=failed_payment")
+    await expect(page.locator("main")).to_contain_text("{{7*7}}")
+    await page.goto(f"{shop.url}/event?id={hostile.metric_id}")
+    await expect(page.locator("main")).to_contain_text("{{7*7}}")
+    assert await page.title() == "Failed Payment · Tillstream"
+    assert await page.locator("a[href^=javascript]").count() == 0
+    await page.goto(f"{shop.url}/metric/failed_payment?split=reason")
+    await drawn(page)
+    await page.locator("select.new").select_option(label="Reason")
+    await expect(page.locator("#values option")).not_to_have_count(0)
+    assert await page.title() == "Failed Payment · Tillstream"
 
 
 async def test_an_empty_console_says_what_to_do_next(
-    tab: Tab, clickhouse_server: ClickHouseServer, database: str, photographs: Path
+    page: Page, clickhouse_server: ClickHouseServer, database: str, photographs: Path
 ) -> None:
     await create_schema(clickhouse_server.url, database)
     config = ConsoleConfig(clickhouse_server.url, database=database, door_url="https://hooks.example.com")
     async with serving(config) as url:
-        await tab.open(f"{url}/")
-        text = await tab.run("document.body.innerText")
-        assert "https://hooks.example.com/webhooks/stripe" in text
-        assert await tab.run("document.querySelectorAll('.types li').length") == 18
-        assert "Waiting for the first event" in text
-        await tab.photograph(photographs / "empty.png")
+        await page.goto(f"{url}/")
+        await expect(page.locator("main")).to_contain_text("https://hooks.example.com/webhooks/stripe")
+        await expect(page.locator(".types li")).to_have_count(18)
+        await expect(page.locator("main")).to_contain_text("Waiting for the first event")
+        await page.screenshot(path=photographs / "empty.png", full_page=True)
         first = row(Metric.SUCCESSFULLY_PAID, 1, datetime.now(UTC))
         await insert(clickhouse_server.url, database, "stripe_event_rows", [envelope(1, datetime.now(UTC), "ch_1")])
         await insert(clickhouse_server.url, database, "metric_rows", [first])
-        await tab.until("document.querySelector('#overview canvas')")  # and nobody reloaded
-        assert "Receiving events" in await tab.run("document.body.innerText")
-    assert tab.problems == []
+        await expect(page.locator("a.metric").first).to_be_visible()  # and nobody reloaded
+        await expect(page.locator("main")).to_contain_text("Receiving events")
 
 
-@pytest.mark.parametrize("look", WIDTHS)
-@pytest.mark.parametrize(
-    "page",
-    {
-        "overview": "/",
-        "metric": "/metric/successfully_paid",
-        "feed": "/feed",
-        "profile": "/profile?email=ada.20@example.com",
-    }.items(),
-    ids=lambda page: page[0],
-)
-async def test_no_page_needs_sideways_scrolling(
-    shop: Shop, tab: Tab, photographs: Path, page: tuple[str, str], look: str
+async def test_the_colours_are_chosen_and_stay(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/metric/successfully_paid")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(ground)
+    for _ in range(2):
+        await page.get_by_role("button", name="Colours").click()
+    dark = await page.evaluate(ground)
+    assert dark != light
+    await page.reload()
+    assert await page.evaluate(ground) == dark
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_every_page_fits_and_can_be_read_by_everybody(
+    shop: Shop, browser: Browser, photographs: Path, look: str
 ) -> None:
-    name, path = page
-    width, height, dark, phone = WIDTHS[look]
-    await tab.look(width, height, dark=dark, phone=phone)
-    await tab.open(shop.url + path)
-    await tab.until("![...document.querySelectorAll('.plot')].some(e => !e.querySelector('canvas'))")
-    assert await tab.run("document.documentElement.scrollWidth") <= width
-    assert await tab.run("getComputedStyle(document.body).backgroundColor") == (
-        "rgb(14, 19, 25)" if dark else "rgb(245, 246, 250)"
-    )
-    await tab.photograph(photographs / f"{name}-{look}.png")
-    assert tab.problems == []
+    """No sideways scrolling, and nothing that axe-core (WCAG 2.2 A and AA) finds fault with."""
+    context = await browser.new_context(**LOOKS[look], bypass_csp=True)  # axe is put into the page
+    try:
+        page = await context.new_page()
+        for name, path in SHOWN.items():
+            await page.goto(shop.url + path)
+            await drawn(page)
+            if KEPT:
+                await page.screenshot(path=photographs / f"{name}-{look}.png", full_page=True)
+            width = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert width[0] <= width[1], (name, width)
+            assert await faults(page, RULES[look]) == [], name
+    finally:
+        await context.close()
 
 
-async def test_everything_can_be_reached_by_keyboard(shop: Shop, tab: Tab) -> None:
-    await tab.look(1280, 900)
-    await tab.open(f"{shop.url}/")
-    key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+async def faults(page: Page, rules: dict[str, Any]) -> list[Any]:
+    """What axe-core finds, in a few words each."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules)
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found["violations"]]
+
+
+async def test_everything_can_be_reached_by_keyboard(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/")
     seen = []
-    for _ in range(12):
-        await tab.send("Input.dispatchKeyEvent", type="keyDown", **key)
-        await tab.send("Input.dispatchKeyEvent", type="keyUp", **key)
-        seen.append(await tab.run("document.activeElement.textContent.trim().split('\\n')[0]"))
+    for _ in range(24):
+        await page.keyboard.press("Tab")
+        seen.append(await page.evaluate("document.activeElement.textContent.trim().split('\\n')[0]"))
     assert seen[0] == "Skip to the content"
-    for name in ("Overview", "Activity", "Profiles", "Live", "Test", "Successfully Paid", "Issued Invoice"):
+    for name in (
+        "Overview",
+        "Activity",
+        "Profiles",
+        "Live",
+        "Test",
+        "Successfully Paid",
+        "Issued Invoice",
+        "All of it",
+    ):
         assert name in seen, seen
+    await page.goto(f"{shop.url}/")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "main"

@@ -55,7 +55,7 @@ async def test_the_overview_counts_and_sums_what_the_rows_say(
 ) -> None:
     config, rows = shop
     async with serving(config) as url:
-        told = await get(http, f"{url}/api/v1/overview?mode={mode}")
+        told = await get(http, f"{url}/api/v1/metrics?mode={mode}")
     for one in told["metrics"]:
         mine = facts(rows, Metric(one["metric"]), mode == "live")
         assert one["count"] == len(mine)
@@ -70,7 +70,7 @@ async def test_the_overview_counts_and_sums_what_the_rows_say(
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month"])
-@pytest.mark.parametrize("split", ["none", "currency", "reason"])
+@pytest.mark.parametrize("split", ["", "currency", "reason"])
 async def test_a_metric_taken_apart_is_still_the_whole(
     http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]], interval: str, split: str
 ) -> None:
@@ -101,12 +101,84 @@ async def test_the_shown_sql_gives_the_same_numbers(
 ) -> None:
     config, rows = shop
     async with serving(config) as url:
-        told = await get(http, f"{url}/api/v1/metrics/successfully_paid?split=currency&interval=week")
+        told = await get(http, f"{url}/api/v1/metrics/successfully_paid?split=currency&interval=week&compare=true")
     clickhouse.database = config.database
-    asked = clickhouse.query(told["sql"][0])
-    at = asked.column_names.index("events")
-    assert sum(line[at] for line in asked.result_rows) == told["total"]["count"]
-    assert told["total"]["count"] == len(facts(rows, Metric.SUCCESSFULLY_PAID, True))
+    whole, before, parts = [list(clickhouse.query(sql).named_results()) for sql in told["sql"]]
+    mine = facts(rows, Metric.SUCCESSFULLY_PAID, True)
+    assert told["total"]["count"] == len(mine)
+    assert [row["events"] for row in whole if row["every_period"]] == [len(mine)]
+    assert sum(row["events"] for row in before if not row["every_currency"]) == told["before"]["count"]
+    assert {row["part"]: row["events"] for row in parts if row["every_period"]} == Counter(one.currency for one in mine)
+
+
+async def test_filters_splits_and_the_time_before_say_what_the_rows_say(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, rows = shop
+    day = datetime.now(UTC).date()
+    week = [(day - timedelta(days=back)).isoformat() for back in range(7)]
+    earlier = [(day - timedelta(days=back)).isoformat() for back in range(7, 14)]
+    mine = [one for one in rows if one.metric == Metric.ISSUED_INVOICE and one.livemode and one.currency == "eur"]
+    query = {
+        "from": week[-1],
+        "where": ["currency", "metadata.subscription.plan"],
+        "is": ["eur", "monthly"],
+        "split": "product",
+        "compare": "true",
+    }
+    async with serving(config) as url:
+        pairs = [
+            (name, one) for name, value in query.items() for one in (value if isinstance(value, list) else [value])
+        ]
+        async with http.get(f"{url}/api/v1/metrics/issued_invoice", params=pairs) as answer:
+            told = await answer.json()
+        nobody = await get(http, f"{url}/api/v1/metrics/issued_invoice?where=metadata.subscription.plan&is=yearly")
+        known = await get(http, f"{url}/api/v1/metrics/issued_invoice/properties")
+    assert told["total"]["count"] == sum(one.occurred_at[:10] in week for one in mine)
+    assert told["before"]["count"] == sum(one.occurred_at[:10] in earlier for one in mine)
+    assert set(told["total"]["amounts"]) == {"eur"}
+    assert {part["part"]: part["count"] for part in told["parts"]} == {"prod_tea": told["total"]["count"]}
+    assert (nobody["total"]["count"], nobody["parts"]) == (0, [])
+    keys = [one["key"] for one in known["properties"]]
+    assert {"currency", "product", "properties.status", "metadata.subscription.plan"} <= set(keys)
+
+
+async def test_of_very_many_parts_the_rest_is_one_part(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, rows = shop
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/metrics/issued_invoice?split=properties.InvoiceNumber")
+    assert len(told["parts"]) == 51
+    assert told["parts"][-1]["others"]
+    assert sum(part["count"] for part in told["parts"]) == told["total"]["count"]
+    others = facts(rows, Metric.ISSUED_INVOICE, True)
+    named = {part["part"] for part in told["parts"][:-1]}
+    people = {one.email for one in others if one.properties["InvoiceNumber"] not in named and one.email}
+    assert told["parts"][-1]["unique_profiles"] == len(people)
+
+
+async def test_hours_are_the_accounts_own_and_a_long_night_has_25(
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+) -> None:
+    """London's clocks went back on 26 October 2025 at 01:00 UTC: two hours of that name, and both are told."""
+    await create_schema(clickhouse_server.url, database, default_timezone="Europe/London")
+    hours = [datetime(2025, 10, 25, 23, 30, tzinfo=UTC) + timedelta(hours=n) for n in range(25)]
+    paid = [row(Metric.SUCCESSFULLY_PAID, n, at) for n, at in enumerate(hours)]
+    outside = [row(Metric.SUCCESSFULLY_PAID, 99, hours[0] - timedelta(hours=1))]
+    await insert(clickhouse_server.url, database, "metric_rows", [*paid, *outside])
+    config = ConsoleConfig(clickhouse_server.url, database=database, default_timezone="Europe/London")
+    async with serving(config) as url:
+        asked = f"{url}/api/v1/metrics/successfully_paid?from=2025-10-26&to=2025-10-26"
+        told = await get(http, f"{asked}&interval=hour")
+        whole = await get(http, asked)
+        async with http.get(f"{url}/metric/successfully_paid?from=2025-10-26&to=2025-10-26&interval=hour") as answer:
+            page = await answer.text()
+    assert [period["count"] for period in told["periods"]] == [1] * 25
+    assert told["periods"][0]["begin"] == "2025-10-25T23:00:00.000Z"
+    assert whole["total"] == told["total"]
+    assert "01:00 (UTC+0100)" in page
+    assert "01:00 (UTC+0000)" in page
 
 
 async def test_days_are_those_of_each_account(
@@ -124,7 +196,7 @@ async def test_days_are_those_of_each_account(
     config = ConsoleConfig(clickhouse_server.url, database=database, timezones=zones)
     async with serving(config) as url:
         paid = await get(http, f"{url}/api/v1/metrics/successfully_paid")
-        whole = await get(http, f"{url}/api/v1/overview")
+        whole = await get(http, f"{url}/api/v1/metrics")
     days = {period["begin"]: period["count"] for period in paid["periods"] if period["count"]}
     before = (yesterday - timedelta(days=1)).date().isoformat()
     assert days == {yesterday.date().isoformat(): 1, before: 1}
@@ -144,11 +216,11 @@ async def test_paging_through_the_feed_meets_every_event_once(
         before = ""
         while before is not None:
             query = {"metric": "issued_invoice", "limit": "60", **({"before": before} if before else {})}
-            async with http.get(f"{url}/api/v1/feed", params=query) as answer:
+            async with http.get(f"{url}/api/v1/events", params=query) as answer:
                 told = await answer.json()
             seen += told["events"]
             before = told["next"]
-        twins = await get(http, f"{url}/api/v1/feed?email=Twin@example.com")
+        twins = await get(http, f"{url}/api/v1/events?email=Twin@example.com")
     assert [one["metric_id"] for one in twins["events"]] == sorted((t.metric_id for t in same_moment), reverse=True)
     assert len(seen) == len(wanted)
     assert {one["metric_id"] for one in seen} == wanted
@@ -165,10 +237,10 @@ async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
     await insert(config.clickhouse_url, config.database, "metric_rows", [paid])
     await insert(config.clickhouse_url, config.database, "stripe_event_rows", sent)
     async with serving(config) as url:
-        told = await get(http, f"{url}/api/v1/event?id={issued.metric_id}")
+        told = await get(http, f"{url}/api/v1/events/{issued.metric_id}")
         assert told["properties"]["InvoiceNumber"] == issued.properties["InvoiceNumber"]
         assert [(line["description"], line["quantity"]) for line in told["lines"]] == [("Tea, monthly", 2)]
-        assert (await get(http, f"{url}/api/v1/event?id={issued.metric_id}&mode=test", 404))["error"]
+        assert (await get(http, f"{url}/api/v1/events/{issued.metric_id}?mode=test", 404))["error"]
         async with http.get(f"{url}/part/raw?id={paid.metric_id}") as answer:
             text = await answer.text()
         assert "evt_1" in text
@@ -187,11 +259,11 @@ async def test_a_person_is_found_and_told_exactly(
         assert [one["email"] for one in found["profiles"]] == ["hedy.55@example.com"]
         by_customer = await get(http, f"{url}/api/v1/profiles?q=cus_55")
         assert by_customer["profiles"] == found["profiles"]
-        person = await get(http, f"{url}/api/v1/profile?email=hedy.55@example.com")
+        person = await get(http, f"{url}/api/v1/profiles/hedy.55@example.com")
         assert [one["currency"] for one in person["value"]] == ["usd", "jpy"]
         assert person["value"][1]["lifetime_value"] == "500"
         assert [card["last4"] for card in person["card_expirations"]] == ["4242", "4444"]
-        assert await get(http, f"{url}/api/v1/profile?email=hedy.55@example.com&mode=test", 404)
+        assert await get(http, f"{url}/api/v1/profiles/hedy.55@example.com?mode=test", 404)
 
 
 async def test_health_counts_what_came(

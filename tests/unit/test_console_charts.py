@@ -1,45 +1,85 @@
 """What is drawn is what was answered: one axis has one unit, and each point its exact text."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
-from console.charts import DRAWN_AT_MOST, Measure, of_answer
-from console.days import Interval, periods
-from console.numbers import Answer, Cell, Question, Split
+from console.charts import DRAWN_AT_MOST, of_answer
+from console.days import Interval, before, periods
+from console.forms import Measure
+from console.numbers import Answer, Cell, Part, Question, Series
+from console.properties import Property
 from schemas.metrics import Metric
 
 DAY = date(2026, 1, 5)
+LONDON = ZoneInfo("Europe/London")
 
 
-def answer(parts: list[str], split: Split, currency: str = "") -> Answer:
-    """Each part happened twice on one of two days, for 10 USD and 500 JPY."""
-    question = Question(Metric.FAILED_PAYMENT, DAY, date(2026, 1, 6), True, Interval.DAY, split, currency)
+def series() -> Series:
+    """Twice on the first of two days, for 10 USD and 500 JPY."""
     cell = Cell(2, 1, {"usd": Decimal("10.000"), "jpy": Decimal("500.000")})
-    cells = {(day, part): cell for part in parts for day in (DAY, None)}
-    return Answer(question, periods(DAY, question.last, Interval.DAY), parts, ["usd", "jpy"], cells, ())
+    return Series(cell, {DAY: cell}, {"usd": 2, "jpy": 1})
+
+
+def answer(parts: list[str], split: str = "") -> Answer:
+    question = Question(
+        Metric.FAILED_PAYMENT, DAY, date(2026, 1, 6), True, split=Property.parse(split) if split else None
+    )
+    days = periods(DAY, question.last, Interval.DAY)
+    return Answer(question, days, series(), [Part(value, False, series()) for value in parts], ())
 
 
 def test_a_day_without_events_is_drawn_as_zero() -> None:
-    chart, lines = of_answer(answer([""], Split.NONE), Measure.COUNT)
+    chart, lines = of_answer(answer([]), Measure.COUNT, LONDON)
     assert lines == 1
     assert chart["series"][0]["values"] == [2, 0]
     assert chart["series"][0]["label"] == "Failed Payment"
 
 
 def test_amounts_of_one_currency_alone_share_an_axis() -> None:
-    usd, _ = of_answer(answer(["a", "b"], Split.REASON), Measure.AMOUNT)
-    jpy, _ = of_answer(answer(["a", "b"], Split.REASON, "jpy"), Measure.AMOUNT)
-    assert [series["values"] for series in usd["series"]] == [[10.0, 0.0], [10.0, 0.0]]
+    usd, _ = of_answer(answer(["a", "b"], "reason"), Measure.AMOUNT, LONDON)
+    assert [one["values"] for one in usd["series"]] == [[10.0, 0.0], [10.0, 0.0]]
     assert usd["series"][0]["texts"][0] == "10.00\N{NO-BREAK SPACE}USD"
-    assert [series["values"][0] for series in jpy["series"]] == [500.0, 500.0]
+
+
+def test_a_part_without_the_drawn_currency_is_not_drawn_as_nothing() -> None:
+    found = answer(["a", "b"], "reason")
+    found.parts[1].series.total.amounts = {"jpy": Decimal(500)}
+    chart, lines = of_answer(found, Measure.AMOUNT, LONDON)
+    assert ([one["label"] for one in chart["series"]], lines) == (["a"], 1)
 
 
 def test_no_more_lines_are_drawn_than_can_be_told_apart() -> None:
-    chart, lines = of_answer(answer([str(n) for n in range(20)], Split.REASON), Measure.PEOPLE)
+    chart, lines = of_answer(answer([str(n) for n in range(20)], "reason"), Measure.PEOPLE, LONDON)
     assert (len(chart["series"]), lines) == (DRAWN_AT_MOST, 20)
-    assert len({series["colour"] for series in chart["series"]}) == DRAWN_AT_MOST
+    assert len({one["colour"] for one in chart["series"]}) == DRAWN_AT_MOST
 
 
 def test_nothing_at_all_makes_an_empty_chart() -> None:
-    chart, lines = of_answer(answer([], Split.REASON), Measure.AMOUNT)
+    chart, lines = of_answer(answer([], "reason"), Measure.AMOUNT, LONDON)
     assert (chart["series"], lines) == ([], 0)
+
+
+def test_the_time_before_is_drawn_point_by_point_and_says_its_own_days() -> None:
+    found = answer([])
+    first, last = before(DAY, found.question.last)
+    found.earlier, found.earlier_periods = Series(cells={last: Cell(7)}), periods(first, last, Interval.DAY)
+    chart, _ = of_answer(found, Measure.COUNT, LONDON)
+    assert chart["series"][1]["values"] == [0, 7]
+    assert chart["series"][1]["texts"][1] == "7 (Sun 4 Jan 2026)"
+
+
+def test_a_night_of_25_hours_shows_the_hour_that_came_twice() -> None:
+    """London's clocks went back on 25 October 2026 at 01:00 UTC."""
+    night = date(2026, 10, 25)
+    hours = periods(night, night, Interval.HOUR, ("Europe/London",))
+    assert len(hours) == 25
+    assert hours[0] == datetime(2026, 10, 24, 23, tzinfo=UTC)
+    assert all(later - earlier == timedelta(hours=1) for earlier, later in pairwise(hours))
+    question = Question(Metric.FAILED_PAYMENT, night, night, True, Interval.HOUR)
+    chart, _ = of_answer(Answer(question, hours, Series(), [], ()), Measure.COUNT, LONDON)
+    assert chart["labels"][1:3] == [
+        "Sun 25 Oct 2026, 01:00 (UTC+0100)",
+        "Sun 25 Oct 2026, 01:00 (UTC+0000)",
+    ]

@@ -76,18 +76,16 @@ def _contrast(one: str, other: str) -> float:
 
 
 def test_every_text_colour_can_be_read_in_light_and_dark() -> None:
-    blocks = re.findall(r":root \{(.*?)\}", (STATIC / "console.css").read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-        pairs = [
-            (name, ground)
-            for name in colours
-            for ground in ("page", "card")
-            if name not in ("page", "card", "line", "on-accent")
-        ]
-        for name, ground in [*pairs, ("on-accent", "accent"), ("card", "test")]:
-            assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+    css = (STATIC / "console.css").read_text("utf-8")
+    found = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", css)
+    grounds = ("page", "card", "sunk", "tint")
+    words = [name for name, *_ in found if name not in (*grounds, "line", "edge", "on-accent")]
+    assert {"ink", "muted", "paid", "failed"} <= set(words)
+    for look in (1, 2):
+        colours = {one[0]: one[look] for one in found}
+        pairs = [(name, ground) for name in words for ground in grounds]
+        for name, ground in [*pairs, ("on-accent", "accent"), ("card", "refunded"), ("card", "failed")]:
+            assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground, look)
 
 
 def test_libraries_come_with_their_licences() -> None:

@@ -1,6 +1,7 @@
 """Days, weeks and months as an account counts them."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,10 +35,24 @@ def test_several_timezones_are_all_covered() -> None:
     assert (since, until) == (datetime(2026, 1, 4, 15, tzinfo=UTC), datetime(2026, 1, 6, 5, tzinfo=UTC))
 
 
-@given(first=DAYS, length=st.integers(0, 800), interval=st.sampled_from(Interval))
+@given(first=DAYS, length=st.integers(0, 800), interval=st.sampled_from([Interval.DAY, Interval.WEEK, Interval.MONTH]))
 def test_periods_hold_every_day_once(first: date, length: int, interval: Interval) -> None:
     last = first + timedelta(days=length)
     found = periods(first, last, interval)
     days = [first + timedelta(days=n) for n in range(length + 1)]
     assert sorted({interval.begin(day) for day in days}) == found
     assert all(interval.begin(begin) == begin and begin < interval.after(begin) for begin in found)
+
+
+@given(
+    first=DAYS,
+    length=st.integers(0, 3),
+    zones=st.lists(st.sampled_from(["UTC", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe"]), min_size=1),
+)
+def test_hours_hold_every_moment_once(first: date, length: int, zones: list[str]) -> None:
+    last = first + timedelta(days=length)
+    since, until = span(first, last, zones)
+    found = periods(first, last, Interval.HOUR, zones)
+    assert found == sorted(set(found))
+    assert found[0] <= since < until <= found[-1] + timedelta(hours=1)
+    assert max(later - earlier for earlier, later in pairwise(found)) == timedelta(hours=1)

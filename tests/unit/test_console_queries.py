@@ -7,23 +7,48 @@ import pytest
 from console.config import ConsoleConfig
 from console.days import Interval
 from console.feed import Cursor
-from console.numbers import Question, Split, amounts_query, people_query
+from console.numbers import Question, largest_query, parts_query, whole_query
+from console.properties import Is, Property
 from console.queries import Query, literal, within
 from schemas.metrics import Metric
 
 NASTY = "'; DROP TABLE metric_rows; --\\"
 CONFIG = ConsoleConfig("http://127.0.0.1:8123", timezones={NASTY: "Asia/Tokyo", "b": "UTC"})
+KEYS = ["currency", "reason", "product", "properties.CardBrand", f"metadata.charge.{NASTY}"]
 
 
-@pytest.mark.parametrize("split", Split)
-def test_no_value_is_ever_part_of_the_text(split: Split) -> None:
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("interval", Interval)
+def test_no_value_is_ever_part_of_the_text(key: str, interval: Interval) -> None:
+    split = Property.parse(key)
+    filters = tuple(Is(Property.parse(one), NASTY) for one in KEYS)
     question = Question(
-        Metric.FAILED_PAYMENT, date(2026, 1, 1), date(2026, 1, 30), True, Interval.WEEK, split, currency=NASTY
+        Metric.FAILED_PAYMENT, date(2026, 1, 1), date(2026, 1, 30), True, interval, split, filters=filters
     )
-    for query in (amounts_query(CONFIG, question), people_query(CONFIG, question)):
+    queries = (
+        whole_query(CONFIG, question),
+        largest_query(CONFIG, question, split),
+        parts_query(CONFIG, question, split, [NASTY]),
+    )
+    for query in queries:
         for value in (NASTY, "Failed Payment", "Asia/Tokyo", "2026"):
             assert value not in query.text
         assert literal(NASTY) in query.shown
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "nope", "properties.", "properties.a b", "properties.a`b", "properties.a.b", "metadata.charge", "metadata"],
+)
+def test_only_plain_names_become_sql(key: str) -> None:
+    with pytest.raises(ValueError, match="no property"):
+        Property.parse(key)
+
+
+def test_a_key_of_metadata_may_hold_anything() -> None:
+    sql, parameters = Property.parse("metadata.charge.a.b `c` {x:String}").bound(3)
+    assert sql == "properties.metadata[{origin_3:String}][{key_3:String}]"
+    assert parameters == {"origin_3": "charge", "key_3": "a.b `c` {x:String}"}
 
 
 def test_shown_sql_has_every_value_quoted() -> None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from console.days import Interval
-from console.text import ago, exact, heights, iso, moment, money, period, shortened
+from console.text import ago, change, exact, heights, iso, moment, money, period, shortened
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -53,7 +53,11 @@ def test_how_long_ago(seconds: int, words: str) -> None:
 
 def test_periods_have_names() -> None:
     day = date(2026, 1, 5)
-    assert [period(day, interval) for interval in Interval] == ["Mon 5 Jan 2026", "week of 5 Jan 2026", "Jan 2026"]
+    assert [period(day, interval) for interval in list(Interval)[1:]] == [
+        "Mon 5 Jan 2026",
+        "week of 5 Jan 2026",
+        "Jan 2026",
+    ]
 
 
 def test_small_bars_show_that_something_happened() -> None:
@@ -65,3 +69,11 @@ def test_small_bars_show_that_something_happened() -> None:
 def test_text_that_turns_around_what_follows_is_made_visible() -> None:
     assert shortened("a\u202eb\x00c") == "a\ufffdb\ufffdc"
     assert shortened("abcdef", 4) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "told"),
+    [(10, 0, ""), (0, 0, ""), (112, 100, "+12 %"), (97, 100, "−3.0 %"), (5, 5, "as before"), (1001, 1, "+100,000 %")],
+)
+def test_a_change_is_told_only_when_there_is_something_to_compare_with(now: int, before: int, told: str) -> None:
+    assert change(now, before).replace("\N{NO-BREAK SPACE}", " ") == told

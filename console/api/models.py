@@ -1,0 +1,275 @@
+"""The shapes of the answers. What is published stays: a later version may add fields, never take one away."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from console.text import iso
+from schemas.metrics import Metric
+
+Money = Annotated[str, Field(description="Exact decimal text in major units", pattern=r"^-?\d+(\.\d+)?$")]
+Amounts = Annotated[dict[str, Money], Field(description="By currency (ISO code, lower case); never to be added up")]
+Moment = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Mode = Literal["live", "test"]
+
+
+class Answer(BaseModel):
+    """What every answer has in common: nothing. An answer is made by us, so its values are not checked again."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Head(Answer):
+    """Of which mode the numbers are, and whose days."""
+
+    mode: Mode
+    timezone: str = Field(description="Of accounts that are not in `timezones`")
+    timezones: dict[str, str] = Field(description="Account to IANA timezone")
+
+
+class Cell(Answer):
+    """What happened in a period, or in all."""
+
+    count: int
+    unique_profiles: int = Field(description="Different emails; can't be added up")
+    amounts: Amounts
+
+
+class Period(Cell):
+    """One interval."""
+
+    begin: date | Moment = Field(description="Its first day, or the instant at which the hour begins")
+
+
+class Earlier(Cell):
+    """The time of the same length right before."""
+
+    first: date = Field(serialization_alias="from")
+    last: date = Field(serialization_alias="to")
+    periods: list[Period]
+
+
+class Part(Cell):
+    """The events whose property has one value."""
+
+    part: str = Field(description="The value; '' is none")
+    others: bool = Field(description="Not one value but all that are not among the largest")
+    periods: list[Period]
+
+
+class MetricAnswer(Head):
+    """One metric by time."""
+
+    metric: Metric
+    first: date = Field(serialization_alias="from")
+    last: date = Field(serialization_alias="to")
+    interval: Literal["hour", "day", "week", "month"]
+    split: str
+    total: Cell
+    periods: list[Period]
+    parts: list[Part]
+    before: Earlier | None
+    sql: list[str] = Field(description="The statements behind these numbers, to be run as they are")
+
+
+class DayCount(Answer):
+    """A day of the overview."""
+
+    day: date
+    count: int
+    amounts: Amounts
+
+
+class Before(Answer):
+    """As many days right before."""
+
+    count: int
+    amounts: Amounts
+
+
+class MetricSummary(Cell):
+    """A metric of the overview."""
+
+    metric: Metric
+    slug: str
+    days: list[DayCount]
+    before: Before
+
+
+class MetricsAnswer(Head):
+    """Every metric by day."""
+
+    first: date = Field(serialization_alias="from")
+    last: date = Field(serialization_alias="to")
+    metrics: list[MetricSummary]
+
+
+class PropertyItem(Answer):
+    """What a metric can be split and filtered by."""
+
+    key: str
+    label: str
+
+
+class PropertiesAnswer(Head):
+    """Those that a sample of the metric's events has."""
+
+    properties: list[PropertyItem]
+
+
+class Event(Answer):
+    """A row of `metrics`."""
+
+    metric: Metric
+    metric_id: str
+    occurred_at: Moment
+    email: str = Field(description="'' when unlinked")
+    account: str
+    livemode: bool
+    customer_id: str
+    charge_id: str
+    invoice_id: str
+    currency: str
+    amount: Money
+    amount_minor: int
+    attempt_count: int
+    reason: str
+    reason_code: str
+    source: str
+    api_version: str
+    received_at: Moment
+    version: int
+
+
+class EventsAnswer(Head):
+    """A page of the feed."""
+
+    events: list[Event]
+    next: str | None = Field(description="Pass it as `before` for the page after; null on the last page")
+
+
+class Line(Answer):
+    """A line of the event's invoice."""
+
+    line_id: str
+    position: int
+    product_id: str
+    price_id: str
+    description: str
+    quantity: int
+    currency: str
+    amount: Money
+    period_start: Moment | None
+    period_end: Moment | None
+    metadata: dict[str, str]
+
+
+class EventAnswer(Event):
+    """One event with all that is known of it."""
+
+    properties: dict[str, Any]
+    lines: list[Line] = Field(description="The first 200 of its invoice")
+
+
+class Card(Answer):
+    """A card seen on a charge."""
+
+    brand: str
+    last4: str
+    month: int
+    year: int
+    seen_at: Moment
+
+
+class Value(Answer):
+    """What a person paid in one currency."""
+
+    currency: str
+    paid_minor: int
+    refunded_minor: int
+    lifetime_value_minor: int
+    lifetime_value: Money = Field(description="Paid less refunded")
+
+
+class Count(Answer):
+    """How often a metric occurred to a person."""
+
+    metric: Metric
+    count: int
+    first_at: Moment
+    last_at: Moment
+
+
+class FoundProfile(Answer):
+    """A person among those found."""
+
+    email: str
+    name: str
+    last_seen: Moment
+    value: list[Value]
+    card_expiration_date: date | None
+    successfully_paid_count: int
+    failed_payment_count: int
+
+
+class ProfilesAnswer(Head):
+    """At most 50; the best match first."""
+
+    profiles: list[FoundProfile]
+
+
+class ProfileAnswer(Answer):
+    """One person; the timeline is `/api/v1/events?email=…`."""
+
+    email: str
+    livemode: bool
+    name: str
+    phone: str
+    country: str
+    city: str
+    postal_code: str
+    accounts: list[str]
+    customer_ids: list[str]
+    card_expirations: list[Card]
+    card_expiration_date: date | None
+    first_seen: Moment
+    last_seen: Moment
+    currency: str
+    metrics: list[Count]
+    value: list[Value]
+    properties: dict[str, str]
+    updated_at: Moment
+
+
+class HealthAnswer(Head):
+    """The verdict and what it rests on."""
+
+    verdict: Literal["green", "amber", "red", "waiting"]
+    title: str
+    reasons: list[str]
+    events: int
+    last_received_at: Moment | None
+    events_last_hour: int
+    dead_letters: int
+    unlinked_30_days: int
+    not_ready: dict[str, str] = Field(description="Part of a running `up` to the reason")
+
+
+class Wrong(Answer):
+    """What went wrong."""
+
+    error: str
+    next: str = Field(description="What to do about it; '' when the error says it")
+
+
+def plain(value: Any) -> Any:
+    """A row of ClickHouse as these models take it: times with their timezone, decimals as text."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return format(value, "f") if isinstance(value, Decimal) else value

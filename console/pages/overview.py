@@ -1,0 +1,52 @@
+"""The first page: how things stand, every metric of the last 30 days, and what to do when nothing has come yet."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from console import feed, forms, health
+from console.days import Interval, last_days, today
+from console.pages.site import METRICS, Page
+from console.summary import summary
+from schemas.metrics import Metric
+from schemas.stripe_types import EVENT_TYPES
+
+NEWEST = 8  # events below the numbers
+
+
+class OverviewPage(Page):
+    """`/`."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The page, and its strip of health that renews itself."""
+        return [web.get("/", self.page), web.get("/part/health", self.strip)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The last 30 days."""
+        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
+        first, last = last_days(today(self.config.zones, now))
+        found = await summary(self.warehouse, self.config, first, last, live)
+        seen, judged = await self._health(live, now)
+        rows, _ = await feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now)
+        shown = [metric for metric in METRICS if metric != Metric.UPCOMING_INVOICE or found.series[metric].total.count]
+        return self.site.page(
+            request,
+            "overview.html",
+            found=found,
+            metrics=shown,
+            day=Interval.DAY,
+            seen=seen,
+            verdict=judged,
+            rows=rows,
+            webhook_urls=self.config.webhook_urls if self.config.door_url else {},
+            event_types=EVENT_TYPES,
+        )
+
+    async def strip(self, request: web.Request) -> web.Response:
+        """How things stand, in one line."""
+        seen, judged = await self._health(forms.parsed(forms.Asked, request.query).live, datetime.now(UTC))
+        return self.site.page(request, "strip.html", seen=seen, verdict=judged)
+
+    async def _health(self, live: bool, now: datetime) -> tuple[health.Arrivals, health.Verdict]:
+        seen = await health.arrivals(self.warehouse, live, now)
+        return seen, health.verdict(seen, health.not_ready(self.config.runtime), now)

@@ -1,0 +1,43 @@
+"""People: the search, and one person's page."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from console import feed, forms, people
+from console.days import today
+from console.pages.site import Page
+
+
+class ProfilePages(Page):
+    """`/profiles` and `/profile`."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Both pages."""
+        return [web.get("/profiles", self.search), web.get("/profile", self.person)]
+
+    async def search(self, request: web.Request) -> web.Response:
+        """Those whose email begins so, and others that match."""
+        wanted = forms.parsed(forms.SearchQuery, request.query)
+        rows = await people.search(self.warehouse, wanted.q, wanted.live)
+        return self.site.page(request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST)
+
+    async def person(self, request: web.Request) -> web.Response:
+        """Everything about one person."""
+        wanted = forms.parsed(forms.PersonQuery, request.query)
+        email = wanted.email.lower()
+        found = await people.person(self.warehouse, email, wanted.live)
+        if found is None:
+            raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")
+        asked = forms.FeedQuery(mode=wanted.mode, email=email, before=wanted.before).wanted()
+        rows, following = await feed.page(self.warehouse, replace(asked, email=email), datetime.now(UTC))
+        return self.site.page(
+            request,
+            "profile.html",
+            person=found,
+            rows=rows,
+            following=following,
+            wanted=asked,
+            today=today(self.config.zones, datetime.now(UTC)),
+        )

@@ -1,0 +1,74 @@
+"""What all pages share: where they read, how they are rendered, and what leads from one to the other."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from console.config import ConsoleConfig
+from console.templates_env import address, environment
+from console.warehouse import Warehouse
+from schemas.metrics import Metric
+
+#: The metrics in the order in which they are shown.
+METRICS: Final = (
+    Metric.SUCCESSFULLY_PAID,
+    Metric.FAILED_PAYMENT,
+    Metric.REFUNDED_PAYMENT,
+    Metric.ISSUED_INVOICE,
+    Metric.UPCOMING_INVOICE,
+)
+#: Path, name and icon (a symbol of static/icons.svg) of every page that can be reached from everywhere.
+NAVIGATION: Final = (
+    ("/", "Overview", "overview"),
+    ("/feed", "Activity", "activity"),
+    ("/profiles", "Profiles", "people"),
+)
+_ONE_THING: Final = ("/event", "/raw", "/profile")  # of one mode: the other mode has no such page
+THEMES: Final = ("light", "dark")
+
+
+class Site:
+    """Renders pages; one for the whole console."""
+
+    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, *, closed: bool) -> None:
+        self.config = config
+        self.warehouse = warehouse
+        self._templates = environment(config, closed=closed)
+
+    def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """Renders; beside `values` every template knows those below."""
+        live = request.query.get("mode", "live") != "test"
+        path = request.path if request.path not in _ONE_THING and status == 200 else "/"
+        kept = [pair for pair in request.query.items() if pair[0] not in ("mode", "before")] if path != "/" else []
+
+        def link(path: str, **parameters: Any) -> str:
+            """`link('/feed', email=…)`, in the page's mode; parameters that are empty are left out."""
+            return address(path, [*parameters.items(), *([] if live or "mode" in parameters else [("mode", "test")])])
+
+        html = self._templates.get_template(template).render(
+            live=live,
+            link=link,
+            here=request.path,
+            modes={"live": address(path, kept), "test": address(path, [*kept, ("mode", "test")])},
+            theme=request.cookies.get("theme") if request.cookies.get("theme") in THEMES else "",
+            navigation=NAVIGATION,
+            all_metrics=METRICS,
+            status=status,
+            now=datetime.now(UTC),
+            **values,
+        )
+        return web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+
+
+class Page:
+    """A page; a subclass gives its routes."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.config = site.config
+        self.warehouse = site.warehouse
+
+    def routes(self) -> list[web.RouteDef]:
+        """The page, and the parts of it that are asked for by themselves."""
+        raise NotImplementedError
