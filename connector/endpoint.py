@@ -5,7 +5,7 @@ are fixed when it is made, and its secret is told only then (Stripe, "The Webhoo
 changed is made anew, and the old one is deleted last, so that at any moment at least one of them sends.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,12 +28,13 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The endpoint that should be there."""
+    """The endpoint that should be there. It may have any of the types `also`, but need not."""
 
     url: str
     types: tuple[str, ...]
     api_version: str
     thin: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Update:
     endpoint: Endpoint
     wish: Wish
     changes: tuple[str, ...]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The event types that it will have."""
+        return (
+            *self.wish.types,
+            *(name for name in self.wish.also if name in self.endpoint.types - {*self.wish.types}),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +83,16 @@ class Plan:
 
 
 def plan(
-    found: Iterable[Endpoint], wish: Wish, *, stored: Collection[str], other_secrets: bool, roll: bool = False
+    found: Iterable[Endpoint], wish: Wish, *, stored: Sequence[str], other_secrets: bool, roll: bool = False
 ) -> Plan:
     """What to do about the endpoints `found`.
 
-    `stored` are the ids of those whose secret is stored here; `other_secrets`: the settings hold secrets too, of
-    which nobody can say whose they are.
+    `stored` are the ids of those whose secret is stored here, the newest last; `other_secrets`: the settings hold
+    secrets too, of which nobody can say whose they are.
     """
     ours = [one for one in found if one.thin == wish.thin and (same_url(one.url, wish.url) or one.id in stored)]
-    ours.sort(key=lambda one: (one.id in stored, one.enabled, one.created, one.id), reverse=True)
+    age = {identifier: number for number, identifier in enumerate(stored)}
+    ours.sort(key=lambda one: (age.get(one.id, -1), one.enabled, one.created, one.id), reverse=True)
     kept, why = _kept(ours, wish, stored, other_secrets=other_secrets, roll=roll)
     steps: list[Step] = []
     notes: list[str] = []
@@ -128,6 +138,7 @@ def _changes(endpoint: Endpoint, wish: Wish) -> tuple[str, ...]:
     if not same_url(endpoint.url, wish.url):
         changes.append(f"send to {wish.url} instead of {endpoint.url}")
     missing, extra = differing_types(endpoint.types, wish.types)
+    extra = [name for name in extra if name not in wish.also]
     if missing:
         changes.append(f"add {_named(missing)}")
     if extra:

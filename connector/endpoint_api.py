@@ -73,9 +73,9 @@ async def update(api: StripeApi, step: Update) -> None:
     """Bring it to what is wished."""
     wish, path = step.wish, f"{_V2 if step.wish.thin else _V1}/{step.endpoint.id}"
     if not wish.thin:
-        await api.post(path, {"url": wish.url, "enabled_events": list(wish.types), "disabled": False})
+        await api.post(path, {"url": wish.url, "enabled_events": list(step.types), "disabled": False})
         return
-    await api.post(path, {"enabled_events": list(wish.types), "webhook_endpoint": {"url": wish.url}})
+    await api.post(path, {"enabled_events": list(step.types), "webhook_endpoint": {"url": wish.url}})
     if not step.endpoint.enabled:
         await api.post(f"{path}/enable")
 

@@ -45,7 +45,8 @@ async def examine(api: StripeApi) -> KeyReport:
 
     account, clock = await _account(api)
     answers = await asyncio.gather(*(ask(resource) for resource in (*READ, MANAGED)))
-    missing = tuple(answer for answer in answers if answer is not None)
+    # Two resources can need the same permission: invoices and their payments do.
+    missing = tuple({answer.permission: answer for answer in reversed(answers) if answer is not None}.values())[::-1]
     dashboard = (account.get("settings") or {}).get("dashboard") or {}
     return KeyReport(
         account_id=str(account.get("id") or ""),

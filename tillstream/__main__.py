@@ -6,7 +6,7 @@ import typer
 
 from schemas.errors import TillstreamError
 from tillstream import screen
-from tillstream.commands import deadletters, demo, imports, query, replay, run, settings, simulate, status
+from tillstream.commands import connect, deadletters, demo, imports, query, replay, run, settings, simulate, status
 
 app = typer.Typer(
     help="Stripe's webhooks as trustworthy metric streams, profiles and SQL.",
@@ -19,6 +19,7 @@ app = typer.Typer(
 for command in (
     run.up,
     demo.demo,
+    connect.connect,
     status.status,
     query.metrics,
     query.feed,

@@ -15,6 +15,7 @@ import os
 import stat
 import time
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -53,11 +54,11 @@ class StoredAccount(BaseModel):
         at = time.time() if now is None else now
         return tuple(endpoint.secret for endpoint in reversed(self.endpoints) if endpoint.accepted(at))
 
-    def with_endpoint(self, endpoint: StoredEndpoint, now: float) -> "StoredAccount":
-        """With a new endpoint; those before it are accepted for a day more, and forgotten after that."""
+    def with_endpoint(self, endpoint: StoredEndpoint, now: float, replaced: Collection[str] = ()) -> "StoredAccount":
+        """With a new endpoint; those that it has `replaced` are accepted for a day more, and forgotten after that."""
         until = int(now) + ROLL_SECONDS
         older = tuple(
-            known.model_copy(update={"until": min(known.until or until, until)})
+            known.model_copy(update={"until": min(known.until or until, until)}) if known.id in replaced else known
             for known in self.endpoints
             if known.id != endpoint.id and known.accepted(now)
         )

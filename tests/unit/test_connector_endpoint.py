@@ -45,6 +45,20 @@ def test_what_can_be_changed_is_changed_in_place(wrong: dict[str, object], said:
     assert step.changes[0].startswith(said)
 
 
+def test_further_types_may_stay_and_need_not_be_there() -> None:
+    wish = replace(WISH, also=wanted_types(extended=True))
+    further = replace(GOOD, types=frozenset({*EVENT_TYPES, "invoice.paid"}))
+    assert planned(GOOD, wish=wish).steps == planned(further, wish=wish).steps == ()
+    (step,) = planned(replace(further, types=further.types | {"payout.paid"}), wish=wish).steps
+    assert isinstance(step, Update)
+    assert (step.changes, step.types) == (("drop payout.paid",), (*EVENT_TYPES, "invoice.paid"))
+
+
+def test_of_two_that_are_stored_the_newer_one_stays() -> None:
+    newer = replace(GOOD, id="we_0")
+    assert planned(GOOD, newer, stored=("we_1", "we_0")).kept == newer
+
+
 def test_another_api_version_needs_a_new_endpoint_and_the_old_one_goes_last() -> None:
     old = replace(GOOD, api_version="2020-03-02")
     create, delete = planned(old).steps
@@ -121,7 +135,7 @@ def test_after_the_steps_there_is_nothing_left_to_do(found: list[Endpoint], stor
     """Safe to run twice, from any beginning; and at no moment does none of ours send that sent before."""
     after = {one.id: one for one in found}
     known = set(stored)
-    for step in plan(found, WISH, stored=stored, other_secrets=secrets).steps:
+    for step in plan(found, WISH, stored=sorted(stored), other_secrets=secrets).steps:
         match step:
             case Create():
                 after["we_new"] = Endpoint("we_new", URL, frozenset(WISH.types), True, VERSION, False, 9)
@@ -131,7 +145,7 @@ def test_after_the_steps_there_is_nothing_left_to_do(found: list[Endpoint], stor
             case Delete():
                 del after[step.endpoint.id]
                 assert any(one.url == URL and one.enabled and not one.thin for one in after.values())
-    again = plan(after.values(), WISH, stored=known, other_secrets=secrets)
+    again = plan(after.values(), WISH, stored=sorted(known), other_secrets=secrets)
     assert again.steps == ()
     assert again.kept is not None
     assert again.kept.types == frozenset(WISH.types)

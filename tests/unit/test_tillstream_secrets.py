@@ -50,7 +50,7 @@ def test_only_the_owner_can_read_it_whatever_was_there_before(tmp_path: Path) ->
 
 
 def test_a_rolled_secret_is_accepted_for_a_day_beside_the_new_one() -> None:
-    rolled = STORED.with_endpoint(StoredEndpoint(id="we_2", secret=SecretStr("whsec_2")), NOW)
+    rolled = STORED.with_endpoint(StoredEndpoint(id="we_2", secret=SecretStr("whsec_2")), NOW, ["we_1"])
     assert plain(rolled, NOW) == ["whsec_2", "whsec_1"]
     assert plain(rolled, NOW + ROLL_SECONDS - 1) == ["whsec_2", "whsec_1"]
     assert plain(rolled, NOW + ROLL_SECONDS) == ["whsec_2"]
@@ -60,7 +60,7 @@ def test_two_rolls_in_a_day_prolong_no_secret_and_keep_none_that_ended() -> None
     twice = STORED
     for number in (2, 3):
         fresh = StoredEndpoint(id=f"we_{number}", secret=SecretStr(f"whsec_{number}"))
-        twice = twice.with_endpoint(fresh, NOW + number * 3600)
+        twice = twice.with_endpoint(fresh, NOW + number * 3600, [one.id for one in twice.endpoints])
     assert [endpoint.until for endpoint in twice.endpoints] == [
         int(NOW) + 2 * 3600 + ROLL_SECONDS,
         int(NOW) + 3 * 3600 + ROLL_SECONDS,
@@ -68,6 +68,12 @@ def test_two_rolls_in_a_day_prolong_no_secret_and_keep_none_that_ended() -> None
     ]
     later = twice.with_endpoint(StoredEndpoint(id="we_4", secret=SecretStr("whsec_4")), NOW + 3 * ROLL_SECONDS)
     assert [endpoint.id for endpoint in later.endpoints] == ["we_3", "we_4"]
+
+
+def test_a_further_endpoint_replaces_none() -> None:
+    """Such as a thin one beside a snapshot one."""
+    both = STORED.with_endpoint(StoredEndpoint(id="ed_1", secret=SecretStr("whsec_thin")), NOW)
+    assert plain(both, NOW + 9 * ROLL_SECONDS) == ["whsec_thin", "whsec_1"]
 
 
 def test_stored_secrets_and_keys_stand_beside_the_settings(tmp_path: Path) -> None:
