@@ -128,6 +128,18 @@ class Settings(BaseModel):
     tillstream_log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+    tillstream_organization: str = Field(default="", max_length=200, description="Your name, as mails show it")
+    tillstream_organization_url: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", description="Your web site, as mails link to it"
+    )
+    tillstream_organization_address: str = Field(
+        default="", max_length=300, description="Your postal address, for the foot of mails; many laws ask for it"
+    )
+    tillstream_portal_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where customers change their card, such as the login link of Stripe's customer portal",
+    )
     smtp_url: SecretStr | None = Field(default=None, description="`smtp(s)://user:password@host:port` that sends mail")
 
     accounts: dict[Annotated[str, AfterValidator(usable_account_name)], Account] = Field(

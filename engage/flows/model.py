@@ -4,11 +4,9 @@
     status: live
     trigger:
       metric: Failed Payment
-      filters: [{property: Currency, operator: equals, value: USD}]
+      where: {Currency: USD, AttemptCount: {at most: 3}}
     reentry: {once_per: Invoice}
-    exit_when:
-      - metric: Successfully Paid
-        same: Invoice
+    exit_when: {happened: Successfully Paid, same: invoice}
     steps:
       - email: {template: failed_payment, subject: "Your payment did not go through"}
       - delay: {for: 3 days, until: "09:00", weekdays: [mon, tue, wed, thu, fri], timezone: profile}
@@ -40,10 +38,10 @@ class Status(StrEnum):
 
 
 class MetricTrigger(Part):
-    """Every fact of a metric that passes `filters`."""
+    """Every fact of a metric that passes the filters of `where`."""
 
     metric: Metric
-    filters: Filters = ()
+    where: Filters = ()
 
 
 class SegmentTrigger(Part):

@@ -53,7 +53,7 @@ class TriggerSplit(Part):
     """Trigger split: `then` when the event that started the run passes the filters, else `else`."""
 
     KIND: ClassVar = "trigger_split"
-    filters: Filters
+    where: Filters
     then: "tuple[Step, ...]" = ()
     otherwise: "tuple[Step, ...]" = Field(default=(), alias="else")
 
@@ -96,7 +96,7 @@ class SetProfileProperty(Part):
     """Set properties of the person, for later conditions and templates; values are templates."""
 
     KIND: ClassVar = "set_profile_property"
-    properties: dict[str, str | int | float | bool] = Field(min_length=1)
+    properties: dict[str, str] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +112,7 @@ class Exit(Part):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return {} if value is True or value is None else value
+        return {} if value in (True, "true", "yes", None) else value
 
 
 Action = Email | Webhook | Publish | SetProfileProperty
@@ -139,6 +139,8 @@ class Step(Part):
     @model_validator(mode="before")
     @classmethod
     def _bare_exit(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "exit" in value and value["exit"] is None:
+            return {**value, "exit": True}
         return {"exit": True} if value == "exit" else value
 
     @model_validator(mode="after")

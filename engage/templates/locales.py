@@ -1,5 +1,6 @@
 """Money and dates as people of a country write them (Unicode's CLDR, by Babel). Pure."""
 
+import re
 from copy import copy
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,7 @@ from babel.numbers import get_currency_precision
 from schemas.money import exponent
 
 FALLBACK = Locale("en", "US")
+_LETTER_BY_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # CLDR's alphaNextToNumber: KWD 4.500
 _FORMATS = ("short", "medium", "long", "full")
 
 
@@ -65,7 +67,7 @@ def currency(amount: Any, code: str, locale: Locale) -> str:
     places = max(places, -exact if isinstance(exact, int) and exact < 0 else 0)
     pattern = copy(locale.currency_formats["standard"])
     pattern.frac_prec = (places, places)
-    return str(pattern.apply(number, locale, currency=code, currency_digits=False))
+    return _LETTER_BY_DIGIT.sub("\u00a0", str(pattern.apply(number, locale, currency=code, currency_digits=False)))
 
 
 def decimal(value: Any) -> Decimal:

@@ -73,7 +73,7 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
             case Split():
                 place = instruction.after if world.holds(kind.when) else instruction.other
             case TriggerSplit():
-                place = instruction.after if world.passes(kind.filters) else instruction.other
+                place = instruction.after if world.passes(kind.where) else instruction.other
             case Exit():
                 return _ended(decision, "exit step")
             case Email() | Webhook() | Publish() | SetProfileProperty():

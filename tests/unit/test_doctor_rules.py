@@ -1,0 +1,219 @@
+"""Each misconfiguration by its name: from facts that are all right, one is changed, and exactly that is found."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from connector.endpoint import Endpoint
+from connector.reconcile.store import LastRun
+from schemas.stripe_types import EVENT_TYPES
+from tillstream.doctor.door import Door, judge
+from tillstream.doctor.facts import (
+    AccountFacts,
+    ClickHouseFacts,
+    Facts,
+    KafkaFacts,
+    MachineFacts,
+    PartFacts,
+    StripeFacts,
+    SweepFacts,
+    TopicFacts,
+)
+from tillstream.doctor.rules import findings
+from tillstream.verdict import Light, Severity, verdict
+
+GIB = 1024**3
+URL = "https://hooks.example.com/webhooks/stripe"
+VERSION = "2026-10-28.endive"
+RUN = LastRun("r", "default", True, 0.0, date(2026, 3, 1), date(2026, 3, 30), equal=True, differences=0, remark="")
+ENDPOINT = Endpoint("we_1", URL, frozenset(EVENT_TYPES), enabled=True, api_version=VERSION, thin=False, created=1)
+STRIPE = StripeFacts(livemode=True, timezone="Europe/Berlin", clock=0.5, endpoints=(ENDPOINT,))
+ACCOUNT = AccountFacts(
+    "default",
+    mode="live",
+    timezone="Europe/Berlin",
+    key="live",
+    url=URL,
+    door=Door.TAKES,
+    types=EVENT_TYPES,
+    api_version=VERSION,
+    stored_endpoints=("we_1",),
+    received=frozenset({True}),
+    stripe=STRIPE,
+    imports={"charges": "finished"},
+    sweep=SweepFacts("complete", 1800),
+    last_run=RUN,
+    run_age=3600,
+)
+MACHINE = MachineFacts("/data", disk_free=50 * GIB, disk_total=100 * GIB)
+TOPIC = TopicFacts("stripe.events", 8, 8)
+CLICKHOUSE = ClickHouseFacts("http://127.0.0.1:8123", migrations=(("0001",), ("0001",)))
+GOOD = Facts(
+    MACHINE,
+    (PartFacts("ingest", ready=True), PartFacts("sink", ready=True)),
+    KafkaFacts("127.0.0.1:9092", topics=(TOPIC,), lag={"tillstream-sink": 3}),
+    CLICKHOUSE,
+    (ACCOUNT,),
+)
+
+
+def machine(**change: Any) -> Facts:
+    return replace(GOOD, machine=replace(MACHINE, **change))
+
+
+def part(**change: Any) -> Facts:
+    return replace(GOOD, parts=(replace(PartFacts("sink", ready=True), **change),))
+
+
+def kafka(**change: Any) -> Facts:
+    return replace(GOOD, kafka=replace(GOOD.kafka, **change))  # type: ignore[type-var]
+
+
+def clickhouse(**change: Any) -> Facts:
+    return replace(GOOD, clickhouse=replace(CLICKHOUSE, **change))
+
+
+def account(**change: Any) -> Facts:
+    return replace(GOOD, accounts=(replace(ACCOUNT, **change),))
+
+
+def stripe(**change: Any) -> Facts:
+    return account(stripe=replace(STRIPE, **change))
+
+
+def endpoint(**change: Any) -> Facts:
+    return stripe(endpoints=(replace(ENDPOINT, **change),))
+
+
+ERROR, WARNING, HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
+WRONG: list[tuple[str, Severity, Facts, str]] = [
+    ("nothing-runs", ERROR, Facts(MACHINE), "tillstream up --data /data"),
+    ("part-not-ready", ERROR, part(ready=False, reason="starting"), "tillstream up"),
+    ("part-restarts", WARNING, part(restarts=7), "[error"),
+    ("java-missing", ERROR, machine(java=0), "apt install openjdk-17"),
+    ("java-missing", ERROR, machine(java=11), "apt install openjdk-17"),
+    ("maven-missing", ERROR, machine(maven=False, fetched=False), "apt install maven"),
+    ("data-not-writable", ERROR, machine(writable=False), "chown"),
+    ("data-open", WARNING, machine(open_to_others=True), "chmod go-w /data"),
+    ("secret-file-open", ERROR, machine(open_secrets=("/data/secrets/a.toml",)), "chmod go= /data/secrets/a.toml"),
+    ("disk-nearly-full", WARNING, machine(disk_free=4 * GIB), "df -h /data"),
+    ("disk-nearly-full", WARNING, machine(disk_free=GIB, disk_total=10 * GIB), "df -h /data"),
+    ("kafka-unreachable", ERROR, kafka(error="refused", topics=()), "KAFKA_BOOTSTRAP_SERVERS"),
+    ("topic-missing", ERROR, kafka(topics=(replace(TOPIC, partitions=0),)), "tillstream topics"),
+    ("partition-count", ERROR, kafka(topics=(replace(TOPIC, partitions=1),)), "replay --rebuild"),
+    ("topic-config", WARNING, kafka(topics=(replace(TOPIC, drift={"retention.ms": ("9", "1")}),)), "retention.ms=9"),
+    ("lag", WARNING, kafka(lag={"tillstream-sink": 5_000}), "status --watch"),
+    ("clickhouse-unreachable", ERROR, clickhouse(error="refused"), "CLICKHOUSE_URL"),
+    ("migrations-behind", ERROR, clickhouse(migrations=(("0001",), ("0001", "0002"))), "tillstream sink"),
+    ("engine-timezone", HINT, clickhouse(timezone="America/New_York"), "daily_metrics"),
+    ("dead-letters", WARNING, clickhouse(open_letters=1), "tillstream deadletters --open"),
+    ("lookups-waiting", WARNING, clickhouse(lookups={"permission missing": 2}), "tillstream doctor"),
+    ("secret-missing", ERROR, account(secrets=0), "tillstream connect"),
+    ("secret-odd", WARNING, account(odd_secrets=1), "whsec_"),
+    ("secret-wrong", ERROR, account(door=Door.REFUSES), "tillstream connect --roll"),
+    ("key-missing", WARNING, account(key="", stripe=None, sweep=None, last_run=None), "tillstream connect"),
+    ("key-odd", ERROR, account(key="odd", stripe=None, sweep=None, last_run=None), "rk_"),
+    ("key-revoked", ERROR, stripe(error=("key-revoked", "expired", "make a new key"), endpoints=None), "a new key"),
+    ("stripe-unreachable", WARNING, stripe(error=("stripe-unreachable", "away", "wait"), endpoints=None), "wait"),
+    ("permission-missing", ERROR, stripe(missing_permissions=(("may not read refunds", "give it"),)), "give it"),
+    ("clock-skew", WARNING, stripe(clock=-90.0), "timedatectl"),
+    ("clock-skew", ERROR, stripe(clock=400.0), "timedatectl"),
+    ("mode-excluded", ERROR, account(mode="test"), "TILLSTREAM_MODE=live"),
+    ("other-mode", ERROR, account(mode="both", received=frozenset({False})), "connect --api-key"),
+    ("url-not-https", ERROR, account(url=URL.replace("https", "http")), "--url https://"),
+    ("url-elsewhere", ERROR, account(door=Door.ELSEWHERE), "/webhooks/stripe"),
+    ("url-unreachable", WARNING, account(door=Door.SILENT), "curl"),
+    ("url-unknown", WARNING, account(url=""), "--url"),
+    ("endpoint-missing", ERROR, stripe(endpoints=()), "tillstream connect"),
+    ("endpoint-missing", ERROR, endpoint(id="we_2", url="https://other.example.com/"), "tillstream connect"),
+    ("endpoint-disabled", ERROR, endpoint(enabled=False), "tillstream connect"),
+    ("types-missing", ERROR, endpoint(types=frozenset(EVENT_TYPES[2:])), "tillstream connect"),
+    ("types-extra", HINT, endpoint(types=frozenset({*EVENT_TYPES, "payout.paid"})), "tillstream connect"),
+    ("version-drift", WARNING, endpoint(api_version=""), "tillstream connect"),
+    ("endpoints-doubled", HINT, stripe(endpoints=(ENDPOINT, replace(ENDPOINT, id="we_2"))), "tillstream connect"),
+    ("timezone-differs", ERROR, account(timezone="UTC"), "TILLSTREAM_TIMEZONE=Europe/Berlin"),
+    ("import-missing", WARNING, account(imports={}), "tillstream import"),
+    ("import-failed", ERROR, account(imports={"charges": "failed", "refunds": "finished"}), "tillstream import"),
+    ("import-unfinished", WARNING, account(imports={"charges": "running"}), "tillstream import"),
+    ("sweep-missing", WARNING, account(sweep=SweepFacts("never", 0)), "tillstream sweep"),
+    ("sweep-failed", WARNING, account(sweep=SweepFacts("failed", 60, "boom")), "tillstream sweep"),
+    ("sweep-old", WARNING, account(sweep=SweepFacts("complete", 4 * 3600)), "tillstream sweep"),
+    ("sweep-gap", ERROR, account(sweep=SweepFacts("gap", 60)), "tillstream import --again"),
+    ("comparison-missing", WARNING, account(last_run=None), "tillstream reconcile"),
+    ("comparison-unequal", ERROR, account(last_run=replace(RUN, equal=False, differences=2)), "reconcile --heal"),
+    ("comparison-old", WARNING, account(run_age=3 * 86_400), "tillstream reconcile"),
+]
+
+
+def test_when_all_is_well_nothing_is_found_and_the_light_is_green() -> None:
+    assert findings(GOOD) == ()
+    assert verdict(findings(GOOD)).light is Light.GREEN
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "facts", "remedy"), WRONG, ids=[f"{w[0]}-{n}" for n, w in enumerate(WRONG)]
+)
+def test_one_thing_that_is_wrong_is_found_by_its_name_with_the_command_that_mends_it(
+    name: str, severity: Severity, facts: Facts, remedy: str
+) -> None:
+    (found,) = findings(facts)
+    assert (found.name, found.severity) == (name, severity)
+    assert remedy in found.remedy
+    assert found.text
+    assert found.text[-1] not in ".:"
+    light = {ERROR: Light.RED, WARNING: Light.AMBER, HINT: Light.GREEN}[severity]
+    assert verdict([found]).light is light
+
+
+def test_far_more_than_twenty_misconfigurations_have_a_name() -> None:
+    assert len({name for name, *_ in WRONG}) >= 40
+
+
+def test_a_history_that_is_not_wanted_is_not_asked_for() -> None:
+    assert findings(account(imports={}, import_wanted=False)) == ()
+
+
+def test_a_door_without_a_secret_is_told_once() -> None:
+    closed = PartFacts("ingest", ready=False, reason="no webhook signing secret yet")
+    facts = replace(account(secrets=0), parts=(closed,))
+    assert [finding.name for finding in findings(facts)] == ["secret-missing"]
+
+
+def test_a_timezone_mistake_that_a_comparison_recognised_is_the_remark() -> None:
+    remark = "matches in America/New_York: set TILLSTREAM_TIMEZONE=America/New_York"
+    (found,) = findings(account(last_run=replace(RUN, equal=False, differences=3, remark=remark)))
+    assert remark in found.text
+
+
+def test_the_names_of_utc_are_one_timezone() -> None:
+    assert findings(account(timezone="UTC", stripe=replace(STRIPE, timezone="Etc/UTC"))) == ()
+
+
+def test_another_account_is_named_in_the_command() -> None:
+    (found,) = findings(account(name="shop", imports={}))
+    assert found.remedy.startswith("tillstream import --account shop")
+
+
+def test_the_worst_comes_first() -> None:
+    told = verdict([*findings(account(imports={})), *findings(endpoint(enabled=False))])
+    assert told.light is Light.RED
+    assert [finding.severity for finding in told.findings] == [ERROR, WARNING]
+    assert told.as_json()["findings"][0]["name"] == "endpoint-disabled"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "door"),
+    [
+        (400, {"error": "the body is JSON, but not an object"}, Door.TAKES),
+        (400, {"error": "no v1 signature matches a configured signing secret"}, Door.REFUSES),
+        (404, {"error": "no account 'shop' is configured"}, Door.REFUSES),
+        (503, {"error": "account 'default' has no webhook signing secret"}, Door.REFUSES),
+        (404, {"message": "Not Found"}, Door.ELSEWHERE),
+        (200, ["ok"], Door.ELSEWHERE),
+        (200, {"error": "nothing"}, Door.ELSEWHERE),
+    ],
+)
+def test_what_answers_at_the_public_address_is_told_by_its_answer(status: int, said: object, door: Door) -> None:
+    assert judge(status, said) is door

@@ -1,0 +1,137 @@
+"""Everything that the rules judge, as plain values. None is 'not known', and no rule takes it for wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connector.endpoint import Endpoint
+from connector.reconcile.store import LastRun
+
+
+@dataclass(frozen=True, slots=True)
+class PartFacts:
+    """A child of a running `up`."""
+
+    name: str
+    ready: bool
+    reason: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """This machine. Bytes of the disk that holds the data directory; `java` is its major version, 0 when missing.
+
+    `needs_broker`: `up` would start a Kafka of its own here; `fetched`: its jars are on this machine already.
+    """
+
+    data: str
+    writable: bool = True
+    open_to_others: bool = False
+    open_secrets: tuple[str, ...] = ()
+    disk_free: int = 0
+    disk_total: int = 0
+    java: int = 17
+    maven: bool = True
+    needs_broker: bool = True
+    fetched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """A topic that should be there. `partitions` 0: it is not. `drift`: setting → (wanted, found)."""
+
+    name: str
+    partitions: int
+    wanted_partitions: int
+    drift: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaFacts:
+    """`error`: why it can't be reached. `lag`: consumer group → messages that it has not read yet."""
+
+    address: str
+    error: str = ""
+    topics: tuple[TopicFacts, ...] = ()
+    lag: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseFacts:
+    """`error`: why it can't be reached. `migrations`: (applied, wanted). `lookups`: state → how many wait in it."""
+
+    address: str
+    error: str = ""
+    timezone: str = "UTC"
+    migrations: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    open_letters: int = 0
+    lookups: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFacts:
+    """The last comparison of Stripe's events with ours: `age` in seconds, `state` as in the view `sweeps`."""
+
+    state: str
+    age: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StripeFacts:
+    """What Stripe says of an account. `error` is (name of the finding, sentence, remedy) when nothing could be asked.
+
+    `timezone` is the dashboard's, '' when the key may not read it; `clock` how far this machine's clock is ahead, in
+    seconds. `endpoints` None: the key may not list them.
+    """
+
+    error: tuple[str, str, str] | None = None
+    livemode: bool = False
+    timezone: str = ""
+    clock: float | None = None
+    missing_permissions: tuple[tuple[str, str], ...] = ()  # (sentence, remedy)
+    endpoints: tuple[Endpoint, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """One configured account.
+
+    `secrets`: how many signing secrets the door accepts; `odd_secrets`: how many do not look like Stripe's. `key` is
+    '', 'live', 'test' or 'odd'. `url`: where its webhooks should be sent to, '' when nobody said. `door`: what stands
+    at that address, as `door.ask_door` says it; '' when it was not asked. `received`: the modes of the events that
+    came in the last days. `imports`: resource → state.
+    """
+
+    name: str
+    mode: str = "both"
+    timezone: str = "UTC"
+    secrets: int = 1
+    odd_secrets: int = 0
+    key: str = ""
+    url: str = ""
+    door: str = ""
+    types: tuple[str, ...] = ()
+    api_version: str = ""
+    stored_endpoints: tuple[str, ...] = ()
+    received: frozenset[bool] = frozenset()
+    stripe: StripeFacts | None = None
+    imports: Mapping[str, str] | None = None
+    import_wanted: bool = True
+    sweep: SweepFacts | None = None
+    sweep_seconds: float = 3600.0
+    last_run: LastRun | None = None
+    run_age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of it. `parts` None: nothing runs in this data directory. `local_stripe`: Stripe is the simulator."""
+
+    machine: MachineFacts
+    parts: tuple[PartFacts, ...] | None = None
+    kafka: KafkaFacts | None = None
+    clickhouse: ClickHouseFacts | None = None
+    accounts: tuple[AccountFacts, ...] = ()
+    local_stripe: bool = False

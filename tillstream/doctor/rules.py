@@ -1,0 +1,12 @@
+"""All rules. Each takes the facts and yields what it finds; pure, and tested by name one by one."""
+
+from tillstream.doctor import rules_machine, rules_stripe
+from tillstream.doctor.facts import Facts
+from tillstream.verdict import Finding
+
+RULES = (*rules_machine.RULES, *rules_stripe.RULES)
+
+
+def findings(facts: Facts) -> tuple[Finding, ...]:
+    """Everything that is not as it should be."""
+    return tuple(finding for rule in RULES for finding in rule(facts))

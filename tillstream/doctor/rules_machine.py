@@ -1,0 +1,210 @@
+"""Rules about this machine, its parts, Kafka and ClickHouse."""
+
+from collections.abc import Iterator
+
+from tillstream.doctor.facts import Facts
+from tillstream.verdict import Finding, Severity
+
+_ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
+JAVA = 17
+_DISK_SHARE, _DISK_BYTES = 0.05, 2 * 1024**3  # free: less than a twentieth, or less than 2 GiB
+_LAG = 1_000  # messages: more than what is under way in a second of heavy traffic
+_RESTARTS = 3
+
+
+def nothing_runs(facts: Facts) -> Iterator[Finding]:
+    """There is no `up` in the data directory."""
+    if facts.parts is None and facts.kafka is None:
+        yield Finding("nothing-runs", _ERROR, f"nothing runs in {facts.machine.data}", _up(facts))
+
+
+def part_not_ready(facts: Facts) -> Iterator[Finding]:
+    """A part that can't do its work."""
+    for part in facts.parts or ():
+        # Without a signing secret the door waits for a person, and a finding of its own says so.
+        if not part.ready and not ("signing secret" in part.reason and part.name == "ingest"):
+            yield Finding(
+                "part-not-ready",
+                _ERROR,
+                f"{part.name} is not ready: {part.reason}",
+                f"{_up(facts)}   (see its log)",
+                part.name,
+            )
+
+
+def part_restarts(facts: Facts) -> Iterator[Finding]:
+    """A part that dies again and again."""
+    for part in facts.parts or ():
+        if part.restarts > _RESTARTS:
+            yield Finding(
+                "part-restarts",
+                _WARNING,
+                f"{part.name} was started again {part.restarts} times",
+                "look for [error in what `up` prints",
+                part.name,
+            )
+
+
+def java_missing(facts: Facts) -> Iterator[Finding]:
+    """The own broker needs Java."""
+    machine = facts.machine
+    if machine.needs_broker and machine.java < JAVA:
+        found = f"Java {machine.java} is too old" if machine.java else "Java is missing"
+        yield Finding(
+            "java-missing", _ERROR, f"{found}: the broker needs {JAVA}", f"apt install openjdk-{JAVA}-jre-headless"
+        )
+
+
+def maven_missing(facts: Facts) -> Iterator[Finding]:
+    """The own broker's jars are fetched by Maven, once."""
+    machine = facts.machine
+    if machine.needs_broker and not machine.maven and not machine.fetched:
+        yield Finding("maven-missing", _ERROR, "Maven is missing: it fetches the broker", "apt install maven")
+
+
+def data_not_writable(facts: Facts) -> Iterator[Finding]:
+    """State has to be kept somewhere."""
+    data = facts.machine.data
+    if not facts.machine.writable:
+        yield Finding("data-not-writable", _ERROR, f"{data} can't be written to", f"sudo chown -R $USER {data}")
+
+
+def data_open(facts: Facts) -> Iterator[Finding]:
+    """Others who may write there could put in whatever they like."""
+    data = facts.machine.data
+    if facts.machine.open_to_others:
+        yield Finding("data-open", _WARNING, f"other users may write to {data}", f"chmod go-w {data}")
+
+
+def secret_file_open(facts: Facts) -> Iterator[Finding]:
+    """Whoever reads a signing secret can forge events."""
+    for path in facts.machine.open_secrets:
+        yield Finding("secret-file-open", _ERROR, f"other users may read {path}", f"chmod go= {path}", path)
+
+
+def disk_nearly_full(facts: Facts) -> Iterator[Finding]:
+    """Kafka and ClickHouse stop when it is full."""
+    machine = facts.machine
+    if machine.disk_total and machine.disk_free < max(_DISK_SHARE * machine.disk_total, _DISK_BYTES):
+        free = f"{machine.disk_free / 1024**3:.1f} of {machine.disk_total / 1024**3:.0f} GiB are free"
+        yield Finding("disk-nearly-full", _WARNING, f"{free} under {machine.data}", f"df -h {machine.data}")
+
+
+def kafka_unreachable(facts: Facts) -> Iterator[Finding]:
+    """No broker, no events."""
+    if facts.kafka is not None and facts.kafka.error:
+        text = f"Kafka at {facts.kafka.address} does not answer: {facts.kafka.error}"
+        yield Finding("kafka-unreachable", _ERROR, text, f"check KAFKA_BOOTSTRAP_SERVERS, or {_up(facts)}")
+
+
+def topic_missing(facts: Facts) -> Iterator[Finding]:
+    """Topics are made before anybody asks for them."""
+    for topic in facts.kafka.topics if facts.kafka else ():
+        if not topic.partitions:
+            yield Finding(
+                "topic-missing", _ERROR, f"the topic {topic.name} is missing", "tillstream topics", topic.name
+            )
+
+
+def partition_count(facts: Facts) -> Iterator[Finding]:
+    """The processors' state is bound to the count: keys would move."""
+    for topic in facts.kafka.topics if facts.kafka else ():
+        if topic.partitions and topic.partitions != topic.wanted_partitions:
+            yield Finding(
+                "partition-count",
+                _ERROR,
+                f"{topic.name} has {topic.partitions} partitions instead of {topic.wanted_partitions}",
+                f"delete {topic.name}, then tillstream topics, then tillstream replay --rebuild",
+                topic.name,
+            )
+
+
+def topic_config(facts: Facts) -> Iterator[Finding]:
+    """Such as a retention that somebody shortened."""
+    for topic in facts.kafka.topics if facts.kafka else ():
+        for name, (wanted, found) in topic.drift.items():
+            yield Finding(
+                "topic-config",
+                _WARNING,
+                f"{topic.name} has {name}={found} instead of {wanted}",
+                f"kafka-configs.sh --alter --topic {topic.name} --add-config {name}={wanted}",
+                f"{topic.name} {name}",
+            )
+
+
+def lag(facts: Facts) -> Iterator[Finding]:
+    """What was accepted and is no row yet."""
+    for group, behind in (facts.kafka.lag if facts.kafka else {}).items():
+        if behind > _LAG:
+            yield Finding("lag", _WARNING, f"{group} is {behind:,} messages behind", "tillstream status --watch", group)
+
+
+def clickhouse_unreachable(facts: Facts) -> Iterator[Finding]:
+    """No ClickHouse, no rows."""
+    if facts.clickhouse is not None and facts.clickhouse.error:
+        text = f"ClickHouse at {facts.clickhouse.address} does not answer: {facts.clickhouse.error}"
+        yield Finding("clickhouse-unreachable", _ERROR, text, f"check CLICKHOUSE_URL, or {_up(facts)}")
+
+
+def migrations_behind(facts: Facts) -> Iterator[Finding]:
+    """The sink brings the schema up to date when it starts."""
+    if facts.clickhouse is None or facts.clickhouse.error:
+        return
+    applied, wanted = facts.clickhouse.migrations
+    if missing := [name for name in wanted if name not in applied]:
+        text = f"the schema lacks {', '.join(missing)}"
+        yield Finding("migrations-behind", _ERROR, text, f"start the sink again: tillstream sink, or {_up(facts)}")
+
+
+def engine_timezone(facts: Facts) -> Iterator[Finding]:
+    """Ours never depends on it; functions without a timezone in people's own queries do."""
+    zone = facts.clickhouse.timezone if facts.clickhouse and not facts.clickhouse.error else "UTC"
+    if zone not in ("UTC", "Etc/UTC"):
+        text = f"ClickHouse's own timezone is {zone}: toDate(occurred_at) in your queries counts UTC days all the same"
+        yield Finding("engine-timezone", _HINT, text, "use the view daily_metrics, or <timezone>UTC</timezone>")
+
+
+def dead_letters(facts: Facts) -> Iterator[Finding]:
+    """What could not be understood waits there, whole."""
+    if facts.clickhouse is not None and (count := facts.clickhouse.open_letters):
+        text = f"{count:,} dead letter{'' if count == 1 else 's'} wait{'s' if count == 1 else ''}"
+        yield Finding("dead-letters", _WARNING, text, "tillstream deadletters --open")
+
+
+def lookups_waiting(facts: Facts) -> Iterator[Finding]:
+    """What Stripe was asked and has not answered."""
+    remedies = {
+        "no API key": "tillstream connect",
+        "key revoked": "tillstream connect --api-key",
+        "permission missing": "tillstream doctor   (names the permission)",
+    }
+    for state, count in (facts.clickhouse.lookups if facts.clickhouse else {}).items():
+        text = f"{count:,} look-up{'' if count == 1 else 's'} wait{'s' if count == 1 else ''}: {state}"
+        yield Finding("lookups-waiting", _WARNING, text, remedies.get(state, "tillstream status --watch"), state)
+
+
+RULES = (
+    nothing_runs,
+    part_not_ready,
+    part_restarts,
+    java_missing,
+    maven_missing,
+    data_not_writable,
+    data_open,
+    secret_file_open,
+    disk_nearly_full,
+    kafka_unreachable,
+    topic_missing,
+    partition_count,
+    topic_config,
+    lag,
+    clickhouse_unreachable,
+    migrations_behind,
+    engine_timezone,
+    dead_letters,
+    lookups_waiting,
+)
+
+
+def _up(facts: Facts) -> str:
+    return f"tillstream up --data {facts.machine.data}"
