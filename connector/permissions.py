@@ -58,6 +58,12 @@ async def examine(api: StripeApi) -> KeyReport:
     )
 
 
+async def dashboard_timezone(api: StripeApi) -> str:
+    """IANA name of the timezone in which Stripe's dashboard counts days; '' when the key may not know."""
+    account, _ = await _account(api)
+    return str(((account.get("settings") or {}).get("dashboard") or {}).get("timezone") or "")
+
+
 async def _account(api: StripeApi) -> tuple[Json, float | None]:
     """The account, and how far this machine's clock is ahead; Stripe's `Date` has whole seconds."""
     for path in ("/v1/account", "/v1/charges?limit=1"):

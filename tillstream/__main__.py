@@ -6,7 +6,19 @@ import typer
 
 from schemas.errors import TillstreamError
 from tillstream import screen
-from tillstream.commands import connect, deadletters, demo, imports, query, replay, run, settings, simulate, status
+from tillstream.commands import (
+    connect,
+    deadletters,
+    demo,
+    imports,
+    query,
+    reconcile,
+    replay,
+    run,
+    settings,
+    simulate,
+    status,
+)
 
 app = typer.Typer(
     help="Stripe's webhooks as trustworthy metric streams, profiles and SQL.",
@@ -25,6 +37,7 @@ for command in (
     query.feed,
     query.profile,
     query.sql,
+    reconcile.reconcile,
     replay.replay,
     simulate.simulate,
     settings.settings,

@@ -1,0 +1,194 @@
+"""`reconcile`: our numbers against Stripe's, to the minor unit."""
+
+import asyncio
+from collections import defaultdict
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from schemas.errors import ConfigurationError
+from schemas.money import major_decimal
+from tillstream import screen
+from tillstream.commands.options import Data, Json
+from tillstream.loading import load_settings
+from tillstream.settings import Settings
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from connector.reconcile.compare import Comparison
+    from connector.reconcile.facts import Fact
+    from tillstream.reconciling import Answer, Asked
+
+_NAMED = 40  # differences shown; --json has them all
+_DAY = "such as 2026-03-01, in the account's timezone."
+
+
+def reconcile(
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help=f"First day, {_DAY}")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included; yesterday else.")] = None,
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="NAME", help="Whose days Stripe's are; its dashboard's else.")
+    ] = "",
+    metric: Annotated[str, typer.Option("--metric", help="Only this one, such as successfully_paid.")] = "",
+    account: Annotated[str, typer.Option("--account", help="Only this one.")] = "",
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Bring in what is missing or different, and look again.")
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Compare counts and sums of payments, failures, refunds and issued invoices with Stripe's, day by day.
+
+    Every fact that is missing, extra or different is named. Without days: the 30 days until yesterday. `--heal` never
+    has a mail sent. Exit code 0 when all is equal, 1 when differences remain, 2 when it could not be done.
+
+    Example:  tillstream reconcile --from 2026-03-01 --to 2026-03-31
+    """
+    from tillstream.reconciling import Asked
+    from tillstream.reconciling import as_json as as_record
+
+    asked = Asked(_day(first, "--from"), _day(last, "--to"), timezone, metric, heal)
+    answers = asyncio.run(_ask(load_settings(tillstream_data=data), account, asked))
+    equal = all(answer.comparison.equal for answer in answers)
+    if as_json:
+        screen.say_json({"equal": equal, "accounts": [as_record(answer) for answer in answers]})
+    else:
+        for answer in answers:
+            _show(answer)
+    if not equal:
+        raise typer.Exit(1)
+
+
+async def _ask(settings: Settings, account: str, asked: "Asked") -> "list[Answer]":
+    from tillstream import reconciling
+    from tillstream.places import find_places
+    from tillstream.stripe_access import required_accesses
+
+    accesses, places, zones = required_accesses(settings, account), find_places(settings), settings.timezones()
+    answers = []
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=screen.err, transient=True
+    ) as progress:
+        for access in accesses:
+            task = progress.add_task(f"asking Stripe about {access.account}")
+            read: dict[str, int] = defaultdict(int)
+
+            def on_page(resource: str, objects: int, read: dict[str, int] = read, task: TaskID = task) -> None:
+                read[resource] += objects
+                told = ", ".join(f"{count:,} {name}" for name, count in read.items())
+                progress.update(task, description=f"asking Stripe: {told}")
+
+            answers.append(await reconciling.reconcile(access, places, zones[access.account], asked, on_page))
+            progress.remove_task(task)
+    return answers
+
+
+def _show(answer: "Answer") -> None:
+    comparison, question, out = answer.comparison, answer.question, screen.out
+    mode = Text("live", style="bold green") if answer.livemode else Text("test", style="bold yellow")
+    days = f"{question.span.first} to {question.span.last}, days in {question.stripes_zone.key}"
+    out.print(Text.assemble((answer.account, "bold"), "  ", mode, (f"  {days}", "dim")))
+    out.print()
+    out.print(_totals(comparison))
+    if answer.outcome.healed:
+        out.print(Text(f"\n{answer.outcome.healed:,} objects were brought in again", style="cyan"))
+    if comparison.apart:
+        count = len(comparison.apart)
+        told = f"beside these: {count:,} failed attempts that made no charge, of which Stripe's API keeps none"
+        out.print(Text(f"\n{told}", style="dim"))
+    if comparison.differences:
+        out.print()
+        out.print(_differences(answer))
+        if len(comparison.differences) > _NAMED:
+            out.print(Text(f"… and {len(comparison.differences) - _NAMED:,} more: --json names them all", style="dim"))
+    out.print()
+    _verdict(answer)
+
+
+def _verdict(answer: "Answer") -> None:
+    comparison, out = answer.comparison, screen.out
+    if comparison.equal:
+        if not comparison.cells:
+            out.print(Text("✓ nothing happened in these days, on both sides", style="bold green"))
+        else:
+            out.print(Text("✓ every count, every sum and every fact equals Stripe's", style="bold green"))
+        return
+    if comparison.right_zone:
+        out.print(Text(f"✗ the days are not Stripe's: all of it matches in {comparison.right_zone}", style="bold red"))
+        remedy = f"set TILLSTREAM_TIMEZONE={comparison.right_zone}, and start the sink again"
+    else:
+        count = len(comparison.differences)
+        out.print(Text(f"✗ {count:,} fact{' is' if count == 1 else 's are'} not the same", style="bold red"))
+        remedy = "the same command with --heal"
+        if answer.outcome.healed:
+            remedy = "what is extra did not come from Stripe: look at the rows, tillstream sql"
+    out.print(Text.assemble((" next: ", "bold green"), remedy))
+
+
+def _totals(comparison: "Comparison") -> Table:
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 1])
+    for (metric, currency, _), cell in comparison.cells.items():
+        row = sums[metric.value, currency]
+        for place, value in enumerate((*cell.ours, *cell.stripes)):
+            row[place] += value
+        row[4] &= cell.equal
+    table = _table("metric", "")
+    for name in ("count", "Stripe's", "sum", "Stripe's", ""):
+        table.add_column(name, justify="right")
+    shown = ""
+    for (metric_name, currency), (count, total, their_count, their_total, equal) in sums.items():
+        table.add_row(
+            metric_name if metric_name != shown else "",
+            currency,
+            Text(f"{count:,}", style="bold"),
+            f"{their_count:,}",
+            Text(f"{major_decimal(total, currency):,}", style="bold"),
+            f"{major_decimal(their_total, currency):,}",
+            Text("✓" if equal else "✗", style="green" if equal else "bold red"),
+        )
+        shown = metric_name
+    return table
+
+
+def _differences(answer: "Answer") -> Table:
+    from tillstream.reconciling import day_of
+
+    table = _table("day", "metric", "id", "")
+    table.add_column("ours", justify="right")
+    table.add_column("Stripe's", justify="right")
+    styles = {"missing": "red", "extra": "magenta", "different": "yellow"}
+    for one in answer.comparison.differences[:_NAMED]:
+        table.add_row(
+            str(day_of(one, answer.question)),
+            one.fact.metric.value,
+            Text(one.id, style="bold"),
+            Text(one.kind.value, style=styles[one.kind.value]),
+            _money(one.ours),
+            _money(one.stripes),
+        )
+    return table
+
+
+def _money(fact: "Fact | None") -> Text:
+    if fact is None:
+        return Text("·", style="dim")
+    return Text(f"{major_decimal(fact.amount, fact.currency):,} {fact.currency}")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _day(text: str | None, flag: str) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{flag}: '{text}' is no day", remedy=f"{flag} 2026-03-01") from None
