@@ -17,7 +17,7 @@ from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillstream_async
 
 COMMANDS = (
-    "up demo connect status metrics feed profile sql deadletters reconcile replay simulate settings "
+    "up demo connect status metrics feed profile sql deadletters reconcile replay relink simulate settings "
     "ingest process sink console topics".split()
 )
 SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)

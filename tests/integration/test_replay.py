@@ -26,6 +26,7 @@ from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment, tillstream_async
+from tests.integration.connector_support import KEY, simulated
 from tillstream import replay
 from tillstream.rebuild import forget_state, look
 from tillstream.replay import Selection, again, envelopes, windows
@@ -47,6 +48,10 @@ class Stack:
             TILLSTREAM_TOPIC_PREFIX=prefix,
             TILLSTREAM_TIMEZONE="Europe/Berlin",
         )
+
+    def set(self, **settings: str) -> None:
+        """Further settings for the commands."""
+        self._environment.update(settings)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         rows = self._clickhouse.query(query.replace("FROM ", f"FROM {self.database}.")).result_rows
@@ -235,6 +240,55 @@ async def test_kept_events_are_published_once_each_in_order_of_time_and_change_n
     await eventually(lambda: stack.ask(again_query) == [(len(ids),)])
     assert stack.ask("SELECT count() FROM dead_letters") == [(0,)]
     assert stack.ask(rows) == before
+
+
+def customer(created: int, email: str, before: str = "", name: str = "cus_1") -> bytes:
+    """A webhook's body: the customer of the payments 1 and 2."""
+    body = {"id": name, "object": "customer", "created": START, "email": email, "livemode": True, "metadata": {}}
+    event = {"id": f"evt_c{created}", "object": "event", "type": "customer.updated", "livemode": True}
+    data = {"object": body, "previous_attributes": {"email": before} if before else {}}
+    return orjson.dumps(event | {"created": created, "data": data})
+
+
+async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_kept_for_replays(stack: Stack) -> None:
+    bodies = [customer(START, "old@example.com"), charge(1), charge(2, customer="cus_1")]
+    bodies.append(customer(START + 60, "new@example.com", before="old@example.com"))
+    messages = [admit(body, "default", START) for body in bodies]
+    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    emails = "SELECT arraySort(groupArray(email)) FROM metrics"
+    await eventually(lambda: stack.ask(emails) == [(["old@example.com"] * 2,)])
+
+    assert (await stack.run("relink", "nobody@example.com", "--yes", code=1)) == {"customers": [], "rows": 0}
+    assert "nobody is here to be asked: tell 2 rows" in await stack.run("relink", "cus_1", code=2)
+    done = await stack.run("relink", " Old@example.com", "--yes")
+    assert done == {"customers": ["cus_1"], "rows": 2}
+    await eventually(lambda: stack.ask(emails) == [(["new@example.com"] * 2,)])
+    people = [("new@example.com", {"Successfully Paid": 2})]
+    await eventually(lambda: stack.ask("SELECT email, counts FROM profiles") == people)
+    assert stack.ask("SELECT count(), any(source) FROM stripe_events WHERE type = 'tillstream.relink'") == [
+        (1, "replay")
+    ]
+    assert stack.ask("SELECT count() FROM dead_letters") == [(0,)]
+    assert (await stack.run("replay", "--yes"))["published"] == 5
+    late = admit(charge(3, customer="cus_1"), "default", START)
+    await stack.publish(topics.STRIPE_EVENTS, (late.key, late.value))
+    await eventually(lambda: stack.ask("SELECT count() FROM metrics") == [(3,)])
+    assert stack.ask(emails) == [(["new@example.com"] * 3,)]  # what is learned later of that time follows as well
+
+
+async def test_a_relink_asks_stripe_first_where_there_is_a_key(stack: Stack) -> None:
+    world = World(seed=1, start=START, days=1, customers=3)
+    present = next(one for one in world.accounts["default"].customers.values() if one.email)
+    bodies = [customer(START, "old@example.com", name=present.id), charge(1, customer=present.id)]
+    messages = [admit(body, "default", START) for body in bodies]
+    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    emails = "SELECT groupArray(email) FROM metrics"
+    await eventually(lambda: stack.ask(emails) == [(["old@example.com"],)])
+    async with simulated(world) as stripe:
+        stack.set(STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url)
+        assert (await stack.run("relink", present.id, "--yes"))["rows"] == 1
+        assert stripe.count(f"/v1/customers/{present.id}") == 1
+    await eventually(lambda: stack.ask(emails) == [([str(present.email).strip().lower()],)])
 
 
 async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
