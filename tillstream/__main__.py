@@ -10,12 +10,14 @@ from tillstream.commands import (
     connect,
     deadletters,
     demo,
+    flows,
     imports,
     query,
     reconcile,
     relink,
     replay,
     run,
+    segments,
     settings,
     simulate,
     status,
@@ -52,6 +54,8 @@ for command in (
     app.command()(command)
 app.command("import")(imports.import_)
 app.add_typer(deadletters.app)
+app.add_typer(segments.app)
+app.add_typer(flows.app)
 
 
 def main() -> None:

@@ -106,6 +106,11 @@ class Settings(BaseModel):
     tillstream_topic_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put in front of every topic and group as it is"
     )
+    tillstream_project: Path | None = Field(
+        default=None,
+        description="Folder of your `segments/*.yaml`, `flows/*.yaml` and `templates/*.html`; `project` in "
+        "TILLSTREAM_DATA when it is not set",
+    )
     tillstream_data: Path = Field(default=Path(".tillstream"), description="Directory that holds all local state")
     tillstream_http_host: str = Field(
         default="127.0.0.1", description="Address the door listens on; 0.0.0.0 to be reached from other machines"
@@ -154,6 +159,11 @@ class Settings(BaseModel):
         settings = self.model_copy()
         settings._stored = stored
         return settings
+
+    @property
+    def project(self) -> Path:
+        """The folder of segments, flows and templates; it need not exist."""
+        return self.tillstream_project or self.tillstream_data / "project"
 
     def all_accounts(self) -> dict[str, Account]:
         """Every account by name, with its timezone and mode, and with what `connect` stored of it, filled in."""

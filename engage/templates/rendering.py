@@ -53,7 +53,11 @@ class Library:
         """Raises TemplateProblem when the template `name` (or a subject) is not there or can't be read."""
         self._load(name)
         if subject:
-            self._string(subject, "subject")
+            self.check_text(subject)
+
+    def check_text(self, source: str, name: str = "subject") -> None:
+        """Raises TemplateProblem for a short text that can't be read as a template."""
+        self._string(source, name)
 
     def render(self, name: str, values: Values, *, subject: str = "", strict: bool = False) -> Rendered:
         """The mail. `subject` is a template that takes the place of the one that the template itself has.
