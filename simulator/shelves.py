@@ -77,15 +77,15 @@ class Shelf:
         known = len(self._by_id)
         if len(self._source) == known:
             return
-        touched = [self._entries]
+        touched = {id(self._entries): self._entries}
         for order, row in enumerate(islice(self._source, known, None), known):
             entry = (row.created, order, row)
             self._by_id[row.id] = entry
             self._entries.append(entry)
             for member in self._indexed:
                 if (value := getattr(row, member, None)) is not None:
-                    touched.append(self._matching[member, value])
-                    touched[-1].append(entry)
-        for entries in touched:
-            if (len(entries) > 1 and entries[-2] > entries[-1]) or entries is self._entries:
-                entries.sort()
+                    entries = self._matching[member, value]
+                    entries.append(entry)
+                    touched[id(entries)] = entries
+        for entries in touched.values():
+            entries.sort()  # quick: nearly all of it is in order already
