@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
@@ -14,6 +15,12 @@ from schemas.errors import ConfigurationError, Unavailable
 from tillstream.connections import clickhouse_password
 from tillstream.settings import Settings
 from tillstream.state import running
+
+_AS_ON_THE_TOPICS = {
+    "date_time_output_format": "iso",
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_quote_64bit_integers": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,14 @@ class Warehouse:
         """The result in any of ClickHouse's formats."""
         with _own_errors(self.url):
             return bytes(self._client.raw_query(query, fmt=output_format))
+
+    def json_rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The result as the topics' JSON has it: times as RFC 3339, exact amounts as text."""
+        with _own_errors(self.url):
+            lines = self._client.raw_query(
+                query, parameters=dict(parameters or {}), fmt="JSONEachRow", settings=_AS_ON_THE_TOPICS
+            )
+        return [orjson.loads(line) for line in bytes(lines).splitlines()]
 
     def close(self) -> None:
         """Close the connections."""

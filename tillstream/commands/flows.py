@@ -2,13 +2,15 @@
 
 import typer
 
-from tillstream.commands import klaviyo
+from tillstream.commands import flows_mail, klaviyo
 
 app = typer.Typer(
     name="flows",
     help="Mails and other actions that follow from what customers do.\n\n"
-    "Example:  tillstream flows import dunning.json",
+    "Example:  tillstream flows preview invoice-receipt",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("preview")(flows_mail.preview)
+app.command("test")(flows_mail.send_test)
 app.command("import")(klaviyo.import_flows)

@@ -1,0 +1,140 @@
+"""One mail of a flow as a person would get it, made from a real event: for `flows preview` and `flows test`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from engage.flows.known import Known, Zones
+from engage.flows.library import Found, get
+from engage.flows.model import DateTrigger, Flow, MetricTrigger
+from engage.flows.rules.program import Instruction, compile_flow
+from engage.flows.steps import Email
+from engage.templates.context import Organization, values
+from engage.templates.rendering import Library, Rendered
+from schemas.errors import ConfigurationError
+from schemas.times import unix_seconds
+from tillstream.flow_data import FlowData, Row
+from tillstream.settings import Settings
+
+_LOOKED_AT = 500  # newest facts among which one must pass the trigger's filters
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The mail of one step, and what it was made from: `metric_id` is '' when no event starts the flow."""
+
+    flow: str
+    step: str
+    template: str
+    sender: str
+    to: str
+    metric_id: str
+    mail: Rendered
+
+
+def organization(settings: Settings) -> Organization:
+    """Who sends, as the settings have it."""
+    return Organization(
+        name=settings.tillstream_organization,
+        url=settings.tillstream_organization_url,
+        address=settings.tillstream_organization_address,
+        portal_url=settings.tillstream_portal_url,
+        timezone=settings.tillstream_timezone,
+    )
+
+
+def library(settings: Settings) -> Library:
+    """The project's templates and the ready ones."""
+    return Library([settings.project / "templates"])
+
+
+def mails(found: Found) -> list[Instruction]:
+    """The steps of a flow that send mail, in the order of the file."""
+    assert found.flow is not None
+    return [each for each in compile_flow(found.flow).instructions if isinstance(each.kind, Email)]
+
+
+def preview(
+    settings: Settings, data: FlowData, name: str, *, step: str = "", metric_id: str = "", email: str = ""
+) -> Preview:
+    """The mail of `step` (its number among the mails from 1, or its id; the first when '').
+
+    Raises MissingVariables for all that the template lacks, ConfigurationError for an unknown flow, step or event.
+    """
+    found = get(settings.project, name)
+    assert found.flow is not None
+    instruction = _step(found, step)
+    event, person = _subject(settings, data, found.flow, metric_id, email.strip().lower())
+    kind = instruction.kind
+    assert isinstance(kind, Email)
+    named = values(event, person, organization(settings), unsubscribe_url=_unsubscribe(kind))
+    mail = library(settings).render(kind.template, named, subject=kind.subject, strict=True)
+    to = kind.to or str((event or person or {}).get("email", ""))
+    return Preview(name, instruction.id, kind.template, kind.sender, to, (event or {}).get("metric_id", ""), mail)
+
+
+def _unsubscribe(kind: Email) -> str:
+    """In a preview the link is there and leads nowhere: it would unsubscribe a real person."""
+    return "" if kind.to else "https://unsubscribe.invalid/preview"
+
+
+def _step(found: Found, step: str) -> Instruction:
+    several = mails(found)
+    if not several:
+        raise ConfigurationError(f"the flow '{found.path.stem}' sends no mail", remedy="tillstream flows list")
+    chosen = next((each for n, each in enumerate(several, 1) if step in ("", str(n), each.id)), None)
+    if chosen is None:
+        names = ", ".join(f"{n} ({each.id})" for n, each in enumerate(several, 1))
+        raise ConfigurationError(f"the flow has no mail '{step}'; it has: {names}", remedy="--step 1")
+    return chosen
+
+
+def _subject(
+    settings: Settings, data: FlowData, flow: Flow, metric_id: str, email: str
+) -> tuple[Row | None, Row | None]:
+    """The event and the person of the preview."""
+    if isinstance(flow.trigger, MetricTrigger):
+        event = _given(data, metric_id) if metric_id else _newest(settings, data, flow, flow.trigger, email)
+        return event, data.people([event["email"]]).get(event["email"])
+    if metric_id:
+        raise ConfigurationError("no event starts this flow, so there is none to show", remedy="--email ADDRESS")
+    person = data.people([email]).get(email) if email else data.somebody(isinstance(flow.trigger, DateTrigger))
+    if person is None:
+        raise ConfigurationError(f"nobody {email or 'fitting'} is known yet", remedy=_other_mode(data))
+    return None, person
+
+
+def _given(data: FlowData, metric_id: str) -> Row:
+    event = data.fact(metric_id)
+    if event is None:
+        raise ConfigurationError(f"there is no fact '{metric_id}'", remedy="tillstream feed --json")
+    return event
+
+
+def _newest(settings: Settings, data: FlowData, flow: Flow, trigger: MetricTrigger, email: str) -> Row:
+    zones = Zones(settings.timezones(), settings.tillstream_timezone)
+    for event in data.newest(trigger.metric, email, _LOOKED_AT):
+        known = Known(list, lambda: None, zones, unix_seconds(event["occurred_at"]), event)
+        if known.passes(trigger.where):
+            return event
+    whose = f" of {email}" if email else ""
+    raise ConfigurationError(
+        f"no {trigger.metric}{whose} that would start the flow is known yet", remedy=_other_mode(data)
+    )
+
+
+def _other_mode(data: FlowData) -> str:
+    return "the same command with --test, for test mode" if data.live else "the same command without --test"
+
+
+def as_record(shown: Preview) -> dict[str, Any]:
+    """The JSON of `flows preview`."""
+    return {
+        "flow": shown.flow,
+        "step": shown.step,
+        "template": shown.template,
+        "to": shown.to,
+        "metric_id": shown.metric_id,
+        "subject": shown.mail.subject,
+        "html": shown.mail.html,
+        "text": shown.mail.text,
+    }
