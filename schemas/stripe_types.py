@@ -33,9 +33,11 @@ FURTHER_TYPES: Final = (
     "payment_method.attached",
     "payment_method.updated",
     "payment_method.automatically_updated",
+    "payment_method.detached",
+    *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn funds_reinstated".split()),
 )
-"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, new cards and disputes."""
+"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, new cards, subscriptions and disputes."""
 
 
 def wanted_types(*, extended: bool = False, thin: bool = False) -> tuple[str, ...]:

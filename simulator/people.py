@@ -50,25 +50,39 @@ def renew_card(books: Books, customer: Customer, at: int, *, tell: bool = True) 
     """The bank sent a new card: another payment method with the same last digits and a later expiry."""
     before = customer.snapshot()
     card = customer.card or new_card(books, at)
-    year = max(card.exp_year, datetime.fromtimestamp(at, UTC).year) + 3
-    remove_card(books, customer)
-    _keep_card(books, customer, replace(card, id=books.ids.next("pm_1", at), exp_year=year), at)
+    remove_card(books, customer, at)
+    _keep_card(books, customer, replace(card, id=books.ids.next("pm_1", at), exp_year=_next_expiry(card, at)), at)
     if tell:
         books.emit("customer.updated", customer, at, before=before, request=True, extra=True)
 
 
-def remove_card(books: Books, customer: Customer) -> None:
+def update_card(books: Books, customer: Customer, at: int) -> None:
+    """The card network told Stripe of a new expiry: the payment method stays, and nobody had to do anything."""
+    if customer.card and (method := books.payment_methods.get(customer.card.id)):
+        before = method.snapshot()
+        method.card = customer.card = replace(customer.card, exp_year=_next_expiry(customer.card, at))
+        books.emit("payment_method.automatically_updated", method, at, before=before, extra=True)
+
+
+def remove_card(books: Books, customer: Customer, at: int) -> None:
     """The customer took the card off the account: the payment method stays, without a customer."""
-    if customer.card and customer.card.id in books.payment_methods:
-        books.payment_methods[customer.card.id].customer = None
+    if customer.card and (method := books.payment_methods.get(customer.card.id)):
+        before = method.snapshot()
+        method.customer = None
+        books.emit("payment_method.detached", method, at, before=before, request=True, extra=True)
     customer.card = None
 
 
-def _keep_card(books: Books, customer: Customer, card: Card, at: int) -> None:
+def _keep_card(books: Books, customer: Customer, card: Card, at: int, *, tell: bool = True) -> None:
     customer.card = card
-    books.payment_methods[card.id] = PaymentMethod(
-        card.id, at, card, customer.id, customer.name, customer.email, customer.address
-    )
+    method = PaymentMethod(card.id, at, card, customer.id, customer.name, customer.email, customer.address)
+    books.payment_methods[card.id] = method
+    if tell:
+        books.emit("payment_method.attached", method, at, request=True, extra=True)
+
+
+def _next_expiry(card: Card, at: int) -> int:
+    return max(card.exp_year, datetime.fromtimestamp(at, UTC).year) + 3
 
 
 def new_customer(books: Books, at: int, number: int, currency: str, *, before_world: bool) -> Customer:
@@ -103,9 +117,9 @@ def new_customer(books: Books, at: int, number: int, currency: str, *, before_wo
         metadata={"plan_tier": rng.choice(("free", "team", "company")), "crm_id": f"C-{number:06d}"},
     )
     books.customers[customer.id] = customer
-    _keep_card(books, customer, card, at)
     if not before_world:
         books.emit("customer.created", customer, at, request=True, extra=True)
+    _keep_card(books, customer, card, at, tell=not before_world)
     return customer
 
 

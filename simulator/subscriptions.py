@@ -5,6 +5,7 @@ A story is a generator: it yields the Unix second at which it wants to go on, an
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 from simulator import billing, catalog, payments, people
 from simulator.books import Books
@@ -123,6 +124,7 @@ def subscribe(shop: Shop, customer: Customer, at: int, *, trial: bool) -> Story:
     """A subscription that starts in the world: the first invoice is due at once."""
     books = shop.books
     subscription = new_subscription(shop, customer, at, at, trial=trial)
+    books.emit("customer.subscription.created", subscription, at, request=True, extra=True)
     lines = _lines(books, subscription, at, subscription.current_period_end, free=trial)
     first = billing.draft(books, customer, at, lines, "subscription_create", subscription=subscription)
     billing.finalize(books, first, at)
@@ -134,12 +136,10 @@ def subscribe(shop: Shop, customer: Customer, at: int, *, trial: bool) -> Story:
 def renewals(shop: Shop, customer: Customer, subscription: Subscription) -> Story:
     """Month by month: upcoming three days before, a draft at the period's end, issued an hour later, then collected."""
     books, rng = shop.books, shop.books.rng
-    while subscription.status != "canceled":
+    for number in count():
         start = subscription.current_period_end
         end = start + MONTH
         yield start - 3 * DAY
-        if subscription.status == "canceled":
-            return
         lines = _lines(books, subscription, start, end)
         period = (subscription.current_period_start, start)
         preview = billing.draft(
@@ -157,8 +157,7 @@ def renewals(shop: Shop, customer: Customer, subscription: Subscription) -> Stor
         _life_goes_on(shop, customer, start)
         if rng.random() < 0.12:
             lines = (*lines, *_proration(books, subscription, start))
-        subscription.current_period_start, subscription.current_period_end = start, end
-        subscription.status, subscription.trial_end = "active", None
+        _renew(books, subscription, start, end, number)
         invoice = billing.draft(
             books, customer, start, lines, "subscription_cycle", subscription=subscription, period=period
         )
@@ -168,14 +167,29 @@ def renewals(shop: Shop, customer: Customer, subscription: Subscription) -> Stor
             how = shop.collections.next()
             yield from collect(shop, customer, invoice, start + HOUR + rng.randint(5, 90), how)
             if invoice.status in ("uncollectible", "void"):
-                subscription.status, subscription.canceled_at = "canceled", start + 8 * DAY
+                yield (gone := start + 8 * DAY)
+                subscription.status, subscription.canceled_at = "canceled", gone
+                books.emit("customer.subscription.deleted", subscription, gone, extra=True)
+                return
+
+
+def _renew(books: Books, subscription: Subscription, start: int, end: int, number: int) -> None:
+    """The next period; with the third one in the world, the seller marks the customer as loyal."""
+    before = subscription.snapshot()
+    subscription.current_period_start, subscription.current_period_end = start, end
+    subscription.status, subscription.trial_end = "active", None
+    if number == 2:
+        subscription.metadata = subscription.metadata | {"loyal": "yes"}
+    books.emit("customer.subscription.updated", subscription, start, before=before, extra=True)
 
 
 def _life_goes_on(shop: Shop, customer: Customer, at: int) -> None:
     """Cards are renewed and addresses change; emails only here, where a fresh invoice shows the new one at once."""
     rng = shop.books.rng
     if rng.random() < 0.06:
-        people.renew_card(shop.books, customer, at)
+        # About every other card is a new payment method; of the others the card's network tells Stripe.
+        renew = people.renew_card if customer.card is None or customer.card.exp_month % 2 else people.update_card
+        renew(shop.books, customer, at)
     if rng.random() < 0.02:
         before = customer.snapshot()
         customer.email = f"new.{customer.id[-7:]}@{catalog.DOMAINS[0]}".lower()
@@ -202,7 +216,7 @@ def collect(shop: Shop, customer: Customer, invoice: Invoice, at: int, how: str)
     elif how in ("pays_on_retry", "manual_retry", "gives_up", "given_up_and_void"):
         yield from _declines(shop, customer, invoice, at, how)
     elif how == "no_payment_method":
-        people.remove_card(books, customer)
+        people.remove_card(books, customer, at)
         billing.fail_without_charge(books, invoice, at, retry_at=retries[0], same_attempt=False)
         yield retries[0]
         people.renew_card(books, customer, retries[0])
