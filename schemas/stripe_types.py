@@ -37,7 +37,7 @@ FURTHER_TYPES: Final = (
     *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn funds_reinstated".split()),
 )
-"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, new cards, subscriptions and disputes."""
+"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, cards, subscriptions, disputes."""
 
 
 def wanted_types(*, extended: bool = False, thin: bool = False) -> tuple[str, ...]:

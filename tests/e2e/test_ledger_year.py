@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from schemas.money import major_decimal
 from schemas.routing import partition_key
 from schemas.times import rfc3339
 from simulator.books import Books
-from simulator.objects import Invoice, State
+from simulator.objects import Card, Customer, Event, Invoice, PaymentMethod, State
 from simulator.render import object_json
 from simulator.sender import Faults, plan, send
 from simulator.shapes import VERSIONS
@@ -62,7 +63,7 @@ def year() -> dict[str, World]:
     return {
         name: World(
             seed=number, start=START, days=365, customers=CUSTOMERS // 2, accounts=(name,),
-            livemode=name == "default", currencies=CURRENCIES,
+            livemode=name == "default", currencies=CURRENCIES, extended=True,
         )
         for number, name in enumerate(ZONES, 1)
     }  # fmt: skip
@@ -80,12 +81,34 @@ def knowable(world: World) -> Truth:
             return ("invoice.payment_failed", fact.occurred_at, fact.customer_id) in told
         return True
 
-    return Truth([fact for fact in world.truth(lookups=True).facts if known(fact)])
+    histories = emails([delivery.event for delivery in deliveries], world)
+    facts = [fact for fact in world.truth(lookups=True).facts if known(fact)]
+    return Truth([replace(fact, email=email_at(histories.get(fact.customer_id, []), fact)) for fact in facts])
+
+
+def emails(events: Iterable[Event], world: World) -> dict[str, list[tuple[int, str]]]:
+    """Customer id to (from when, email), ascending: as customer events told them, and as they were when imported."""
+    known: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    for event in events:
+        for obj, at in ((event.object, event.created), (event.before, event.created - 1)):
+            if isinstance(obj, Customer) and (at == event.created or obj.email != event.object.email):  # type: ignore[attr-defined]
+                known[obj.id].add((at, (obj.email or "").strip().lower()))
+    for books in world.accounts.values():
+        for customer in books.customers.values():
+            known[customer.id].add((world.end + 86_400, (customer.email or "").strip().lower()))
+    return {name: sorted((at, email) for at, email in history if email) for name, history in known.items()}
+
+
+def email_at(history: list[tuple[int, str]], fact: Fact) -> str:
+    """The customer's email at the time of the fact, else the first that is known, else what the payment tells."""
+    until = [email for at, email in history if at <= fact.occurred_at]
+    return until[-1] if until else history[0][1] if history else fact.email
 
 
 def api_objects(books: Books) -> Iterator[State]:
     """All that Stripe's lists give."""
-    for kind in (books.customers, books.charges, books.invoices, books.refunds, books.invoice_payments):
+    people = (books.customers, books.payment_methods, books.subscriptions)
+    for kind in (*people, books.charges, books.invoices, books.refunds, books.invoice_payments):
         for obj in kind.values():
             if not (isinstance(obj, Invoice) and obj.status == "deleted"):
                 yield obj
@@ -181,11 +204,20 @@ class Ours:
             "SELECT email, livemode, counts, "
             "arrayMap(v -> (v.currency, v.paid_minor, v.refunded_minor, v.lifetime_value), value), "
             "arraySort(arrayMap(c -> (c.brand, c.last4, toInt64(c.month), toInt64(c.year)), card_expirations)), "
-            "toUnixTimestamp(first_seen), toUnixTimestamp(last_seen) FROM profiles"
+            "toUnixTimestamp(first_seen), toUnixTimestamp(last_seen), subscriptions FROM profiles"
         )
         return {
             row[:2]: (dict(row[2]), [tuple(v) for v in row[3]], [tuple(c) for c in row[4]], *row[5:]) for row in found
         }
+
+    def metadata(self) -> dict[tuple[str, str], set[str]]:
+        """Account and subscription to the subscription's metadata on all rows of its invoices, as JSON."""
+        found = self.ask(
+            "SELECT account, properties.Subscription.:String AS name, "
+            "groupUniqArray(toJSONString(mapSort(properties.metadata['subscription']))) "
+            "FROM metrics WHERE name != '' GROUP BY account, name"
+        )
+        return {row[:2]: set(row[2]) for row in found}
 
     def whole(self) -> list[tuple[Any, ...]]:
         """Every row with all that it says, but for what tells of the telling."""
@@ -222,26 +254,41 @@ def stripes_rows(facts: list[Fact], whole: set[str]) -> Counter[tuple[Any, ...]]
     )  # fmt: skip
 
 
-def stripes_profiles(facts: list[Fact], books: Books) -> dict[tuple[str, bool], Any]:
+def told_cards(world: World) -> dict[str, set[Card]]:
+    """Customer id to the cards of their payment methods: those that webhooks told of, and those that were imported."""
+    deliveries, _ = plan(world.events, FAULTS, SEED)
+    seen = [state for d in deliveries for state in (d.event.object, d.event.before)]
+    seen += [method for books in world.accounts.values() for method in books.payment_methods.values()]
+    cards: dict[str, set[Card]] = defaultdict(set)
+    for state in seen:
+        if isinstance(state, PaymentMethod) and state.customer:
+            cards[state.customer].add(state.card)
+    return cards
+
+
+def stripes_profiles(facts: list[Fact], books: Books, saved: dict[str, set[Card]]) -> dict[tuple[str, bool], Any]:
     by_person: dict[tuple[str, bool], list[Fact]] = defaultdict(list)
     for fact in facts:
         if fact.email:
             by_person[fact.email, fact.livemode].append(fact)
-    return {person: _profile(own, books) for person, own in by_person.items()}
+    return {person: _profile(own, books, saved) for person, own in by_person.items()}
 
 
-def _profile(facts: list[Fact], books: Books) -> Any:
+def _profile(facts: list[Fact], books: Books, saved: dict[str, set[Card]]) -> Any:
     money: dict[str, list[int]] = {}
     for fact in facts:
         if fact.metric in (Metric.SUCCESSFULLY_PAID, Metric.REFUNDED_PAYMENT):
             money.setdefault(fact.currency, [0, 0])[fact.metric is Metric.REFUNDED_PAYMENT] += fact.amount_minor
     cards = {card for fact in facts if fact.charge_id and (card := books.charges[fact.charge_id].card)}
+    customers = {fact.customer_id for fact in facts}
+    cards |= {card for customer in customers for card in saved.get(customer, ())}
     return (
         dict(Counter(fact.metric.value for fact in facts)),
         [(code, paid, back, major_decimal(paid - back, code)) for code, (paid, back) in sorted(money.items())],
         sorted({(card.brand, card.last4, card.exp_month, card.exp_year) for card in cards}),
         min(fact.occurred_at for fact in facts),
         max(fact.occurred_at for fact in facts),
+        {one.id: one.status for one in books.subscriptions.values() if one.customer in customers},
     )
 
 
@@ -273,10 +320,16 @@ def check(ours: Ours, worlds: dict[str, World]) -> None:
     }
     people: dict[tuple[str, bool], Any] = {}
     for name, truth in truths.items():
-        people |= stripes_profiles(truth.facts, worlds[name].accounts[name])
+        people |= stripes_profiles(truth.facts, worlds[name].accounts[name], told_cards(worlds[name]))
     found = ours.profiles()
     assert found.keys() == people.keys()
     assert [(who, found[who], people[who]) for who in people if found[who] != people[who]][:3] == []
+    subscribed = {(name, one.id): one for name in worlds for one in worlds[name].accounts[name].subscriptions.values()}
+    metadata = ours.metadata()
+    assert len(metadata) > len(worlds)
+    assert metadata == {
+        key: {orjson.dumps(subscribed[key].metadata, option=orjson.OPT_SORT_KEYS).decode()} for key in metadata
+    }
 
 
 @pytest.mark.timeout(SECONDS * 4 + 120)

@@ -114,7 +114,8 @@ def imported(world: World, seed: int, version: str) -> World:
     """All that Stripe's API keeps, fetched at the end."""
     books = stripe(seed).accounts["default"]
     at = START + 50 * 86_400
-    for kind in (books.customers, books.charges, books.invoices, books.refunds, books.invoice_payments):
+    people = (books.customers, books.payment_methods, books.subscriptions)
+    for kind in (*people, books.charges, books.invoices, books.refunds, books.invoice_payments):
         for obj in kind.values():
             world.fetch(object_json(obj, version), at)
         world.checkpoint()

@@ -52,8 +52,10 @@ def histories() -> list[History]:
         events: dict[str, list[Event]] = defaultdict(list)
         objects: dict[str, list[State]] = defaultdict(list)
         for event in world.events:
-            events[owner(event.object, owners)].append(event)
-        for kind in (books.charges, books.invoices, books.refunds, books.invoice_payments):
+            whose = event.before if event.type == "payment_method.detached" else event.object
+            events[owner(whose, owners)].append(event)
+        payments = (books.charges, books.invoices, books.refunds, books.invoice_payments)
+        for kind in (*payments, books.subscriptions, books.payment_methods):
             for obj in kind.values():
                 objects[owner(obj, owners)].append(obj)
         found += [History(tuple(told), tuple(objects[name])) for name, told in sorted(events.items())]
