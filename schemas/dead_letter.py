@@ -12,6 +12,7 @@ class Stage(StrEnum):
     LEDGER = "ledger"
     PROFILES = "profiles"
     SINK = "sink"
+    ENGAGE = "engage"
 
 
 class DeadLetter(BaseModel):

@@ -48,6 +48,7 @@ for command in (
     run.ingest,
     run.process,
     run.sink,
+    run.engage,
     run.console,
     run.topics,
 ):

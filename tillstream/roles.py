@@ -188,6 +188,17 @@ def sink(settings: Settings, health_port: int) -> None:
     run_role("sink", work, settings)
 
 
+def engage(settings: Settings, health_port: int) -> None:
+    """Flows: what people are sent because of a fact, a segment or a date."""
+    from engage.worker import Engage
+    from tillstream.flows import engage_config
+
+    async def work(stop: asyncio.Event) -> None:
+        await _with_health("engage", Engage(engage_config(settings)), settings, health_port, stop)
+
+    run_role("engage", work, settings)
+
+
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.app import create_app, serve

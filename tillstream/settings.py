@@ -145,7 +145,30 @@ class Settings(BaseModel):
         pattern=r"^(https?://\S+)?$",
         description="Where customers change their card, such as the login link of Stripe's customer portal",
     )
-    smtp_url: SecretStr | None = Field(default=None, description="`smtp(s)://user:password@host:port` that sends mail")
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="`smtp://`, `smtps://` or `smtp+starttls://user:password@host:port` that sends mail. Without it "
+        "flows run, and their mails are skipped",
+    )
+    tillstream_mail_from: str = Field(
+        default="", description="Whom mails come from, such as `Shop <billing@shop.example>`; needed with SMTP_URL"
+    )
+    tillstream_mail_rate: float = Field(default=0, ge=0, description="Mails a second at most; 0 for no limit")
+    tillstream_settle_seconds: float = Field(
+        default=30, ge=0, description="How long a new fact waits for what is still to be learned before flows act on it"
+    )
+    tillstream_engage_host: str = Field(
+        default="127.0.0.1", description="Address on which the page behind mails' unsubscribe links listens"
+    )
+    tillstream_engage_port: Port = Field(default=0, description="Port of that page; 0 for any free one")
+    tillstream_unsubscribe_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="How people reach that page, such as https://mail.shop.example; else the address it listens on",
+    )
+    tillstream_unsubscribe_secret: SecretStr | None = Field(
+        default=None, description="Signs unsubscribe links; else one is made and kept in the data directory"
+    )
 
     accounts: dict[Annotated[str, AfterValidator(usable_account_name)], Account] = Field(
         default={}, description="Several Stripe accounts, by name: `[accounts.NAME]` tables, only in the file"

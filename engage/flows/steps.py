@@ -1,7 +1,7 @@
 """The steps of a flow: waiting, splitting, acting."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import AnyHttpUrl, Field, model_validator
 
@@ -72,6 +72,9 @@ class Email(Part):
     reply_to: str = ""
     to: str = ""
     transactional: bool = False
+    if_unknown: Literal["keep", "repeat"] = Field(
+        default="keep", description="What to do when the process ended in mid-send: leave it, or send it once more"
+    )
 
 
 class Webhook(Part):

@@ -5,6 +5,7 @@ unsubscribe), RFC 3834 (Auto-Submitted).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -119,7 +120,7 @@ class Smtp:
         try:
             sender, to, content = address(letter.sender), address(letter.to), compose(letter, time.time())
         except (ValueError, UnicodeError) as error:
-            return Refused(str(error), bounced=True)
+            return Refused(str(error))
         await self._pace()
         try:
             client = await self._connected()
@@ -190,7 +191,13 @@ def _judged(error: aiosmtplib.SMTPResponseException, *, of_recipient: bool) -> O
     words = _words(error)
     if 400 <= error.code < 500 or error.code <= 0:
         return Again(words, unreachable=error.code == 421)  # "service not available, closing"
-    return Refused(words, bounced=of_recipient)
+    return Refused(words, bounced=of_recipient and _no_such_address(error))
+
+
+def _no_such_address(error: aiosmtplib.SMTPResponseException) -> bool:
+    """Whether the address is wrong, rather than what the server thinks of us (RFC 3463: 5.1.x, not 5.7.x)."""
+    enhanced = re.match(r"\s*5\.(\d+)\.\d+", error.message)
+    return enhanced[1] == "1" if enhanced else error.code in (550, 551, 553)
 
 
 def _words(error: BaseException) -> str:

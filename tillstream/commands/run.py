@@ -146,6 +146,16 @@ def sink(data: Data = None, health_port: HealthPort = 0) -> None:
     roles.sink(load_settings(tillstream_data=data), health_port)
 
 
+def engage(data: Data = None, health_port: HealthPort = 0) -> None:
+    """Run flows alone: facts to mails, webhooks and topics.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 SMTP_URL=smtp://mail:25 tillstream engage --health-port 8085
+    """
+    from tillstream import roles
+
+    roles.engage(load_settings(tillstream_data=data), health_port)
+
+
 def console(data: Data = None, console_port: ConsolePort = None) -> None:
     """Run the console alone: web pages and JSON over ClickHouse.
 

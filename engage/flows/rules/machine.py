@@ -55,7 +55,9 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
         return _ended(decision, f"the flow has no step '{run.at}' any more")
     if flow.exit_when is not None and world.holds(flow.exit_when):
         return _ended(decision, "exit condition")
-    wake = run.wake
+    if not run.at and run.wake is not None and run.wake > now:
+        return decision  # a date that is still to come
+    wake = run.wake if run.at else None
     while place != END:
         instruction = program.instructions[place]
         kind = instruction.kind
@@ -109,11 +111,18 @@ def _spared(flow: Flow, mail: Email, world: World, mailed: float, now: float) ->
     """Why the person is not sent this mail, '' when they are."""
     if mail.to:
         return ""
-    if world.suppressed and not (mail.transactional and world.suppressed == "unsubscribed"):
-        return f"suppressed: {world.suppressed}"
+    if reason := suppressed(mail, world.suppressed):
+        return reason
     if flow.smart_sending is not None and not mail.transactional and mailed > now - flow.smart_sending.total_seconds:
         return "smart sending"
     return ""
+
+
+def suppressed(mail: Email, reason: str) -> str:
+    """Why a person who is suppressed for `reason` is not sent this mail; '' when they are."""
+    if mail.to or not reason or (mail.transactional and reason == "unsubscribed"):
+        return ""
+    return f"suppressed: {reason}"
 
 
 def _waiting(decision: Decision, instruction: Instruction, wake: float) -> Decision:

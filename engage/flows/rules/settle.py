@@ -12,6 +12,8 @@ from schemas.metrics import Metric
 from schemas.profile import profile_key
 from schemas.times import unix_seconds
 
+Row = dict[str, Any]
+
 _SWEPT_SECONDS = 86_400.0  # a swept fact older than this is history (DESIGN, "History never sends mail")
 _UNLINKED_SECONDS = 3 * 86_400.0  # how long a settled fact waits for an email: Stripe repeats webhooks for three days
 _OLD_SECONDS = 35 * 86_400.0  # a first told fact that is this much older than its company only came along with news
@@ -26,7 +28,6 @@ class Fact(msgspec.Struct, omit_defaults=True):
     version: int
     person: str = ""
     due: float | None = None
-    first: float = 0.0
     gone: bool = False
 
 
@@ -37,20 +38,20 @@ class Epoch(msgspec.Struct):
     clock: float = 0.0
 
 
-def person_of(row: dict[str, Any]) -> str:
+def person_of(row: Row) -> str:
     """The key of the person whose fact it is, '' when nobody knows."""
     return profile_key(row["email"], row["livemode"]) if row["email"] else ""
 
 
-def new_fact(row: dict[str, Any], epoch: Epoch, now: float, settle: float) -> Fact:
+def new_fact(row: Row, epoch: Epoch, now: float, settle: float) -> Fact:
     """A fact that is told for the first time."""
-    fact = Fact(row["version"], person_of(row), None, now, bool(row.get("withdrawn")))
+    fact = Fact(row["version"], person_of(row), gone=bool(row.get("withdrawn")))
     if not fact.gone and is_live(row, epoch, now):
         fact.due = now if complete(row) else now + settle
     return fact
 
 
-def newer(fact: Fact, row: dict[str, Any], now: float) -> None:
+def newer(fact: Fact, row: Row, now: float) -> None:
     """A later version of a known fact: it acts at once when nothing more can be expected."""
     fact.version, fact.gone = row["version"], bool(row.get("withdrawn"))
     if not fact.gone:
@@ -66,7 +67,7 @@ def ripe(fact: Fact, now: float) -> bool:
 
 def hopeless(fact: Fact, now: float) -> bool:
     """It will not act any more: nobody's, or taken back, for too long."""
-    return fact.due is not None and now - fact.first > _UNLINKED_SECONDS + (fact.due - fact.first)
+    return fact.due is not None and now > fact.due + _UNLINKED_SECONDS
 
 
 def next_look(fact: Fact, now: float) -> float | None:
@@ -76,7 +77,16 @@ def next_look(fact: Fact, now: float) -> float | None:
     return fact.due if fact.due > now else fact.due + _UNLINKED_SECONDS + 1
 
 
-def is_live(row: dict[str, Any], epoch: Epoch, now: float) -> bool:
+def advance(epoch: Epoch, row: Row) -> bool:
+    """Take up how far the facts' own clock has come; whether that is worth keeping (half a day)."""
+    occurred = unix_seconds(row["occurred_at"]) if row.get("source") == "webhook" else 0.0
+    if occurred <= epoch.clock + 43_200:
+        return False
+    epoch.clock = occurred
+    return True
+
+
+def is_live(row: Row, epoch: Epoch, now: float) -> bool:
     """Whether a fact that is told for the first time by `row` is news rather than history."""
     occurred = unix_seconds(row["occurred_at"])
     if row["source"] == "sweep":
@@ -88,7 +98,7 @@ def is_live(row: dict[str, Any], epoch: Epoch, now: float) -> bool:
     return occurred > epoch.clock - _OLD_SECONDS
 
 
-def complete(row: dict[str, Any]) -> bool:
+def complete(row: Row) -> bool:
     """Nothing that a later version could add is missing, so that there is nothing to wait for."""
     if not row["email"]:
         return False

@@ -59,6 +59,7 @@ class Person(msgspec.Struct, omit_defaults=True):
     outbox: dict[str, Entry] = msgspec.field(default_factory=dict)
     entered: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     properties: dict[str, Any] = msgspec.field(default_factory=dict)
+    segments: list[str] = msgspec.field(default_factory=list)
     mailed: float = 0.0
     suppressed: str = ""
 

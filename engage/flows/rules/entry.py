@@ -1,0 +1,81 @@
+"""Who starts a flow: filters, re-entry, and the dates that start one."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from engage.flows.known import Known, Row
+from engage.flows.model import DateTrigger, Flow, MetricTrigger
+from engage.flows.rules import calendar
+from engage.flows.rules.state import Person, Run
+
+_LATE_SECONDS = 86_400.0  # a date that passed longer ago, when the flow was off, starts nothing
+HORIZON_SECONDS = 2 * 3600.0  # a date that comes this soon starts a run, which waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run that begins; `value` is what the re-entry rule remembers of it."""
+
+    run: Run
+    value: str
+
+
+def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | None = None) -> Entry | str:
+    """The run that `fact` starts for this person, or why it starts none. `known.event` is what the fact tells."""
+    if flow.livemode is not None and known.event.get("livemode") is not flow.livemode:
+        return "other mode"
+    if isinstance(flow.trigger, MetricTrigger) and not known.passes(flow.trigger.where):
+        return "trigger filters"
+    value = reentry_value(flow, known.event, fact)
+    if reason := _again(flow, person, value, known.now):
+        return reason
+    if flow.profile_filters is not None and not known.holds(flow.profile_filters):
+        return "profile filters"
+    if flow.exit_when is not None and known.holds(flow.exit_when):
+        return "exit condition"
+    return Entry(Run(flow.name, fact, known.now, wake=wake), value)
+
+
+def reentry_value(flow: Flow, event: Row, fact: str) -> str:
+    """What must differ for the person to start the flow once more; the fact itself unless a property is named."""
+    name = flow.reentry.once_per
+    if not name:
+        return fact
+    told = event.get("properties", {}).get(name) or event.get(_COLUMNS.get(name, name))
+    return f"{name}={told}" if told not in (None, "", 0) else fact
+
+
+_COLUMNS = {"Invoice": "invoice_id", "Charge": "charge_id", "Customer": "customer_id"}
+
+
+def _again(flow: Flow, person: Person, value: str, now: float) -> str:
+    before = person.entered.get(flow.name)
+    if not before:
+        return ""
+    if value in before or flow.reentry.rule == "once":
+        return "started before"
+    every = flow.reentry.once_every
+    if every is not None and max(before.values()) > now - every.total_seconds:
+        return f"started in the last {every}"
+    return ""
+
+
+def date_of(trigger: DateTrigger, known: Known) -> date | None:
+    """The person's date that the trigger looks at; None when there is none, or it is none."""
+    found = known.profile.get(trigger.date) or known.profile["properties"].get(trigger.date.removeprefix("metadata."))
+    if not isinstance(found, str):
+        return None
+    try:
+        day = date.fromisoformat(found[:10])
+    except ValueError:
+        return None
+    return calendar.yearly(day, datetime.fromtimestamp(known.now, UTC).date()) if trigger.repeat == "yearly" else day
+
+
+def date_due(trigger: DateTrigger, known: Known) -> tuple[date, float] | None:
+    """(the date, when its flow starts), when that is soon, or was not long ago."""
+    day = date_of(trigger, known)
+    if day is None:
+        return None
+    moment = calendar.date_moment(trigger, day, known.zone(trigger.timezone))
+    return (day, moment) if known.now - _LATE_SECONDS < moment <= known.now + HORIZON_SECONDS else None

@@ -1,0 +1,156 @@
+"""The first stage: `metrics.*` ▸ each fact to its person's partition at once, and once the word that it may act.
+
+Records of a partition, by key:
+    w|metric id     a fact that waits        m|metric id   any other
+    epoch           since when flows run here
+A fact that has acted is first kept under `m`, then no more under `w`: where both are found, `m` is right.
+"""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import orjson
+import structlog
+from faust.types import EventT
+
+from engage import telemetry
+from engage.flows.rules import settle
+from engage.flows.rules.settle import Epoch, Fact
+from engage.runtime.checkpoint import Checkpointer, Output
+from engage.runtime.store import Book
+from engage.runtime.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+#: What Python raises for a message that isn't what it should be. All else (Kafka, RocksDB) ends the process.
+NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+_WAITING, _OTHERS, _EPOCH = b"w|", b"m|", b"epoch"
+_fact = msgspec.json.Decoder(Fact)
+_epoch = msgspec.json.Decoder(Epoch)
+
+
+class FactStage:
+    """Reads versions of facts; sends them on to `people` (a topic's name), keyed by person."""
+
+    def __init__(self, people: str, settle_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        self._people = people
+        self._settle = settle_seconds
+        self._clock = clock
+        self._epochs: dict[int, Epoch] = {}
+        self.timers = Timers(self.fire, clock)
+        self.checkpoint: Checkpointer | None = None
+
+    def own(self, partition: int) -> None:
+        """Take up a partition: what waits there, and since when flows run."""
+        book = self._book(partition)
+        stored = book.get(_EPOCH)
+        if stored is None:
+            self._keep_epoch(partition, Epoch(self._clock()))
+        else:
+            self._epochs[partition] = _epoch.decode(stored)
+        for key, value in book.scan(_WAITING):
+            self._look_again(partition, key, _fact.decode(value), self._clock())
+
+    def forget(self, partitions: set[int]) -> None:
+        """These partitions are another worker's now."""
+        for partition in partitions:
+            self._epochs.pop(partition, None)
+
+    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+        """One version of a fact."""
+        message = event.message
+        try:
+            row = orjson.loads(message.value)
+            identifier = row["metric_id"].encode()
+            known = self._known(message.partition, identifier)
+            if known is not None and row["version"] < known.version:
+                return
+            self._fold(message.partition, identifier, known, row, message.value)
+        except NONSENSE as error:
+            telemetry.FACTS.labels("nonsense").inc()
+            log.warning("no metric row", topic=message.topic, offset=message.offset, cause=repr(error)[:200])
+
+    def fire(self, partition: int, key: bytes, now: float) -> None:
+        """The time of a waiting fact has come."""
+        book = self._book(partition)
+        stored, identifier = book.get(key), key[len(_WAITING) :]
+        if stored is None or book.get(_OTHERS + identifier) is not None:
+            return
+        fact = _fact.decode(stored)
+        if settle.ripe(fact, now):
+            self._act(partition, identifier, fact)
+        elif settle.hopeless(fact, now):
+            telemetry.FACTS.labels("hopeless").inc()
+            fact.due = None
+            self._rest(partition, identifier, fact)
+        else:
+            self._look_again(partition, key, fact, now)
+
+    def _fold(self, partition: int, identifier: bytes, known: Fact | None, row: settle.Row, raw: bytes) -> None:
+        now = self._clock()
+        if known is None:
+            epoch = self._epochs[partition]
+            fact, before = settle.new_fact(row, epoch, now, self._settle), ""
+            telemetry.FACTS.labels("history" if fact.due is None else "waiting").inc()
+            if settle.advance(epoch, row):
+                self._keep_epoch(partition, epoch)
+        else:
+            fact, before = known, known.person
+            settle.newer(fact, row, now)
+        if before and before != fact.person:
+            self._tell(before, {"kind": "moved", "metric_id": row["metric_id"]})
+        if fact.person:
+            self._send(Output(self._people, fact.person.encode(), raw))
+        if settle.ripe(fact, now):
+            self._act(partition, identifier, fact)
+        elif fact.due is None:
+            self._rest(partition, identifier, fact)
+        else:
+            self._book(partition).put(_WAITING + identifier, msgspec.json.encode(fact))
+            if known is None or fact.due <= now:
+                self._look_again(partition, _WAITING + identifier, fact, now)
+
+    def _act(self, partition: int, identifier: bytes, fact: Fact) -> None:
+        telemetry.FACTS.labels("acted").inc()
+        self._tell(fact.person, {"kind": "release", "metric_id": identifier.decode()})
+        fact.due = None
+        self._rest(partition, identifier, fact)
+
+    def _rest(self, partition: int, identifier: bytes, fact: Fact) -> None:
+        book = self._book(partition)
+        book.put(_OTHERS + identifier, msgspec.json.encode(fact))
+        if book.get(_WAITING + identifier) is not None:
+            book.delete(_WAITING + identifier)
+        self._touch(partition)
+
+    def _look_again(self, partition: int, key: bytes, fact: Fact, now: float) -> None:
+        self._touch(partition)
+        if (when := settle.next_look(fact, now)) is not None:
+            self.timers.push(when, partition, key)
+
+    def _known(self, partition: int, identifier: bytes) -> Fact | None:
+        book = self._book(partition)
+        stored = book.get(_OTHERS + identifier) or book.get(_WAITING + identifier)
+        return None if stored is None else _fact.decode(stored)
+
+    def _keep_epoch(self, partition: int, epoch: Epoch) -> None:
+        self._epochs[partition] = epoch
+        self._book(partition).put(_EPOCH, msgspec.json.encode(epoch))
+        self._touch(partition)
+
+    def _tell(self, person: str, message: dict[str, str]) -> None:
+        self._send(Output(self._people, person.encode(), orjson.dumps(message)))
+
+    def _send(self, output: Output) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.send(output)
+
+    def _touch(self, partition: int) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.touch(partition)
+
+    def _book(self, partition: int) -> Book:
+        assert self.checkpoint is not None
+        return self.checkpoint.book(partition)

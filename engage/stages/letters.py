@@ -1,0 +1,106 @@
+"""From an action and what is known of a person to the very thing that is sent. Pure but for reading templates."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from engage.flows.known import Known, Row
+from engage.flows.rules.program import Instruction
+from engage.flows.steps import Email, Publish, SetProfileProperty, Webhook
+from engage.links import unsubscribe_url
+from engage.senders.smtp import Mail
+from engage.senders.topic import Publication
+from engage.senders.webhook import Hook
+from engage.stages.records import split_key
+from engage.templates.context import Organization, Values, values
+from engage.templates.rendering import Library
+
+Letter = Mail | Hook | Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """How messages are made: templates, who sends, and where unsubscribing leads."""
+
+    library: Library
+    organization: Organization
+    mail_from: str
+    unsubscribe_base: str
+    unsubscribe_secret: bytes
+    topic_prefix: str = ""
+    environment: Callable[[str], str] = lambda name: os.environ.get(name, "")
+
+    def letter(self, message_id: str, flow: str, instruction: Instruction, key: str, known: Known) -> Letter:
+        """What the step sends. Raises TemplateProblem, or ValueError for what can't be sent like that."""
+        kind = instruction.kind
+        if isinstance(kind, Email):
+            return self._mail(message_id, kind, key, known)
+        content = _content(message_id, flow, instruction.id, known)
+        if isinstance(kind, Webhook):
+            secret = self.environment(kind.secret_env) if kind.secret_env else ""
+            if kind.secret_env and not secret:
+                raise ValueError(f"the signing secret {kind.secret_env} is not in the environment")
+            timeout = float(kind.timeout.total_seconds)
+            return Hook(str(kind.url), content, message_id, secret, timeout, dict(kind.headers))
+        if isinstance(kind, Publish):
+            return Publication(kind.topic, key.encode(), content, (("idempotency-key", message_id.encode()),))
+        raise ValueError(f"{kind.KIND} sends nothing")
+
+    def properties(self, kind: SetProfileProperty, key: str, known: Known) -> dict[str, str]:
+        """The properties that a step sets. Raises TemplateProblem."""
+        named = self._values(key, known)
+        return {name: self.library.render_text(text, named, name=name) for name, text in kind.properties.items()}
+
+    def recipient(self, instruction: Instruction, key: str) -> str:
+        """Where the step sends to."""
+        kind = instruction.kind
+        match kind:
+            case Email():
+                return kind.to or split_key(key)[0]
+            case Webhook():
+                return str(kind.url)
+            case Publish():
+                return kind.topic
+        return ""
+
+    def _mail(self, message_id: str, kind: Email, key: str, known: Known) -> Mail:
+        named = self._values(key, known)
+        made = self.library.render(kind.template, named, subject=kind.subject)
+        return Mail(
+            message_id=message_id,
+            sender=kind.sender or self.mail_from,
+            to=self.recipient(Instruction("", kind), key),
+            subject=made.subject,
+            html=made.html,
+            text=made.text,
+            reply_to=kind.reply_to,
+            unsubscribe_url="" if kind.to else self._unsubscribe(key),
+        )
+
+    def _values(self, key: str, known: Known) -> Values:
+        event = known.event if "metric" in known.event else None
+        return values(event, known.profile, self.organization, unsubscribe_url=self._unsubscribe(key))
+
+    def _unsubscribe(self, key: str) -> str:
+        return unsubscribe_url(self.unsubscribe_base, self.unsubscribe_secret, key)
+
+
+def message_id(flow: str, step: str, fact: str) -> str:
+    """The name of a message: the same however often it is made."""
+    return hashlib.sha256(f"{flow}\0{step}\0{fact}".encode()).hexdigest()[:32]
+
+
+def trigger_of(event: Mapping[str, Any]) -> str:
+    """What started a run, in words."""
+    if "metric" in event:
+        return str(event["metric"])
+    return f"segment {event['segment']}" if "segment" in event else f"date {event.get('date', '')}".strip()
+
+
+def _content(message_id: str, flow: str, step: str, known: Known) -> bytes:
+    profile: Row = {name: value for name, value in known.profile.items() if name != "learned_at"}
+    return orjson.dumps({"id": message_id, "flow": flow, "step": step, "event": known.event, "person": profile})

@@ -1,0 +1,268 @@
+"""The second stage: everything that concerns a person, in order ▸ runs of flows ▸ messages in the outbox.
+
+Reads `engage.people` (facts, and the word that one may act), `profiles`, `segments.changes` and `suppressions`: all
+with the same key, so that a person has one partition.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import orjson
+import structlog
+from faust.types import EventT
+
+from engage import telemetry
+from engage.flows.known import Known, Row, Zones
+from engage.flows.library import Flows
+from engage.flows.model import DateTrigger, Status
+from engage.flows.rules import entry, machine
+from engage.flows.rules.program import Program
+from engage.flows.rules.state import Person, Run, run_key
+from engage.runtime.checkpoint import Checkpointer
+from engage.runtime.timers import Timers
+from engage.stages.facts import NONSENSE
+from engage.stages.outbox import Outbox
+from engage.stages.records import Records, split_key
+
+log = structlog.get_logger(__name__)
+
+
+class PeopleStage:
+    """Runs of flows, by person. `topics` are the full names of what it reads, by what they are."""
+
+    def __init__(
+        self,
+        flows: Flows,
+        zones: Zones,
+        topics: dict[str, str],
+        outbox: Outbox,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._flows = flows
+        self._zones = zones
+        self._takes = {
+            topics["people"]: self._told,
+            topics["profiles"]: self._profile,
+            topics["suppressions"]: self._suppression,
+            **({topics["segments"]: self._segment} if "segments" in topics else {}),
+        }
+        self._outbox = outbox
+        self._clock = clock
+        self.timers = Timers(self.fire, clock)
+        self.checkpoint: Checkpointer | None = None
+
+    def own(self, partition: int) -> None:
+        """Take up a partition: who is on the way there, and which messages are."""
+        now = self._clock()
+        for key, person in self.records(partition).busy():
+            for run in person.runs.values():
+                if run.wake is not None:
+                    self.timers.push(run.wake, partition, key.encode())
+            self._outbox.recover(partition, key, person, now)
+
+    def records(self, partition: int) -> Records:
+        """The people of a partition."""
+        assert self.checkpoint is not None
+        return Records(self.checkpoint.book(partition), self._zones)
+
+    def look_at(self, due: float, partition: int, key: str) -> None:
+        """Come back to this person at `due`."""
+        self.timers.push(due, partition, key.encode())
+
+    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+        """One message about one person."""
+        message = event.message
+        try:
+            if message.value is not None and message.key is not None:
+                self._takes[message.topic](message.partition, message.key.decode(), message.value)
+        except NONSENSE as error:
+            log.warning(
+                "no message about a person", topic=message.topic, offset=message.offset, cause=repr(error)[:200]
+            )
+
+    def fire(self, partition: int, key: bytes, now: float) -> None:
+        """The time of something of this person has come."""
+        self._advance(partition, key.decode(), now)
+
+    def flows_changed(self, partitions: set[int]) -> None:
+        """Look at everybody who is on the way once more: their flow may be live now, or gone."""
+        now = self._clock()
+        for partition in partitions:
+            for key, _ in list(self.records(partition).busy()):
+                self.timers.push(now, partition, key.encode())
+
+    def look_at_dates(self, partition: int) -> Iterator[None]:
+        """Start the flows whose dates have come near, a person a step."""
+        if not self._flows.of_dates():
+            return
+        for key, _ in self.records(partition).profiles():
+            self._dates(partition, key, self._clock())
+            yield
+
+    # --- what is read
+
+    def _told(self, partition: int, key: str, raw: bytes) -> None:
+        message, records, now = orjson.loads(raw), self.records(partition), self._clock()
+        match message.get("kind"):
+            case None:
+                records.keep_fact(key, message, raw)
+                if message.get("withdrawn"):
+                    self._take_back(partition, key, message["metric_id"], "the fact was taken back")
+                self._advance(partition, key, now)
+            case "moved":
+                records.drop_fact(key, message["metric_id"])
+                self._take_back(partition, key, message["metric_id"], "the fact is another person's")
+            case "release":
+                row = records.fact(key, message["metric_id"])
+                if row is not None and not row.get("withdrawn"):
+                    self._start_all(partition, key, self._flows.of_metric(row["metric"]), row["metric_id"], row, now)
+            case "backfill":
+                row = records.fact(key, message["row"]["metric_id"]) or message["row"]
+                program = self._flows.programs.get(message["flow"])
+                if program is not None and program.flow.status is not Status.DRAFT:
+                    self._start_all(partition, key, [program], row["metric_id"], row, now, keep=True)
+            case "let_go":
+                self._outbox.let_go(partition, key, message["message_id"], now)
+
+    def _profile(self, partition: int, key: str, raw: bytes) -> None:
+        self.records(partition).keep_profile(key, raw)
+        now = self._clock()
+        self._dates(partition, key, now)
+        self._advance(partition, key, now)
+
+    def _suppression(self, partition: int, key: str, raw: bytes) -> None:
+        records, told = self.records(partition), orjson.loads(raw)
+        person = records.person(key)
+        if person.suppressed != told["reason"]:
+            person.suppressed = told["reason"]
+            records.keep(key, person)
+
+    def _segment(self, partition: int, key: str, raw: bytes) -> None:
+        told, records, now = orjson.loads(raw), self.records(partition), self._clock()
+        segment, change = told["segment"], told["change"]
+        person = records.person(key)
+        inside = {*person.segments, segment} if change == "entered" else {*person.segments} - {segment}
+        if inside != set(person.segments):
+            person.segments = sorted(inside)
+            records.keep(key, person)
+        self._advance(partition, key, now)
+        fact = f"{key}|segment|{segment}|{told['at']}"
+        event = {
+            "segment": segment,
+            "change": change,
+            "occurred_at": told["at"],
+            "livemode": not key.startswith("test:"),
+        }
+        self._start_all(partition, key, self._flows.of_segment(segment, change), fact, event, now, keep=True)
+
+    def _dates(self, partition: int, key: str, now: float) -> None:
+        for program, trigger in self._flows.of_dates():
+            person = self.records(partition).person(key)
+            known = self.records(partition).known(key, person, {}, now)
+            found = entry.date_due(trigger, known)
+            if found is not None:
+                day, moment = found
+                event = {"date": trigger.date, "day": day.isoformat(), "livemode": split_key(key)[1]}
+                fact = f"{key}|date|{trigger.date}|{day.isoformat()}"
+                self._start_all(partition, key, [program], fact, event, now, keep=True, wake=moment)
+
+    # --- runs
+
+    def _start_all(
+        self,
+        partition: int,
+        key: str,
+        programs: list[Program],
+        fact: str,
+        event: Row,
+        now: float,
+        *,
+        keep: bool = False,
+        wake: float | None = None,
+    ) -> None:
+        """Start those of `programs` that this person may start; `keep` the event with the run."""
+        if not programs:
+            return
+        records = self.records(partition)
+        person = records.person(key)
+        for program in programs:
+            known = records.known(key, person, event, now)
+            found = entry.enter(program.flow, person, known, fact, wake=wake)
+            if isinstance(found, str):
+                continue
+            run = msgspec.structs.replace(found.run, event=event) if keep else found.run
+            person.remember(program.flow.name, found.value, now)
+            person.runs[run_key(run.flow, fact)] = run
+            telemetry.STARTED.labels(run.flow).inc()
+            self._decide(partition, key, person, program, run, known)
+        records.keep(key, person)
+        self.changed(partition)
+
+    def _advance(self, partition: int, key: str, now: float) -> None:
+        """Take every run of this person as far as it goes."""
+        records = self.records(partition)
+        person = records.person(key)
+        if not person.busy:
+            return
+        before = (dict(person.runs), dict(person.outbox))
+        for run in list(person.runs.values()):
+            program = self._flows.programs.get(run.flow)
+            if program is None:
+                if run.flow not in self._flows.problems:
+                    self._end(person, run, "the flow is gone")
+                continue
+            if program.flow.status is Status.DRAFT:
+                continue
+            event = run.event or records.fact(key, run.fact) or {}
+            known = records.known(key, person, event, now)
+            if run.event and "day" in run.event and not run.at and not _still(program, run, known):
+                self._end(person, run, "the date has changed")
+                continue
+            self._decide(partition, key, person, program, run, known)
+        self._outbox.wake(partition, key, person, now)
+        if (person.runs, person.outbox) != before:
+            records.keep(key, person)
+            self.changed(partition)
+
+    def _decide(self, partition: int, key: str, person: Person, program: Program, run: Run, known: Known) -> None:
+        decision = machine.decide(program, run, known, known.now)
+        for instruction in decision.actions:
+            self._outbox.add(partition, key, person, run, instruction, known)
+        for instruction, reason in decision.skipped:
+            self._outbox.skip(key, run, instruction, known, reason)
+        person.mailed = decision.mailed
+        if decision.run is None:
+            self._end(person, run, decision.reason)
+            return
+        person.runs[run_key(run.flow, run.fact)] = decision.run
+        if decision.run.wake is not None and (decision.run != run or not run.at):
+            self.timers.push(decision.run.wake, partition, key.encode())
+
+    def _take_back(self, partition: int, key: str, metric_id: str, reason: str) -> None:
+        """Runs and messages that have not gone out yet end with the fact that they are because of."""
+        records = self.records(partition)
+        person = records.person(key)
+        if not person.busy:
+            return
+        for run in [run for run in person.runs.values() if run.fact == metric_id]:
+            self._end(person, run, reason)
+        self._outbox.take_back(key, person, metric_id, records.fact(key, metric_id) or {}, reason)
+        records.keep(key, person)
+        self.changed(partition)
+
+    def _end(self, person: Person, run: Run, reason: str) -> None:
+        person.runs.pop(run_key(run.flow, run.fact), None)
+        telemetry.ENDED.labels(run.flow, reason.partition("'")[0].strip()).inc()
+
+    def changed(self, partition: int) -> None:
+        """Records of the partition have changed."""
+        assert self.checkpoint is not None
+        self.checkpoint.touch(partition)
+
+
+def _still(program: Program, run: Run, known: Known) -> bool:
+    """Is the date that the run waits for still the person's?"""
+    trigger = program.flow.trigger
+    day = entry.date_of(trigger, known) if isinstance(trigger, DateTrigger) else None
+    return day is not None and run.event is not None and day.isoformat() == run.event["day"]

@@ -1,0 +1,102 @@
+"""The records of people, by key; `person` is the key of a profile (the email, `test:` before it for test people).
+
+s|person              runs, outbox, what was set (`engage.flows.rules.state.Person`)
+p|person              the profile, as it came
+f|person|metric id    the newest version of a fact, as it came
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from engage.flows.known import Known, Zones
+from engage.flows.rules import state
+from engage.flows.rules.state import Person
+from engage.runtime.store import Book
+
+Row = dict[str, Any]
+
+_STATE, _PROFILE, _FACT = b"s|", b"p|", b"f|"
+
+
+class Records:
+    """The people of one partition."""
+
+    def __init__(self, book: Book, zones: Zones) -> None:
+        self._book = book
+        self._zones = zones
+
+    def person(self, key: str) -> Person:
+        """What is kept of a person; a new record for one of whom nothing is."""
+        stored = self._book.get(_STATE + key.encode())
+        return state.load(stored) if stored is not None else Person()
+
+    def keep(self, key: str, person: Person) -> None:
+        """Keep it at the next checkpoint."""
+        self._book.put(_STATE + key.encode(), state.dump(person))
+
+    def busy(self) -> Iterator[tuple[str, Person]]:
+        """Everybody who is on the way or has messages on theirs."""
+        for key, stored in self._book.scan(_STATE):
+            if b'"runs":' in stored or b'"outbox":' in stored:
+                yield key[len(_STATE) :].decode(), state.load(stored)
+
+    def fact(self, key: str, metric_id: str) -> Row | None:
+        """The newest version of a fact."""
+        stored = self._book.get(_fact_key(key, metric_id))
+        return None if stored is None else orjson.loads(stored)
+
+    def keep_fact(self, key: str, row: Row, raw: bytes) -> None:
+        """Keep this version, unless a newer one is there."""
+        place = _fact_key(key, row["metric_id"])
+        stored = self._book.get(place)
+        if stored is None or orjson.loads(stored)["version"] <= row["version"]:
+            self._book.put(place, raw)
+
+    def drop_fact(self, key: str, metric_id: str) -> None:
+        """It is somebody else's now."""
+        self._book.delete(_fact_key(key, metric_id))
+
+    def facts(self, key: str) -> Iterator[Row]:
+        """Every fact of a person, withdrawn ones too."""
+        for _, stored in self._book.scan(_FACT + key.encode() + b"|"):
+            yield orjson.loads(stored)
+
+    def profile(self, key: str) -> Row | None:
+        """The profile, None when it has not come (yet)."""
+        stored = self._book.get(_PROFILE + key.encode())
+        profile = None if stored is None else orjson.loads(stored)
+        return None if profile is None or profile.get("withdrawn") else profile
+
+    def keep_profile(self, key: str, raw: bytes) -> None:
+        """Keep it at the next checkpoint."""
+        self._book.put(_PROFILE + key.encode(), raw)
+
+    def profiles(self) -> Iterator[tuple[str, bytes]]:
+        """Everybody's profile, as it came."""
+        for key, stored in self._book.scan(_PROFILE):
+            yield key[len(_PROFILE) :].decode(), stored
+
+    def known(self, key: str, person: Person, event: Row, now: float) -> Known:
+        """What a decision about `person` may ask."""
+        return Known(
+            facts_of=lambda: self.facts(key),
+            profile_of=lambda: self.profile(key),
+            zones=self._zones,
+            now=now,
+            event=event,
+            properties=person.properties,
+            segments=frozenset(person.segments),
+            mailed=person.mailed,
+            suppressed=person.suppressed,
+        )
+
+
+def _fact_key(key: str, metric_id: str) -> bytes:
+    return _FACT + f"{key}|{metric_id}".encode()
+
+
+def split_key(key: str) -> tuple[str, bool]:
+    """(email, livemode) of a person's key."""
+    return (key.removeprefix("test:"), False) if key.startswith("test:") else (key, True)
