@@ -53,12 +53,16 @@ class Console:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_static("/static/", str(STATIC))
         app.on_response_prepare.append(self._headers)
+        app.on_shutdown.append(self._hang_up)
         app.cleanup_ctx.append(self._lifetime)
         return app
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
         yield
         await self._warehouse.close()
+
+    async def _hang_up(self, _: web.Application) -> None:
+        await self._site.live.close()
 
     @web.middleware
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -81,7 +85,8 @@ class Console:
             log.exception("a page failed", path=request.path)
             response = self._wrong(request, 500, "This page has a fault; the log says more.")
         route = request.match_info.route.resource
-        telemetry.ANSWERED_IN.labels(route.canonical if route else "none").observe(time.perf_counter() - began)
+        if isinstance(response, web.Response):  # not a stream, which lasts as long as its page is open
+            telemetry.ANSWERED_IN.labels(route.canonical if route else "none").observe(time.perf_counter() - began)
         telemetry.ANSWERS.labels(str(response.status)).inc()
         return response
 

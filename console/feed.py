@@ -14,6 +14,7 @@ from console.warehouse import Row, Warehouse
 PAGE: Final = 50
 LINES: Final = 200  # of an invoice, shown at once
 RAW_EVENTS: Final = 50
+VERSIONS: Final = 100
 # How far back the newest events are looked for, step by step, so that most pages read a day and not years.
 _REACH: Final = (timedelta(days=1), timedelta(days=7), timedelta(days=31), timedelta(days=366), None)
 # When Stripe tells of a fact: from shortly before (a charge's invoice) to long after (a refund, a dispute).
@@ -134,8 +135,23 @@ async def event(warehouse: Warehouse, metric_id: str, livemode: bool) -> Event |
     return Event(row, properties, lines, counted[0]["lines"])
 
 
+async def versions(warehouse: Warehouse, metric_id: str, livemode: bool) -> list[Row]:
+    """How a row came to be what it is: its versions, oldest first, the last VERSIONS of them. Raises Unavailable."""
+    found = await warehouse.rows(
+        Query(
+            "SELECT version, written_at, received_at, occurred_at, account, source, api_version, email, "
+            "unlinked_reason, customer_id, charge_id, invoice_id, currency, amount, attempt_count, reason, "
+            "reason_code, status, withdrawn\nFROM metric_versions\n"
+            "WHERE metric_id = {id:String} AND livemode = {livemode:Bool}\n"
+            "ORDER BY version DESC\nLIMIT {limit:UInt32}",
+            {"id": metric_id, "livemode": livemode, "limit": VERSIONS},
+        )
+    )
+    return found[::-1]
+
+
 async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
-    """Stripe's events that name the fact's charge or invoice, oldest first, without bodies. Raises Unavailable."""
+    """Stripe's events about the fact's charge or invoice, oldest first, without bodies. Raises Unavailable."""
     ids = [row[name] for name in ("charge_id", "invoice_id") if row[name]] or [row["customer_id"]]
     if not any(ids):
         return []
@@ -146,7 +162,7 @@ async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
             "SELECT event_id, type, source, api_version, observed_at, received_at, length(body) AS bytes\n"
             "FROM stripe_events\nWHERE account = {account:String} AND livemode = {livemode:Bool}\n"
             "  AND observed_at >= {since:DateTime64(3, 'UTC')} AND observed_at < {until:DateTime64(3, 'UTC')}\n"
-            "  AND multiSearchAny(body, {ids:Array(String)})"
+            "  AND hasAny(object_ids, {ids:Array(String)})"
             + ("\n  AND type = 'invoice.upcoming'" if upcoming else "")
             + "\nORDER BY observed_at, event_id\nLIMIT {limit:UInt32}",
             {
@@ -154,7 +170,7 @@ async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
                 "livemode": row["livemode"],
                 "since": at - _TOLD_BEFORE,
                 "until": at + _TOLD_AFTER,
-                "ids": [json.dumps(one) for one in ids],  # as JSON writes it: in quotes, and never a part of another id
+                "ids": ids,
                 "limit": RAW_EVENTS,
             },
         )

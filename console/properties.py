@@ -91,7 +91,7 @@ def conditions(filters: Iterable[Is]) -> tuple[list[str], dict[str, Any]]:
 
 
 async def known(warehouse: Warehouse, livemode: bool, since: datetime, until: datetime, metric: str) -> list[Property]:
-    """What a sample of a metric's events between two instants has: columns first, then properties, then metadata.
+    """What a sample of a metric's events ('' is all) between two instants has: columns, then properties, then metadata.
 
     Raises Unavailable.
     """
@@ -104,7 +104,7 @@ async def known(warehouse: Warehouse, livemode: bool, since: datetime, until: da
             "    arrayMap(of_origin -> mapKeys(of_origin), mapValues(properties.metadata))\n"
             "  ))) AS keys\n"
             "FROM (\n  SELECT properties FROM metrics\n"
-            "  WHERE livemode = {livemode:Bool} AND metric = {metric:String}\n"
+            "  WHERE livemode = {livemode:Bool} AND ({metric:String} = '' OR metric = {metric:String})\n"
             "    AND occurred_at >= {since:DateTime64(3, 'UTC')} AND occurred_at < {until:DateTime64(3, 'UTC')}\n"
             "  LIMIT {sample:UInt32}\n)",
             {"livemode": livemode, "metric": metric, "since": since, "until": until, "sample": _SAMPLE},

@@ -166,11 +166,48 @@ class Line(Answer):
     metadata: dict[str, str]
 
 
+class Version(Answer):
+    """What a row said at some time."""
+
+    version: int
+    written_at: Moment = Field(description="When it came to ClickHouse")
+    received_at: Moment
+    occurred_at: Moment
+    source: str
+    api_version: str
+    email: str
+    unlinked_reason: str
+    customer_id: str
+    charge_id: str
+    invoice_id: str
+    currency: str
+    amount: Money
+    attempt_count: int
+    reason: str
+    reason_code: str
+    status: str
+    withdrawn: bool
+
+
+class StripeEvent(Answer):
+    """One of Stripe's events, or an object that was fetched, without its body."""
+
+    event_id: str
+    type: str
+    source: str
+    api_version: str
+    observed_at: Moment
+    received_at: Moment
+    bytes: int
+
+
 class EventAnswer(Event):
     """One event with all that is known of it."""
 
     properties: dict[str, Any]
     lines: list[Line] = Field(description="The first 200 of its invoice")
+    versions: list[Version] = Field(description="How it came to be what it is, oldest first; the last 100")
+    stripe_events: list[StripeEvent] = Field(description="About its charge or invoice, oldest first; the first 50")
 
 
 class Card(Answer):

@@ -1,5 +1,6 @@
 """The handlers of `/api/v1`, and the table of operations that both the routes and the document are made from."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -200,7 +201,20 @@ class Api:
             models.Line(**models.plain(line) | {"amount": exact(line["amount"], line["currency"])})
             for line in found.lines
         ]
-        return models.EventAnswer(**event_values(found.row), properties=found.properties, lines=lines)
+        live, id_ = found.row["livemode"], found.row["metric_id"]
+        versions, raw = await asyncio.gather(
+            feed.versions(self._warehouse, id_, live), feed.raw_events(self._warehouse, found.row)
+        )
+        return models.EventAnswer(
+            **event_values(found.row),
+            properties=found.properties,
+            lines=lines,
+            versions=[
+                models.Version(**models.plain(row) | {"amount": exact(row["amount"], row["currency"])})
+                for row in versions
+            ],
+            stripe_events=[models.StripeEvent(**models.plain(row)) for row in raw],
+        )
 
     async def profiles(self, wanted: forms.SearchQuery, _: Mapping[str, str]) -> models.ProfilesAnswer:
         """Those that match."""

@@ -1,15 +1,25 @@
 """The activity feed, one event with all that is known of it, and what Stripe sent about it."""
 
 import json
-from datetime import UTC, datetime
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from aiohttp import web
 
 from console import feed, forms
 from console.pages.site import Page
+from console.properties import known
+from console.warehouse import Row
+from schemas.metrics import Metric
 
 BODY_CHARACTERS: Final = 100_000
+SAMPLED: Final = timedelta(days=31)  # of whose events the properties are offered as filters
+#: What of a version is compared with the version before.
+TOLD: Final = (
+    "occurred_at email unlinked_reason customer_id charge_id invoice_id currency amount attempt_count reason "
+    "reason_code status withdrawn"
+).split()
 
 
 class ActivityPages(Page):
@@ -22,6 +32,7 @@ class ActivityPages(Page):
             web.get("/part/feed", self.rows),
             web.get("/event", self.event),
             web.get("/part/raw", self.raw_list),
+            web.get("/live", self.live),
             web.get("/raw", self.raw),
         ]
 
@@ -36,10 +47,12 @@ class ActivityPages(Page):
     async def event(self, request: web.Request) -> web.Response:
         """Everything about one fact."""
         found = await self._event(request)
+        versions = await feed.versions(self.warehouse, found.row["metric_id"], found.row["livemode"])
         return self.site.page(
             request,
             "event.html",
             row=found.row,
+            versions=enriched(versions),
             lines=found.lines,
             line_count=found.line_count,
             plain={k: v for k, v in found.properties.items() if not isinstance(v, (dict, list))},
@@ -67,10 +80,37 @@ class ActivityPages(Page):
         left_out = max(len(text) - BODY_CHARACTERS, 0)
         return self.site.page(request, "raw.html", row=row, body=text[:BODY_CHARACTERS], left_out=left_out)
 
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: `change` when something was written, `away` when ClickHouse does not answer."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            async with aclosing(self.site.live.changes()) as changes:
+                async for what in changes:
+                    await response.write(f"event: {what}\ndata:\n\n".encode())
+        return response
+
     async def _feed(self, request: web.Request, template: str) -> web.Response:
         wanted = forms.parsed(forms.FeedQuery, request.query).wanted()
-        rows, following = await feed.page(self.warehouse, wanted, datetime.now(UTC))
-        return self.site.page(request, template, rows=rows, following=following, wanted=wanted)
+        now = datetime.now(UTC)
+        rows, following = await feed.page(self.warehouse, wanted, now)
+        properties = []
+        if template == "feed.html":
+            properties = await known(self.warehouse, wanted.livemode, now - SAMPLED, now, wanted.metric)
+        return self.site.page(
+            request,
+            template,
+            rows=rows,
+            following=following,
+            wanted=wanted,
+            properties=properties,
+            kept={
+                "metric": Metric(wanted.metric).slug if wanted.metric else "",
+                "email": wanted.email,
+                "where": [one.property.key for one in wanted.filters],
+                "is_": [one.value for one in wanted.filters],
+            },
+        )
 
     async def _event(self, request: web.Request) -> feed.Event:
         wanted = forms.parsed(forms.EventQuery, request.query)
@@ -78,6 +118,16 @@ class ActivityPages(Page):
         if found is None:
             raise web.HTTPNotFound(text=f"There is no such event in {wanted.mode} mode.")
         return found
+
+
+def enriched(versions: list[Row]) -> list[tuple[Row, list[tuple[str, Any, Any]]]]:
+    """Each version with what it changed: name, value before, value now. The newest first."""
+    told, before = list[tuple[Row, list[tuple[str, Any, Any]]]](), dict[str, Any]()
+    for row in versions:
+        changed = [(name, before[name], row[name]) for name in TOLD if before and before[name] != row[name]]
+        told.append((row, changed))
+        before = row
+    return told[::-1]
 
 
 def pretty(value: Any) -> str:

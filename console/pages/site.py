@@ -6,6 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from console.config import ConsoleConfig
+from console.live import Live
 from console.templates_env import address, environment
 from console.warehouse import Warehouse
 from schemas.metrics import Metric
@@ -34,6 +35,7 @@ class Site:
     def __init__(self, config: ConsoleConfig, warehouse: Warehouse, *, closed: bool) -> None:
         self.config = config
         self.warehouse = warehouse
+        self.live = Live(warehouse)
         self._templates = environment(config, closed=closed)
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:

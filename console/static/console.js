@@ -112,9 +112,40 @@
   });
 
   // Nobody looks at a hidden tab, so it asks for nothing.
-  setInterval(() => {
-    if (document.visibilityState === "visible") document.body.dispatchEvent(new CustomEvent("tick"));
-  }, TICK_MS);
+  const seen = () => document.visibilityState === "visible";
+  const tell = (what) => document.body.dispatchEvent(new CustomEvent(what));
+  setInterval(() => seen() && tell("tick"), TICK_MS);
+
+  // The server says when something was written; what is live on the page then renews itself, once a second at most.
+  let source, waiting;
+  function say(text) {
+    for (const mark of document.querySelectorAll(".livemark[data-live]")) {
+      mark.lastElementChild.textContent = text;
+      mark.classList.toggle("away", text !== "live");
+    }
+  }
+  function listen() {
+    const wanted = document.querySelector("[data-live]") && seen();
+    if (!wanted) {
+      source?.close();
+      source = undefined;
+    } else if (!source) {
+      source = new EventSource("/live");
+      source.addEventListener("open", () => say("live"));
+      source.addEventListener("error", () => say("connecting"));
+      source.addEventListener("away", () => say("ClickHouse does not answer"));
+      source.addEventListener("change", () => {
+        say("live");
+        waiting ??= setTimeout(() => {
+          waiting = undefined;
+          tell("fresh");
+        }, 250);
+      });
+    }
+  }
+  document.addEventListener("visibilitychange", listen);
+  addEventListener("pagehide", () => source?.close());
 
   drawAll();
+  listen();
 })();

@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS metric_rows
     received_at DateTime64(3, 'UTC'),
     version UInt64,
     withdrawn Bool,
+    written_at DateTime64(3, 'UTC') DEFAULT now64(3), -- when this version came here: pages that are open ask for it
+    INDEX by_written written_at TYPE minmax GRANULARITY 1,
     INDEX by_email email TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_metric_id metric_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_customer customer_id TYPE bloom_filter(0.01) GRANULARITY 1,
@@ -97,6 +99,7 @@ CREATE TABLE IF NOT EXISTS profile_rows
 ENGINE = ReplacingMergeTree(version, withdrawn)
 ORDER BY (livemode, email);
 
+-- `observed_at` is in the key: a delivery that comes again has the same time of its making.
 CREATE TABLE IF NOT EXISTS stripe_event_rows
 (
     event_id String,
@@ -108,12 +111,28 @@ CREATE TABLE IF NOT EXISTS stripe_event_rows
     observed_at DateTime64(3, 'UTC'),
     received_at DateTime64(3, 'UTC'),
     body String CODEC(ZSTD(1)),
+    -- What the event tells of: its object, and the objects that this one names. Parsed once, when it is written.
+    object_ids Array(String) MATERIALIZED arrayDistinct(arrayFilter(id -> id != '', arrayMap(
+        id -> if(startsWith(id, '{'), JSONExtractString(id, 'id'), id), arrayMap(told -> [
+        told.data.object.id, told.data.object.customer, told.data.object.charge, told.data.object.invoice,
+        told.data.object.payment_intent, told.data.object.subscription, told.data.object.payment.charge,
+        told.data.object.payment.payment_intent, told.related_object.id,
+        told.id, told.customer, told.charge, told.invoice, told.payment_intent, told.subscription,
+        told.payment.charge, told.payment.payment_intent
+    ], [JSONExtract(body, 'Tuple(
+        id String, customer String, charge String, invoice String, payment_intent String, subscription String,
+        payment Tuple(charge String, payment_intent String),
+        related_object Tuple(id String),
+        data Tuple(object Tuple(
+            id String, customer String, charge String, invoice String, payment_intent String, subscription String,
+            payment Tuple(charge String, payment_intent String)))
+    )')])[1]))),
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_time observed_at TYPE minmax GRANULARITY 1
+    INDEX by_object object_ids TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(received_at)
 PARTITION BY toYYYYMM(observed_at)
-ORDER BY (account, event_id, source);
+ORDER BY (account, observed_at, event_id, source);
 
 CREATE TABLE IF NOT EXISTS dead_letter_rows
 (

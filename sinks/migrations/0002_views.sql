@@ -105,7 +105,7 @@ SELECT
 FROM profile_rows FINAL;
 
 CREATE OR REPLACE VIEW stripe_events AS
-SELECT event_id, type, account, livemode, api_version, source, observed_at, received_at, body
+SELECT event_id, type, account, livemode, api_version, source, observed_at, received_at, body, object_ids
 FROM stripe_event_rows FINAL;
 
 CREATE OR REPLACE VIEW dead_letters AS

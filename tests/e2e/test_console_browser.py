@@ -21,6 +21,7 @@ from tests.integration.console_support import HOSTILE, create_schema, envelope, 
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
+expect.set_options(timeout=30_000)  # the machine may be busy
 AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text("utf-8")
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 #: In the dark only the colours are others, on a phone the sizes.
@@ -99,8 +100,7 @@ async def test_from_the_overview_to_one_event(shop: Shop, page: Page) -> None:
     await expect(page.locator(".events li")).to_have_count(50)
     await page.locator(".events .what", has_text="Issued Invoice").first.click()
     await expect(page.locator("main")).to_contain_text("Earl Grey")
-    await page.get_by_role("link", name="Show what Stripe sent").click()
-    await expect(page.locator("#raw")).to_contain_text(re.compile("No kept event|Event"))
+    await expect(page.locator("#raw")).to_contain_text("No kept event")
 
 
 async def test_a_metric_is_filtered_compared_and_read_by_mouse(shop: Shop, page: Page) -> None:
@@ -134,7 +134,13 @@ async def test_a_new_event_appears_in_the_feed_by_itself(shop: Shop, page: Page)
     await expect(page.locator(".events li")).to_have_count(50)
     fresh = row(Metric.SUCCESSFULLY_PAID, 777_777, datetime.now(UTC), email="new.comer@example.com")
     await insert(shop.server.url, shop.database, "metric_rows", [fresh])
+    await expect(page.locator(".livemark")).to_have_text("live")
     await expect(page.locator(".events li .who").first).to_contain_text("new.comer@example.com")
+    learned = fresh.model_copy(update={"version": 2, "reason": "told a little later"})
+    await insert(shop.server.url, shop.database, "metric_rows", [learned])
+    await expect(page.locator(".events li").first).to_contain_text("told a little later")
+    await page.locator(".events .what").first.click()
+    await expect(page.get_by_role("region", name="Versions")).to_contain_text("reason nothing → told a little later")
 
 
 async def test_a_customer_is_found_by_typing(shop: Shop, page: Page) -> None:

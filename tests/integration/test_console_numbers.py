@@ -1,7 +1,9 @@
 """Every number of the console is the one that the rows say, on the real engine."""
 
+import asyncio
 import csv
 import io
+import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -233,7 +235,11 @@ async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
     config, rows = shop
     issued = next(one for one in rows if one.metric == Metric.ISSUED_INVOICE and one.livemode)
     paid = row(Metric.SUCCESSFULLY_PAID, 4711, NOW)
-    sent = [envelope(1, NOW, "ch_4711"), envelope(2, NOW, "ch_47110"), envelope(3, NOW, "ch_4711", livemode=False)]
+    sent = [
+        envelope(101, NOW, "ch_4711"),
+        envelope(102, NOW, "ch_47110"),
+        envelope(103, NOW, "ch_4711", livemode=False),
+    ]
     await insert(config.clickhouse_url, config.database, "metric_rows", [paid])
     await insert(config.clickhouse_url, config.database, "stripe_event_rows", sent)
     async with serving(config) as url:
@@ -243,11 +249,68 @@ async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
         assert (await get(http, f"{url}/api/v1/events/{issued.metric_id}?mode=test", 404))["error"]
         async with http.get(f"{url}/part/raw?id={paid.metric_id}") as answer:
             text = await answer.text()
-        assert "evt_1" in text
-        assert "evt_2" not in text  # another charge, whose id begins alike
-        assert "evt_3" not in text  # test mode
-        async with http.get(f"{url}/raw?id=evt_1&account=default") as answer:
+        assert "evt_101" in text
+        assert "evt_102" not in text  # another charge, whose id begins alike
+        assert "evt_103" not in text  # test mode
+        async with http.get(f"{url}/raw?id=evt_101&account=default") as answer:
             assert "ch_4711" in await answer.text()
+
+
+async def test_an_event_tells_how_it_was_enriched(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]], clickhouse: Client
+) -> None:
+    """Also when the table of the facts has forgotten the older versions, and when each was delivered twice."""
+    config, _ = shop
+    first = row(Metric.SUCCESSFULLY_PAID, 5150, NOW, email="", unlinked_reason="the charge names nobody")
+    later = first.model_copy(update={"version": 2, "email": "late@example.com", "unlinked_reason": ""})
+    linked = later.model_copy(update={"version": 3, "invoice_id": "in_5150", "source": "lookup"})
+    for one in (first, later, first, linked, linked):
+        await insert(config.clickhouse_url, config.database, "metric_rows", [one])
+    clickhouse.command(f"OPTIMIZE TABLE {config.database}.metric_rows FINAL")
+    async with serving(config) as url:
+        told = await get(http, f"{url}/api/v1/events/{first.metric_id}")
+    assert [(one["version"], one["email"], one["invoice_id"], one["source"]) for one in told["versions"]] == [
+        (1, "", "", "webhook"),
+        (2, "late@example.com", "", "webhook"),
+        (3, "late@example.com", "in_5150", "lookup"),
+    ]
+    assert told["version"] == 3
+
+
+async def test_raw_events_are_found_by_every_object_that_they_name(
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+) -> None:
+    await create_schema(clickhouse_server.url, database)
+    paid = row(Metric.SUCCESSFULLY_PAID, 1, NOW, charge_id="ch_1", invoice_id="in_1")
+    bodies: list[dict[str, Any]] = [
+        {"id": "evt_0", "data": {"object": {"id": "ch_1", "invoice": "in_1"}}},
+        {"id": "evt_1", "data": {"object": {"id": "re_1", "charge": "ch_1"}}},
+        {"id": "evt_2", "data": {"object": {"id": "inpay_1", "invoice": "in_1", "payment": {"charge": "ch_1"}}}},
+        {"id": "evt_3", "related_object": {"id": "ch_1"}},
+        {"id": "ch_1", "object": "charge", "customer": {"id": "cus_1"}},
+        {"id": "evt_5", "data": {"object": {"id": "dp_1", "charge": {"id": "ch_1", "object": "charge"}}}},
+        {"id": "evt_6", "data": {"object": {"id": "ch_2", "description": "ch_1"}}},
+        {"id": "evt_7", "data": {"object": {"id": "in_1", "charge": None, "subscription": 5}}},
+    ]
+    sent = [envelope(n, NOW, "").model_copy(update={"body": json.dumps(body)}) for n, body in enumerate(bodies)]
+    await insert(clickhouse_server.url, database, "metric_rows", [paid])
+    await insert(clickhouse_server.url, database, "stripe_event_rows", [*sent, *sent])
+    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+        told = await get(http, f"{url}/api/v1/events/{paid.metric_id}")
+    assert [one["event_id"] for one in told["stripe_events"]] == [f"evt_{n}" for n in (0, 1, 2, 3, 4, 5, 7)]
+
+
+async def test_open_pages_are_told_of_what_is_written(
+    http: aiohttp.ClientSession, shop: tuple[ConsoleConfig, list[MetricEvent]]
+) -> None:
+    config, _ = shop
+    async with serving(config) as url, http.get(f"{url}/live") as stream:
+        assert stream.content_type == "text/event-stream"
+        async with asyncio.timeout(30):
+            assert await stream.content.readline() == b"event: change\n"
+            await stream.content.readuntil(b"\n\n")
+            await insert(config.clickhouse_url, config.database, "metric_rows", [row(Metric.FAILED_PAYMENT, 1, NOW)])
+            assert await stream.content.readline() == b"event: change\n"
 
 
 async def test_a_person_is_found_and_told_exactly(

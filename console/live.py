@@ -1,0 +1,93 @@
+"""Tells open pages that something new was written: one question to ClickHouse for all of them together.
+
+A page is told only that there is something new, and asks for its own part again, in its own mode and with its filters.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from console.queries import Query
+from console.text import aware
+from console.warehouse import Warehouse
+from schemas.errors import Unavailable
+
+ASK_SECONDS: Final = 1.0
+AWAY_SECONDS: Final = 5.0
+# Inserts that run side by side become visible out of order: so far back, what has been seen is looked at again.
+OVERLAP: Final = timedelta(seconds=20)
+LONGEST_QUIET: Final = 15.0  # seconds; then something is sent all the same, so that nobody in between hangs up
+
+Mark = tuple[datetime, int]  # the newest write, and how many there were since a while before
+
+
+class Live:
+    """The watch over new rows; runs while somebody listens."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._listeners: set[asyncio.Queue[str]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def changes(self) -> AsyncGenerator[str]:
+        """'change' when something was written, 'away' when ClickHouse is, 'quiet' now and then; until `close`."""
+        queue = asyncio.Queue[str](maxsize=8)
+        self._listeners.add(queue)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watching())
+        try:
+            while True:
+                try:
+                    told = await asyncio.wait_for(queue.get(), LONGEST_QUIET)
+                except TimeoutError:
+                    told = "quiet"
+                if told == "end":
+                    return
+                yield told
+        finally:
+            self._listeners.discard(queue)
+
+    async def close(self) -> None:
+        """Ends the watch, and all that listen to it."""
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait("end")
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+
+    async def _watching(self) -> None:
+        mark: Mark | None = None
+        since = datetime.now(UTC) - OVERLAP
+        while self._listeners:
+            try:
+                found = await self._newest(since)
+            except Unavailable:
+                self._tell("away")
+                mark = None
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            if found != mark:  # once more than needed, since the count is of another while when the newest has moved
+                self._tell("change")
+                mark = found
+                since = max(since, found[0] - OVERLAP)
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def _newest(self, since: datetime) -> Mark:
+        rows = await self._warehouse.rows(
+            Query(
+                "SELECT max(written_at) AS newest, count() AS written\nFROM metric_arrivals\n"
+                "WHERE written_at >= {since:DateTime64(3, 'UTC')}",
+                {"since": since},
+            )
+        )
+        return aware(rows[0]["newest"]), rows[0]["written"]
+
+    def _tell(self, what: str) -> None:
+        for queue in self._listeners:
+            if not queue.full():  # who is that slow will ask soon anyway
+                queue.put_nowait(what)
