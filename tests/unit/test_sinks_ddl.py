@@ -16,7 +16,9 @@ def test_migrations_have_a_number_each_and_can_all_be_run_twice() -> None:
     versions = [migration.version for migration in migrations]
     assert versions == sorted(set(versions))
     for statement in (statement for migration in migrations for statement in migration.statements):
-        assert statement.startswith(("CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ")), statement
+        assert statement.startswith(
+            ("CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ", "CREATE MATERIALIZED VIEW IF NOT EXISTS ")
+        ), statement
 
 
 def test_names_and_strings_are_quoted() -> None:
