@@ -65,6 +65,11 @@ class StripeDown(Unavailable):
     """Stripe answered 5xx, or nothing, for too long."""
 
 
+#: Whatever Stripe may answer that ends a question, by whether all other questions of the account end with it.
+ENDS_ONE = (PermissionMissing, NotFound, BadRequest, EndlessList)
+ENDS_ALL = (KeyRevoked, StripeDown, RateLimited)
+
+
 def resource_of(path: str) -> str:
     """`/v1/charges/ch_1/refunds` as 'charges': what Stripe's permissions are about."""
     parts = path.strip("/").split("/")

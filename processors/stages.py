@@ -86,7 +86,8 @@ class LedgerStage:
             if reference is None:
                 return "unmapped"
             scope = f"{envelope['account']}|{'live' if envelope['livemode'] else 'test'}"
-            ledger.changes.lookups[scope, *reference] = "thin event"
+            kind, identifier, at = reference
+            ledger.changes.want(scope, kind, identifier, "thin event", at)
             return "thin"
         if self._mode != "both" and observation.livemode != (self._mode == "live"):
             return "other_mode"
@@ -109,9 +110,9 @@ class LedgerStage:
             yield Output("person", self._people, key, orjson.dumps(contribution))
         for owner, transfer in changes.transfers:
             yield Output("transfer", self._transfers, owner.encode(), orjson.dumps(transfer))
-        for (scope, kind, identifier), reason in changes.lookups.items():
+        for (scope, kind, identifier), (reason, at) in changes.lookups.items():
             account, _, mode = scope.rpartition("|")
-            lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, reason=reason)
+            lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, at=at, reason=reason)
             yield Output("lookup", self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()))
         changes.clear()
 

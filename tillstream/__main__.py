@@ -21,6 +21,7 @@ from tillstream.commands import (
     settings,
     simulate,
     status,
+    sweep,
 )
 
 app = typer.Typer(
@@ -49,11 +50,13 @@ for command in (
     run.process,
     run.sink,
     run.engage,
+    run.connector,
     run.console,
     run.topics,
 ):
     app.command()(command)
 app.command("import")(imports.import_)
+app.command()(sweep.sweep)
 app.add_typer(deadletters.app)
 app.add_typer(segments.app)
 app.add_typer(flows.app)

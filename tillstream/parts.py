@@ -67,7 +67,7 @@ def make_plan(settings: Settings) -> Plan:
             settings.tillstream_console_port, "--console-port", settings.tillstream_console_host
         )
     settings = settings.model_copy(update=found)
-    names = ("sink", "process", "engage", "ingest", *(["console"] if has_console else []))
+    names = ("sink", "process", "engage", "ingest", "connector", *(["console"] if has_console else []))
     roles = [_role(name, settings) for name in names]
     return Plan(tuple(services), tuple(roles), settings)
 

@@ -199,6 +199,27 @@ def engage(settings: Settings, health_port: int) -> None:
     run_role("engage", work, settings)
 
 
+def connector(settings: Settings, health_port: int) -> None:
+    """The connector: look-ups and sweeps."""
+    from connector.worker import Connector, ConnectorConfig
+    from tillstream.places import settings_warehouse
+    from tillstream.stripe_access import accesses
+
+    async def work(stop: asyncio.Event) -> None:
+        role = Connector(
+            ConnectorConfig(
+                kafka=kafka_arguments(settings),
+                warehouse=settings_warehouse(settings),
+                accesses=accesses(settings),
+                topic_prefix=settings.tillstream_topic_prefix,
+                sweep_minutes=settings.tillstream_sweep_minutes,
+            )
+        )
+        await _with_health("connector", role, settings, health_port, stop)
+
+    run_role("connector", work, settings)
+
+
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.app import create_app, serve

@@ -27,6 +27,7 @@ _COLOURS = {
     "sink": "cyan",
     "process": "blue",
     "ingest": "green",
+    "connector": "bright_cyan",
     "console": "bright_magenta",
 }
 _NAME_WIDTH = 10

@@ -2,7 +2,7 @@
 
     1. services   Kafka and ClickHouse (unless they are somebody else's)
     2. topics
-    3. roles      sink, process, engage, ingest, console
+    3. roles      sink, process, engage, ingest, connector, console
 
 `DIR/runtime.json` always says where everything is and whether it is ready.
 """

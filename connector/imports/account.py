@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from connector.errors import BadRequest, EndlessList, KeyRevoked, NotFound, PermissionMissing, RateLimited, StripeDown
+from connector.errors import ENDS_ALL, ENDS_ONE
 from connector.imports.progress import Progress, State, state_key
 from connector.imports.ranges import DAY, FOUNDED, Range
 from connector.imports.reader import Reader
@@ -21,8 +21,6 @@ from connector.together import together
 from connector.warehouse import Warehouse
 
 _RECORD_SECONDS = 2.0
-_ENDS_ONE = (PermissionMissing, NotFound, BadRequest, EndlessList)
-_ENDS_ALL = (KeyRevoked, StripeDown, RateLimited)
 
 
 @dataclass(slots=True)
@@ -75,7 +73,7 @@ class AccountImport:
                 async with together() as group:
                     for resource, progress in stage:
                         group.create_task(self._read(resource, progress))
-        except _ENDS_ALL as error:
+        except ENDS_ALL as error:
             for _, progress in todo:
                 if progress.state is not State.FINISHED:
                     await self._failed(progress, error)
@@ -88,7 +86,7 @@ class AccountImport:
     async def _read(self, resource: Resource, progress: Progress) -> None:
         try:
             await Reader(self.api, resource, progress, self.publisher, self.state, time.time).run()
-        except _ENDS_ONE as error:
+        except ENDS_ONE as error:
             await self._failed(progress, error)
 
     async def _failed(self, progress: Progress, error: Exception) -> None:

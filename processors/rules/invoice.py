@@ -274,3 +274,16 @@ def wants_payment(record: Record) -> bool:
     if core["status"] != "paid" or core["paid"] <= 0 or "oob" in record:
         return False
     return all(status == FAILED for status, _, _ in record.get("charges", {}).values())
+
+
+def payments_untold(record: Record, observation: Observation) -> bool:
+    """Does only Stripe's API know what paid, or tried to pay, the invoice?
+
+    Since 2025-03-31.basil neither the invoice nor the charge names the other, and what was paid outside Stripe is
+    told when asked alone. Asked for once it was tried, and once more when it is paid.
+    """
+    core = record["core"]
+    if observation.fetched or "charge" in observation.body or core["total"] <= 0:
+        return False
+    newest = max((payment[0] for payment in record.get("payments", {}).values()), default=0)
+    return newest < observation.at if core["status"] == "paid" else not newest and core.get("count", 0) > 0

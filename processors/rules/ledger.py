@@ -89,7 +89,8 @@ def _charge(session: Session, observation: Observation) -> bool:
     if observation.kind != "charge":
         charge_id = f.reference(observation.body, "charge", observation.path)
         if not charge_id:  # Stripe's word that there is none, or none yet
-            session.ask(observation.kind, observation.id, "refund or dispute without its charge")
+            if not observation.fetched:  # else it is the answer
+                session.ask(observation.kind, observation.id, "refund or dispute without its charge", observation.at)
             return True
     if not observation.customer:
         _CHARGE_FOLDS[observation.kind]({}, observation)  # raises here, where the message came from
@@ -189,7 +190,7 @@ def _learn_lines(
         if known is not None and len(known["lines"]) > len(lines):
             return False
         if known is None:
-            session.ask("invoice", invoice_id, "more lines than the event carried")
+            session.ask("invoice", invoice_id, "more lines than the event carried", observation.at)
     if known is not None and [observation.at, lines] <= [known["at"], known["lines"]]:
         return False
     session.book.put(key, {"lines": lines, "at": observation.at, "mark": mark})

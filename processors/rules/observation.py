@@ -115,8 +115,8 @@ def observe(envelope: dict[str, Any], body: Any) -> Observation | None:
     return _observation(envelope, kind, obj, at, body.get("livemode"), "data.object", event_type, previous)
 
 
-def thin(event: Any) -> tuple[str, str] | None:
-    """(kind, id) of the object that a thin event speaks of, None when it is no thin event of a mapped type.
+def thin(event: Any) -> tuple[str, str, int] | None:
+    """(kind, id) of the object that a thin event speaks of, and when; None when it is no thin event of a mapped type.
 
     Source: Stripe, "Thin events": `v2.core.event` with a `v1.*` type carries a reference instead of the object.
     Raises BadEvent when the reference is missing.
@@ -124,7 +124,17 @@ def thin(event: Any) -> tuple[str, str] | None:
     if not isinstance(event, dict) or event.get("object") != "v2.core.event":
         return None
     kind = kind_of(f.opt(event, "type", "").removeprefix("v1."))
-    return (kind, f.required_id(f.child(event, "related_object", ""), "related_object")) if kind else None
+    if not kind:
+        return None
+    return kind, f.required_id(f.child(event, "related_object", ""), "related_object"), _thin_moment(event)
+
+
+def _thin_moment(event: Obj) -> int:
+    """A thin event's time is RFC 3339 text; 0 when it makes no sense, since the object matters alone."""
+    try:
+        return int(unix_seconds(event["created"]))
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
 def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:

@@ -37,13 +37,18 @@ class Changes:
     rows: dict[tuple[str, str], tuple[str, bool, bytes]] = field(default_factory=dict)  # -> metric, unlinked, message
     people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
     transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
-    lookups: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (scope, kind, id) -> reason
+    lookups: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)  # (scope, kind, id): reason, at
 
     def tell(self, row: Row, message: bytes) -> None:
         """Remember `message`, the form of `row` for Kafka."""
         key = (row["metric_id"], row["occurred_at"])
         self.rows.pop(key, None)  # so that the order of telling is kept
         self.rows[key] = (row["metric"], not row["email"] and not row.get("withdrawn"), message)
+
+    def want(self, scope: str, kind: str, identifier: str, reason: str, at: int) -> None:
+        """Remember to ask Stripe for an object, as it was at `at` or later."""
+        _, before = self.lookups.get((scope, kind, identifier), ("", 0))
+        self.lookups[scope, kind, identifier] = (reason, max(at, before))
 
     def clear(self) -> None:
         """All of it was sent."""
@@ -88,9 +93,9 @@ class Session:
         if known is None and customer:
             self.ask("customer", customer, "customer unknown")
 
-    def ask(self, kind: str, identifier: str, reason: str) -> None:
-        """Have an object looked up in Stripe's API, if there is a key."""
-        self.changes.lookups[self.scope, kind, identifier] = reason
+    def ask(self, kind: str, identifier: str, reason: str, at: int = 0) -> None:
+        """Have an object looked up in Stripe's API, as it was at `at` or later, if there is a key."""
+        self.changes.want(self.scope, kind, identifier, reason, at)
 
     def load(self, identifier: str, kind: str) -> Record | None:
         """An object of this party, made when only others have told of it; its rows will be looked at again.

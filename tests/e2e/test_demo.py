@@ -16,7 +16,7 @@ async def test_every_count_and_every_sum_equals_stripes() -> None:
 
 
 async def test_the_numbers_are_still_equal_when_every_part_is_killed_on_the_way(tmp_path: Path) -> None:
-    parts = ("kafka", "process", "clickhouse", "ingest", "sink", "console")
+    parts = ("kafka", "process", "clickhouse", "ingest", "sink", "connector", "console")
     kills = [word for part in parts for word in ("--kill", part)]
     done = await tillstream_async("demo", *SMALL, *kills, "--data", tmp_path / "demo", seconds=170)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

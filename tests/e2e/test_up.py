@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import eventually
 from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, tillstream_async
 
-PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "console")
+PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "connector", "console")
 START_PROMISE = 15.0
 RECOVERY_PROMISE = 60.0
 
@@ -28,7 +28,7 @@ async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
     runtime = up.runtime()
     assert set(PARTS) <= set(runtime["roles"])
     async with aiohttp.ClientSession() as session:
-        for name in ("sink", "process", "ingest", "console"):
+        for name in ("sink", "process", "ingest", "connector", "console"):
             url = runtime["roles"][name]["health_url"]
             for page in ("readyz", "livez", "metrics"):
                 async with session.get(f"{url}/{page}") as response:

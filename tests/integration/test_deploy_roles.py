@@ -44,7 +44,7 @@ class Place:
             "kafka:19092": kafka,
             "http://clickhouse:8123": clickhouse,
             "0.0.0.0": "127.0.0.1",
-        } | {port: str(free_port()) for port in ("8080", "8081", "8082", "8083")}
+        } | {port: str(free_port()) for port in ("8080", "8081", "8082", "8083", "8084", "8085", "8086")}
 
     def here(self, text: str) -> str:
         """`text` of the compose file with this machine's addresses and ports."""
@@ -102,7 +102,7 @@ async def test_an_event_passes_through_the_roles_as_the_compose_file_starts_them
         assert (done.returncode, done.stderr) == (0, "")
 
     async with AsyncExitStack() as stack:
-        names = ("ingest", "process", "sink", "console")
+        names = ("ingest", "process", "sink", "connector", "console")
         processes = [await stack.enter_async_context(role(place, name)) for name in names]
 
         async def all_healthy() -> bool:

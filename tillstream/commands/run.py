@@ -156,6 +156,16 @@ def engage(data: Data = None, health_port: HealthPort = 0) -> None:
     roles.engage(load_settings(tillstream_data=data), health_port)
 
 
+def connector(data: Data = None, health_port: HealthPort = 0) -> None:
+    """Run the connector alone: it answers the ledger's questions to Stripe, and sweeps for events that never came.
+
+    Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CLICKHOUSE_URL=http://clickhouse:8123 tillstream connector
+    """
+    from tillstream import roles
+
+    roles.connector(load_settings(tillstream_data=data), health_port)
+
+
 def console(data: Data = None, console_port: ConsolePort = None) -> None:
     """Run the console alone: web pages and JSON over ClickHouse.
 

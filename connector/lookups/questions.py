@@ -1,0 +1,89 @@
+"""What is asked, by whom, and what is known already. Pure.
+
+Many messages may ask the same: one question, answered once, and all of them are done with it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+Place = tuple[int, int]  # partition and offset of a message that asks
+Key = tuple[str, bool, str, str]  # account, livemode, object, id
+
+
+@dataclass(slots=True)
+class Question:
+    """One thing to ask Stripe, whose answer must hold at `at` or later (Unix seconds).
+
+    `places` are the messages that wait for it; `kept` when a record of it is parked; `begun` is what `at` was when
+    Stripe was asked.
+    """
+
+    account: str
+    livemode: bool
+    object: str
+    id: str
+    reason: str
+    at: float = 0.0
+    asked_at: float = 0.0
+    attempts: int = 0
+    begun: float = 0.0
+    kept: bool = False
+    places: list[Place] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        """What makes two questions the same."""
+        return self.account, self.livemode, self.object, self.id
+
+
+class Memory:
+    """What was answered and when, the latest `size` of it: asking again soon is free."""
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = size
+        self._answered: OrderedDict[Key, float] = OrderedDict()
+
+    def knows(self, key: Key, at: float) -> bool:
+        """Was there an answer that was true at `at` or later?"""
+        fetched_at = self._answered.get(key)
+        return fetched_at is not None and fetched_at >= at
+
+    def learn(self, key: Key, fetched_at: float) -> None:
+        """Remember an answer, also that there is no such object."""
+        self._answered[key] = max(fetched_at, self._answered.pop(key, 0.0))
+        while len(self._answered) > self._size:
+            self._answered.popitem(last=False)
+
+
+class Offsets:
+    """Which messages are done, out of order, and up to where a partition may be committed."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, dict[int, None]] = {}  # partition -> offsets that are not done, ascending
+        self._next: dict[int, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are not done."""
+        return sum(map(len, self._open.values()))
+
+    def took(self, place: Place) -> None:
+        """A message was read; each partition's come in order."""
+        partition, offset = place
+        self._open.setdefault(partition, {})[offset] = None
+        self._next[partition] = offset + 1
+
+    def done(self, place: Place) -> None:
+        """A message needs nothing more. One of a partition that was forgotten is ignored."""
+        partition, offset = place
+        self._open.get(partition, {}).pop(offset, None)
+
+    def committable(self) -> dict[int, int]:
+        """Partition to the offset from which on a new reader would have to read."""
+        return {partition: next(iter(self._open[partition]), following) for partition, following in self._next.items()}
+
+    def forget(self, partitions: set[int]) -> None:
+        """These partitions are another reader's now."""
+        for partition in partitions:
+            self._open.pop(partition, None)
+            self._next.pop(partition, None)

@@ -1,0 +1,152 @@
+"""An overlapping pass over Stripe's own list of events, which finds the deliveries that never came."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from connector import telemetry
+from connector.errors import ENDS_ALL, ENDS_ONE
+from connector.imports.progress import Progress
+from connector.imports.resources import RESOURCES
+from connector.publish import Publisher, event_message
+from connector.state import StateLog
+from connector.stripe_api import Json, StripeApi
+from connector.warehouse import Warehouse
+from connector.windows import chunks, joined, window
+from schemas.errors import Unavailable
+from schemas.stripe_types import wanted_types
+from schemas.times import rfc3339
+
+log = structlog.get_logger(__name__)
+
+Gap = tuple[int, int] | None
+
+
+class State(StrEnum):
+    """How a sweep ended: the view's `state`."""
+
+    COMPLETE = "complete"
+    GAP = "gap"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep of one account found. Times are Unix seconds."""
+
+    account: str
+    livemode: bool
+    since: int = 0
+    swept_until: float = 0.0
+    seen: int = 0
+    published: int = 0
+    gap: Gap = None
+    error: str = ""
+
+    @property
+    def state(self) -> State:
+        """Whether every event that Stripe still has is in Kafka, and whether it has forgotten some that may not be."""
+        return State.FAILED if self.error else State.GAP if self.gap else State.COMPLETE
+
+
+class Sweeper:
+    """Sweeps one account at a time. Where it was is kept in `connector.state`, so that a kill loses nothing."""
+
+    def __init__(self, publisher: Publisher, state: StateLog, warehouse: Warehouse) -> None:
+        self._publisher, self._state, self._warehouse = publisher, state, warehouse
+
+    async def swept_until(self, api: StripeApi) -> float:
+        """Up to when the account was swept, 0 when it never was. Raises Unavailable."""
+        return float((await self._state.read(_key(api))).get(_key(api), {}).get("swept_until", 0.0))
+
+    async def sweep(self, api: StripeApi) -> Swept:
+        """One pass. What Stripe refuses is in the outcome; raises Unavailable when Kafka is away."""
+        key = _key(api)
+        before = (await self._state.read(key)).get(key, {})
+        asked = window(before.get("swept_until"), time.time())
+        gap = joined(_gap(before), asked.gap)
+        if gap is not None and await self._imported(api, gap):
+            gap = None
+        outcome = Swept(api.account, api.livemode, asked.since, before.get("swept_until", 0.0), gap=gap)
+        try:
+            outcome.swept_until = await self._pass(api, outcome)
+        except (*ENDS_ONE, *ENDS_ALL) as error:
+            outcome.error = str(error)
+            log.error("sweep failed", account=api.account, cause=str(error), next=error.remedy)
+        else:
+            await self._state.put(key, {"swept_until": outcome.swept_until, "gap": gap})
+        await self._record(outcome)
+        return outcome
+
+    async def _pass(self, api: StripeApi, outcome: Swept) -> float:
+        """Read the lists, publish what is not here; up to when all was seen."""
+        began = 0.0
+        for types in chunks(wanted_types(extended=True)):
+            async for page in api.pages("/v1/events", {"types": types, "created": {"gte": outcome.since}}):
+                began = began or page.fetched_at
+                missing = await self._missing(api.account, page.objects)
+                await self._publisher.publish(event_message(api.account, api.livemode, event) for event in missing)
+                outcome.seen += len(page.objects)
+                outcome.published += len(missing)
+                telemetry.SWEPT.labels("published").inc(len(missing))
+                telemetry.SWEPT.labels("known").inc(len(page.objects) - len(missing))
+        return began
+
+    async def _missing(self, account: str, events: list[Json]) -> list[Json]:
+        """Those that ClickHouse does not have. When it is behind, some are published twice, which is harmless."""
+        if not events:
+            return []
+        query = """
+            SELECT DISTINCT event_id FROM stripe_event_rows
+            WHERE account = {account:String} AND event_id IN {ids:Array(String)}
+        """
+        try:
+            rows = await self._warehouse.rows(query, {"account": account, "ids": [event["id"] for event in events]})
+        except Unavailable:
+            return events
+        known = {row["event_id"] for row in rows}
+        return [event for event in events if event["id"] not in known]
+
+    async def _imported(self, api: StripeApi, gap: tuple[int, int]) -> bool:
+        """Has an import, begun after the gap, brought all that was in it?"""
+        mode = "live" if api.livemode else "test"
+        records = await self._state.read(f"import|{api.account}|{mode}|")
+        imports = [Progress.from_json(record) for record in records.values()]
+        filled = {one.resource for one in imports if one.covers(gap[0]) and one.started_at >= gap[1]}
+        return filled >= {resource.name for resource in RESOURCES}
+
+    async def _record(self, outcome: Swept) -> None:
+        try:
+            await self._warehouse.insert("sweep_rows", [row(outcome, time.time())])
+        except Unavailable as error:
+            log.warning("sweep not recorded", account=outcome.account, cause=str(error))
+
+
+def row(outcome: Swept, now: float) -> dict[str, Any]:
+    """The account's newest row in the view `sweeps`."""
+    begin, end = outcome.gap or (None, None)
+    return {
+        "account": outcome.account,
+        "livemode": outcome.livemode,
+        "swept_until": rfc3339(outcome.swept_until),
+        "state": outcome.state.value,
+        "gap_since": rfc3339(begin) if begin is not None else None,
+        "gap_until": rfc3339(end) if end is not None else None,
+        "seen": outcome.seen,
+        "published": outcome.published,
+        "updated_at": rfc3339(now),
+        "error": outcome.error,
+        "version": int(now * 1000),
+    }
+
+
+def _key(api: StripeApi) -> str:
+    return f"sweep|{api.account}|{'live' if api.livemode else 'test'}"
+
+
+def _gap(record: Json) -> Gap:
+    gap = record.get("gap")
+    return (gap[0], gap[1]) if gap else None

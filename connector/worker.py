@@ -1,0 +1,96 @@
+"""The role `connector`: look-ups all the time, a sweep now and then."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from connector.accounts import Accounts
+from connector.lookups.worker import Lookups
+from connector.publish import Publisher
+from connector.state import StateLog
+from connector.stripe_api import StripeAccess
+from connector.sweep import Sweeper
+from connector.together import together
+from connector.warehouse import Warehouse, WarehouseConfig
+from schemas.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+_CLICKHOUSE_AGAIN = 5.0  # seconds
+_FAILED_AGAIN = 300.0  # seconds until a sweep that Stripe refused is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorConfig:
+    """aiokafka's client arguments, the prefix of topics, ClickHouse, and every account that has an API key."""
+
+    kafka: Mapping[str, Any]
+    warehouse: WarehouseConfig
+    accesses: Sequence[StripeAccess] = ()
+    topic_prefix: str = ""
+    sweep_minutes: float = 60.0
+
+
+class Connector:
+    """One is enough; several share the look-ups."""
+
+    def __init__(self, config: ConnectorConfig) -> None:
+        self._config = config
+        self._refusal = "the connector is starting"
+        self._lookups: Lookups | None = None
+        self._again = asyncio.Event()
+        self._again.set()
+
+    def ready(self) -> str:
+        """'' when questions are taken (and parked, when there is no API key), else why not."""
+        return self._lookups.refusal if self._lookups else self._refusal
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises Unavailable when Kafka is away; nothing is lost."""
+        config = self._config
+        async with AsyncExitStack() as stack:
+            publisher = await stack.enter_async_context(Publisher(config.kafka, config.topic_prefix))
+            state = await stack.enter_async_context(StateLog(config.kafka, config.topic_prefix))
+            warehouse = await stack.enter_async_context(Warehouse(config.warehouse))
+            accounts = await stack.enter_async_context(Accounts(config.accesses))
+            self._lookups = Lookups(config.kafka, config.topic_prefix, accounts, publisher, warehouse)
+            if not config.accesses:
+                log.warning("no API key: look-ups wait, nothing is swept", next="export STRIPE_API_KEY=rk_live_…")
+            async with together() as group:
+                beside = [
+                    group.create_task(self._sweep_for_ever(accounts, Sweeper(publisher, state, warehouse))),
+                    group.create_task(self._ask_again_for_ever()),
+                ]
+                await self._lookups.run(stop)
+                for task in beside:
+                    task.cancel()
+
+    async def _sweep_for_ever(self, accounts: Accounts, sweeper: Sweeper) -> None:
+        """Each account in its turn."""
+        every = self._config.sweep_minutes * 60
+        due = {api: await sweeper.swept_until(api) + every for api in accounts.configured()}
+        while due:
+            api = min(due, key=lambda one: due[one])
+            await asyncio.sleep(max(due[api] - time.time(), 0))
+            swept = await sweeper.sweep(api)
+            log.info("swept", account=api.account, state=swept.state.value, seen=swept.seen, published=swept.published)
+            due[api] = time.time() + (min(every, _FAILED_AGAIN) if swept.error else every)
+            self._again.set()
+
+    async def _ask_again_for_ever(self) -> None:
+        """What was parked is asked again: at the start, and after every sweep."""
+        assert self._lookups is not None
+        while True:
+            await self._again.wait()
+            self._again.clear()
+            try:
+                await self._lookups.retry()
+            except Unavailable as error:  # at the very start, the sink may not have made the tables yet
+                log.info("look-ups are not asked again yet", cause=str(error))
+                await asyncio.sleep(_CLICKHOUSE_AGAIN)
+                self._again.set()

@@ -1,0 +1,287 @@
+"""What the ledger asks is answered once, for all who wait; what can't be answered has a name and is asked later."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect.driver.client import Client
+
+from connector.stripe_api import StripeAccess
+from connector.warehouse import Warehouse, WarehouseConfig
+from connector.worker import Connector, ConnectorConfig
+from schemas.lookup import Lookup
+from schemas.topics import LOOKUPS
+from simulator.world import World
+from sinks.clickhouse import ClickHouse
+from sinks.config import SinkConfig
+from sinks.migrate import migrate
+from tests.conftest import ClickHouseServer, MakeTopics, eventually
+from tests.integration.connector_support import START, Stripe, error, published, simulated
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(5, START, 30, 60)
+
+
+@pytest.fixture
+async def stripe(world: World) -> AsyncIterator[Stripe]:
+    async with simulated(world) as running:
+        running.fault = no_sweeps
+        yield running
+
+
+async def no_sweeps(request: web.Request) -> web.Response | None:
+    """The account has no events, so that only look-ups are told apart."""
+    page = {"object": "list", "data": [], "has_more": False}
+    return web.json_response(page) if request.path == "/v1/events" else None
+
+
+@dataclass
+class Place:
+    """Kafka and ClickHouse for one test."""
+
+    bootstrap: str
+    prefix: str
+    warehouse: WarehouseConfig
+    clickhouse: Client
+
+    @asynccontextmanager
+    async def connector(self, *accesses: StripeAccess) -> AsyncIterator[Connector]:
+        kafka = {"bootstrap_servers": self.bootstrap}
+        role, stop = Connector(ConnectorConfig(kafka, self.warehouse, accesses, self.prefix)), asyncio.Event()
+        async with asyncio.TaskGroup() as group:  # a role that fails ends the test at once
+            group.create_task(role.run(stop))
+            try:
+                await eventually(lambda: not role.ready(), deadline=60)
+                yield role
+            finally:
+                stop.set()
+
+    async def ask(self, *questions: Lookup) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+            for one in questions:
+                await producer.send_and_wait(
+                    self.prefix + LOOKUPS.name, one.model_dump_json().encode(), key=one.id.encode()
+                )
+
+    async def answers(self) -> list[dict[str, Any]]:
+        found = await published(self.bootstrap, self.prefix)
+        assert {(one["source"], one["type"]) for one in found} <= {("lookup", "")}
+        return [orjson.loads(one["body"]) for one in found]
+
+    async def answered(self, number: int) -> list[dict[str, Any]]:
+        """The answers, as soon as there are so many."""
+
+        async def enough() -> list[dict[str, Any]] | None:
+            found = await self.answers()
+            return found if len(found) >= number else None
+
+        return await eventually(enough, deadline=60, interval=0.2)  # type: ignore[return-value]
+
+    def parked(self) -> list[tuple[Any, ...]]:
+        query = f"SELECT object, id, state FROM {self.warehouse.database}.lookups ORDER BY id"
+        return [tuple(row) for row in self.clickhouse.query(query).result_rows]
+
+    async def done(self) -> None:
+        """Return when every question is committed: nothing is open any more."""
+        group = f"{self.prefix}tillstream-connector"
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+
+        async def all_committed() -> bool:
+            offsets = await admin.list_consumer_group_offsets(group)
+            return sum(max(one.offset, 0) for one in offsets.values()) == len(
+                await published(self.bootstrap, self.prefix, LOOKUPS)
+            )
+
+        try:
+            await eventually(all_committed, deadline=30, interval=0.2)
+        finally:
+            await admin.close()
+
+
+@pytest.fixture
+async def place(
+    kafka_bootstrap: str,
+    topic_prefix: str,
+    make_topics: MakeTopics,
+    clickhouse_server: ClickHouseServer,
+    clickhouse: Client,
+    database: str,
+) -> Place:
+    await make_topics(topic_prefix)
+    config = SinkConfig({}, clickhouse_server.url, database=database)
+    async with ClickHouse(config) as connection:
+        await migrate(connection, config)
+    warehouse = WarehouseConfig(clickhouse_server.url, database=database)
+    return Place(kafka_bootstrap, topic_prefix, warehouse, clickhouse)
+
+
+def about(identifier: str, kind: str = "customer", *, account: str = "default", at: float = 0) -> Lookup:
+    return Lookup(account=account, livemode=True, object=kind, id=identifier, at=at, reason="customer unknown")
+
+
+def customers(world: World, number: int) -> list[str]:
+    return list(world.accounts["default"].customers)[:number]
+
+
+async def test_one_request_for_many_who_wait(place: Place, stripe: Stripe, world: World) -> None:
+    wanted = customers(world, 20)
+    await place.ask(*(about(identifier) for _ in range(10) for identifier in wanted))
+    async with place.connector(stripe.access()):
+        answers = await place.answered(20)
+        await place.done()
+        await place.ask(*map(about, wanted))  # a moment later it is still known
+        await place.done()
+    assert sorted(one["id"] for one in answers) == sorted(wanted)
+    assert len([path for path in stripe.asked if path.startswith("/v1/customers/")]) == 20
+    assert len(await place.answers()) == 20
+
+
+async def test_an_invoice_comes_with_its_payments_and_all_of_its_lines(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    books = world.accounts["default"]
+    invoice = max(
+        (books.invoices[paid.invoice] for paid in books.invoice_payments.values()), key=lambda one: len(one.lines)
+    )
+    async with place.connector(stripe.access()):
+        await place.ask(about(invoice.id, "invoice"))
+        [answer] = await place.answered(1)
+    assert len(answer["lines"]["data"]) == len(invoice.lines)
+    assert answer["payments"]["data"][0]["invoice"] == invoice.id
+
+
+async def test_that_there_is_none_is_an_answer_too(place: Place, stripe: Stripe) -> None:
+    async with place.connector(stripe.access()):
+        await place.ask(about("cus_nobody"))
+        assert await place.answered(1) == [{"id": "cus_nobody", "object": "customer", "missing": True}]
+        await place.done()
+    assert place.parked() == []
+
+
+async def test_what_was_answered_before_is_not_asked_again_in_a_replay(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    wanted = [*customers(world, 3), "cus_nobody"]
+    async with place.connector(stripe.access()):
+        await place.ask(*map(about, wanted))
+        await place.answered(4)
+    asked = len(stripe.asked)
+    async with Warehouse(place.warehouse) as warehouse:  # as the sink does
+        await warehouse.insert("stripe_event_rows", await published(place.bootstrap, place.prefix))
+    async with place.connector(stripe.access()):
+        await place.ask(*map(about, wanted))
+        assert len(await place.answered(8)) == 8  # told once more: Kafka may have forgotten it
+        await place.ask(about(wanted[0], at=time.time()))  # something newer is asked for
+        await place.answered(9)
+    assert [path for path in stripe.asked[asked:] if "/events" not in path] == [f"/v1/customers/{wanted[0]}"]
+    everything = await published(place.bootstrap, place.prefix)
+    told = Counter((one["event_id"], one["observed_at"], one["body"]) for one in everything)
+    assert Counter(told.values()) == {2: 4, 1: 1}
+
+
+async def test_without_a_key_questions_wait_until_there_is_one(place: Place, stripe: Stripe, world: World) -> None:
+    wanted = sorted(customers(world, 5))
+    async with place.connector():
+        await place.ask(*map(about, wanted))
+        await eventually(lambda: place.parked() == [("customer", one, "no API key") for one in wanted])
+        await place.done()
+    async with place.connector(stripe.access()):
+        answers = await place.answered(5)
+        await eventually(lambda: not place.parked())
+    assert sorted(one["id"] for one in answers) == wanted
+
+
+async def test_a_missing_permission_is_named_and_asked_again_when_it_is_given(place: Place, stripe: Stripe) -> None:
+    async def forbidden(request: web.Request) -> web.Response | None:
+        return error(403, "No") if request.path.startswith("/v1/invoices") else await no_sweeps(request)
+
+    stripe.fault = forbidden
+    async with place.connector(stripe.access()):
+        await place.ask(about("in_1", "invoice"), about("cus_nobody"))
+        await place.answered(1)  # customers are not held up
+        await eventually(lambda: place.parked() == [("invoice", "in_1", "permission missing")])
+    stripe.fault = no_sweeps
+    async with place.connector(stripe.access()):
+        await place.answered(2)
+        await eventually(lambda: not place.parked())
+
+
+async def test_an_account_that_does_not_answer_holds_up_no_other(place: Place, stripe: Stripe, world: World) -> None:
+    async with simulated(world) as slow:
+
+        async def hanging(_: web.Request) -> web.Response | None:
+            await asyncio.sleep(3600)
+            return None
+
+        slow.fault = hanging
+        async with place.connector(stripe.access(), slow.access(account="slow")):
+            await place.ask(*(about(one, account="slow") for one in customers(world, 50)))
+            await place.ask(*map(about, customers(world, 50)))
+            answers = await place.answered(50)
+    assert {one["id"] for one in answers} == set(customers(world, 50))
+
+
+async def test_given_up_after_some_attempts_and_asked_again_later(place: Place, stripe: Stripe, world: World) -> None:
+    [wanted] = customers(world, 1)
+    down = True
+
+    async def away(request: web.Request) -> web.Response | None:
+        return error(500, "Oh no") if down and "/customers/" in request.path else await no_sweeps(request)
+
+    stripe.fault = away
+    async with place.connector(stripe.access(patience=0.0)):
+        await place.ask(about(wanted))
+        await eventually(lambda: place.parked() == [("customer", wanted, "given up")])
+    assert len([path for path in stripe.asked if "/customers/" in path]) == 4
+    down = False
+    async with place.connector(stripe.access()):
+        await place.answered(1)
+        await eventually(lambda: not place.parked())
+
+
+async def test_a_storm_of_429_loses_no_question(place: Place, stripe: Stripe, world: World) -> None:
+    async def storm(request: web.Request) -> web.Response | None:
+        if "/customers/" in request.path and len(stripe.asked) % 2:
+            return error(429, "Too many requests", retry_after="0.01")
+        return await no_sweeps(request)
+
+    stripe.fault = storm
+    wanted = customers(world, 30)
+    async with place.connector(stripe.access()):
+        await place.ask(*map(about, wanted))
+        answers = await place.answered(30)
+    assert {one["id"] for one in answers} == set(wanted)
+    assert place.parked() == []
+
+
+async def test_a_connected_account_is_asked_through_the_platforms_key(place: Place) -> None:
+    world = World(6, START, 5, 10, accounts=("default", "acct_1Shop"))
+    identifier = next(iter(world.accounts["acct_1Shop"].customers))
+    async with simulated(world) as platform:
+        platform.fault = no_sweeps
+        async with place.connector(platform.access()):
+            await place.ask(about(identifier, account="acct_1Shop"))
+            [answer] = await place.answered(1)
+    assert (answer["id"], "email" in answer) == (identifier, True)
+
+
+async def test_nonsense_on_the_topic_is_passed_by(place: Place, stripe: Stripe) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=place.bootstrap) as producer:
+        await producer.send_and_wait(place.prefix + LOOKUPS.name, b"{}", key=b"x")
+    async with place.connector(stripe.access()):
+        await place.ask(about("cus_nobody"), about("x_1", "unheard_of"))
+        await place.answered(1)
+        await eventually(lambda: place.parked() == [("unheard_of", "x_1", "given up")])
+        await place.done()

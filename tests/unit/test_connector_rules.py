@@ -1,0 +1,73 @@
+"""Which questions are the same, which offsets are done, and which events a sweep asks for."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.lookups.questions import Memory, Offsets
+from connector.windows import KEPT, OVERLAP, chunks, joined, window
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(0, 2**32))
+def test_nothing_is_committed_that_is_not_done_whatever_ends_first(lengths: list[int], seed: int) -> None:
+    offsets, rng = Offsets(), random.Random(seed)
+    places = [(partition, 5 + number) for partition, length in enumerate(lengths) for number in range(length)]
+    for place in places:
+        offsets.took(place)
+    open_places = set(places)
+    rng.shuffle(places)
+    for place in places:
+        assert offsets.waiting == len(open_places)
+        offsets.done(place)
+        open_places.discard(place)
+        for partition, following in offsets.committable().items():
+            left = [offset for number, offset in open_places if number == partition]
+            assert following == min(left, default=5 + lengths[partition])
+
+
+def test_a_partition_that_went_to_another_reader_is_forgotten() -> None:
+    offsets = Offsets()
+    offsets.took((0, 1))
+    offsets.took((1, 7))
+    offsets.forget({0})
+    offsets.done((0, 1))
+    assert offsets.committable() == {1: 7}
+
+
+def test_memory_is_bounded_and_an_older_answer_does_not_do() -> None:
+    memory = Memory(size=2)
+    first, second, third = (("default", True, "customer", name) for name in "abc")
+    memory.learn(first, 10.0)
+    assert memory.knows(first, 10.0)
+    assert not memory.knows(first, 10.5)
+    memory.learn(first, 5.0)
+    assert memory.knows(first, 10.0)
+    memory.learn(second, 1.0)
+    memory.learn(third, 1.0)
+    assert not memory.knows(first, 0.0)
+    assert memory.knows(third, 0.0)
+
+
+@given(st.integers(0, 10**7), st.integers(10**8, 10**9))
+def test_a_sweep_begins_before_the_last_one_ended_or_names_the_gap(ago: int, now: int) -> None:
+    found = window(now - ago, now)
+    assert found.since >= now - KEPT
+    if ago > KEPT:
+        assert found.gap == (now - ago, now - KEPT)
+        assert found.since == now - KEPT
+    else:
+        assert found.gap is None
+        assert found.since <= max(now - ago - OVERLAP, now - KEPT)
+
+
+def test_the_first_sweep_reads_all_that_stripe_keeps() -> None:
+    assert window(None, 10**9).since == 10**9 - KEPT
+    assert window(None, 10**9).gap is None
+
+
+def test_gaps_join_and_types_are_asked_for_in_twenties() -> None:
+    assert joined(None, None) is None
+    assert joined((1, 5), None) == (1, 5)
+    assert joined((4, 9), (1, 5)) == (1, 9)
+    assert [len(chunk) for chunk in chunks(map(str, range(45)))] == [20, 20, 5]
