@@ -27,7 +27,8 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import Unavailable
 
 MAX_EVENTS = 500
-MAX_AGE = 0.02  # seconds an event waits for company
+MIN_AGE, MAX_AGE = 0.02, 0.2  # seconds that an event waits for company
+SHARE = 5  # between checkpoints lies this many times what one takes, so that under load they are few and large
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class Checkpointer:
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._failed = False
+        self._took = 0.0  # seconds, the last checkpoint
 
     def book(self, partition: int) -> PartitionBook:
         """The records of `partition`."""
@@ -100,7 +102,7 @@ class Checkpointer:
         """Checkpoint what has waited long enough, for as long as the stage lives."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(MAX_AGE)
+            await asyncio.sleep(min(MAX_AGE, max(MIN_AGE, SHARE * self._took)))
             await self.flush()
 
     async def flush(self) -> None:
@@ -118,7 +120,8 @@ class Checkpointer:
             except BaseException:  # also when it was canceled half-way
                 self._failed = True
                 raise
-            telemetry.CHECKPOINT.labels(self._stage).observe(time.perf_counter() - started)
+            self._took = time.perf_counter() - started
+            telemetry.CHECKPOINT.labels(self._stage).observe(self._took)
             telemetry.BATCH.labels(self._stage).observe(len(batch.events))
 
     async def _make_durable(self, batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """Messages to Kafka in whole batches: aiokafka's `send` costs more CPU for one message than folding an event does."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -13,8 +13,9 @@ from schemas.errors import Unavailable
 # A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
 # So values from `_LARGE` bytes on are compressed; the topics' limit of 16 MiB is for what then goes over the wire.
 _LARGE, _LARGEST = 1024 * 1024, 64 * 1024 * 1024
+_PACK = 256 * 1024  # bytes of JSON that are packed into one message
 
-Message = tuple[bytes, bytes]  # key, value
+Message = tuple[bytes | None, bytes]  # key, value
 Lane = tuple[str, int]  # topic, partition
 
 
@@ -23,9 +24,12 @@ class Sender:
 
     `send` and `send_state` return when all is acknowledged, and raise KafkaError when anything is not: then nobody can
     know what arrived, and all of it has to be delivered again.
+    On the topics `packed`, which only the stages read, a partition's messages go as arrays without a key: Faust's
+    cost is one a message, and it is larger than that of what a stage does with one.
     """
 
-    def __init__(self, kafka: Mapping[str, Any]) -> None:
+    def __init__(self, kafka: Mapping[str, Any], packed: Collection[str] = ()) -> None:
+        self._packed = packed
         durable = {**kafka, "acks": "all", "enable_idempotence": True}
         self._plain = AIOKafkaProducer(**durable, max_batch_size=256 * 1024, max_request_size=_LARGEST)
         self._compressing = AIOKafkaProducer(**durable, compression_type="gzip", max_request_size=_LARGEST)
@@ -53,11 +57,16 @@ class Sender:
                 counts[topic] = len(await self._plain.partitions_for(topic))
             lane = topic, (murmur2(key) & 0x7FFFFFFF) % counts[topic]
             lanes.setdefault(lane, []).append((key, value))
+        for lane, waiting in lanes.items():
+            if lane[0] in self._packed:
+                lanes[lane] = [(None, array) for array in pack(value for _, value in waiting)]
         await self._send(lanes)
 
     async def send_state(self, topic: str, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
         """Records by partition; the last offset on each partition that had any."""
-        lanes = {(topic, partition): list(records.items()) for partition, records in states.items() if records}
+        lanes: dict[Lane, list[Message]] = {
+            (topic, partition): list(records.items()) for partition, records in states.items() if records
+        }
         return {partition: offset for (_, partition), offset in (await self._send(lanes)).items()}
 
     async def _send(self, lanes: dict[Lane, list[Message]]) -> dict[Lane, int]:
@@ -84,3 +93,17 @@ class Sender:
     async def _close(self, builder: Any, lane: Lane) -> tuple[asyncio.Future[Any], int]:
         builder.close()
         return await self._plain.send_batch(builder, lane[0], partition=lane[1]), builder.record_count()
+
+
+def pack(values: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON arrays of the JSON `values`, in order, each array of some 256 KiB at most or of one value."""
+    held: list[bytes] = []
+    size = 0
+    for value in values:
+        if held and size + len(value) > _PACK:
+            yield b"[%b]" % b",".join(held)
+            held, size = [], 0
+        held.append(value)
+        size += len(value)
+    if held:
+        yield b"[%b]" % b",".join(held)

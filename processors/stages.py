@@ -6,7 +6,7 @@ Each takes one Kafka message at a time and never fails on a bad one: that goes w
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -65,7 +65,7 @@ class LedgerStage:
         envelope: dict[str, Any] = {}
         try:
             if message.topic == self._transfers:
-                ledger.receive(orjson.loads(message.value))
+                _take_each(message.value, ledger.receive)
                 return
             envelope = orjson.loads(message.value)
             outcome = self._fold(ledger, envelope)
@@ -132,19 +132,23 @@ class PeopleStage:
             self._changed.pop(partition, None)
 
     def take(self, event: EventT, checkpoint: Checkpointer) -> None:
-        """Fold the contribution of `event`."""
+        """Fold the contributions in `event`."""
         self._checkpoint = checkpoint
         message = event.message
         book = checkpoint.book(message.partition)
-        try:
-            people.check(message.value)  # a wrong one would only show when it is made a profile: at every restart again
-            contribution = orjson.loads(message.value)
+        changed = self._changed.setdefault(message.partition, {})
+
+        def add(contribution: Any) -> None:
+            people.check(contribution)  # a wrong one would only show when it is made a profile: at every restart again
             email, livemode = contribution["email"], contribution["livemode"]
             key = profile_key(email, livemode)
             state = book.get(key) or {"parties": {}, "version": 0}
             if profiles.fold(state["parties"], contribution):
                 book.put(key, state)
-                self._changed.setdefault(message.partition, {})[key] = (email, livemode)
+                changed[key] = (email, livemode)
+
+        try:
+            _take_each(message.value, add)
         except _NONSENSE as error:
             wrong = BadEvent(f"no contribution: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.PROFILES, wrong)))
@@ -163,6 +167,20 @@ class PeopleStage:
             book.put(key, state)
             profile = profiles.profile(email, livemode, state["parties"], state["version"], rfc3339(now))
             yield Output("profile", self._profiles, key.encode(), profiles.dumps(profile))
+
+
+def _take_each(value: bytes, take: Callable[[Any], None]) -> None:
+    """Take every message that `value` is an array of (`sending` packs them), and then raise what was wrong with any."""
+    packed = orjson.loads(value)
+    messages = packed if isinstance(packed, list) else [packed]
+    wrong: Exception | None = None if messages else ValueError("there is nothing in it")
+    for message in messages:
+        try:
+            take(message)
+        except (BadEvent, *_NONSENSE) as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise wrong
 
 
 def _parse(body: str) -> Any:

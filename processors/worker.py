@@ -67,7 +67,8 @@ class Processor:
         # Records are plain trees without cycles: looking for some after every 700 new objects only costs.
         gc.set_threshold(50_000, 20, 100)
         self._failure = asyncio.get_running_loop().create_future()
-        self._sender = Sender(self._config.kafka)
+        between = {full_name(topic, self._config.topic_prefix) for topic in (LEDGER_TRANSFERS, LEDGER_PEOPLE)}
+        self._sender = Sender(self._config.kafka, packed=between)
         await self._sender.start()
         flushing: list[asyncio.Task[None]] = []
         app, checkpoints = self._build()

@@ -5,6 +5,7 @@ no decimals in life but which Stripe's API still takes times 100).
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 CURRENCIES = frozenset(
     (
@@ -26,6 +27,7 @@ def exponent(currency: str) -> int:
     return _OTHER_DECIMALS.get(currency, 2)
 
 
+@lru_cache(maxsize=16_384)  # prices come again and again
 def major(amount_minor: int, currency: str) -> str:
     """`amount_minor` in major units as exact decimal text: (1234, 'usd') is '12.34', (1234, 'jpy') is '1234'."""
     places = _OTHER_DECIMALS.get(currency, 2)

@@ -129,6 +129,8 @@ def _key(text: str) -> str:
         row = json.loads(text)
     except (ValueError, RecursionError):
         return ""
+    if isinstance(row, list) and row:  # several of one partition, packed by the processors
+        row = row[0]
     if not isinstance(row, dict):
         return ""
     if isinstance(row.get("metric_id"), str):

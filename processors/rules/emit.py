@@ -15,10 +15,11 @@ from processors.rules.lattice import Record
 from processors.rules.rows import Row
 
 Told = list[Any]
+Change = tuple[str, Told | None, Told | None, tuple[Row, bytes] | None]
 
 
-def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[tuple[str, Told | None, Told | None, Row | None]]:
-    """(metric id, told before, told now, the row to tell) for each difference between `told` and `rows`.
+def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[Change]:
+    """(metric id, told before, told now, the row to tell, as JSON) for each difference between `told` and `rows`.
 
     `told now` is None for a row that is withdrawn. The caller updates the record.
     """
@@ -27,10 +28,11 @@ def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[tuple[str, T
         metric_id = row["metric_id"]
         seen.add(metric_id)
         before = told.get(metric_id)
-        digest = int.from_bytes(blake2b(orjson.dumps(row), digest_size=6).digest(), "big")
+        text = orjson.dumps(row)
+        digest = int.from_bytes(blake2b(text, digest_size=6).digest(), "big")
         if before is None or before[0] != digest:
             now = [digest, row["occurred_at"], row["email"], row["currency"], row["amount_minor"], row["metric"]]
-            yield metric_id, before, now, row
+            yield metric_id, before, now, (row, text)
     for metric_id in [metric_id for metric_id in told if metric_id not in seen]:
         yield metric_id, told[metric_id], None, None
 
@@ -53,8 +55,8 @@ def withdrawal(metric_id: str, told: Told, scope: tuple[str, bool]) -> Row:
     }
 
 
-def complete(row: Row, record: Record, version: int) -> bytes:
-    """The message: the row with its version and where the newest knowledge of its object came from."""
+def complete(text: bytes, record: Record, version: int) -> bytes:
+    """The message: the row's JSON, with its version and where the newest knowledge of its object came from."""
     source, api_version, received_at = record["told"]
-    row.update(source=source, api_version=api_version, received_at=received_at, version=version)
-    return orjson.dumps(row)
+    told = {"source": source, "api_version": api_version, "received_at": received_at, "version": version}
+    return b"%b,%b" % (text[:-1], orjson.dumps(told)[1:])

@@ -107,6 +107,6 @@ def contribution(party: Record, party_id: str, customer: str, email: str, scope:
     return told
 
 
-def check(message: bytes) -> None:
+def check(message: Any) -> None:
     """Raises ValueError for a message that is no contribution."""
-    _Contribution.model_validate_json(message, strict=True)
+    _Contribution.model_validate_json(orjson.dumps(message), strict=True)

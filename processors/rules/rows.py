@@ -133,9 +133,12 @@ def invoice_rows(
     core = record.get("core")
     if core is None:
         return
+    issued = core.get("finalized") and core["status"] != "draft"
+    if not (issued or uncovered or "oob" in record):
+        return  # a draft: half of an invoice's events
     own = (core.get("email", ""),)
     properties = _invoice_properties(core, record, invoice_id, context)
-    if core.get("finalized") and core["status"] != "draft":
+    if issued:
         yield _row(
             Metric.ISSUED_INVOICE,
             f"{context.prefix}issued:{invoice_id}",

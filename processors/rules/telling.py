@@ -1,5 +1,7 @@
 """The end of a step: derive the rows of all that may have changed, tell the differences, keep the records."""
 
+import orjson
+
 from processors.rules import belongings, emit, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
@@ -97,12 +99,13 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
     card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
     seen = record["core"]["created"] if card else 0
     origin = record if "told" in record else session.object(record.get("inv", [0, ""])[1]) or {}
-    for metric_id, before, now, row in list(emit.changes(told, _derive(session, identifier, record))):
+    for metric_id, before, now, told_now in list(emit.changes(told, _derive(session, identifier, record))):
         if before is not None and (now is None or now[1] != before[1]):
             gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))
-            session.changes.tell(gone, emit.complete(gone, origin, version))
-        if row is not None:
-            session.changes.tell(row, emit.complete(row, origin, version + 1))
+            session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
+        if told_now is not None:
+            row, text = told_now
+            session.changes.tell(row, emit.complete(text, origin, version + 1))
         if before is None or now is None or before[1:] != now[1:]:
             if before is not None:
                 session.recount |= people.remove(session.party, before)

@@ -1,6 +1,6 @@
 """What could lose, double or stall an event: checkpoints that fail or overlap, odd names, and large customers."""
 
-import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,15 @@ import faust
 import orjson
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors import store
 from processors.checkpoint import Checkpointer, Output
 from processors.rules import links
 from processors.rules.observation import observe
-from processors.stages import LedgerStage, PeopleStage
+from processors.sending import pack
+from processors.stages import LedgerStage, PeopleStage, _take_each
 from processors.store import PartitionBook
 from schemas.errors import BadEvent, Unavailable
 from tests.fixtures.stripe.charges import charge, customer, refund
@@ -62,36 +65,32 @@ class Message:
         self.acked = True
 
 
-class Sent:
-    offset = 0
-
-
-class FailingProducer:
-    """Fails the first message, as a broker does that is away for too long, and takes all others."""
+class FailingSender:
+    """Fails the first time, as with a broker that is away for too long, and then sends all."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
         self._failed = False
 
-    async def send(self, topic: str, value: bytes, **_: Any) -> asyncio.Future[Sent]:
-        future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        if self._failed:
-            self.values.append(value)
-            future.set_result(Sent())
-        else:
+    async def send(self, messages: Iterable[tuple[str, bytes, bytes]]) -> None:
+        if not self._failed:
             self._failed = True
-            future.set_exception(KafkaTimeoutError())
-        return future
+            raise KafkaTimeoutError
+        self.values += [value for _, _, value in messages]
+
+    async def send_state(self, topic: str, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
+        await self.send((topic, key, value) for records in states.values() for key, value in records.items())
+        return dict.fromkeys(states, 0)
 
 
 async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -> None:
     """The next one's state would hold what the failed one has not told: redelivered, its rows would stay untold."""
-    producer = FailingProducer()
+    sender: Any = FailingSender()
 
     def drain(_: int) -> list[Output]:
         return [Output("row", "metrics", b"key", b"row")]
 
-    checkpoint = Checkpointer("ledger", table, lambda *_: producer, drain)
+    checkpoint = Checkpointer("ledger", table, sender, drain)
     first, second = Message(), Message()
     checkpoint.book(0).put("charge", {"known": 1})
     await checkpoint.took(first)
@@ -103,7 +102,7 @@ async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -
         await checkpoint.flush()
     assert not first.acked
     assert not second.acked
-    assert producer.values == []
+    assert sender.values == []
 
 
 class Letters:
@@ -268,3 +267,24 @@ def test_what_an_event_writes_does_not_grow_with_its_customer() -> None:
         sizes.append(sum(len(orjson.dumps(record)) for record in book._open.values()))
         world.checkpoint()
     assert max(sizes[-50:]) < sizes[10] + 2_000
+
+
+@given(st.lists(st.dictionaries(st.text(), st.integers(0, 9), max_size=3)))
+def test_packed_messages_come_out_as_they_went_in(messages: list[dict[str, int]]) -> None:
+    taken: list[Any] = []
+    for array in pack(map(orjson.dumps, messages)):
+        _take_each(array, taken.append)
+    assert taken == messages
+
+
+def test_a_wrong_message_among_packed_ones_does_not_stop_the_others() -> None:
+    taken: list[Any] = []
+
+    def take(message: int) -> None:
+        if message == 2:
+            raise BadEvent("two is wrong")
+        taken.append(message)
+
+    with pytest.raises(BadEvent, match="two is wrong"):
+        _take_each(b"[1,2,3]", take)
+    assert taken == [1, 3]
