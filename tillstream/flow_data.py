@@ -82,6 +82,17 @@ class FlowData:
         )
         return found[0] if found else None
 
+    def with_date(self, name: str) -> list[str]:
+        """The emails of people who have a date of that name: a column of the profile, or a key of their metadata."""
+        known = (
+            "card_expiration_date IS NOT NULL" if name == "card_expiration_date" else "properties[{key:String}] != ''"
+        )
+        rows = self._rows(
+            f"SELECT email FROM profiles WHERE livemode = {{live:Bool}} AND {known} ORDER BY email",
+            {"key": name.removeprefix("metadata.")},
+        )
+        return [row["email"] for row in rows]
+
     def suppressed(self) -> dict[str, str]:
         """Who is not sent mail, and why."""
         rows = self._rows("SELECT email, reason FROM suppressions WHERE livemode = {live:Bool}", {})
