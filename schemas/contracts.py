@@ -24,6 +24,7 @@ from schemas.envelope import Envelope
 from schemas.messages import Message, Suppression
 from schemas.metrics import MetricEvent
 from schemas.profile import Profile
+from schemas.segments import SegmentChange
 
 VERSION = "1.0.0"  # of the contracts: minor for a new optional field or topic, major for a breaking change
 DIRECTORY = Path(__file__).parent.parent / "docs" / "contracts"
@@ -32,6 +33,7 @@ FILES: dict[str, type[BaseModel]] = {
     "metric_event.schema.json": MetricEvent,
     "profile.schema.json": Profile,
     "dead_letter.schema.json": DeadLetter,
+    "segment_change.schema.json": SegmentChange,
     "message.schema.json": Message,
     "suppression.schema.json": Suppression,
 }
@@ -94,6 +96,12 @@ def channels() -> list[Channel]:
             DeadLetter,
             "The account and the event's id, one after the other",
             "What could not be understood, whole, with the reason and where it came from.",
+        ),
+        Channel(
+            topics.SEGMENTS_CHANGES,
+            SegmentChange,
+            "The email; for test mode `test:` and the email",
+            "Who entered or left which segment. Ignore a change_id that you have had already.",
         ),
         Channel(
             topics.MESSAGES,

@@ -31,6 +31,7 @@ PROFILES = Topic("profiles")
 UNLINKED = Topic("unlinked", retention_ms=90 * DAY_MS)
 DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 
+SEGMENTS_CHANGES = Topic("segments.changes", retention_ms=90 * DAY_MS)
 MESSAGES = Topic("messages", retention_ms=90 * DAY_MS)
 SUPPRESSIONS = Topic("suppressions")
 
@@ -56,6 +57,7 @@ ALL = (
     CONNECTOR_STATE,
     LEDGER_TRANSFERS,
     LEDGER_PEOPLE,
+    SEGMENTS_CHANGES,
     MESSAGES,
     SUPPRESSIONS,
     ENGAGE_PEOPLE,

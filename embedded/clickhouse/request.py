@@ -8,9 +8,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
 from embedded.clickhouse.engine import quote
 from embedded.clickhouse.errors import (
     AUTHENTICATION_FAILED,
+    BAD_ARGUMENTS,
     INVALID_SESSION_TIMEOUT,
     NOT_IMPLEMENTED,
     UNKNOWN_SETTING,
@@ -56,8 +59,6 @@ def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: boo
     for name in ("compress", "decompress"):
         if query.get(name, "0") not in ("0", ""):
             raise QueryFailed.of(NOT_IMPLEMENTED, f"{name}=1 is not supported: use Content-Encoding, Accept-Encoding")
-    if headers.get("Content-Type", "").startswith("multipart/"):
-        raise QueryFailed.of(NOT_IMPLEMENTED, "External tables in a multipart body are not supported")
     settings = {name: value for name, value in query.items() if name not in _OWN and not name.startswith("param_")}
     params = {name.removeprefix("param_"): value for name, value in query.items() if name.startswith("param_")}
     for name in (*settings, *params):
@@ -77,6 +78,23 @@ def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: boo
         settings=settings,
         params=params,
     )
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """The text fields of a multipart body, {} for any other: what clients move out of a URL that would be too long.
+
+    Raises QueryFailed for files, which would be external tables.
+    """
+    if not request.headers.get("Content-Type", "").startswith("multipart/"):
+        return {}
+    try:
+        fields = await request.post()
+    except ValueError as error:
+        raise QueryFailed.of(BAD_ARGUMENTS, f"The multipart body can't be read: {error}") from error
+    told = {name: value for name, value in fields.items() if isinstance(value, str)}
+    if len(told) != len(fields):
+        raise QueryFailed.of(NOT_IMPLEMENTED, "External tables in a multipart body are not supported")
+    return told
 
 
 def authenticate(query: Mapping[str, str], headers: Mapping[str, str], user: str, password: str) -> None:

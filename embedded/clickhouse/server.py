@@ -48,7 +48,7 @@ class Server:
 
     def application(self) -> web.Application:
         """To be run with `auto_decompress=False`: bodies are unpacked here, at the insert's own pace."""
-        app = web.Application()
+        app = web.Application(client_max_size=self._max_body)
         app.router.add_get("/ping", self._alive)
         app.router.add_get("/replicas_status", self._alive)
         for method in _METHODS:
@@ -75,7 +75,8 @@ class Server:
             raise web.HTTPForbidden
         try:
             asked.authenticate(request.query, request.headers, self._user, self._password)
-            ask = asked.read(request.query, request.headers, read_only=request.method in _READING)
+            fields = {**request.query, **await asked.form(request)}
+            ask = asked.read(fields, request.headers, read_only=request.method in _READING)
             if not ask.session_id:
                 return await self._answer(request, ask, None)
             with self._sessions.lease(ask) as session:

@@ -162,7 +162,7 @@ def number(reader: Reader, node: yaml.Node, scale: int) -> Decimal | None:
     found = as_number(text.strip())
     if found is None:
         reader.wrong(node, f"a number is needed here, not '{text}'")
-    elif found != round(found, scale):
+    elif len(text.partition(".")[2].strip().rstrip("0")) > scale:
         decimals = f"at most {scale} decimals are" if scale else "a whole number is"
         reader.wrong(node, f"{decimals} needed here, not '{text}'")
         return None

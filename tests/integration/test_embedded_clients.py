@@ -80,6 +80,11 @@ def test_parameters_are_bound_by_the_engine(clickhouse: Client) -> None:
     assert row[3].replace(tzinfo=None) == values["d"]
 
 
+def test_parameters_too_long_for_a_url_are_bound_too(clickhouse: Client) -> None:
+    many = [f"it's \\ {number} ünï" for number in range(5_000)]
+    assert clickhouse.query("SELECT {many:Array(String)}", parameters={"many": many}).result_rows == [(many,)]
+
+
 def test_settings_hold_for_one_query(clickhouse: Client) -> None:
     sql = "SELECT getSetting('max_block_size')"
     before = clickhouse.command(sql)

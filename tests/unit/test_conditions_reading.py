@@ -76,7 +76,7 @@ def test_doing_something_means_once_and_only_zero_is_satisfied_by_nobody() -> No
         (["- metric: Failed Payment", "  wen: x"], "3:3: there is no condition 'wen'; did you mean when?"),
         (
             ["- metric: Failed Payment", "  count: two"],
-            "3:10: 'two' is no count; write zero, exactly 2, at least 2 or the like",
+            "3:10: 'two' is no count; write zero, exactly 2, at least 2 or so",
         ),
         (
             ["- metric: Failed Payment", "  where: {Reson: x}"],
