@@ -1,4 +1,4 @@
-"""`flows preview` and `flows test`: from real facts in ClickHouse, by the command line, to a real SMTP server."""
+"""`flows preview`, `test` and `run --dry-run`: by the command line, from facts in ClickHouse, to an SMTP server."""
 
 import json
 import secrets
@@ -71,6 +71,7 @@ async def shop(
         row(Metric.SUCCESSFULLY_PAID, 2, NOW, amount_minor=0),  # newer, but the flow wants more than nothing
         row(Metric.SUCCESSFULLY_PAID, 3, NOW - timedelta(days=3), email="bob@example.com", amount_minor=700),
         row(Metric.SUCCESSFULLY_PAID, 4, NOW, email="test@example.com", livemode=False),
+        row(Metric.SUCCESSFULLY_PAID, 7, NOW, email="", unlinked_reason="the charge names nobody"),
         row(Metric.FAILED_PAYMENT, 5, NOW, invoice_id="in_5", reason="Your card was declined.", attempt_count=1),
         row(Metric.UPCOMING_INVOICE, 6, NOW, invoice_id="", **{**money, "properties": bare}),
     ]
@@ -196,3 +197,24 @@ def test_without_a_mail_server_nothing_is_tried(shop: Shop) -> None:
     done = shop.run("flows", "test", "invoice-receipt", "--to", "me@northwind.example")
     assert isinstance(done.exception, ConfigurationError)
     assert "SMTP_URL is not set" in str(done.exception)
+
+
+def test_a_dry_run_says_what_would_have_been_sent_and_why_not_more(shop: Shop) -> None:
+    done = shop.run("flows", "run", "invoice-receipt", "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["would_send"], told["sent"], told["facts"]) == (2, {"receipt": 2}, 4)
+    assert told["not_started"] == {"no email": 1, "trigger filters": 1}
+    assert told["examples"]["no email"] == "default:live:successfully_paid:7"
+    said = shop.run("flows", "run", "invoice-receipt", "--dry-run", "--since", "1d").stdout
+    assert "invoice-receipt would have sent 0 since" in said
+    assert "it is draft" in said
+    series = json.loads(shop.run("flows", "run", "failed-payment", "--dry-run", "--json").stdout)
+    assert (series["sent"], series["waiting"]) == ({"first": 1}, 1)
+    assert shop.run("flows", "run", "card-expiring", "--dry-run", "--since", "2025-12-01").exit_code == 0
+
+
+def test_a_flow_is_not_run_by_hand_without_saying_that_it_is_dry(shop: Shop) -> None:
+    done = shop.run("flows", "run", "invoice-receipt")
+    assert isinstance(done.exception, ConfigurationError)
+    assert "--dry-run" in done.exception.remedy

@@ -2,7 +2,7 @@
 
 import typer
 
-from tillstream.commands import flows_mail, klaviyo
+from tillstream.commands import flows_dry_run, flows_mail, klaviyo
 
 app = typer.Typer(
     name="flows",
@@ -13,4 +13,5 @@ app = typer.Typer(
 )
 app.command("preview")(flows_mail.preview)
 app.command("test")(flows_mail.send_test)
+app.command("run")(flows_dry_run.run)
 app.command("import")(klaviyo.import_flows)

@@ -97,7 +97,7 @@ async def _send(url: str, settings: Settings, shown: "Preview", to: str) -> tupl
     from engage.senders.smtp import Mail, Smtp, address
 
     try:
-        sender = shown.sender or f"tillstream@{address(to).rpartition('@')[2]}"
+        sender = shown.sender or settings.tillstream_mail_from or f"tillstream@{address(to).rpartition('@')[2]}"
     except ValueError as error:
         raise ConfigurationError(str(error), remedy="--to you@example.com") from None
     mailer = Smtp(url)

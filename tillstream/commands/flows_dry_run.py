@@ -1,0 +1,107 @@
+"""`flows run --dry-run`: what a flow would have sent."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from schemas.errors import ConfigurationError
+from tillstream import screen
+from tillstream.commands.options import Data, Json
+from tillstream.commands.times import moment
+from tillstream.loading import load_settings
+from tillstream.settings import Settings
+
+if TYPE_CHECKING:
+    from tillstream.flow_trial import DryRun
+
+_AGO = re.compile(r"(\d{1,4})\s*([hdw])")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def run(
+    flow: Annotated[str, typer.Argument(help="The flow's name.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing, only say what would have been sent.")
+    ] = False,
+    since: Annotated[str, typer.Option("--since", metavar="30d", help="How far back: 30d, 12h, or a time.")] = "30d",
+    test: Annotated[bool, typer.Option("--test", help="Over test mode's facts instead of live ones.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a flow would have sent in the last 30 days, by step, and why it would not have sent more.
+
+    It plays all that happened through the flow's own rules on a clock that jumps: filters, re-entry, delays, exits,
+    quiet hours, smart sending, suppressed people. Profiles, and states such as an invoice's, are as they are today.
+
+    Example:  tillstream flows run failed-payment --dry-run --since 90d
+    """
+    if not dry_run:
+        raise ConfigurationError(
+            "a flow acts by itself, on what happens from now on", remedy="--dry-run shows its past"
+        )
+    settings = load_settings(tillstream_data=data)
+    show_dry_run(settings, flow, begin_of(since, settings, datetime.now(UTC)), live=not test, as_json=as_json)
+
+
+def begin_of(text: str, settings: Settings, now: datetime) -> datetime:
+    """`30d`, `12h`, `2w` ago, or a moment. Raises ConfigurationError for anything else."""
+    if found := _AGO.fullmatch(text.strip().lower()):
+        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return datetime.fromtimestamp(moment(text, settings, "--since"), UTC)
+
+
+def show_dry_run(settings: Settings, flow: str, begin: datetime, *, live: bool, as_json: bool) -> None:
+    """Play the flow over what has happened since `begin`, and say what it would have sent, and why not more."""
+    from tillstream.flow_data import FlowData
+    from tillstream.flow_trial import dry_run
+    from tillstream.warehouse import open_warehouse
+
+    warehouse = open_warehouse(settings)
+    columns = (TextColumn("people"), BarColumn(), MofNCompleteColumn())
+    quiet = as_json or not screen.err.is_terminal
+    try:
+        with Progress(*columns, console=screen.err, transient=True, disable=quiet) as progress:
+            task = progress.add_task("people", total=None)
+            found = dry_run(
+                settings,
+                FlowData(warehouse, live),
+                flow,
+                begin,
+                datetime.now(UTC),
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    finally:
+        warehouse.close()
+    if as_json:
+        screen.say_json(found.as_record())
+    else:
+        _show(found)
+
+
+def _show(found: "DryRun") -> None:
+    tally = found.tally
+    screen.out.print(
+        Text.assemble(
+            (f"{found.flow} would have sent {tally.mails:,}", "bold green" if tally.mails else "bold yellow"),
+            f" since {found.since:%Y-%m-%d %H:%M} (it is {found.status})",
+        )
+    )
+    for step, count in tally.sent.items():
+        _line(count, found.steps.get(step, step), "green")
+    screen.out.print(f"{tally.facts:,} events came, {tally.started:,} started it")
+    for reason, count in tally.refused.most_common():
+        _line(count, f"{reason}   such as {tally.examples[reason]}", "yellow")
+    for (step, reason), count in tally.skipped.most_common():
+        _line(count, f"skipped at {step}: {reason}", "yellow")
+    for reason, count in tally.ended.most_common():
+        _line(count, f"ended: {reason}", "dim")
+    if tally.waiting:
+        _line(tally.waiting, "still waiting", "dim")
+
+
+def _line(count: int, words: str, style: str) -> None:
+    screen.out.print(Text.assemble((f"  {count:>8,}  ", style), words))
