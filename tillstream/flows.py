@@ -1,10 +1,22 @@
 """Flows for the command line: the role's configuration, how many messages are where, and what is published for it."""
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from schemas.errors import ConfigurationError
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.errors import ConfigurationError, Unavailable
+from schemas.messages import Suppression
+from schemas.profile import profile_key
+from schemas.times import rfc3339
+from schemas.topics import ENGAGE_PEOPLE, SUPPRESSIONS, Topic, full_name
+from tillstream.broker import open_broker
 from tillstream.connections import kafka_arguments
 from tillstream.settings import Settings
+from tillstream.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from engage.config import EngageConfig
@@ -48,3 +60,77 @@ def engage_config(settings: Settings) -> "EngageConfig":
         host=settings.tillstream_engage_host,
         port=settings.tillstream_engage_port,
     )
+
+
+Request = tuple[Topic, str, dict[str, Any]]  # topic, key, value
+
+
+def counts(warehouse: Warehouse, flow: str = "") -> dict[str, dict[str, int]]:
+    """How many messages of each flow (or of one) are in each state."""
+    found: dict[str, dict[str, int]] = {}
+    for row in warehouse.rows(
+        "SELECT flow, status, count() AS count FROM messages "
+        "WHERE {flow:String} = '' OR flow = {flow:String} GROUP BY flow, status",
+        {"flow": flow},
+    ):
+        found.setdefault(row["flow"], {})[row["status"]] = row["count"]
+    return found
+
+
+def newest_messages(warehouse: Warehouse, flow: str, limit: int) -> list[dict[str, Any]]:
+    """The newest messages of a flow."""
+    return warehouse.rows(
+        "SELECT at, step, status, email, recipient, subject, reason FROM messages WHERE flow = {flow:String} "
+        "ORDER BY at DESC, message_id LIMIT {limit:UInt32}",
+        {"flow": flow, "limit": limit},
+    )
+
+
+def held(warehouse: Warehouse, flow: str) -> list[dict[str, Any]]:
+    """The messages of a manual flow that wait for a person."""
+    return warehouse.rows(
+        "SELECT message_id, email, livemode FROM messages WHERE flow = {flow:String} AND status = 'held' "
+        "ORDER BY at, message_id",
+        {"flow": flow},
+    )
+
+
+def release_requests(messages: Iterable[dict[str, Any]]) -> Iterator[Request]:
+    """What lets held messages go."""
+    for row in messages:
+        key = profile_key(row["email"], row["livemode"])
+        yield ENGAGE_PEOPLE, key, {"kind": "let_go", "message_id": row["message_id"]}
+
+
+def backfill_requests(flow: str, facts: Iterable[dict[str, Any]]) -> Iterator[Request]:
+    """What starts `flow` for past facts, each as a row of `metrics` in JSON. Re-entry and filters still hold."""
+    for row in facts:
+        key = profile_key(row["email"], row["livemode"])
+        yield ENGAGE_PEOPLE, key, {"kind": "backfill", "flow": flow, "row": row}
+
+
+def suppression_requests(email: str, reason: str, modes: Iterable[bool]) -> Iterator[Request]:
+    """What has somebody get no more mail; '' for `reason` takes that back."""
+    for livemode in modes:
+        told = Suppression(
+            email=email, livemode=livemode, reason=reason, detail="by the command line", at=rfc3339(time.time())
+        )
+        yield SUPPRESSIONS, profile_key(email, livemode), told.model_dump(mode="json")
+
+
+async def publish(settings: Settings, requests: Iterable[Request]) -> int:
+    """Publish all; returns when Kafka has acknowledged them. Raises Unavailable."""
+    kafka, prefix = open_broker(settings)
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=16 * 1024 * 1024)
+    sent = []
+    try:
+        await producer.start()
+        for topic, key, value in requests:
+            sent.append(await producer.send(full_name(topic, prefix), orjson.dumps(value), key.encode()))
+        for acknowledged in sent:
+            await acknowledged
+    except KafkaError as error:
+        raise Unavailable(f"Kafka is not reachable: {error}", remedy="tillstream status") from error
+    finally:
+        await producer.stop()
+    return len(sent)

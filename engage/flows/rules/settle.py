@@ -17,6 +17,7 @@ Row = dict[str, Any]
 _SWEPT_SECONDS = 86_400.0  # a swept fact older than this is history (DESIGN, "History never sends mail")
 _UNLINKED_SECONDS = 3 * 86_400.0  # how long a settled fact waits for an email: Stripe repeats webhooks for three days
 _OLD_SECONDS = 35 * 86_400.0  # a first told fact that is this much older than its company only came along with news
+_BACKDATED_SECONDS = 2 * 86_400.0  # facts that are all this late are a simulation's, or a test clock's
 
 
 class Fact(msgspec.Struct, omit_defaults=True):
@@ -93,9 +94,10 @@ def is_live(row: Row, epoch: Epoch, now: float) -> bool:
         return now - occurred < _SWEPT_SECONDS
     if row["source"] != "webhook" or unix_seconds(row["received_at"]) < epoch.began:
         return False
-    # A refund of an unknown old charge also tells of the old payment. The facts' own clock decides what is old, so
-    # that a simulated January is as live as today.
-    return occurred > epoch.clock - _OLD_SECONDS
+    # A refund of an unknown old charge also tells of the old payment. Where the facts' own clock is far behind (a
+    # simulated January), nothing is old.
+    backdated = unix_seconds(row["received_at"]) - max(epoch.clock, occurred) > _BACKDATED_SECONDS
+    return backdated or occurred > epoch.clock - _OLD_SECONDS
 
 
 def complete(row: Row) -> bool:

@@ -1,0 +1,112 @@
+"""`flows backfill`, `release`, `suppress` and `unsuppress`: what only a person may ask for."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from schemas.errors import ConfigurationError
+from schemas.times import unix_seconds
+from tillstream import screen
+from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.times import moment
+from tillstream.loading import load_settings
+
+Name = Annotated[str, typer.Argument(help="The flow's name.")]
+Email = Annotated[str, typer.Argument(help="Whose address.")]
+
+
+def backfill(
+    flow: Name,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Facts from then on.")],
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Facts before then.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="Test mode's facts instead of live ones.")] = False,
+    yes: Yes = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Start a flow for past facts, imported ones too, after you have seen how many.
+
+    History never sends mail by itself; this is the one way in which it does. Filters, re-entry, exits and suppressions
+    hold as for live facts, and nobody is sent twice what they have got already.
+
+    Example:  tillstream flows backfill invoice-receipt --since 2026-03-01 --until 2026-03-02
+    """
+    from engage.flows.library import get
+    from engage.flows.model import MetricTrigger, Status
+    from tillstream.flow_data import FlowData
+    from tillstream.flows import backfill_requests, publish
+    from tillstream.warehouse import open_warehouse
+
+    settings = load_settings(tillstream_data=data)
+    found = get(settings.project, flow).flow
+    assert found is not None
+    if not isinstance(found.trigger, MetricTrigger):
+        raise ConfigurationError(f"{flow} is not started by a metric: there are no facts to start it for")
+    if found.status is Status.DRAFT:
+        raise ConfigurationError(f"{flow} is a draft: it would do nothing", remedy=f"tillstream flows live {flow}")
+    begin = datetime.fromtimestamp(moment(since, settings, "--since"), UTC)
+    end = moment(until, settings, "--until") if until else float("inf")
+    rows = FlowData(open_warehouse(settings), live=not test).since(str(found.trigger.metric), begin)
+    rows = [row for row in rows if row["email"] and unix_seconds(row["occurred_at"]) < end]
+    people = len({row["email"] for row in rows})
+    if rows:
+        agree(f"start {flow} for {len(rows):,} facts of {people:,} people?", yes)
+    sent = asyncio.run(publish(settings, backfill_requests(flow, rows))) if rows else 0
+    if as_json:
+        screen.say_json({"flow": flow, "facts": sent, "people": people})
+    else:
+        told = f"{flow} is started for {sent:,} facts of {people:,} people" if sent else "there is no such fact"
+        screen.out.print(f"{told}; see tillstream flows show {flow}" if sent else told)
+
+
+def release(flow: Name, yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
+    """Send the messages that a manual flow holds back, after you have seen how many.
+
+    Example:  tillstream flows release failed-payment
+    """
+    from tillstream.flows import held, publish, release_requests
+    from tillstream.warehouse import open_warehouse
+
+    settings = load_settings(tillstream_data=data)
+    waiting = held(open_warehouse(settings), flow)
+    if waiting:
+        agree(f"send {len(waiting):,} messages of {flow}?", yes)
+    sent = asyncio.run(publish(settings, release_requests(waiting))) if waiting else 0
+    if as_json:
+        screen.say_json({"flow": flow, "released": sent})
+    else:
+        screen.out.print(f"{sent:,} messages released" if sent else f"{flow} holds nothing back")
+
+
+def suppress(email: Email, data: Data = None, as_json: Json = False) -> None:
+    """Send no more mail to an address, receipts included.
+
+    Example:  tillstream flows suppress someone@example.com
+    """
+    _suppress(email, "suppressed", data, as_json)
+
+
+def unsuppress(email: Email, data: Data = None, as_json: Json = False) -> None:
+    """Allow mail again to an address that was suppressed, bounced or unsubscribed.
+
+    Example:  tillstream flows unsuppress someone@example.com
+    """
+    _suppress(email, "", data, as_json)
+
+
+def _suppress(email: str, reason: str, data: Data, as_json: bool) -> None:
+    from tillstream.flows import publish, suppression_requests
+
+    address = email.strip().lower()
+    if "@" not in address:
+        raise ConfigurationError(f"'{email}' is no mail address")
+    settings = load_settings(tillstream_data=data)
+    asyncio.run(publish(settings, suppression_requests(address, reason, (True, False))))
+    if as_json:
+        screen.say_json({"email": address, "suppressed": bool(reason)})
+    else:
+        said = "gets no more mail" if reason else "may get mail again"
+        screen.out.print(Text.assemble((address, "bold"), f" {said}"))
