@@ -1,7 +1,7 @@
 """Webhook endpoints take what Stripe takes; the pieces around them that need no network."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.stripe_types import wanted_types
@@ -99,6 +99,7 @@ def test_the_key_says_its_mode_and_is_never_shown_whole() -> None:
     assert key_in("Basic !") == key_in("Digest x") == ""
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.floats(1, 500), st.lists(st.floats(0, 0.05), max_size=300))
 def test_no_second_sees_more_than_a_burst_and_the_rate(rate: float, pauses: list[float]) -> None:
     bucket, now, taken = Bucket(), 100.0, 0

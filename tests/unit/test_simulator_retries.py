@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.retries import DAY, DISABLED_AFTER, HOUR, LIVE_SECONDS, gives_up, next_try
@@ -34,6 +34,7 @@ def test_in_test_mode_there_are_three_retries_within_hours() -> None:
     assert HOUR < times[-1] < 12 * HOUR
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**33), st.booleans())
 def test_it_does_not_matter_when_it_begins(first: int, livemode: bool) -> None:
     assert tries(livemode=livemode, first=first) == [first + at for at in tries(livemode=livemode)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.api_errors import ApiError
@@ -18,6 +18,7 @@ from simulator.world import World
 START = 1_767_225_600
 VERSION = "2026-09-30.endive"
 FAR = 2**40
+some = settings(max_examples=300, deadline=None)
 
 
 @dataclass
@@ -46,6 +47,7 @@ def walk(shelf: Shelf, cut: Callable[..., Cut], *, backwards: bool = False) -> l
             return ids
 
 
+@some
 @given(things, st.integers(1, 5), st.integers(0, 6), st.integers(0, 6), st.sampled_from(["", "r", "b"]), st.booleans())
 def test_pages_partition_the_list(
     rows: dict[str, Thing], limit: int, low: int, high: int, colour: str, indexed: bool
@@ -65,6 +67,7 @@ def test_pages_partition_the_list(
         assert walk(shelf, lambda before: cut(before=before or oldest), backwards=True) == expected[:-1]
 
 
+@some
 @given(things, things, st.integers(1, 5))
 def test_what_comes_meanwhile_moves_no_page(rows: dict[str, Thing], more: dict[str, Thing], limit: int) -> None:
     shelf = Shelf(rows.values())
@@ -78,6 +81,7 @@ def test_what_comes_meanwhile_moves_no_page(rows: dict[str, Thing], more: dict[s
         assert not late & {row.id for row in rest}
 
 
+@some
 @given(things)
 def test_an_index_finds_what_a_search_finds(rows: dict[str, Thing]) -> None:
     shelf = Shelf(rows.values(), ("colour",))
