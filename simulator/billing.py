@@ -224,6 +224,11 @@ def void(books: Books, invoice: Invoice, at: int) -> None:
     books.emit("invoice.voided", invoice, at, request=True)
 
 
+def fall_overdue(books: Books, invoice: Invoice, at: int) -> None:
+    """The due date has passed; the invoice stays open."""
+    books.emit("invoice.overdue", invoice, at, extra=True)
+
+
 def mark_uncollectible(books: Books, invoice: Invoice, at: int) -> None:
     """Given up, though still owed."""
     before = invoice.snapshot()

@@ -168,7 +168,24 @@ def dispute(books: Books, charge: Charge, at: int) -> Dispute:
     made = Dispute(books.ids.next("du_1", at), at, charge.id, charge.payment_intent, charge.amount, charge.currency)
     books.disputes[made.id] = made
     change(books, charge, at, disputed=True, dispute=made.id)
+    books.emit("charge.dispute.created", made, at, extra=True)
+    books.emit("charge.dispute.funds_withdrawn", made, at, extra=True)
     return made
+
+
+def answer_dispute(books: Books, disputed: Dispute, at: int) -> None:
+    """The shop hands in its evidence."""
+    before = disputed.snapshot()
+    disputed.status = "under_review"
+    books.emit("charge.dispute.updated", disputed, at, before=before, request=True, extra=True)
+
+
+def close_dispute(books: Books, disputed: Dispute, at: int, *, won: bool) -> None:
+    """The bank decides; a dispute that is won brings the money back."""
+    disputed.status = "won" if won else "lost"
+    books.emit("charge.dispute.closed", disputed, at, extra=True)
+    if won:
+        books.emit("charge.dispute.funds_reinstated", disputed, at, extra=True)
 
 
 def change(books: Books, charge: Charge, at: int, **changes: object) -> None:

@@ -56,12 +56,13 @@ def renew_card(books: Books, customer: Customer, at: int, *, tell: bool = True) 
         books.emit("customer.updated", customer, at, before=before, request=True, extra=True)
 
 
-def update_card(books: Books, customer: Customer, at: int) -> None:
-    """The card network told Stripe of a new expiry: the payment method stays, and nobody had to do anything."""
+def update_card(books: Books, customer: Customer, at: int, *, by_network: bool = True) -> None:
+    """A new expiry under the same payment method: the card network told Stripe, or else somebody typed it in."""
     if customer.card and (method := books.payment_methods.get(customer.card.id)):
         before = method.snapshot()
         method.card = customer.card = replace(customer.card, exp_year=_next_expiry(customer.card, at))
-        books.emit("payment_method.automatically_updated", method, at, before=before, extra=True)
+        kind = "payment_method.automatically_updated" if by_network else "payment_method.updated"
+        books.emit(kind, method, at, before=before, request=not by_network, extra=True)
 
 
 def remove_card(books: Books, customer: Customer, at: int) -> None:
@@ -71,6 +72,13 @@ def remove_card(books: Books, customer: Customer, at: int) -> None:
         method.customer = None
         books.emit("payment_method.detached", method, at, before=before, request=True, extra=True)
     customer.card = None
+
+
+def delete_customer(books: Books, customer: Customer, at: int) -> None:
+    """Gone from the lists; a look-up says only that it was deleted. Its charges and invoices stay."""
+    remove_card(books, customer, at)
+    customer.deleted = True
+    books.emit("customer.deleted", customer, at, request=True, extra=True)
 
 
 def _keep_card(books: Books, customer: Customer, card: Card, at: int, *, tell: bool = True) -> None:

@@ -130,7 +130,11 @@ def _aftermath(shop: Shop, charge: Charge, at: int, how: str) -> Story:
         yield later + 2 * DAY
         payments.fail_refund(books, charge, made, entry, later + 2 * DAY)
     elif how == "disputed":
-        payments.dispute(books, charge, later)
+        disputed = payments.dispute(books, charge, later)
+        yield later + DAY
+        payments.answer_dispute(books, disputed, later + DAY)
+        yield later + 9 * DAY
+        payments.close_dispute(books, disputed, later + 9 * DAY, won=charge.amount % 2 == 0)
     else:
         payments.change(books, charge, later, metadata=charge.metadata | {"shipped": "yes"})
 

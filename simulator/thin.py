@@ -12,6 +12,7 @@ from typing import Any
 from schemas.stripe_types import THIN
 from simulator.api_errors import bad_value
 from simulator.books import Books
+from simulator.kinds import KINDS
 from simulator.objects import Event, State
 from simulator.query import Query, array, number
 from simulator.render import object_json
@@ -19,8 +20,7 @@ from simulator.shapes import NEWEST
 
 Json = dict[str, Any]
 _KEPT = 30 * 86_400
-_PATHS = {"charge": "charges", "customer": "customers", "invoice": "invoices", "refund": "refunds"}
-_PATHS |= {"invoice_payment": "invoice_payments", "payment_method": "payment_methods", "dispute": "disputes"}
+_PATHS = {kind.noun: name for name, kind in KINDS.items()}
 
 
 def thin_id(event: Event) -> str:

@@ -12,6 +12,7 @@ from tillstream.commands import (
     demo,
     flows,
     imports,
+    listen,
     query,
     reconcile,
     relink,
@@ -20,6 +21,7 @@ from tillstream.commands import (
     segments,
     settings,
     simulate,
+    simulated_stripe,
     status,
     sweep,
 )
@@ -41,10 +43,10 @@ for command in (
     query.feed,
     query.profile,
     query.sql,
+    listen.listen,
     reconcile.reconcile,
     replay.replay,
     relink.relink,
-    simulate.simulate,
     settings.settings,
     run.ingest,
     run.process,
@@ -58,6 +60,8 @@ for command in (
 app.command("import")(imports.import_)
 app.command()(sweep.sweep)
 app.add_typer(deadletters.app)
+simulate.app.command()(simulated_stripe.serve)
+app.add_typer(simulate.app)
 app.add_typer(segments.app)
 app.add_typer(flows.app)
 

@@ -46,6 +46,12 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
+def say_line(value: Any) -> None:
+    """`value` as JSON on a line of its own, at once: for programs that read while it goes on."""
+    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def show_error(error: TillstreamError) -> None:
     """`error: cause` and `next: what to do`."""
     err.print(Text.assemble(("error: ", "bold red"), str(error)))

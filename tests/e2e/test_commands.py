@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +13,14 @@ import aiohttp
 import clickhouse_connect
 import pytest
 import stripe
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillstream_async
 
 COMMANDS = (
-    "up demo connect status metrics feed profile sql deadletters reconcile replay relink simulate settings "
+    "up demo connect status metrics feed profile sql deadletters reconcile replay relink simulate listen settings "
     "ingest process sink console topics".split()
 )
 SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)
@@ -172,6 +175,59 @@ def test_simulate_needs_a_secret_to_sign_with(tmp_path: Path) -> None:
     done = tillstream("simulate", "--data", tmp_path)
     assert done.returncode == 2
     assert "next: export STRIPE_WEBHOOK_SECRET" in done.stderr
+
+
+async def test_one_story_is_triggered_and_each_of_its_events_is_forwarded(up: RunningUp) -> None:
+    came: list[tuple[bytes, str]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        came.append((await request.read(), request.headers["Stripe-Signature"]))
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_post("/hook", take)
+    async with TestServer(application) as server:
+        url = str(server.make_url("/hook"))
+        options = ("--forward-to", url, "--events", "invoice.payment_failed,charge.failed", "--secret", "whsec_mine")
+        listening = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tillstream", "listen", *options, "--limit", "2", "--json", "--data", str(up.data)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert listening.stderr is not None
+        assert b"whsec_mine" in await asyncio.wait_for(listening.stderr.readline(), 60)
+        overrides = ("--override", "amount=4200", "--override", "email=trigger@example.com")
+        arguments = ("simulate", "trigger", "invoice.payment_failed", *overrides, "--data", up.data, "--json")
+        story = json.loads((await tillstream_async(*arguments, env=SIGNED)).stdout)
+        heard, _ = await asyncio.wait_for(listening.communicate(), 60)
+    assert story[-1]["type"] == "invoice.payment_failed"
+    assert all(row["accepted"] for row in story)
+    told = [json.loads(line) for line in heard.splitlines()]
+    assert [(row["type"], row["status"]) for row in told] == [("charge.failed", 200), ("invoice.payment_failed", 200)]
+    events = [stripe.Webhook.construct_event(body, signature, "whsec_mine") for body, signature in came]
+    assert [event.id for event in events] == [row["id"] for row in told]
+
+    async def arrived() -> bool:
+        rows = await answer(up, "feed", "-n", "20")
+        return any(row["email"] == "trigger@example.com" and row["metric"] == "Failed Payment" for row in rows)
+
+    await eventually(arrived, deadline=60)
+
+
+async def test_a_stripe_is_served_to_connect_to(tmp_path: Path) -> None:
+    serving = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tillstream", "simulate", "serve", "--port", "0", "--customers", "10", "--days", "30"),
+        stdout=subprocess.PIPE,
+    )
+    assert serving.stdout is not None
+    await serving.stdout.readline()
+    told = (await asyncio.wait_for(serving.stdout.readline(), 60)).decode()
+    base, key = (part.partition("=")[2] for part in told.split()[1:])
+    client = stripe.StripeClient(key, base_addresses={"api": base})
+    charges = await asyncio.to_thread(client.v1.charges.list)
+    assert charges.data
+    serving.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(serving.wait(), 30) == 0
 
 
 async def test_every_command_has_help_with_an_example() -> None:

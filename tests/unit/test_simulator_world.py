@@ -29,6 +29,7 @@ EXTENDED_TYPES = {
     *("customer.created customer.updated refund.created refund.updated refund.failed charge.refund.updated".split()),
     *("invoice.paid", "invoice_payment.paid"),
     *(f"payment_method.{name}" for name in "attached automatically_updated detached".split()),
+    *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn".split()),
     *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
 }
 worlds = st.builds(
