@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 
 from engage.flows.known import Known, Row
 from engage.flows.rules.program import Instruction
@@ -18,6 +19,8 @@ from engage.senders.webhook import Hook
 from engage.stages.records import split_key
 from engage.templates.context import Organization, Values, values
 from engage.templates.rendering import Library
+
+log = structlog.get_logger(__name__)
 
 Letter = Mail | Hook | Publication
 
@@ -70,6 +73,9 @@ class Post:
     def _mail(self, message_id: str, kind: Email, key: str, known: Known) -> Mail:
         named = self._values(key, known)
         made = self.library.render(kind.template, named, subject=kind.subject)
+        if made.missing:
+            lacks = [str(lack) for lack in made.missing]
+            log.warning("a mail has blanks", template=kind.template, message=message_id, missing=lacks)
         return Mail(
             message_id=message_id,
             sender=kind.sender or self.mail_from,

@@ -7,7 +7,6 @@ are called in ClickHouse. Source: Klaviyo, "Template tags and variable syntax", 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import available_timezones
 
 from babel import Locale
 
@@ -60,7 +59,7 @@ def values(event: Row | None, person: Row | None, organization: Organization, *,
     return Values(
         {**{name: Scope(name, group) for name, group in named.items()}, "unsubscribe_url": unsubscribe_url},
         locales.locale_of(_preferred(who), str(who.get("country") or "")),
-        who["timezone"] if who.get("timezone") in available_timezones() else organization.timezone,
+        locales.timezone_of(who.get("timezone"), organization.timezone),
         str(told.get("Currency") or who.get("currency") or "").upper(),
     )
 

@@ -52,6 +52,15 @@ def english_of(locale: Locale) -> Locale:
         return Locale("en", "001")  # the world's English: 5 January 2026
 
 
+@lru_cache(maxsize=1024)
+def timezone_of(name: object, usual: str) -> str:
+    """`name` when it is an IANA name, else `usual`: what stands in metadata may be anything."""
+    try:
+        return ZoneInfo(name).key if isinstance(name, str) else usual
+    except (ValueError, OSError, KeyError):  # what zoneinfo raises for "", "../x", a folder, an unknown name
+        return usual
+
+
 def currency(amount: Any, code: str, locale: Locale) -> str:
     """An exact amount in major units with its currency: (Decimal('1234.5'), 'eur', de_DE) is '1.234,50 €'.
 

@@ -1,0 +1,42 @@
+"""The ready flows: they can be read, they are drafts, and each mail of theirs is there and used."""
+
+import pytest
+
+from engage.flows.library import READY, find
+from engage.flows.model import Status
+from engage.flows.rules.program import compile_flow
+from engage.flows.steps import Email
+from engage.templates.rendering import Library
+
+FLOWS = {name: found for name, found in find(READY.parent / "no project").items() if found.shipped}
+LIBRARY = Library()
+
+
+def templates(name: str) -> list[str]:
+    flow = FLOWS[name].flow
+    assert flow is not None
+    return [each.kind.template for each in compile_flow(flow).instructions if isinstance(each.kind, Email)]
+
+
+def test_these_ship() -> None:
+    assert [*FLOWS] == ["card-expiring", "failed-payment", "invoice-receipt", "upcoming-invoice"]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_it_can_be_read_does_nothing_yet_and_says_what_it_is_for(name: str) -> None:
+    found = FLOWS[name]
+    assert found.problem == ""
+    assert found.flow is not None
+    assert found.flow.status is Status.DRAFT
+    assert found.flow.title
+    assert found.flow.description
+    for template in templates(name):
+        LIBRARY.check(template)
+
+
+def test_every_ready_mail_is_sent_by_a_ready_flow() -> None:
+    assert sorted(template for name in FLOWS for template in templates(name)) == LIBRARY.names()
+
+
+def test_the_tone_of_the_dunning_mails_rises() -> None:
+    assert templates("failed-payment") == ["failed_payment", "failed_payment_reminder", "failed_payment_final"]
