@@ -37,7 +37,7 @@ class Message:
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None  # None takes the key off a compacted topic
 
 
 @dataclass(frozen=True, slots=True)

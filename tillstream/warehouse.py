@@ -55,6 +55,11 @@ class Warehouse:
             result = self._client.query(query, parameters=dict(parameters or {}))
         return result.column_names, result.result_rows
 
+    def run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """A statement that has no result."""
+        with _own_errors(self.url):
+            self._client.command(statement, parameters=dict(parameters or {}))
+
     def raw(self, query: str, output_format: str) -> bytes:
         """The result in any of ClickHouse's formats."""
         with _own_errors(self.url):

@@ -1,0 +1,111 @@
+"""`tillstream forget`: after it nothing in ClickHouse names the person, and nobody else has lost anything."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from clickhouse_connect.driver.client import Client
+
+from schemas import topics
+from schemas.metrics import Metric
+from tests.conftest import ClickHouseServer, MakeTopics
+from tests.integration.console_support import create_schema, envelope, insert, month, row
+
+NOW = datetime.now(UTC)
+EMAIL = "ada.20@example.com"  # one of the seeded month
+
+
+@pytest.fixture
+async def place(
+    clickhouse_server: ClickHouseServer,
+    database: str,
+    kafka_bootstrap: str,
+    topic_prefix: str,
+    make_topics: MakeTopics,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> str:
+    """A month in ClickHouse, and the topics, as the settings name them."""
+    await make_topics(topic_prefix)
+    await create_schema(clickhouse_server.url, database)
+    rows, people, _ = month(NOW)
+    mine = next(one for one in rows if one.email == EMAIL and one.livemode and one.metric == Metric.SUCCESSFULLY_PAID)
+    sent = [
+        envelope(1, NOW, mine.charge_id),
+        envelope(2, NOW, "cus_20"),
+        envelope(3, NOW, "ch_of_another"),
+        envelope(4, NOW, "ch_x").model_copy(update={"body": json.dumps({"note": f"for {EMAIL.upper()}"})}),
+    ]
+    later = mine.model_copy(update={"version": 2, "email": "new@example.com"})  # the row was somebody else's before
+    rows.append(row(Metric.FAILED_PAYMENT, 1, NOW, email=EMAIL))
+    await insert(clickhouse_server.url, database, "metric_rows", rows)
+    await insert(clickhouse_server.url, database, "metric_rows", [later])
+    await insert(clickhouse_server.url, database, "profile_rows", people)
+    await insert(clickhouse_server.url, database, "stripe_event_rows", sent)
+    for name, value in {
+        "CLICKHOUSE_URL": clickhouse_server.url,
+        "CLICKHOUSE_DATABASE": database,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+        "TILLSTREAM_TOPIC_PREFIX": topic_prefix,
+        "TILLSTREAM_DATA": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return database
+
+
+def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tillstream", "forget", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_person_is_gone_from_every_table_and_from_the_topic(
+    place: str, clickhouse: Client, kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    clickhouse.database = place
+
+    def left(query: str) -> int:
+        return int(clickhouse.query(query).result_rows[0][0])
+
+    others = left(f"SELECT count() FROM metrics WHERE email != '{EMAIL}'")
+    code, told = run(EMAIL.upper(), "--dry-run")
+    assert (code, told["dry_run"]) == (0, True)
+    assert left(f"SELECT count() FROM metrics WHERE email = '{EMAIL}'") > 0
+
+    code, told = run(EMAIL, "--yes")
+    assert code == 0
+    assert told["rows"]["profile_rows"] == 1
+    assert told["rows"]["stripe_event_rows"] == 3
+    for table in ("metric_rows", "metric_version_rows", "profile_rows"):
+        assert left(f"SELECT count() FROM {table} WHERE email = '{EMAIL}'") == 0
+    assert left("SELECT count() FROM stripe_events") == 1
+    assert left("SELECT count() FROM metrics") == others
+    masked = f"SELECT count() FROM system.parts WHERE database = '{place}' AND active AND has_lightweight_delete"
+    assert left(masked) == 0
+
+    code, told = run(EMAIL, "--dry-run")
+    assert (code, sum(told["rows"].values())) == (1, 0)
+
+
+async def test_subscribers_of_profiles_are_told(place: str, kafka_bootstrap: str, topic_prefix: str) -> None:
+    await asyncio.to_thread(run, EMAIL, "--yes")
+    topic = topics.full_name(topics.PROFILES, topic_prefix)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka_bootstrap, auto_offset_reset="earliest")
+    async with consumer:
+        found = {}
+        while len(found) < 2:
+            batch = await asyncio.wait_for(consumer.getone(), 30)
+            found[batch.key] = batch.value
+    assert found == {EMAIL.encode(): None, f"test:{EMAIL}".encode(): None}
