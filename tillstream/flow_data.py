@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tillstream.warehouse import Warehouse
@@ -47,7 +47,16 @@ class FlowData:
         return self._rows(
             f"SELECT {_FACTS} FROM metrics WHERE metric = {{metric:String}} AND livemode = {{live:Bool}} "
             "AND occurred_at >= {begin:DateTime64(3, 'UTC')} ORDER BY occurred_at, metric_id",
-            {"metric": metric, "begin": begin},
+            {"metric": metric, "begin": begin.astimezone(UTC)},
+        )
+
+    def changes(self, segment: str, change: str, begin: datetime) -> list[Row]:
+        """Who `entered` or `left` a segment from `begin` on; its first evaluation is no change."""
+        return self._rows(
+            "SELECT segment, email, livemode, change, at FROM segment_changes WHERE segment = {segment:String} "
+            "AND change = {change:String} AND livemode = {live:Bool} AND NOT initial "
+            "AND at >= {begin:DateTime64(3, 'UTC')} ORDER BY at, email",
+            {"segment": segment, "change": change, "begin": begin.astimezone(UTC)},
         )
 
     def facts_of(self, emails: Iterable[str]) -> dict[str, list[Row]]:
@@ -69,6 +78,18 @@ class FlowData:
             for some in _some(emails)
             for row in self._rows(
                 f"SELECT {_PEOPLE} FROM profiles WHERE livemode = {{live:Bool}} AND email IN {{some:Array(String)}}",
+                {"some": some},
+            )
+        }
+
+    def segments_of(self, emails: Iterable[str]) -> dict[str, list[str]]:
+        """The segments that some people are in, by email."""
+        return {
+            row["email"]: row["segments"]
+            for some in _some(emails)
+            for row in self._rows(
+                "SELECT email, groupArray(segment) AS segments FROM segment_members "
+                "WHERE livemode = {live:Bool} AND email IN {some:Array(String)} GROUP BY email",
                 {"some": some},
             )
         }

@@ -1,17 +1,16 @@
 """`flows run --dry-run`: a flow's past in ClickHouse, played through."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from engage.flows.known import Zones
 from engage.flows.library import get
-from engage.flows.model import DateTrigger, Flow, MetricTrigger
+from engage.flows.model import DateTrigger, MetricTrigger, SegmentTrigger
 from engage.flows.rules.program import compile_flow
-from engage.flows.trial import Tally, Trial, step_names
-from schemas.errors import ConfigurationError
+from engage.flows.trial import Begin, Past, Tally, Trial, of_change, of_fact, step_names
 from tillstream.flow_data import FlowData, Row
 from tillstream.settings import Settings
 
@@ -53,52 +52,56 @@ class DryRun:
 def dry_run(
     settings: Settings, data: FlowData, name: str, since: datetime, now: datetime, told: Told = lambda *_: None
 ) -> DryRun:
-    """Play the flow through; `told(people done, people in all)`. Raises ConfigurationError for what can't be played."""
+    """Play the flow through; `told(people done, people in all)`. Raises ConfigurationError for an unknown flow."""
     flow = get(settings.project, name).flow
     assert flow is not None
     trial = Trial(compile_flow(flow), Zones(settings.timezones(), settings.tillstream_timezone), now.timestamp())
-    if isinstance(flow.trigger, MetricTrigger):
-        _facts(trial, data, flow.trigger, since, told)
-    elif isinstance(flow.trigger, DateTrigger):
-        _dates(trial, data, flow.trigger, since, told)
-    else:
-        raise ConfigurationError(
-            f"'{name}' begins when somebody enters or leaves a segment; when that was in the past is not kept",
-            remedy=f"tillstream flows preview {name}",
-        )
-    return DryRun(name, _status(flow), since, now, trial.tally, dict(step_names(trial.program)))
+    match flow.trigger:
+        case MetricTrigger():
+            begins = _by_email(trial, (_named(row, of_fact) for row in data.since(flow.trigger.metric, since)))
+            for email, past in _everybody(data, list(begins), told):
+                trial.play(begins[email], past)
+        case SegmentTrigger():
+            changes = data.changes(flow.trigger.segment, flow.trigger.on, since)
+            begins = _by_email(trial, (_named(row, of_change) for row in changes))
+            for email, past in _everybody(data, list(begins), told):
+                trial.play(begins[email], past)
+        case DateTrigger():
+            for _, past in _everybody(data, data.with_date(flow.trigger.date), told):
+                trial.of_date(flow.trigger, since.timestamp(), past)
+    return DryRun(name, str(flow.status), since, now, trial.tally, dict(step_names(trial.program)))
 
 
-def _status(flow: Flow) -> str:
-    return str(flow.status)
+def _named(row: Row, begin: Callable[[Row], Begin]) -> tuple[str, Begin]:
+    return row["email"], begin(row)
 
 
-def _facts(trial: Trial, data: FlowData, trigger: MetricTrigger, since: datetime, told: Told) -> None:
-    by_email: dict[str, list[Row]] = defaultdict(list)
-    for row in data.since(trigger.metric, since.astimezone(UTC)):
-        by_email[row["email"]].append(row)
-    for row in by_email.pop("", ()):
-        trial.tally.facts += 1
-        trial.tally.refuse("no email", row["metric_id"])
+def _by_email(trial: Trial, found: Iterable[tuple[str, Begin]]) -> dict[str, list[Begin]]:
+    """What may start the flow, by person; what belongs to nobody is counted."""
+    begins: dict[str, list[Begin]] = defaultdict(list)
+    for email, begin in found:
+        if email:
+            begins[email].append(begin)
+        else:
+            trial.tally.facts += 1
+            trial.tally.refuse("no email", begin.fact)
+    return begins
+
+
+def _everybody(data: FlowData, emails: list[str], told: Told) -> Iterator[tuple[str, Past]]:
+    """Each person with all that is known of them."""
     suppressed = data.suppressed()
-    for emails, done in _chunks(list(by_email)):
-        known, people = data.facts_of(emails), data.people(emails)
-        for email in emails:
-            trial.of_person(by_email[email], known.get(email, []), people.get(email), suppressed.get(email, ""))
-        told(done, len(by_email))
-
-
-def _dates(trial: Trial, data: FlowData, trigger: DateTrigger, since: datetime, told: Told) -> None:
-    suppressed, emails = data.suppressed(), data.with_date(trigger.date)
-    for some, done in _chunks(emails):
-        known = data.facts_of(some)
-        for email, person in data.people(some).items():
-            trial.of_date(trigger, since.timestamp(), known.get(email, []), person, suppressed.get(email, ""))
-        told(done, len(emails))
-
-
-def _chunks(emails: list[str]) -> Iterator[tuple[list[str], int]]:
-    """(some of the emails, how many they are with those before)."""
     for begin in range(0, len(emails), _AT_ONCE):
         some = emails[begin : begin + _AT_ONCE]
-        yield some, begin + len(some)
+        facts, people, segments = data.facts_of(some), data.people(some), data.segments_of(some)
+        for email in some:
+            yield (
+                email,
+                Past(
+                    facts.get(email, []),
+                    people.get(email),
+                    suppressed.get(email, ""),
+                    frozenset(segments.get(email, ())),
+                ),
+            )
+        told(begin + len(some), len(emails))

@@ -1,8 +1,8 @@
 """What a flow would have done with past facts: the same rules as in earnest, on a clock that jumps. Pure.
 
 A fact acts at the time at which it occurred, whatever brought it here (an import too), and later facts are not known to
-earlier decisions. Two things are as they are now, since their past is not kept: profiles, and the state of a fact that
-changes, such as an invoice's status.
+earlier decisions. Some things are as they are now, since their past is not kept: profiles, who is in a segment, and the
+state of a fact that changes, such as an invoice's status.
 """
 
 import heapq
@@ -50,6 +50,36 @@ class Tally:
         return self.sent.total()
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One person: all facts, and the profile, suppression and segments of today."""
+
+    facts: list[Row] = field(default_factory=list)
+    profile: Row | None = None
+    suppressed: str = ""
+    segments: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What may start the flow: when, under which id, and what it tells."""
+
+    at: float
+    fact: str
+    event: Row
+
+
+def of_fact(row: Row) -> Begin:
+    """A metric row that may start the flow."""
+    return Begin(unix_seconds(row["occurred_at"]), row["metric_id"], row)
+
+
+def of_change(row: Row) -> Begin:
+    """Somebody entered or left a segment: a row of `segment_changes`."""
+    event = {name: row[name] for name in ("segment", "change", "livemode")} | {"occurred_at": row["at"]}
+    return Begin(unix_seconds(row["at"]), f"{row['email']} {row['change']} {row['segment']} {row['at']}", event)
+
+
 @dataclass(slots=True)
 class Trial:
     """One flow over the past of many people, up to `until` (Unix seconds)."""
@@ -59,40 +89,32 @@ class Trial:
     until: float
     tally: Tally = field(default_factory=Tally)
 
-    def of_person(self, facts: Iterable[Row], known: list[Row], profile: Row | None, suppressed: str = "") -> None:
-        """One person's facts that may start the flow, in any order; `known` are all of the person's facts."""
-        begins = []
-        for fact in facts:
-            self.tally.facts += 1
-            begins.append((unix_seconds(fact["occurred_at"]), fact["metric_id"], fact))
-        self._play(begins, known, profile, suppressed)
-
-    def of_date(self, trigger: DateTrigger, since: float, known: list[Row], profile: Row, suppressed: str = "") -> None:
+    def of_date(self, trigger: DateTrigger, since: float, past: Past) -> None:
         """One person whose date may start the flow between `since` and `until`."""
-        asked = Known(list, lambda: profile, self.zones, self.until)
+        assert past.profile is not None
+        asked = Known(list, lambda: past.profile, self.zones, self.until)
         day = entry.date_of(trigger, asked)
-        moment = None if day is None else calendar.date_moment(trigger, day, asked.zone(trigger.timezone))
-        if day is None or moment is None or not since <= moment <= self.until:
+        if day is None:
             return
-        self.tally.facts += 1
-        event = {"date": trigger.date, "day": day.isoformat(), "livemode": profile["livemode"]}
-        event |= {"occurred_at": rfc3339(moment)}
-        self._play([(moment, f"{profile['email']} {day}", event)], known, profile, suppressed)
+        moment = calendar.date_moment(trigger, day, asked.zone(trigger.timezone))
+        if since <= moment <= self.until:
+            event = {"date": trigger.date, "day": day.isoformat(), "livemode": past.profile["livemode"]}
+            event |= {"occurred_at": rfc3339(moment)}
+            self.play([Begin(moment, f"{past.profile['email']} {day}", event)], past)
 
-    def _play(
-        self, begins: list[tuple[float, str, Row]], known: list[Row], profile: Row | None, suppressed: str
-    ) -> None:
-        person, number = Person(suppressed=suppressed), itertools.count()
-        queue: list[tuple[float, int, str, Row, Run | None]] = []
-        for moment, fact, event in begins:
-            heapq.heappush(queue, (moment, next(number), fact, event, None))
+    def play(self, begins: Iterable[Begin], past: Past) -> None:
+        """All that may have started the flow for one person, in any order."""
+        person, number = Person(suppressed=past.suppressed), itertools.count()
+        queue: list[tuple[float, int, Begin, Run | None]] = [(each.at, next(number), each, None) for each in begins]
+        self.tally.facts += len(queue)
+        heapq.heapify(queue)
         while queue and queue[0][0] <= self.until:
-            now, _, fact, event, run = heapq.heappop(queue)
-            world = self._world(now, event, known, profile, person)
+            now, _, begin, run = heapq.heappop(queue)
+            world = self._world(now, begin.event, past, person)
             if run is None:
-                found = entry.enter(self.program.flow, person, world, fact)
+                found = entry.enter(self.program.flow, person, world, begin.fact)
                 if isinstance(found, str):
-                    self.tally.refuse(found, fact)
+                    self.tally.refuse(found, begin.fact)
                     continue
                 person.remember(self.program.flow.name, found.value, now)
                 self.tally.started += 1
@@ -100,7 +122,7 @@ class Trial:
             following = self._decide(run, world, person)
             if following is not None:
                 assert following.wake is not None
-                heapq.heappush(queue, (following.wake, next(number), fact, event, following))
+                heapq.heappush(queue, (following.wake, next(number), begin, following))
         self.tally.waiting += len(queue)
 
     def _decide(self, run: Run, world: Known, person: Person) -> Run | None:
@@ -112,13 +134,14 @@ class Trial:
             self.tally.ended[decision.reason] += 1
         return decision.run
 
-    def _world(self, now: float, event: Row, known: list[Row], profile: Row | None, person: Person) -> Known:
+    def _world(self, now: float, event: Row, past: Past, person: Person) -> Known:
         return Known(
-            lambda: [row for row in known if unix_seconds(row["occurred_at"]) <= now],
-            lambda: profile,
+            lambda: [row for row in past.facts if unix_seconds(row["occurred_at"]) <= now],
+            lambda: past.profile,
             self.zones,
             now,
             event=event,
+            segments=past.segments,
             mailed=person.mailed,
             suppressed=person.suppressed,
         )

@@ -9,7 +9,7 @@ from engage.flows.library import READY
 from engage.flows.model import DateTrigger
 from engage.flows.reading import parse
 from engage.flows.rules.program import compile_flow
-from engage.flows.trial import Tally, Trial
+from engage.flows.trial import Past, Tally, Trial, of_change, of_fact
 from tests.fixtures.mails import PERSON, failed, paid
 
 BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -38,7 +38,7 @@ def play(name: str, begins: list[Row], *others: Row, suppressed: str = "", text:
     """The ready flow `name` (or that of `text`) over the facts of one person."""
     flow = parse(text or Path(READY / f"{name}.yaml").read_text("utf-8"), name)
     trial = Trial(compile_flow(flow), Zones({}, "UTC"), (BEGIN + timedelta(days=until)).timestamp())
-    trial.of_person(begins, [*begins, *others], PERSON, suppressed)
+    trial.play(map(of_fact, begins), Past([*begins, *others], PERSON, suppressed))
     return trial.tally
 
 
@@ -113,10 +113,32 @@ def test_a_date_is_looked_at_on_its_day() -> None:
 
     def count(paid_days_ago: float, since: float) -> Tally:
         trial = Trial(compile_flow(flow), Zones({}, "UTC"), UNTIL.timestamp())
-        known = [payment(-paid_days_ago)]
-        trial.of_date(flow.trigger, (BEGIN + timedelta(days=since)).timestamp(), known, PERSON)  # type: ignore[arg-type]
+        past = Past([payment(-paid_days_ago)], PERSON)
+        trial.of_date(flow.trigger, (BEGIN + timedelta(days=since)).timestamp(), past)
         return trial.tally
 
     assert count(10, since=0).mails == 1  # two weeks before 31 January
     assert count(10, since=20).facts == 0
     assert dict(count(800, since=0).refused) == {"profile filters": 1}
+
+
+def test_who_entered_a_segment_starts_the_flow_unless_another_segment_forbids() -> None:
+    text = """
+name: welcome
+status: live
+trigger: {segment: new, on: entered}
+profile_filters:
+  all:
+    - not in segment: staff
+steps:
+  - email: {template: receipt}
+"""
+    row = {"segment": "new", "change": "entered", "livemode": True, "email": "ada@example.com", "at": at(1)}
+
+    def count(*segments: str) -> Tally:
+        trial = Trial(compile_flow(parse(text, "welcome")), Zones({}, "UTC"), UNTIL.timestamp())
+        trial.play([of_change(row)], Past([], PERSON, segments=frozenset(segments)))
+        return trial.tally
+
+    assert count().mails == 1
+    assert dict(count("staff").refused) == {"profile filters": 1}
