@@ -227,8 +227,8 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
         # than the other refunds add up to.
         known = running + released if running + released <= truth else running
         truth = max(truth - gone, min(known, truth), released)
-    if unsure and _counts(record, truth, unsure, (running, running + released), released):
-        truth -= unsure
+    if unsure:
+        truth = _settled(record, truth, unsure, (running, running + released), released)
     # A released rest has a refund object of its own in some API versions and none in others.
     if released and running == truth - released:
         later = _without_release(later, released, asof + _RELEASE_SECONDS)
@@ -245,13 +245,18 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     return steps
 
 
-def _counts(record: Record, truth: int, unsure: int, without: tuple[int, int], released: int) -> bool:
-    """Does a snapshot count refunds that were made or reversed in its very second?
+def _settled(record: Record, truth: int, unsure: int, sums: tuple[int, int], released: int) -> int:
+    """What had been refunded at the end of the snapshot's second, in which refunds of `unsure` were made or reversed.
 
-    Not where it shows what there is `without` them, where less was refunded, or where more had been seen just before.
+    `sums` are what the others add up to. If a snapshot of that second shows it, that is the last one of it. Else the
+    one at hand counts the reversed refunds, unless less was refunded or more had been seen just before.
     """
-    _, last, _ = record.get("seen", {}).get(str(truth + unsure), (0, 0, ()))
-    return truth not in without and truth - unsure >= released and last < record["at"] - 1
+    seen: Record = record.get("seen", {})
+    shown = [level for level in (truth, *sums) if level in sums and seen.get(str(level), (0, 0))[1] >= record["at"]]
+    if shown:
+        return shown[0]
+    last: int = seen.get(str(truth + unsure), (0, 0))[1]
+    return truth - unsure if truth - unsure >= released and last < record["at"] - 1 else truth
 
 
 def _without_release(

@@ -1,6 +1,7 @@
 """A charge's refunds always sum to what Stripe says was refunded, whatever is missing, late or taken back."""
 
 from itertools import accumulate
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +241,37 @@ def test_what_was_refunded_before_stays_when_a_refund_is_reversed_in_its_own_sec
     assert amounts(*without_the_reversal) == expected
     without_the_charges_word = [event for event in events if event not in events[2:4]]
     assert amounts(*without_the_charges_word) == expected
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.booleans()), min_size=1, max_size=7),
+    told=st.lists(st.booleans(), min_size=7, max_size=7),
+    rng=st.randoms(use_true_random=False),
+)
+def test_refunds_made_and_reversed_within_seconds_sum_to_the_last_of_them_in_any_order(
+    steps: list[tuple[int, int, bool]], told: list[bool], rng: Random
+) -> None:
+    """A step is (seconds after the one before, hundreds, whether it reverses the newest refund that stands)."""
+    now, total, standing = at("09-03 12:00:00"), 0, list[Json]()
+    events = [PAID]
+    for number, (later, hundreds, reverses) in enumerate(steps):
+        now, before = now + later, total
+        if reverses and standing:
+            body = standing.pop() | {"status": "failed"}
+            total -= body["amount"]
+        else:
+            body = refund(ENDIVE, "fern", id=f"re_{number}", amount=hundreds * 100, created=now)
+            standing.append(body)
+            total += body["amount"]
+        type_ = "charge.refunded" if total > before else "charge.updated"
+        previous = {"amount_refunded": before} if told[number] else None
+        of_charge = happened(type_, "09-03 12:00:00", charge(ENDIVE, "fern", amount_refunded=total), previous)
+        events += [one | {"created": now} for one in (of_charge, happened("refund.updated", "09-03 12:00:00", body))]
+    events += rng.choices(events, k=3)
+    rng.shuffle(events)
+    rows = run(events, partitions=2).rows().values()
+    refunds = [row["amount_minor"] for row in rows if row["metric"] == "Refunded Payment"]
+    assert (sum(refunds), min(refunds, default=1) > 0) == (total, True)
 
 
 # The released rest of an authorization.
