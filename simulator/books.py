@@ -45,6 +45,7 @@ class Books:
         self.name = name
         self.livemode = livemode
         self.extended = extended
+        self.silent = False  # no events at all
         self.rng = random.Random(f"{seed}/{name}/{livemode}")
         self.ids = Ids(self.rng)
         self.customers: dict[str, Customer] = {}
@@ -70,7 +71,7 @@ class Books:
 
         `request`: a person or program asked for the change, rather than Stripe's own timer.
         """
-        if extra and not self.extended:
+        if self.silent or (extra and not self.extended):
             return
         if isinstance(obj, Customer):
             self._told_emails[obj.id] = obj.email

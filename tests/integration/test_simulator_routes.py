@@ -8,7 +8,9 @@ import pytest
 import stripe as stripe_python
 
 from simulator.books import Books
-from tests.conftest import RunningStripe
+from simulator.people import delete_customer
+from simulator.world import World
+from tests.conftest import RunningStripe, RunStripe
 
 Ask = Callable[..., Awaitable[Any]]
 LISTED = (
@@ -166,6 +168,28 @@ async def test_a_test_key_sees_nothing_of_a_live_account(stripe_api: RunningStri
     assert not (await client.v1.webhook_endpoints.list_async()).data
     made = await client.v1.webhook_endpoints.create_async({"url": "https://a.example", "enabled_events": ["*"]})
     assert not made.livemode
+
+
+async def test_a_deleted_customer_is_hidden_and_a_look_up_says_only_that(stripe_api: RunningStripe) -> None:
+    books, client = stripe_api.stripe.account().books, stripe_api.client()
+    charge = next(charge for charge in books.charges.values() if charge.customer)
+    customer = books.customers[str(charge.customer)]
+    delete_customer(books, customer, stripe_api.stripe.now())
+    found = await client.v1.customers.retrieve_async(customer.id)
+    assert found.to_dict() == {"id": customer.id, "object": "customer", "deleted": True}
+    listed = [row.id async for row in (await client.v1.customers.list_async({"limit": 100})).auto_paging_iter()]
+    assert sorted(listed) == sorted(books.customers.keys() - {customer.id})
+    assert (await client.v1.charges.retrieve_async(charge.id)).customer == customer.id
+
+
+async def test_a_key_opens_the_account_it_belongs_to(run_stripe: RunStripe) -> None:
+    running = await run_stripe(World(1, 1_767_225_600, 30, 20, accounts=("shop", "club")))
+    running.stripe.keys.belongs("sk_live_of_the_club", "club")
+    books = running.stripe.account("club").books
+    charges = await running.client("sk_live_of_the_club").v1.charges.list_async({"limit": 100})
+    assert {charge.id for charge in charges.data} == books.charges.keys()
+    account = await running.client("sk_live_other").v1.accounts.retrieve_current_async()
+    assert account.id == running.stripe.account("shop").id
 
 
 async def test_events_keep_the_accounts_version_whatever_is_asked_for(stripe_api: RunningStripe) -> None:

@@ -188,6 +188,21 @@ async def test_while_a_roll_lasts_both_secrets_sign(stripe_api: RunningStripe, r
     assert mark == "v1=" + hmac.new(new.encode(), payload, hashlib.sha256).hexdigest()
 
 
+async def test_an_endpoint_for_connected_accounts_hears_of_them_and_not_of_its_own(
+    run_stripe: RunStripe, receiver: Receiver
+) -> None:
+    world = World(1, START, 30, 40, accounts=("default", "acct_1Shop"), until=START + DAY)
+    running = await run_stripe(world)
+    await running.client().v1.webhook_endpoints.create_async(
+        {"url": receiver.url, "enabled_events": ["*"], "connect": True}
+    )
+    await running.stripe.advance(5 * DAY)
+    assert {orjson.loads(body).get("account") for body in receiver.bodies} == {"acct_1Shop"}
+    since = START + DAY
+    theirs = [e.id for e in world.accounts["acct_1Shop"].events if since < e.created <= running.stripe.now()]
+    assert sorted(receiver.ids) == sorted(theirs)
+
+
 async def test_a_running_clock_delivers_by_itself(run_stripe: RunStripe, receiver: Receiver) -> None:
     from tests.conftest import eventually
 
