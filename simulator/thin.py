@@ -72,10 +72,14 @@ class ThinEvents:
 
     def __init__(self, books: Books, now: Callable[[], int]) -> None:
         self._books, self._now = books, now
+        self._by_id: dict[str, Event] = {}
 
     def find(self, event_id: str) -> Json | None:
         """The event of this thin id."""
-        return next((thin_json(event) for event in self._kept() if thin_id(event) == event_id), None)
+        for event in self._books.events[len(self._by_id) :]:
+            self._by_id[thin_id(event)] = event
+        found = self._by_id.get(event_id)
+        return thin_json(found) if found and self._is_kept(found) else None
 
     def page(self, query: Query) -> Page:
         """Raises ApiError."""
@@ -96,8 +100,11 @@ class ThinEvents:
         return Page(data, start, limit, len(rows))
 
     def _kept(self) -> list[Event]:
+        return [event for event in self._books.events if self._is_kept(event)]
+
+    def _is_kept(self, event: Event) -> bool:
         now = self._now()
-        return [event for event in self._books.events if now - _KEPT <= event.created <= now]
+        return now - _KEPT <= event.created <= now
 
 
 def _times(query: Query) -> tuple[str, str]:

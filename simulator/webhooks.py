@@ -9,7 +9,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import aiohttp
 import orjson
@@ -114,7 +113,7 @@ class Webhooks:
         """The events up to now that were not collected before, in order of time."""
         for account in self._accounts:
             events, read = account.books.events, self._read[id(account)]
-            for event in islice(events, read, None):
+            for event in events[read:]:
                 self._order += 1
                 heapq.heappush(self._upcoming, (event.created, self._order, event, account))
             self._read[id(account)] = len(events)

@@ -1,5 +1,6 @@
 """The simulated Stripe delivers as Stripe does: what an endpoint asked for, in its version, again until it is taken."""
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -31,6 +32,8 @@ class Receiver:
     status: int = 200
     bodies: list[bytes] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
+    busy: int = 0
+    busiest: int = 0
 
     @property
     def ids(self) -> list[str]:
@@ -43,7 +46,11 @@ async def receiver() -> AsyncIterator[Receiver]:
     kept = Receiver()
 
     async def take(request: web.Request) -> web.Response:
+        kept.busy += 1
+        kept.busiest = max(kept.busy, kept.busiest)
         kept.bodies.append(await request.read())
+        await asyncio.sleep(0.002)
+        kept.busy -= 1
         kept.signatures.append(request.headers["Stripe-Signature"])
         return web.Response(status=kept.status)
 
@@ -173,6 +180,7 @@ async def test_a_deleted_endpoint_hears_no_more(stripe_api: RunningStripe, recei
     await stripe_api.client().v1.webhook_endpoints.delete_async(endpoint.id)
     await stripe_api.stripe.advance(DAY)
     assert len(receiver.bodies) == heard > 0
+    assert 1 < receiver.busiest <= 16  # Stripe's deliveries overlap, within bounds
 
 
 async def test_while_a_roll_lasts_both_secrets_sign(stripe_api: RunningStripe, receiver: Receiver) -> None:
