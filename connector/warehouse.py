@@ -5,6 +5,7 @@ The tables are made by the sink (`sinks/migrations/0003_imports.sql`), which may
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -62,7 +63,7 @@ class Warehouse:
             raise Unavailable("no ClickHouse is named", remedy="export CLICKHOUSE_URL=http://host:8123")
         parameters |= {"database": self._config.database}
         try:
-            async with self._session.post(self._config.url, params=parameters, data=body) as answer:
+            async with self._session.post(self._config.url, params=parameters, data=BytesIO(body)) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             cause = str(error) or type(error).__name__
