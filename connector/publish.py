@@ -21,6 +21,7 @@ from schemas.topics import STRIPE_EVENTS, full_name
 _MAX_MESSAGE = 16 * 1024 * 1024
 _OVERHEAD = 128  # bytes of a record beside its key and value
 _TOPIC_WITHIN = 10.0  # seconds
+_WITHIN_MS = 120_000  # a broker that is started again is waited for
 
 Message = tuple[bytes, bytes]  # key, value
 
@@ -86,7 +87,7 @@ class Publisher:
         self._kafka = dict(kafka)
         self._topic = full_name(STRIPE_EVENTS, prefix)
         self._producer: AIOKafkaProducer | None = None
-        self._partitions = 0
+        self._senders: list[asyncio.Lock] = []  # one a partition
 
     async def __aenter__(self) -> "Publisher":
         producer = AIOKafkaProducer(
@@ -95,11 +96,12 @@ class Publisher:
             enable_idempotence=True,
             max_batch_size=256 * 1024,
             max_request_size=_MAX_MESSAGE,
+            request_timeout_ms=_WITHIN_MS,
         )
         try:
             await producer.start()
             async with asyncio.timeout(_TOPIC_WITHIN):
-                self._partitions = len(await producer.partitions_for(self._topic))
+                self._senders = [asyncio.Lock() for _ in await producer.partitions_for(self._topic)]
         except (KafkaError, TimeoutError, OSError) as error:
             await producer.stop()
             raise Unavailable(
@@ -125,25 +127,29 @@ class Publisher:
             if len(key) + len(value) + _OVERHEAD > _MAX_MESSAGE:
                 refused.append(key)
             else:
-                lanes.setdefault((murmur2(key) & 0x7FFFFFFF) % self._partitions, []).append((key, value))
+                lanes.setdefault((murmur2(key) & 0x7FFFFFFF) % len(self._senders), []).append((key, value))
         try:
-            batches = [await batch for lane, waiting in lanes.items() for batch in self._batches(lane, waiting)]
-            await asyncio.gather(*batches)
+            sent = [future for lane, waiting in lanes.items() for future in await self._send(lane, waiting)]
+            await asyncio.gather(*sent)
         except KafkaError as error:
             raise Unavailable(f"Kafka has not taken what was fetched: {error!r}", remedy="tillstream status") from error
         return refused
 
-    def _batches(self, partition: int, messages: list[Message]) -> Iterable[Any]:
-        """Sends of one partition, a batch at a time: aiokafka's `send` of each message costs a multiple of that."""
+    async def _send(self, partition: int, messages: list[Message]) -> list[asyncio.Future[Any]]:
+        """Hand over whole batches, since aiokafka's `send` of each message costs a multiple of that.
+
+        One sender a partition: aiokafka lets several wait for the same room, and the slower ones time out.
+        """
         assert self._producer is not None
-        builder, filled = self._producer.create_batch(), 0
-        for key, value in messages:
-            if builder.append(timestamp=None, key=key, value=value) is None:
-                builder.close()
-                yield self._producer.send_batch(builder, self._topic, partition=partition)
+        sent = []
+        async with self._senders[partition]:
+            while messages:
                 builder, filled = self._producer.create_batch(), 0
-                builder.append(timestamp=None, key=key, value=value)
-            filled += 1
-        if filled:
-            builder.close()
-            yield self._producer.send_batch(builder, self._topic, partition=partition)
+                for key, value in messages:
+                    if builder.append(timestamp=None, key=key, value=value) is None:
+                        break
+                    filled += 1
+                builder.close()
+                sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
+                messages = messages[filled:]
+        return sent

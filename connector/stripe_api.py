@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -90,6 +91,7 @@ class StripeApi:
         self.livemode = access.livemode
         self.turns = Turns(Pace(access.rate or (LIVE if self.livemode else TEST)))
         self.waiting = ""  # why requests wait just now, '' when they don't
+        self._ahead = 0.0  # seconds that Stripe's clock is ahead of the one here
         self._http: _RawClient | None = None
         self._client: stripe.StripeClient | None = None
 
@@ -104,6 +106,10 @@ class StripeApi:
         if self._http is not None:
             await self._http.close_async()  # type: ignore[no-untyped-call]
             self._http = self._client = None
+
+    def now(self) -> float:
+        """Unix seconds by Stripe's clock, as its last answer told it."""
+        return time.time() + self._ahead
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         """The answer to GET `path`, such as `/v1/customers/cus_1`. Raises what `connector.errors` names."""
@@ -164,10 +170,17 @@ class StripeApi:
             answer = await self._stripe().raw_request_async(method, path, **params, **options)
             body = orjson.loads(answer.headers[_BODY])
         except stripe.StripeError as error:
+            self._learn_clock(error.headers or {})
             raise self._named(method, path, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._down(error) from error
-        return body, _asked_at(began, answer.headers)
+        self._learn_clock(answer.headers)
+        return body, began + self._ahead
+
+    def _learn_clock(self, headers: Mapping[str, str]) -> None:
+        """A clock that runs ahead here must not make old news look new. Both ends of the second err to the past."""
+        with suppress(KeyError, ValueError):
+            self._ahead = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
 
     def _stripe(self) -> stripe.StripeClient:
         if self._client is None:
@@ -247,15 +260,6 @@ def _retry_after(headers: Any) -> float:
         return max(float((headers or {}).get("Retry-After", 0)), 0.0)
     except (TypeError, ValueError):
         return 0.0
-
-
-def _asked_at(began: float, headers: Mapping[str, str]) -> float:
-    """When the request was made, by Stripe's clock: a clock that runs ahead here must not make old news look new."""
-    took = time.time() - began
-    try:
-        return parsedate_to_datetime(headers["Date"]).timestamp() - took
-    except (KeyError, ValueError):
-        return began
 
 
 class _RawClient(stripe.AIOHTTPClient):

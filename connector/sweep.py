@@ -58,42 +58,42 @@ class Sweeper:
     def __init__(self, publisher: Publisher, state: StateLog, warehouse: Warehouse) -> None:
         self._publisher, self._state, self._warehouse = publisher, state, warehouse
 
-    async def swept_until(self, api: StripeApi) -> float:
-        """Up to when the account was swept, 0 when it never was. Raises Unavailable."""
-        return float((await self._state.read(_key(api))).get(_key(api), {}).get("swept_until", 0.0))
+    async def swept_at(self, api: StripeApi) -> float:
+        """When the account was swept last, by the clock here; 0 when it never was. Raises Unavailable."""
+        return float((await self._state.read(_key(api))).get(_key(api), {}).get("swept_at", 0.0))
 
     async def sweep(self, api: StripeApi) -> Swept:
         """One pass. What Stripe refuses is in the outcome; raises Unavailable when Kafka is away."""
         key = _key(api)
         before = (await self._state.read(key)).get(key, {})
-        asked = window(before.get("swept_until"), time.time())
-        gap = joined(_gap(before), asked.gap)
-        if gap is not None and await self._imported(api, gap):
-            gap = None
-        outcome = Swept(api.account, api.livemode, asked.since, before.get("swept_until", 0.0), gap=gap)
+        outcome = Swept(api.account, api.livemode, swept_until=before.get("swept_until", 0.0), gap=_gap(before))
         try:
-            outcome.swept_until = await self._pass(api, outcome)
+            now = (await api.page("/v1/events", {"limit": 1})).fetched_at  # Stripe's clock, not the one here
+            asked = window(before.get("swept_until"), now)
+            outcome.since, outcome.gap = asked.since, joined(outcome.gap, asked.gap)
+            if outcome.gap is not None and await self._imported(api, outcome.gap):
+                outcome.gap = None
+            await self._pass(api, outcome)
+            outcome.swept_until = now
         except (*ENDS_ONE, *ENDS_ALL) as error:
             outcome.error = str(error)
             log.error("sweep failed", account=api.account, cause=str(error), next=error.remedy)
         else:
-            await self._state.put(key, {"swept_until": outcome.swept_until, "gap": gap})
+            record = {"swept_until": outcome.swept_until, "gap": outcome.gap, "swept_at": time.time()}
+            await self._state.put(key, record)
         await self._record(outcome)
         return outcome
 
-    async def _pass(self, api: StripeApi, outcome: Swept) -> float:
-        """Read the lists, publish what is not here; up to when all was seen."""
-        began = 0.0
+    async def _pass(self, api: StripeApi, outcome: Swept) -> None:
+        """Read the lists, publish what is not here."""
         for types in chunks(wanted_types(extended=True)):
             async for page in api.pages("/v1/events", {"types": types, "created": {"gte": outcome.since}}):
-                began = began or page.fetched_at
                 missing = await self._missing(api.account, page.objects)
                 await self._publisher.publish(event_message(api.account, api.livemode, event) for event in missing)
                 outcome.seen += len(page.objects)
                 outcome.published += len(missing)
                 telemetry.SWEPT.labels("published").inc(len(missing))
                 telemetry.SWEPT.labels("known").inc(len(page.objects) - len(missing))
-        return began
 
     async def _missing(self, account: str, events: list[Json]) -> list[Json]:
         """Those that ClickHouse does not have. When it is behind, some are published twice, which is harmless."""

@@ -73,7 +73,7 @@ class Connector:
     async def _sweep_for_ever(self, accounts: Accounts, sweeper: Sweeper) -> None:
         """Each account in its turn."""
         every = self._config.sweep_minutes * 60
-        due = {api: await sweeper.swept_until(api) + every for api in accounts.configured()}
+        due = {api: await sweeper.swept_at(api) + every for api in accounts.configured()}
         while due:
             api = min(due, key=lambda one: due[one])
             await asyncio.sleep(max(due[api] - time.time(), 0))

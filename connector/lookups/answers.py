@@ -21,7 +21,7 @@ _PATHS = {
 }
 
 
-async def ask(api: StripeApi, question: Question, now: float) -> tuple[Message, float]:
+async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
     """The answer as a message for `stripe.events`, and the moment from which on it holds.
 
     Raises what `connector.errors` names, but for an object that does not exist: that is an answer too.
@@ -32,7 +32,7 @@ async def ask(api: StripeApi, question: Question, now: float) -> tuple[Message, 
     try:
         found, fetched_at = await api.fetch(path, {"expand": list(EXPAND)} if question.object == "invoice" else None)
     except NotFound:
-        found, fetched_at = missing(question), now
+        found, fetched_at = missing(question), api.now()
     else:
         found = await with_all_lines(api, found)
     # Stripe was asked after what happened at `begun` was known here, whatever the clocks and their seconds say.

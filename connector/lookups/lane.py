@@ -91,7 +91,7 @@ class Lane:
         question.attempts += 1
         question.begun = question.at
         try:
-            answer = await ask(self._api, question, time.time())
+            answer = await ask(self._api, question)
         except KeyRevoked as error:
             self._refused("", Why.REVOKED, error)
             self._ended.unanswered(question, Why.REVOKED, str(error))

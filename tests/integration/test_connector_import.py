@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from connector.imports.account import AccountImport
 from connector.imports.progress import State
 from connector.imports.resources import chosen
-from connector.publish import Publisher
+from connector.publish import Publisher, object_message
 from connector.state import StateLog
 from connector.stripe_api import StripeApi
 from connector.warehouse import Warehouse, WarehouseConfig
@@ -235,3 +235,18 @@ async def test_live_and_test_mode_are_imports_of_their_own(place: Place, world: 
         await account.run()
     modes = Counter(one["livemode"] for one in await published(place.bootstrap, place.prefix))
     assert modes == {True: len(world.accounts["default"].customers), False: 5}
+
+
+async def test_objects_of_any_size_arrive_and_those_beyond_kafkas_limit_are_named(place: Place) -> None:
+    sizes = [100, 300_000, 5_000_000, 17_000_000, 100]
+    messages = [
+        object_message(
+            "default", True, {"id": f"ch_{number}", "object": "charge", "x": "x" * size}, Source.IMPORT, START
+        )
+        for number, size in enumerate(sizes)
+    ]
+    async with Publisher({"bootstrap_servers": place.bootstrap}, place.prefix) as publisher:
+        assert await publisher.publish(messages) == [b"ch_3"]
+        await asyncio.gather(*(publisher.publish(messages[:2]) for _ in range(50)))  # many at once
+    counts = await place.ids()
+    assert counts == {"ch_0": 51, "ch_1": 51, "ch_2": 1, "ch_4": 1}
