@@ -17,6 +17,7 @@ from schemas.money import exponent
 
 FALLBACK = Locale("en", "US")
 _LETTER_BY_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # CLDR's alphaNextToNumber: KWD 4.500
+_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))  # of direction: the text around has one already
 _FORMATS = ("short", "medium", "long", "full")
 
 
@@ -76,7 +77,8 @@ def currency(amount: Any, code: str, locale: Locale) -> str:
     places = max(places, -exact if isinstance(exact, int) and exact < 0 else 0)
     pattern = copy(locale.currency_formats["standard"])
     pattern.frac_prec = (places, places)
-    return _LETTER_BY_DIGIT.sub("\u00a0", str(pattern.apply(number, locale, currency=code, currency_digits=False)))
+    shown = str(pattern.apply(number, locale, currency=code, currency_digits=False)).translate(_MARKS)
+    return _LETTER_BY_DIGIT.sub("\u00a0", shown)
 
 
 def decimal(value: Any) -> Decimal:

@@ -40,8 +40,10 @@ def run(
     Example:  tillstream flows run failed-payment --dry-run --since 90d
     """
     if not dry_run:
+        past = f"tillstream flows backfill {flow} --since TIME"
         raise ConfigurationError(
-            "a flow acts by itself, on what happens from now on", remedy="--dry-run shows its past"
+            "a live flow acts by itself, on what happens from now on",
+            remedy=f"tillstream flows run {flow} --dry-run, or for the past: {past}",
         )
     settings = load_settings(tillstream_data=data)
     show_dry_run(settings, flow, begin_of(since, settings, datetime.now(UTC)), live=not test, as_json=as_json)
