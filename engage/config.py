@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engage.segments.warehouse import WarehouseConfig
 from engage.templates.context import Organization
 from schemas.topics import PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class EngageConfig:
-    """`data` is a directory of its own for state; `project` has `flows/` and `templates/`.
+    """`data` is a directory of its own for state; `project` has `flows/`, `segments/` and `templates/`.
 
     `mail_rate`: mails a second, 0 for no limit. `unsubscribe_url`: where people reach the page, '' for where it
     listens. `settle_seconds`: see `engage.flows.rules.settle`.
@@ -20,6 +21,7 @@ class EngageConfig:
     kafka: Mapping[str, Any]
     data: Path
     project: Path
+    warehouse: WarehouseConfig = field(default_factory=WarehouseConfig)
     topic_prefix: str = ""
     app_id: str = "tillstream-engage"
     partitions: int = PARTITIONS

@@ -25,6 +25,7 @@ from engage.flows.library import Flows
 from engage.runtime.app import MAX_MESSAGE, ROCKSDB, make_app
 from engage.runtime.checkpoint import Checkpointer
 from engage.runtime.publishing import Publisher
+from engage.segments.keeper import KeeperConfig, SegmentKeeper
 from engage.senders.outcome import Sender
 from engage.senders.smtp import Mail, Smtp
 from engage.senders.topic import Publication, Topics
@@ -36,7 +37,7 @@ from engage.stages.people import PeopleStage
 from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.errors import ConfigurationError, Unavailable
-from schemas.topics import ENGAGE_PEOPLE, METRICS, PROFILES, SUPPRESSIONS, Topic, full_name
+from schemas.topics import ENGAGE_PEOPLE, METRICS, PROFILES, SEGMENTS_CHANGES, SUPPRESSIONS, Topic, full_name
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +62,12 @@ class Engage:
                 "SMTP_URL is set, but nobody is named whom mail comes from",
                 remedy="export TILLSTREAM_MAIL_FROM='Your Name <billing@your.domain>'",
             )
+        self._keeper = _keeper(config) if config.warehouse.url else None
         self._smtp = Smtp(config.smtp_url, config.mail_rate) if config.smtp_url else None
 
     def ready(self) -> str:
-        """'' when flows run, else why not."""
-        return self._refusal
+        """'' when flows run and segments are kept, else why not."""
+        return self._refusal or (self._keeper.ready() if self._keeper else "")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run flows until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
@@ -91,6 +93,7 @@ class Engage:
     async def _work(self, stop: asyncio.Event, base: str, secret: bytes) -> None:
         app = self._build(base, secret)
         work = (
+            *((self._keeper.run(stop),) if self._keeper else ()),
             self._facts_checkpoint.run(),
             self._people_checkpoint.run(),
             self._facts.timers.run(),
@@ -115,7 +118,10 @@ class Engage:
         config, prefix = self._config, self._config.topic_prefix
         app = make_app(f"{prefix}{config.app_id}", config.kafka, config.data, config.partitions, config.replication)
         names = {"people": full_name(ENGAGE_PEOPLE, prefix), "profiles": full_name(PROFILES, prefix)}
-        names["suppressions"] = full_name(SUPPRESSIONS, prefix)
+        names |= {
+            "suppressions": full_name(SUPPRESSIONS, prefix),
+            "segments": full_name(SEGMENTS_CHANGES, prefix),
+        }
         reports = Reports(prefix)
         post = Post(
             Library((config.project / "templates",)), config.organization, config.mail_from, base, secret, prefix
@@ -124,7 +130,7 @@ class Engage:
         self._facts = FactStage(names["people"], config.settle_seconds)
         self._people = PeopleStage(self._flows, Zones(config.timezones, config.default_timezone), names, outbox)
         self._facts_checkpoint = self._stage(app, "engage-facts", tuple(METRICS.values()), self._facts)
-        about_people = (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS)
+        about_people = (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)
         self._people_checkpoint = self._stage(app, "engage-people", about_people, self._people)
         senders: dict[type, Sender[Any]] = {Hook: Webhooks(), Publication: Topics(config.kafka)}
         if self._smtp is not None:
@@ -280,6 +286,18 @@ class Engage:
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
+
+
+def _keeper(config: EngageConfig) -> SegmentKeeper:
+    return SegmentKeeper(
+        KeeperConfig(
+            kafka=config.kafka,
+            warehouse=config.warehouse,
+            project=config.project,
+            topic_prefix=config.topic_prefix,
+            timezone=config.default_timezone,
+        )
+    )
 
 
 async def _stopped_within(app: faust.App, seconds: float) -> None:

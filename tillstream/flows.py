@@ -14,7 +14,7 @@ from schemas.profile import profile_key
 from schemas.times import rfc3339
 from schemas.topics import ENGAGE_PEOPLE, SUPPRESSIONS, Topic, full_name
 from tillstream.broker import open_broker
-from tillstream.connections import kafka_arguments
+from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def engage_config(settings: Settings) -> "EngageConfig":
     """What the role needs. Raises ConfigurationError for an SMTP_URL that can't be used."""
     from engage.config import EngageConfig
+    from engage.segments.warehouse import WarehouseConfig
     from engage.senders.smtp import address
     from engage.templates.context import Organization
 
@@ -40,6 +41,12 @@ def engage_config(settings: Settings) -> "EngageConfig":
         kafka=kafka_arguments(settings),
         data=settings.tillstream_data / "engage",
         project=settings.project,
+        warehouse=WarehouseConfig(
+            settings.clickhouse_url,
+            settings.clickhouse_user,
+            clickhouse_password(settings),
+            settings.clickhouse_database,
+        ),
         topic_prefix=settings.tillstream_topic_prefix,
         replication=settings.kafka_replication_factor,
         settle_seconds=settings.tillstream_settle_seconds,

@@ -1,7 +1,7 @@
 """What is wrong with a YAML file, and where. The YAML is read as nodes, since only they know their place."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,10 @@ class _Loader(yaml.SafeLoader):
 class Reader:
     """Walks nodes and collects problems. A method that finds one says so and gives None; reading goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, segments: Collection[str] | None = None) -> None:
+        """`segments`: the names that there are, None when that is not known."""
         self.problems: list[Problem] = []
+        self.segments = segments
 
     def compose(self, text: str) -> yaml.Node | None:
         """The root node; None, with a problem, when it is no YAML."""

@@ -1,6 +1,7 @@
 """From YAML to a `Definition`, with every mistake at its line and column. docs/segments.md describes the YAML."""
 
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Final
 
@@ -44,9 +45,12 @@ _COMPARISONS: Final = {
 }
 
 
-def parse(text: str, name: str, file: str = "") -> Definition:
-    """The definition in `text`; `file` only stands before line and column in errors. Raises Invalid."""
-    reader = Reader()
+def parse(text: str, name: str, file: str = "", segments: Collection[str] | None = None) -> Definition:
+    """The definition in `text`; `file` only stands before line and column in errors. Raises Invalid.
+
+    `segments` are the names that `in segment` may have; None when that is not known.
+    """
+    reader = Reader(segments)
     root = reader.compose(text)
     found = _definition(reader, root, name) if root is not None else None
     if not NAME.fullmatch(name):
@@ -57,10 +61,10 @@ def parse(text: str, name: str, file: str = "") -> Definition:
     return found
 
 
-def validate(text: str, name: str = "segment") -> list[Problem]:
+def validate(text: str, name: str = "segment", segments: Collection[str] | None = None) -> list[Problem]:
     """All that is wrong with `text`, in the order of lines; nothing when it is a segment."""
     try:
-        parse(text, name)
+        parse(text, name, segments=segments)
     except Invalid as error:
         return error.problems
     return []
@@ -128,6 +132,8 @@ def _condition(reader: Reader, node: yaml.Node, depth: int) -> Condition | None:
     if segment is not None and not NAME.fullmatch(segment):
         reader.wrong(value, f"'{segment}' can't be a segment's name; it is the name of its file without .yaml")
         return None
+    if segment is not None and reader.segments is not None and segment not in reader.segments:
+        reader.unknown(value, "segment", segment, reader.segments)
     return None if segment is None else InSegment(segment=segment, inside=kind == "in segment")
 
 

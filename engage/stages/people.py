@@ -147,6 +147,8 @@ class PeopleStage:
             person.segments = sorted(inside)
             records.keep(key, person)
         self._advance(partition, key, now)
+        if told.get("initial"):  # it says who is in the segment, not that anything happened
+            return
         fact = f"{key}|segment|{segment}|{told['at']}"
         event = {
             "segment": segment,

@@ -1,0 +1,285 @@
+"""When segments are evaluated: on their schedule, soon after facts of a metric that they ask about, and when edited.
+
+Several keepers share the segments: each owns those whose name falls on a partition of `segments.changes` that Kafka has
+given it. Facts are only a sign to look: what counts is what ClickHouse holds, so a keeper waits until the sink has
+probably written them, and the schedule catches what was later than that.
+"""
+
+import asyncio
+import random
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from engage.conditions.model import Definition, InSegment
+from engage.runtime.publishing import Publisher
+from engage.segments.library import Library
+from engage.segments.membership import Membership
+from engage.segments.telemetry import CHANGES, MEMBERS_SECONDS
+from engage.segments.warehouse import Warehouse, WarehouseConfig, open_warehouse
+from schemas.errors import Unavailable
+from schemas.topics import METRICS, SEGMENTS_CHANGES, full_name
+
+log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS: Final = 2.0  # after the first of some facts: the sink writes within 0.5 s, and more facts may come
+REST: Final = 10  # an evaluation that took a second is not repeated for ten because of new facts
+AGAIN_SECONDS: Final = 10.0  # after one that failed
+_LOOK_SECONDS: Final = 0.5
+_REVOKE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperConfig:
+    """`kafka` are aiokafka's client arguments; `project` holds `segments/`; days are those of `timezone`."""
+
+    kafka: Mapping[str, Any]
+    warehouse: WarehouseConfig
+    project: Path
+    topic_prefix: str = ""
+    timezone: str = "UTC"
+    settle_seconds: float = SETTLE_SECONDS
+
+
+@dataclass(slots=True)
+class _Plan:
+    """When a segment is looked at next, in seconds of the monotonic clock."""
+
+    due: float = 0.0
+    rested: float = 0.0  # no sooner because of facts
+    wanted: float | None = None  # since when facts are waiting
+    broken: str = ""  # why the last evaluation failed
+
+
+class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """A role, or part of one."""
+
+    def __init__(self, config: KeeperConfig) -> None:
+        self._config = config
+        self._library = Library(config.project)
+        self._refusal = "segments are being loaded"
+        self._owned: frozenset[int] = frozenset()
+        self._partitions = 1
+        self._plans: dict[str, _Plan] = {}
+        self._evaluating = asyncio.Lock()
+        self._reload = True
+        self._told: dict[str, str] = {}
+        self._metric_of = {full_name(topic, config.topic_prefix): metric for metric, topic in METRICS.items()}
+
+    def ready(self) -> str:
+        """'' when segments are kept up to date, else why not."""
+        return self._refusal
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Waits for ClickHouse as long as it takes; raises Unavailable when Kafka is away."""
+        async with AsyncExitStack() as stack:
+            try:
+                publisher = Publisher(self._config.kafka)
+                await publisher.start()
+                stack.push_async_callback(publisher.stop)
+                signs = await self._consumer(stack, *self._metric_of)  # without a group: every partition, from now on
+                owner = await self._consumer(stack, group_id=f"{self._config.topic_prefix}tillstream-segments")
+                owner.subscribe([self._topic], listener=self)
+                warehouse = await self._warehouse(stack, stop)
+                if warehouse is None:
+                    return
+                self._membership = Membership(warehouse, self._publishing(publisher), self._config.timezone)
+                await self._work(stop, signs, owner)
+            except KafkaError as error:
+                raise Unavailable(f"Kafka does not answer: {error!r}") from error
+
+    @property
+    def _topic(self) -> str:
+        return full_name(SEGMENTS_CHANGES, self._config.topic_prefix)
+
+    async def _work(self, stop: asyncio.Event, signs: AIOKafkaConsumer, owner: AIOKafkaConsumer) -> None:
+        self._partitions = len(await _partitions(owner, self._topic))
+        ended = asyncio.create_task(stop.wait())
+        tasks = {
+            asyncio.create_task(work) for work in (self._see_facts(signs), self._stay_owner(owner), self._evaluations())
+        }
+        try:
+            done, _ = await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ended}:
+                task.result()
+        finally:
+            for task in {ended, *tasks}:
+                task.cancel()
+            await asyncio.gather(ended, *tasks, return_exceptions=True)
+
+    # --- when
+
+    async def _evaluations(self) -> None:
+        """One segment after the other, the one that has waited longest first."""
+        while True:
+            if self._library.refresh():
+                self._look_at_problems()
+            async with self._evaluating:
+                if self._reload:
+                    await self._load()
+                name = None if self._reload else self._next(time.monotonic())
+                if name is not None:
+                    await self._evaluate(name)
+            if name is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    def _next(self, now: float) -> str | None:
+        names = [*self._library.definitions, *self._gone()]
+        due = [(self._when(name), name) for name in names if self._mine(name)]
+        return min((each for each in due if each[0] <= now), default=(0, None))[1]
+
+    def _when(self, name: str) -> float:
+        plan = self._plans.setdefault(name, _Plan())
+        if plan.wanted is None:
+            return plan.due
+        return min(plan.due, max(plan.wanted + self._config.settle_seconds, plan.rested))
+
+    def _mine(self, name: str) -> bool:
+        return zlib.crc32(name.encode()) % self._partitions in self._owned
+
+    def _gone(self) -> list[str]:
+        """A file that is there but broken keeps its members; one that is not there any more loses them."""
+        return self._membership.gone({**self._library.definitions, **dict.fromkeys(self._library.problems)})  # type: ignore[dict-item]
+
+    # --- what
+
+    async def _load(self) -> None:
+        """What ClickHouse knows, after a start or when segments came from another keeper."""
+        try:
+            await self._membership.load()
+            for name in [*self._library.definitions, *self._gone()]:
+                if self._mine(name) and (told := await self._membership.recover(name)):
+                    log.info("changes told again that a crash left open", segment=name, changes=told)
+        except Unavailable as error:
+            self._refusal = str(error)
+            await asyncio.sleep(_LOOK_SECONDS)
+            return
+        self._reload = False
+        self._refusal = ""
+
+    async def _evaluate(self, name: str) -> None:
+        definition, plan, began = self._library.definitions.get(name), self._plans[name], time.monotonic()
+        wanted, plan.wanted = plan.wanted, None
+        try:
+            await self._membership.recover(name)
+            changed = await self._membership.evaluate(name, definition, datetime.now(UTC))
+        except Unavailable as error:
+            if plan.broken != str(error):
+                log.warning("a segment can't be evaluated", segment=name, cause=str(error), again=f"{AGAIN_SECONDS} s")
+            plan.broken, plan.wanted = str(error), wanted
+            plan.due = plan.rested = time.monotonic() + AGAIN_SECONDS
+            self._refusal = self._trouble()
+            return
+        seconds = time.monotonic() - began
+        MEMBERS_SECONDS.observe(seconds)
+        plan.broken, plan.rested = "", time.monotonic() + REST * seconds
+        self._refusal = self._trouble()
+        if definition is None:
+            log.info("a segment is no more", segment=name, left=changed)
+            return
+        plan.due = began + definition.every.milliseconds / 1000
+        if changed:
+            CHANGES.labels(name).inc(changed)
+            log.info("a segment changed", segment=name, changes=changed, seconds=round(seconds, 3))
+            self._want(lambda other: _asks(other, name))
+
+    def _trouble(self) -> str:
+        broken = [f"segment {name}: {plan.broken}" for name, plan in self._plans.items() if plan.broken]
+        return broken[0] if broken else ""
+
+    def _want(self, concerned: Any) -> None:
+        for name, definition in self._library.definitions.items():
+            plan = self._plans.setdefault(name, _Plan())
+            if plan.wanted is None and concerned(definition):
+                plan.wanted = time.monotonic()
+
+    def _look_at_problems(self) -> None:
+        """Edited segments are evaluated at once; what can't be read is said once."""
+        for plan in self._plans.values():
+            plan.due = 0.0
+        for name, problem in self._library.problems.items():
+            if self._told.get(name) != problem:
+                log.warning("a segment can't be read", segment=name, cause=problem)
+        self._told = dict(self._library.problems)
+
+    # --- Kafka
+
+    def _publishing(self, publisher: Publisher) -> Any:
+        async def publish(messages: list[tuple[bytes, bytes]]) -> None:
+            try:
+                await publisher.send((self._topic, key, value) for key, value in messages)
+            except KafkaError as error:
+                raise Unavailable(f"Kafka does not take changes of segments: {error!r}") from error
+
+        return publish
+
+    async def _consumer(self, stack: AsyncExitStack, *topics: str, **arguments: Any) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            *topics, **self._config.kafka, enable_auto_commit=False, auto_offset_reset="latest", **arguments
+        )
+        stack.push_async_callback(consumer.stop)
+        await consumer.start()
+        return consumer
+
+    async def _see_facts(self, signs: AIOKafkaConsumer) -> None:
+        while True:
+            found = await signs.getmany(timeout_ms=1000, max_records=5_000)
+            metrics = {self._metric_of[place.topic] for place, records in found.items() if records}
+            if metrics:
+                self._want(lambda definition, seen=metrics: bool(definition.metrics & seen))
+            await asyncio.sleep(0.1)  # one look at a burst is enough
+
+    async def _stay_owner(self, owner: AIOKafkaConsumer) -> None:
+        """Only to be given partitions: their messages are nobody's business here."""
+        while True:
+            if assigned := owner.assignment():
+                owner.pause(*assigned)
+            await owner.getmany(timeout_ms=1000)
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Lets the evaluation on its way end, so that the next owner finds all of it."""
+        self._owned = frozenset()
+        try:
+            async with asyncio.timeout(_REVOKE_SECONDS), self._evaluating:
+                pass
+        except TimeoutError:
+            log.warning("an evaluation goes on while its segment moves: changes may be told twice, with the same id")
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Take over what other keepers have had."""
+        self._owned = frozenset(place.partition for place in assigned)
+        self._reload = True
+        log.info("segments assigned", partitions=len(self._owned))
+
+    async def _warehouse(self, stack: AsyncExitStack, stop: asyncio.Event) -> Warehouse | None:
+        """ClickHouse, once it answers; None when `stop` was set before."""
+        while not stop.is_set():
+            try:
+                return await stack.enter_async_context(open_warehouse(self._config.warehouse))
+            except Unavailable as error:
+                self._refusal = str(error)
+                await asyncio.sleep(_LOOK_SECONDS + random.random())
+        return None
+
+
+def _asks(definition: Definition, segment: str) -> bool:
+    return any(isinstance(leaf, InSegment) and leaf.segment == segment for leaf in definition.leaves())
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """Raises Unavailable when there is no such topic."""
+    for _ in range(50):
+        found = consumer.partitions_for_topic(topic)
+        if found:
+            return set(found)
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")

@@ -1,0 +1,118 @@
+"""The segments that there are: shipped ones, and the project's, whose file of a same name takes a shipped one's place.
+
+A file that can't be read is named with its problems, and affects no other segment.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engage.conditions.model import Definition, InSegment
+from engage.conditions.problems import Invalid, Problem, nearest
+from engage.conditions.reading import parse
+from schemas.errors import ConfigurationError
+
+READY = Path(__file__).parent / "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file: its definition, or what is wrong with it."""
+
+    name: str
+    path: Path
+    definition: Definition | None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def shipped(self) -> bool:
+        """It came with Tillstream, and no file of the project takes its place."""
+        return self.path.parent == READY
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, a line each; '' when nothing is."""
+        return "\n".join(f"{self.path}:{problem}" for problem in self.problems)
+
+
+def find(project: Path) -> dict[str, Found]:
+    """Every segment by name, in order."""
+    paths = {path.stem: path for folder in (READY, project / "segments") for path in sorted(folder.glob("*.yaml"))}
+    found = {name: _read(name, paths[name], frozenset(paths)) for name in sorted(paths)}
+    for name, others in _circles(found).items():
+        problem = Problem(1, 1, f"it asks for itself: {' → '.join((name, *others, name))}")
+        found[name] = Found(name, found[name].path, None, (problem,))
+    return found
+
+
+def get(project: Path, name: str) -> Definition:
+    """One segment. Raises ConfigurationError when there is none, or when its file is wrong."""
+    found = find(project)
+    if name not in found:
+        close = nearest(name, found)
+        hint = f"; did you mean {close}?" if close else ""
+        raise ConfigurationError(f"there is no segment '{name}'{hint}", remedy="tillstream segments list")
+    each = found[name]
+    if each.definition is None:
+        raise ConfigurationError(each.problem, remedy=f"mend {each.path}")
+    return each.definition
+
+
+def digest(definition: Definition) -> str:
+    """Stands for who is meant: the same as long as the conditions are."""
+    return hashlib.sha256(definition.root.model_dump_json().encode()).hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class Library:
+    """The segments, read anew when a file has changed. A broken file keeps the definition that it held before."""
+
+    project: Path
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    _stamp: tuple[tuple[str, int, int], ...] | None = None
+
+    def refresh(self) -> bool:
+        """Whether any file had changed since the last call."""
+        stamp = tuple(
+            (str(path), status.st_mtime_ns, status.st_size)
+            for folder in (READY, self.project / "segments")
+            for path in sorted(folder.glob("*.yaml"))
+            if (status := path.stat())
+        )
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        found = find(self.project)
+        self.problems = {name: each.problem for name, each in found.items() if each.problems}
+        kept = {name: self.definitions[name] for name in self.problems if name in self.definitions}
+        self.definitions = kept | {name: each.definition for name, each in found.items() if each.definition}
+        return True
+
+
+def _read(name: str, path: Path, known: frozenset[str]) -> Found:
+    try:
+        return Found(name, path, parse(path.read_text("utf-8"), name, segments=known))
+    except Invalid as error:
+        return Found(name, path, None, tuple(error.problems))
+    except (OSError, UnicodeDecodeError) as error:
+        return Found(name, path, None, (Problem(1, 1, f"the file can't be read: {error}"),))
+
+
+def _circles(found: dict[str, Found]) -> dict[str, tuple[str, ...]]:
+    """The segments that come back to themselves by `in segment`, and by way of which others."""
+    asks = {
+        name: sorted({leaf.segment for leaf in each.definition.leaves() if isinstance(leaf, InSegment)})
+        for name, each in found.items()
+        if each.definition
+    }
+
+    def way(name: str, goal: str, seen: frozenset[str]) -> tuple[str, ...] | None:
+        for other in asks.get(name, ()):
+            if other == goal:
+                return ()
+            if other not in seen and (rest := way(other, goal, seen | {other})) is not None:
+                return (other, *rest)
+        return None
+
+    return {name: circle for name in asks if (circle := way(name, name, frozenset({name}))) is not None}
