@@ -266,7 +266,12 @@ def _with_origin(metadata: Row, context: Context) -> Row:
 
 
 def _about_invoice(core: Record) -> Row:
+    """What payments and invoices both tell. The parts of the sum only where there are any."""
+    currency, parts = core["currency"], core.get("tax") or core.get("discount")
     return {
+        "Subtotal": major(core.get("subtotal", 0), currency) if parts else None,
+        "Discount": major(core["discount"], currency) if "discount" in core else None,
+        "Tax": major(core["tax"], currency) if "tax" in core else None,
         "InvoiceNumber": core.get("number"),
         "InvoiceURL": core.get("url"),
         "InvoicePDF": core.get("pdf"),
