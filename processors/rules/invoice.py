@@ -11,6 +11,7 @@ The record:
     offers            {offer: [group, from, to]}: what it offers to `links`
     payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil
     flags             {"overdue" | "requires_action" | "failed": newest event that says so}
+    asked             when Stripe was asked for its payments
     rows, v, events   as for a charge
 Its lines are kept apart (`lines_of`), since they are large and seldom change.
 """
@@ -291,10 +292,10 @@ def payments_untold(record: Record, observation: Observation) -> bool:
     """Does only Stripe's API know what paid, or tried to pay, the invoice?
 
     Since 2025-03-31.basil neither the invoice nor the charge names the other, and what was paid outside Stripe is
-    told when asked alone. Asked for once it was tried, and once more when it is paid.
+    told when asked alone. Asked once it was tried, and once more when it is paid.
     """
-    core = record["core"]
-    if observation.fetched or "charge" in observation.body or core["total"] <= 0:
+    core, at = record["core"], record["at"]
+    if observation.fetched or "charge" in observation.body or core["total"] <= 0 or record.get("asked", 0) >= at:
         return False
-    newest = max((payment[0] for payment in record.get("payments", {}).values()), default=0)
-    return newest < observation.at if core["status"] == "paid" else not newest and core.get("count", 0) > 0
+    known = max((payment[0] for payment in record.get("payments", {}).values()), default=0)
+    return known < at if core["status"] == "paid" else not known and core.get("count", 0) > 0

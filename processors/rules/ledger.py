@@ -160,6 +160,9 @@ def _invoice(session: Session, observation: Observation) -> bool:
     if changed:
         _learn_from_invoice(session, record["core"], record["at"])
         link_invoice(session, invoice_id, record)
+        if invoices.payments_untold(record, observation):
+            record["asked"] = record["at"]
+            session.ask("invoice", invoice_id, "payments are not on the invoice", record["at"])
     if fresh and record["core"] is before:  # an older snapshot tells of people as well
         _learn_from_invoice(session, invoices.normalize(observation.body, observation.path), observation.at)
     return fresh
