@@ -11,7 +11,7 @@ from simulator.api_answers import ACCOUNT, KEY, answer
 from simulator.api_errors import ApiError, missing
 from simulator.endpoints import Endpoint, Endpoints
 from simulator.forms import boolean, form
-from simulator.query import check_names, number
+from simulator.query import short_page
 from simulator.virtual import VirtualStripe
 
 Json = dict[str, Any]
@@ -40,6 +40,7 @@ def endpoint_json(endpoint: Endpoint, livemode: bool, *, secret: bool = False) -
 
 def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
     """The five methods."""
+    path = "/v1/webhook_endpoints"
 
     def mine(request: web.Request, *, write: bool) -> Endpoints:
         account = request[ACCOUNT]
@@ -54,7 +55,9 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
 
     async def listing(request: web.Request) -> web.Response:
         rows = mine(request, write=False).newest_first(thin=False)
-        return answer(_page(rows, request))
+        data = [endpoint_json(row, request[ACCOUNT].livemode) for row in rows]
+        page, more = short_page(data, "webhook endpoint", request.query)
+        return answer({"object": "list", "data": page, "has_more": more, "url": path})
 
     async def retrieve(request: web.Request) -> web.Response:
         return answer(endpoint_json(named(request, mine(request, write=False)), request[ACCOUNT].livemode))
@@ -97,7 +100,6 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         endpoints.remove(endpoint.id)
         return answer({"id": endpoint.id, "object": "webhook_endpoint", "deleted": True})
 
-    path = "/v1/webhook_endpoints"
     return [
         web.get(path, listing),
         web.post(path, create),
@@ -105,22 +107,3 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         web.post(path + "/{id}", change),
         web.delete(path + "/{id}", delete),
     ]
-
-
-def _page(rows: list[Endpoint], request: web.Request) -> Json:
-    query = request.query
-    check_names(query, lambda name: name in ("limit", "starting_after", "ending_before", "expand"))
-    limit = number(query, "limit", 10, 1, 100)
-    ids = [row.id for row in rows]
-    after, before = query.get("starting_after"), query.get("ending_before")
-    for param, cursor in (("starting_after", after), ("ending_before", before)):
-        if cursor is not None and cursor not in ids:
-            raise missing("webhook endpoint", cursor, param)
-    if before is not None:
-        rows = rows[: ids.index(before)]
-        page, more = rows[-limit:], len(rows) > limit
-    else:
-        rows = rows[ids.index(after) + 1 :] if after is not None else rows
-        page, more = rows[:limit], len(rows) > limit
-    data = [endpoint_json(row, request[ACCOUNT].livemode) for row in page]
-    return {"object": "list", "data": data, "has_more": more, "url": "/v1/webhook_endpoints"}

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
-from simulator.api_errors import ApiError, bad_value, missing, unknown_url
+from simulator.api_errors import missing, unknown_url
 from simulator.books import Books
 from simulator.expand import expand
-from simulator.kinds import KINDS, PAGING
+from simulator.kinds import KINDS
 from simulator.objects import Charge, Customer, Event, Invoice
-from simulator.query import Query, array, check_names, number, wanted
+from simulator.query import Query, array, check_names, short_page, wanted
 from simulator.render import event_json, object_json, refund_json, refunds_list
 from simulator.render_billing import line_json
 from simulator.render_payments import payment_intent_json
@@ -17,7 +17,6 @@ from simulator.shelves import Row, Shelf
 
 Json = dict[str, Any]
 EVENTS_KEPT = 30 * 86_400  # seconds
-_LIMIT, _HIGHEST_LIMIT = 10, 100
 
 
 class Views:
@@ -53,7 +52,7 @@ class Views:
         oldest = now - EVENTS_KEPT if kind == "events" else 0
         cut = wanted(kind, KINDS[kind], query, oldest=oldest, now=now, delivered=lambda event: not self.pending(event))
         for param, cursor in (("starting_after", cut.after), ("ending_before", cut.before)):
-            if cursor is not None and self._visible(kind, cursor) is None:
+            if cursor is not None and not self._listed(kind, cursor):
                 raise missing(KINDS[kind].noun, cursor, param)
         rows, more = self._shelves[kind].page(cut)
         body: Json = {
@@ -97,7 +96,6 @@ class Views:
         if members == "payment_methods":
             chosen = {**dict(query.items()), "customer": object_id}
             return self.page("payment_methods", chosen, version, url=url)
-        check_names(query, lambda name: name in PAGING)
         shape, livemode = shape_of(version), self._books.livemode
         data: list[Json]
         if isinstance(row, Invoice):
@@ -105,8 +103,10 @@ class Views:
         else:
             assert isinstance(row, Charge)
             data = [refund_json(refund, shape, livemode) for refund in reversed(row.refunds)]
-        page, more = _cut(data, members, query)
-        return {"object": "list", "url": url, "has_more": more, "data": page}
+        page, more = short_page(data, members.removesuffix("s"), query)
+        body: Json = {"object": "list", "url": url, "has_more": more, "data": list(page)}
+        self._expand(body, query, version)
+        return body
 
     def _visible(self, kind: str, object_id: str) -> Row | None:
         row = self._shelves[kind].get(object_id)
@@ -115,6 +115,11 @@ class Views:
         if isinstance(row, Event) and row.created < self._now() - EVENTS_KEPT:
             return None
         return None if isinstance(row, Invoice) and row.status == "deleted" else row
+
+    def _listed(self, kind: str, object_id: str) -> bool:
+        """Whether lists know it: a deleted customer is no cursor any more."""
+        row = self._visible(kind, object_id)
+        return row is not None and not (isinstance(row, Customer) and row.deleted)
 
     def _json(self, row: Row, version: str) -> Json:
         if isinstance(row, Event):
@@ -150,20 +155,3 @@ class Views:
             data = [self._json(payment, version) for payment in payments]
             return {"object": "list", "data": data, "has_more": False, "url": f"/v1/invoice_payments?invoice={row.id}"}
         raise KeyError(member)
-
-
-def _cut(data: list[Json], members: str, query: Query) -> tuple[list[Json], bool]:
-    """A page of a nested list, which is short enough to be made whole first."""
-    places = {item["id"]: place for place, item in enumerate(data)}
-    limit = number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
-    after, before = query.get("starting_after"), query.get("ending_before")
-    if after is not None and before is not None:
-        raise bad_value("ending_before", "You can only specify one of these parameters: ending_before, starting_after.")
-    for param, cursor in (("starting_after", after), ("ending_before", before)):
-        if cursor is not None and cursor not in places:
-            raise ApiError(400, "resource_missing", f"No such {members.removesuffix('s')}: '{cursor}'", param)
-    if before is not None:
-        data = data[: places[before]]
-        return data[-limit:], len(data) > limit
-    data = data[places[after] + 1 :] if after is not None else data
-    return data[:limit], len(data) > limit

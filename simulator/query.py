@@ -1,15 +1,16 @@
 """The query string of a list request → which part of the list is wanted. Refuses what Stripe refuses. Pure."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-from simulator.api_errors import ApiError, bad_value, unknown_parameter
-from simulator.kinds import Kind
+from simulator.api_errors import ApiError, bad_value, missing, unknown_parameter
+from simulator.kinds import PAGING, Kind
 from simulator.objects import Event
 from simulator.shelves import Cut, Row, Test
 
+Json = dict[str, Any]
 _LIMIT, _HIGHEST_LIMIT = 10, 100
 _MOST_TYPES = 20
 _FAR = 2**40
@@ -56,9 +57,7 @@ def wanted(
 ) -> Cut:
     """The cut of a list of `kind` that the query asks for, never before `oldest` or after `now`. Raises ApiError."""
     check_names(query, kind.knows)
-    after, before = query.get("starting_after"), query.get("ending_before")
-    if after is not None and before is not None:
-        raise bad_value("ending_before", "You can only specify one of these parameters: ending_before, starting_after.")
+    after, before = _cursors(query)
     equal = dict(_equalities(kind, query))
     tests = [_member(member, value) for member, value in equal.values()]
     tests += _special_tests(name, query, delivered)
@@ -66,6 +65,29 @@ def wanted(
     low, high = _bounds(query)
     limit = number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
     return Cut(limit, max(low, oldest), min(high, now), after, before, match, tests)
+
+
+def short_page(rows: Sequence[Json], noun: str, query: Query) -> tuple[Sequence[Json], bool]:
+    """A page of a list that is short enough to be there whole, and whether there is more. Raises ApiError."""
+    check_names(query, lambda name: name in PAGING)
+    after, before = _cursors(query)
+    limit = number(query, "limit", _LIMIT, 1, _HIGHEST_LIMIT)
+    places = {row["id"]: place for place, row in enumerate(rows)}
+    for param, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor is not None and cursor not in places:
+            raise missing(noun, cursor, param)
+    if before is not None:
+        rows = rows[: places[before]]
+        return rows[-limit:], len(rows) > limit
+    rows = rows[places[after] + 1 :] if after is not None else rows
+    return rows[:limit], len(rows) > limit
+
+
+def _cursors(query: Query) -> tuple[str | None, str | None]:
+    after, before = query.get("starting_after"), query.get("ending_before")
+    if after is not None and before is not None:
+        raise bad_value("ending_before", "You can only specify one of these parameters: ending_before, starting_after.")
+    return after, before
 
 
 def _bounds(query: Query) -> tuple[int, int]:

@@ -90,6 +90,8 @@ class Webhooks:
 
     async def drain(self) -> None:
         """Make all attempts that are due now, their due retries too; returns when none is left."""
+        if not self._due():
+            return
         timeout = aiohttp.ClientTimeout(total=_ATTEMPT_SECONDS)
         running: set[asyncio.Task[None]] = set()
         connector = aiohttp.TCPConnector(limit=self._concurrency)

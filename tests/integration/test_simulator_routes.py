@@ -177,6 +177,8 @@ async def test_a_deleted_customer_is_hidden_and_a_look_up_says_only_that(stripe_
     delete_customer(books, customer, stripe_api.stripe.now())
     found = await client.v1.customers.retrieve_async(customer.id)
     assert found.to_dict() == {"id": customer.id, "object": "customer", "deleted": True}
+    with pytest.raises(stripe_python.InvalidRequestError, match="No such customer"):
+        await client.v1.customers.list_async({"starting_after": customer.id})
     listed = [row.id async for row in (await client.v1.customers.list_async({"limit": 100})).auto_paging_iter()]
     assert sorted(listed) == sorted(books.customers.keys() - {customer.id})
     assert (await client.v1.charges.retrieve_async(charge.id)).customer == customer.id

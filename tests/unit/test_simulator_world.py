@@ -40,6 +40,7 @@ worlds = st.builds(
     customers=st.integers(1, 80),
     accounts=st.sampled_from([("default",), ("acct_1Shop", "acct_2Shop")]),
     extended=st.booleans(),
+    until=st.none() | st.integers(START, START + 70 * 86_400),  # in the midst of it too
 )
 few = settings(max_examples=12, deadline=None)
 
