@@ -11,9 +11,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from console import telemetry
+from console.actions import Actions
 from console.api.server import Api, answer
 from console.config import ConsoleConfig
 from console.pages.activity import ActivityPages
+from console.pages.health import HealthPage
+from console.pages.integration import IntegrationPage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
 from console.pages.profiles import ProfilePages
@@ -21,11 +24,11 @@ from console.pages.site import Site
 from console.security import COOKIE, HEADERS, Gate, safe_next
 from console.templates_env import STATIC
 from console.warehouse import Warehouse
-from schemas.errors import Unavailable
+from schemas.errors import TillstreamError, Unavailable
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
 FORM_BYTES: Final = 16 * 1024
-PAGES: Final = (OverviewPage, MetricPage, ActivityPages, ProfilePages)
+PAGES: Final = (OverviewPage, MetricPage, ActivityPages, ProfilePages, IntegrationPage, HealthPage)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
@@ -33,10 +36,10 @@ log = structlog.get_logger(__name__)
 class Console:
     """Everything around the pages."""
 
-    def __init__(self, config: ConsoleConfig) -> None:
+    def __init__(self, config: ConsoleConfig, actions: Actions | None) -> None:
         self._warehouse = Warehouse(config)
         self._gate = Gate(config)
-        self._site = Site(config, self._warehouse, closed=self._gate.closed)
+        self._site = Site(config, self._warehouse, actions, closed=self._gate.closed)
         self._api = Api(config, self._warehouse)
 
     def application(self) -> web.Application:
@@ -74,6 +77,8 @@ class Console:
         except Unavailable as error:
             response = self._wrong(request, 503, str(error), error.remedy)
             response.headers["Retry-After"] = "5"
+        except TillstreamError as error:
+            response = self._wrong(request, 409, str(error), error.remedy)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
@@ -95,7 +100,7 @@ class Console:
         if request.path.startswith("/api/") or request.path in ("/livez", "/readyz", "/metrics"):
             return answer({"error": message, "next": remedy}, status)
         template = "wrong_part.html" if "HX-Request" in request.headers else "wrong.html"
-        title = "ClickHouse is away" if status == 503 else HTTPStatus(status).phrase
+        title = {503: "No answer", 409: "That can't be done yet"}.get(status, HTTPStatus(status).phrase)
         return self._site.page(request, template, status=status, title=title, message=message, remedy=remedy)
 
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -112,11 +117,12 @@ class Console:
     async def _login(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         target = safe_next(str(form.get("next", "/")))
-        if not self._gate.accepts(str(form.get("token", ""))):
+        role = self._gate.accepts(str(form.get("token", "")))
+        if role is None:
             return self._site.page(request, "login.html", status=403, next=target, wrong=True)
         response = web.Response(status=303, headers={"Location": target})
         secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-        self._gate.sign_in(response, secure=secure)
+        self._gate.sign_in(response, role, secure=secure)
         return response
 
     async def _logout(self, _: web.Request) -> web.Response:
@@ -136,9 +142,9 @@ class Console:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def create_app(config: ConsoleConfig) -> web.Application:
-    """The console as an aiohttp application; run it by `serve`."""
-    return Console(config).application()
+def create_app(config: ConsoleConfig, actions: Actions | None = None) -> web.Application:
+    """The console as an aiohttp application; run it by `serve`. Without `actions` it only shows."""
+    return Console(config, actions).application()
 
 
 async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:

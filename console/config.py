@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,9 +17,10 @@ class ConsoleConfig:
     """What the console needs to know.
 
     Accounts that are not in `timezones` (account to IANA name) have `default_timezone`. With a `token` every page
-    asks for it; without one the console answers only to `localhost`, to IP addresses and to the names in `hosts`, so
-    that no web page can reach it through a name of its own. `door_url` is the door as Stripe is to reach it, and
-    `runtime` the runtime.json of a running `up`; both may be missing.
+    asks for it; `read_token` opens it too, but may change nothing; `trusted_proxies` (addresses or networks) say by a
+    header who has signed in with them. Without any of these the console answers only to `localhost`, to IP addresses
+    and to the names in `hosts`, so that no web page can reach it through a name of its own. `door_url` is the door as
+    Stripe is to reach it, and `runtime` the runtime.json of a running `up`; both may be missing.
     """
 
     clickhouse_url: str
@@ -28,6 +30,8 @@ class ConsoleConfig:
     timezones: Mapping[str, str] = field(default_factory=dict)
     default_timezone: str = "UTC"
     token: str = field(default="", repr=False)
+    read_token: str = field(default="", repr=False)
+    trusted_proxies: tuple[str, ...] = ()
     door_url: str = ""
     runtime: Path | None = None
     hosts: tuple[str, ...] = ()
@@ -37,10 +41,24 @@ class ConsoleConfig:
             raise ConfigurationError(
                 f"{self.clickhouse_url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"
             )
-        if self.token and not self.token.strip():
+        for token, name in (
+            (self.token, "TILLSTREAM_CONSOLE_TOKEN"),
+            (self.read_token, "TILLSTREAM_CONSOLE_READ_TOKEN"),
+        ):
+            if token and not token.strip():
+                raise ConfigurationError("the console's token is blank", remedy=f"unset {name}, or fill it")
+        if self.token and self.token.strip() == self.read_token.strip():
             raise ConfigurationError(
-                "the console's token is blank", remedy="unset TILLSTREAM_CONSOLE_TOKEN, or fill it"
+                "both tokens of the console are the same", remedy="export another TILLSTREAM_CONSOLE_READ_TOKEN"
             )
+        for text in self.trusted_proxies:
+            try:
+                ip_network(text)
+            except ValueError:
+                raise ConfigurationError(
+                    f"{text!r} is no address or network of a proxy",
+                    remedy="export TILLSTREAM_CONSOLE_TRUSTED_PROXIES=10.0.0.5,10.1.0.0/16",
+                ) from None
         for name in {self.default_timezone, *self.timezones.values()}:
             try:
                 ZoneInfo(name)

@@ -147,6 +147,12 @@ class FeedQuery(Where):
         return Filter(self.live, metric, self.email.lower(), before, self.limit, self.filters())
 
 
+class DoneQuery(Asked):
+    """A page to which a form leads back, with a sentence about what was done."""
+
+    done: Annotated[str, Field(max_length=2_000), AfterValidator(_is_text)] = ""
+
+
 class SearchQuery(Asked):
     """The search for people."""
 
@@ -172,11 +178,20 @@ class Named(BaseModel):
     name: Annotated[Text, Field(min_length=1)]
 
 
+class PeopleQuery(SearchQuery, DoneQuery):
+    """The page of the search."""
+
+
 class PersonQuery(Asked):
     """One person."""
 
     email: Annotated[Text, Field(min_length=1)]
     before: Text = Field(default="", description="The cursor of the timeline")
+
+
+async def posted(request: web.Request) -> Mapping[str, str]:
+    """The fields of a form that are text."""
+    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -224,9 +224,11 @@ def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.app import create_app, serve
     from console.config import ConsoleConfig
+    from tillstream.console_actions import ConsoleActions
 
     async def work(stop: asyncio.Event) -> None:
-        token = settings.tillstream_console_token
+        token, read_token = settings.tillstream_console_token, settings.tillstream_console_read_token
+        proxies = settings.tillstream_console_trusted_proxies.split(",")
         app = create_app(
             ConsoleConfig(
                 clickhouse_url=settings.clickhouse_url,
@@ -236,9 +238,12 @@ def console(settings: Settings) -> None:
                 timezones=settings.timezones(),
                 default_timezone=settings.tillstream_timezone,
                 token=token.get_secret_value() if token else "",
+                read_token=read_token.get_secret_value() if read_token else "",
+                trusted_proxies=tuple(text.strip() for text in proxies if text.strip()),
                 door_url=f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}",
                 runtime=runtime_path(settings.tillstream_data),
-            )
+            ),
+            ConsoleActions(settings),
         )
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)

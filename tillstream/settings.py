@@ -130,6 +130,14 @@ class Settings(BaseModel):
         default=30, gt=0, description="How long to wait for a Kafka or ClickHouse that is not Tillstream's own"
     )
     tillstream_console_token: SecretStr | None = Field(default=None, description="Token that opens the console")
+    tillstream_console_read_token: SecretStr | None = Field(
+        default=None, description="Another token: who signs in by it may look, and change nothing"
+    )
+    tillstream_console_trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks, comma-separated, of reverse proxies that sign people in: who one of them "
+        "names in `X-Forwarded-User` is let in",
+    )
     tillstream_log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )

@@ -14,14 +14,37 @@ class ProfilePages(Page):
     """`/profiles` and `/profile`."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Both pages."""
-        return [web.get("/profiles", self.search), web.get("/profile", self.person)]
+        """Both pages, and the erasure of a person, which is asked for twice."""
+        return [
+            web.get("/profiles", self.search),
+            web.get("/profile", self.person),
+            web.get("/profile/erase", self.ask_to_erase),
+            web.post("/profile/erase", self.erase),
+        ]
 
     async def search(self, request: web.Request) -> web.Response:
         """Those whose email begins so, and others that match."""
-        wanted = forms.parsed(forms.SearchQuery, request.query)
+        wanted = forms.parsed(forms.PeopleQuery, request.query)
         rows = await people.search(self.warehouse, wanted.q, wanted.live)
-        return self.site.page(request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST)
+        return self.site.page(
+            request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST, done=wanted.done
+        )
+
+    async def ask_to_erase(self, request: web.Request) -> web.Response:
+        """What would go, and a button that says so."""
+        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
+        found = await self.actions.forget(email, dry_run=True)
+        return self.site.page(request, "erase.html", email=email, found=found, wrong=False)
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """Erases, when the email was written out once more."""
+        form = await forms.posted(request)
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        if form.get("again", "").strip().lower() != email:
+            found = await self.actions.forget(email, dry_run=True)
+            return self.site.page(request, "erase.html", status=400, email=email, found=found, wrong=True)
+        gone = await self.actions.forget(email, dry_run=False)
+        return self.site.back(request, "/profiles", done=f"{sum(gone.values()):,} rows of one person are erased")
 
     async def person(self, request: web.Request) -> web.Response:
         """Everything about one person."""

@@ -5,10 +5,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from console.actions import Actions
 from console.config import ConsoleConfig
 from console.live import Live
+from console.security import ROLE, Role
 from console.templates_env import address, environment
 from console.warehouse import Warehouse
+from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 
 #: The metrics in the order in which they are shown.
@@ -24,6 +27,8 @@ NAVIGATION: Final = (
     ("/", "Overview", "overview"),
     ("/feed", "Activity", "activity"),
     ("/profiles", "Profiles", "people"),
+    ("/integration", "Integration", "plug"),
+    ("/health", "Health", "health"),
 )
 _ONE_THING: Final = ("/event", "/raw", "/profile")  # of one mode: the other mode has no such page
 THEMES: Final = ("light", "dark")
@@ -32,8 +37,9 @@ THEMES: Final = ("light", "dark")
 class Site:
     """Renders pages; one for the whole console."""
 
-    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, *, closed: bool) -> None:
+    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, actions: Actions | None, *, closed: bool) -> None:
         self.config = config
+        self.actions = actions
         self.warehouse = warehouse
         self.live = Live(warehouse)
         self._templates = environment(config, closed=closed)
@@ -57,10 +63,17 @@ class Site:
             navigation=NAVIGATION,
             all_metrics=METRICS,
             status=status,
+            may=self.actions is not None and request.get(ROLE) is Role.ALL,
             now=datetime.now(UTC),
             **values,
         )
         return web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+
+    def back(self, request: web.Request, path: str, **parameters: str) -> web.Response:
+        """To a page after something was done, in the mode that it was done from."""
+        test = request.query.get("mode") == "test"
+        where = address(path, [*parameters.items(), *([("mode", "test")] if test else [])])
+        return web.Response(status=303, headers={"Location": where})
 
 
 class Page:
@@ -70,6 +83,15 @@ class Page:
         self.site = site
         self.config = site.config
         self.warehouse = site.warehouse
+
+    @property
+    def actions(self) -> Actions:
+        """Raises ConfigurationError when there are none."""
+        if self.site.actions is None:
+            raise ConfigurationError(
+                "this console can only show", remedy="start it by tillstream up, or tillstream console"
+            )
+        return self.site.actions
 
     def routes(self) -> list[web.RouteDef]:
         """The page, and the parts of it that are asked for by themselves."""

@@ -37,6 +37,8 @@ SHOWN = {
     "feed": "/feed",
     "profiles": "/profiles?q=ada",
     "profile": "/profile?email=ada.20@example.com",
+    "integration": "/integration",
+    "health": "/health",
     "raw": "/raw?id=evt_1",
     "missing": "/event?id=nope",
 }

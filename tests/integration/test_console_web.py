@@ -12,7 +12,16 @@ from console.config import ConsoleConfig
 from tests.conftest import ClickHouseServer, start_clickhouse, stop
 from tests.integration.console_support import create_schema, fill, serving
 
-PAGES = ("/", "/metric/failed_payment?split=reason&measure=amount", "/feed", "/profiles", "/part/health", "/part/feed")
+PAGES = (
+    "/",
+    "/metric/failed_payment?split=reason&measure=amount",
+    "/feed",
+    "/profiles",
+    "/integration",
+    "/health",
+    "/part/health",
+    "/part/feed",
+)
 LARGEST_PAGE = 300 * 1000  # bytes, with everything that it loads
 
 

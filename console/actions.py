@@ -1,0 +1,118 @@
+"""What the console can have done, and asks others: other rooms do it, `tillstream` brings them together.
+
+The console knows only these shapes. Without actions (the console alone) it shows, and offers nothing to do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be; `severity` is error, warning or hint, `about` whose it is ('' for all)."""
+
+    name: str
+    severity: str
+    text: str
+    remedy: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The whole in one light: green, amber or red; a sentence; and every finding, the worst first."""
+
+    light: str
+    title: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How an account is connected. `enabled`: the types that the endpoint in Stripe has; None when nobody could ask.
+
+    `why`: what kept us from asking; `livemode`: of the key, None without one.
+    """
+
+    account: str
+    url: str
+    timezone: str
+    secrets: int
+    has_key: bool
+    livemode: bool | None = None
+    stripes_timezone: str = ""
+    endpoint: str = ""
+    enabled: frozenset[str] | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Ours and Stripe's of one metric and currency on a day; amounts in major units."""
+
+    metric: str
+    currency: str
+    ours: int
+    ours_amount: Decimal
+    stripes: int
+    stripes_amount: Decimal
+
+    @property
+    def equal(self) -> bool:
+        """Whether count and sum are the same."""
+        return (self.ours, self.ours_amount) == (self.stripes, self.stripes_amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A day of an account, ours against Stripe's. `differences`: id → what is different about it."""
+
+    account: str
+    day: date
+    livemode: bool
+    equal: bool
+    rows: tuple[Compared, ...]
+    differences: Mapping[str, str]
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a running Tillstream; `counts` are its counters since it started."""
+
+    name: str
+    ready: bool
+    reason: str = ""
+    restarts: int = 0
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Actions(Protocol):
+    """Each raises TillstreamError, whose text and remedy are shown."""
+
+    async def judge(self) -> Judged | None:
+        """The verdict on the whole; None when it can't be had here."""
+
+    async def parts(self) -> list[Part]:
+        """Every part that runs here, with its counters; [] when nothing is known of them."""
+
+    async def connection(self, account: str) -> Connection:
+        """Asks Stripe, if there is a key; changes nothing."""
+
+    async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
+        """Keeps what was given and brings the endpoint in Stripe up to date; what was done, a sentence each."""
+
+    async def start_import(self, account: str) -> str:
+        """Begins or goes on with an import; gives a sentence at once, and the view `imports` tells the rest."""
+
+    async def compare(self, account: str, day: date) -> Comparison:
+        """Asks Stripe for that day."""
+
+    async def replay_letters(self) -> str:
+        """Tries every open dead letter again; a sentence."""
+
+    async def forget(self, email: str, *, dry_run: bool) -> Mapping[str, int]:
+        """Erases a person; table → rows that went, or would."""

@@ -1,0 +1,90 @@
+"""Health: the verdict with reasons and remedies, the flow of events through the rooms, what waits, and the calendar."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from console import forms, health, pipeline
+from console.actions import Judged, Part
+from console.days import today
+from console.pages.site import Page
+from schemas.errors import TillstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Conservation, since the processors started: whatever was read has a name."""
+
+    outcomes: tuple[tuple[str, int], ...]
+
+    @property
+    def read(self) -> int:
+        """All events that were read."""
+        return sum(count for _, count in self.outcomes)
+
+
+class HealthPage(Page):
+    """`/health`."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The page, its part that renews itself, and the replay of dead letters."""
+        return [
+            web.get("/health", self.page),
+            web.get("/part/flow", self.flow),
+            web.post("/health/replay", self.replay),
+        ]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """All of it."""
+        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
+        seen, found, weeks, parts, judged = await asyncio.gather(
+            health.arrivals(self.warehouse, live, now),
+            pipeline.pipeline(self.warehouse, live, now),
+            pipeline.calendar(self.warehouse, live, today(self.config.zones, now)),
+            self._parts(),
+            self._judged(),
+        )
+        return self.site.page(
+            request,
+            "health.html",
+            seen=seen,
+            found=found,
+            weeks=weeks,
+            parts={part.name: part for part in parts},
+            balance=balance(parts),
+            judged=judged,
+            verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
+            done=forms.parsed(forms.DoneQuery, request.query).done,
+        )
+
+    async def flow(self, request: web.Request) -> web.Response:
+        """The picture alone."""
+        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
+        seen, found, parts = await asyncio.gather(
+            health.arrivals(self.warehouse, live, now), pipeline.pipeline(self.warehouse, live, now), self._parts()
+        )
+        named = {part.name: part for part in parts}
+        return self.site.page(request, "flow.html", seen=seen, found=found, parts=named, balance=balance(parts))
+
+    async def replay(self, request: web.Request) -> web.Response:
+        """Every open dead letter again; then back to the page, which says what was done."""
+        told = await self.actions.replay_letters()
+        return self.site.back(request, "/health", done=told)
+
+    async def _parts(self) -> list[Part]:
+        return await self.site.actions.parts() if self.site.actions else []
+
+    async def _judged(self) -> Judged | None:
+        try:
+            return await self.site.actions.judge() if self.site.actions else None
+        except TillstreamError:
+            return None  # the verdict from ClickHouse alone stands
+
+
+def balance(parts: list[Part]) -> Balance | None:
+    """None when the processors' counters are not known."""
+    counts = next((part.counts for part in parts if part.name == "process" and part.counts), {})
+    told = tuple((name, int(count)) for name, count in sorted(counts.items(), key=lambda one: -one[1]))
+    return Balance(told) if told else None

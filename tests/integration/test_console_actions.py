@@ -1,0 +1,152 @@
+"""What people have done from the console, against the simulated Stripe: connect, compare, erase; and who may."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from console.app import create_app
+from console.config import ConsoleConfig
+from schemas.stripe_types import EVENT_TYPES
+from simulator.api import create_app as create_stripe
+from simulator.virtual import VirtualStripe
+from simulator.world import World
+from tests.conftest import ClickHouseServer, MakeTopics
+from tests.integration.connector_support import START
+from tests.integration.console_support import fill
+from tillstream.console_actions import ConsoleActions
+from tillstream.loading import load_settings
+from tillstream.secrets import read_account
+
+KEY = "sk_live_simulated"
+DAY = datetime.fromtimestamp(START + 2 * 86_400, UTC).date()
+
+
+@dataclass
+class Place:
+    """A console with its actions, over a filled database and a Stripe account of its own."""
+
+    config: ConsoleConfig
+    actions: ConsoleActions
+    stripe: VirtualStripe
+    data: Path
+
+    async def serve(self, **changes: Any) -> TestServer:
+        """Another console on the same place."""
+        server = TestServer(create_app(replace(self.config, **changes), self.actions))
+        await server.start_server()
+        return server
+
+
+@pytest.fixture
+async def place(
+    clickhouse_server: ClickHouseServer,
+    database: str,
+    kafka_bootstrap: str,
+    topic_prefix: str,
+    make_topics: MakeTopics,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> AsyncIterator[Place]:
+    await make_topics(topic_prefix)
+    await fill(clickhouse_server.url, database, datetime.now(UTC))
+    virtual = VirtualStripe(World(3, START, 5, 20), timezone="UTC")
+    async with TestServer(create_stripe(virtual)) as stripe:
+        for name, value in {
+            "STRIPE_API_BASE": f"http://127.0.0.1:{stripe.port}",
+            "CLICKHOUSE_URL": clickhouse_server.url,
+            "CLICKHOUSE_DATABASE": database,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+            "TILLSTREAM_TOPIC_PREFIX": topic_prefix,
+            "TILLSTREAM_DATA": str(tmp_path),
+            "TILLSTREAM_STRIPE_RATE": "1000",
+        }.items():
+            monkeypatch.setenv(name, value)
+        config = ConsoleConfig(clickhouse_server.url, database=database, door_url="https://hooks.example.com")
+        yield Place(config, ConsoleActions(load_settings()), virtual, tmp_path)
+
+
+async def test_an_account_is_connected_and_compared_from_the_page(place: Place) -> None:
+    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        form = {"account": "default", "api_key": KEY, "url": "https://hooks.example.com"}
+        async with http.post("/integration/connect", data=form, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"].partition("?")[0]) == (303, "/integration")
+        (made,) = place.stripe.account("default").endpoints
+        assert (made.url, tuple(made.enabled_events)) == ("https://hooks.example.com/webhooks/stripe", EVENT_TYPES)
+        assert len(read_account(place.data, "default").secrets()) == 1
+        async with http.get("/part/connection") as answer:
+            page = await answer.text()
+        assert page.count("✓ enabled") == len(EVENT_TYPES)
+        assert KEY not in page
+        assert "whsec_" not in page
+        async with http.get("/part/compare", params={"day": str(DAY)}) as answer:
+            page = await answer.text()
+        assert f"{DAY}: not equal to Stripe" in page  # the rows here are of another month than the account's
+        assert "missing" in page
+        async with http.get("/health") as answer:
+            assert "day different" in await answer.text() or DAY.toordinal() + 84 < datetime.now(UTC).toordinal()
+        async with http.post("/integration/connect", data={"api_key": "nonsense"}) as answer:
+            assert answer.status == 409
+            assert "key" in await answer.text()
+
+
+async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Place) -> None:
+    email = "ada.20@example.com"
+    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        async with http.get("/profile/erase", params={"email": email}) as answer:
+            assert "Erase for good" in await answer.text()
+        async with http.post("/profile/erase", data={"email": email, "again": "ada"}) as answer:
+            assert (answer.status, "another email" in await answer.text()) == (400, True)
+        async with http.get("/profile", params={"email": email}) as answer:
+            assert answer.status == 200
+        async with http.post("/profile/erase", data={"email": email, "again": email.upper()}) as answer:
+            assert (answer.status, answer.url.path) == (200, "/profiles")
+        async with http.get("/profile", params={"email": email}) as answer:
+            assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "looks", "changes"),
+    [
+        ({"Authorization": "Bearer all of it"}, 200, 409),
+        ({"Authorization": "Bearer only look"}, 200, 403),
+        ({"Authorization": "Bearer else"}, 401, 401),
+        ({"X-Forwarded-User": "ada"}, 200, 409),
+        ({"X-Forwarded-User": " "}, 401, 401),
+    ],
+)
+async def test_who_may_look_and_who_may_change(place: Place, headers: dict[str, str], looks: int, changes: int) -> None:
+    asked = {"token": "all of it", "read_token": "only look", "trusted_proxies": ("127.0.0.0/8",)}
+    async with await place.serve(**asked) as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        htmx = headers | {"HX-Request": "true"}
+        async with http.get("/api/v1/metrics", headers=headers) as answer:
+            assert answer.status == looks
+        async with http.post("/integration/connect", data={"account": "default"}, headers=htmx) as answer:
+            assert answer.status == changes
+
+
+async def test_a_name_from_a_stranger_is_not_believed(place: Place) -> None:
+    async with (
+        await place.serve(trusted_proxies=("10.0.0.1",)) as server,
+        aiohttp.ClientSession(server.make_url("/")) as http,
+        http.get("/", headers={"X-Forwarded-User": "ada"}) as answer,
+    ):
+        assert answer.status == 403
+
+
+async def test_who_may_only_look_is_offered_nothing_to_change(place: Place) -> None:
+    async with await place.serve(read_token="only look") as server:
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(server.make_url("/"), cookie_jar=jar) as http:
+            async with http.post("/login", data={"token": "only look", "next": "/integration"}) as answer:
+                page = await answer.text()
+                assert (answer.status, '<form method="post" action="/integration' in page) == (200, False)
+            async with http.get("/profile", params={"email": "ada.20@example.com"}) as answer:
+                assert "Erase" not in await answer.text()
+            async with http.post("/profile/erase", data={"email": "ada.20@example.com"}) as answer:
+                assert answer.status == 403

@@ -1,0 +1,214 @@
+"""What the console can have done: `console.actions.Actions` over the connector and the commands' own functions.
+
+Settings are read anew for each, since connecting changes what is stored beside them.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from connector import endpoint_api
+from connector.permissions import dashboard_timezone
+from connector.stripe_api import StripeAccess, StripeApi
+from console.actions import Compared, Comparison, Connection, Judged, Part
+from schemas.errors import ConfigurationError, TillstreamError
+from schemas.money import major
+from tillstream import connecting, forgetting, letters
+from tillstream.broker import open_broker
+from tillstream.loading import load_settings
+from tillstream.places import find_places
+from tillstream.reconciling import Asked, reconcile
+from tillstream.replay import publisher
+from tillstream.secrets import read_account
+from tillstream.settings import Settings
+from tillstream.state import running
+from tillstream.stripe_access import accesses, required_accesses
+from tillstream.warehouse import open_warehouse
+
+_PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
+#: Which counters of a part's own page are shown, by part: (name, label that names them).
+_COUNTERS = {"process": ("tillstream_ledger_events_total", "outcome"), "sink": ("tillstream_sink_lag", "")}
+
+
+class ConsoleActions:
+    """Implements `console.actions.Actions`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._data = settings.tillstream_data
+        self._imports: dict[str, asyncio.subprocess.Process] = {}
+
+    async def judge(self) -> Judged | None:
+        """None: the console's own verdict stands."""
+        return None
+
+    async def parts(self) -> list[Part]:
+        """Those of the running `up`; [] when none runs in the data directory."""
+        try:
+            runtime = running(self._data)
+        except ConfigurationError:
+            return []
+        found = [
+            (Part(name, state.ready, "" if state.ready else state.reason, state.restarts), state.health_url)
+            for name, state in runtime.roles.items()
+        ]
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0)) as session:
+            return list(await asyncio.gather(*(_counted(session, part, url) for part, url in found)))
+
+    async def connection(self, account: str) -> Connection:
+        """Asks Stripe for the endpoints, if there is a key."""
+        settings = self._settings()
+        stored = read_account(self._data, account)
+        known = settings.all_accounts().get(account)
+        if known is None:
+            raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")
+        found = Connection(
+            account,
+            stored.url or settings.tillstream_public_url,
+            known.timezone or settings.tillstream_timezone,
+            len(settings.webhook_secrets()[account]),
+            has_key=False,
+        )
+        keys = accesses(settings, account, patience=_PATIENCE)
+        if not keys:
+            return found
+        async with StripeApi(keys[0]) as api:
+            found = replace(found, has_key=True, livemode=api.livemode)
+            try:
+                endpoints = await endpoint_api.endpoints(api, thin=False)
+                zone = await dashboard_timezone(api)
+            except TillstreamError as error:
+                return replace(found, why=f"{error}. Next: {error.remedy}")
+        ours = [one for one in endpoints if one.enabled and one.url == found.url]
+        return replace(
+            found,
+            stripes_timezone=zone or "",
+            endpoint=ours[-1].id if ours else "",
+            enabled=frozenset(ours[-1].types) if ours else frozenset(),
+        )
+
+    async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
+        """As `tillstream connect` does."""
+        settings = self._settings()
+        if account not in settings.all_accounts():
+            raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")
+        told = []
+        if api_key:
+            _ = StripeAccess(account, api_key, settings.stripe_api_base).livemode  # raises for what is no key
+        if api_key or secret:
+            connecting.store_by_hand(settings, account, secret=secret, api_key=api_key)
+            told.append("kept, readable by Tillstream alone")
+            settings = self._settings()
+        if not accesses(settings, account):
+            if not told:
+                raise ConfigurationError("nothing to connect with", remedy="give an API key, or a signing secret")
+            return [*told, "without an API key the endpoint is made by hand in Stripe's dashboard"]
+        (access,) = required_accesses(settings, account, patience=_PATIENCE)
+        intent = connecting.Intent(account, url, extended)
+        async with StripeApi(access) as api:
+            prepared = await connecting.prepare(api, settings, intent)
+            done = await connecting.carry_out(api, settings, intent, prepared)
+        mode = "live" if prepared.report.livemode else "test"
+        wish = prepared.wish
+        told.append(f"endpoint {done.endpoint} sends {len(wish.types)} types in {mode} mode to {wish.url}")
+        if done.door is not None:
+            takes = "takes its events" if done.door == "takes" else "does not take its secret yet"
+            told.append(f"the door {takes}")
+        return told
+
+    async def start_import(self, account: str) -> str:
+        """`tillstream import` as a process of its own: it goes on when the console ends."""
+        settings = self._settings()
+        required_accesses(settings, account)  # raises where a person can still read why
+        known = self._imports.get(account)
+        if known is not None and known.returncode is None:
+            return f"the import of {account} is under way"
+        self._imports[account] = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tillstream", "import", "--account", account, "--data", str(self._data), "--json"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return f"the import of {account} has begun"
+
+    async def compare(self, account: str, day: date) -> Comparison:
+        """As `tillstream reconcile` does for one day."""
+        settings = self._settings()
+        (access,) = required_accesses(settings, account, patience=_PATIENCE)
+        zone = settings.all_accounts()[account].timezone or settings.tillstream_timezone
+        asked = Asked(first=day, last=day)
+        found = await reconcile(access, find_places(settings), zone, asked, lambda _name, _count: None)
+        rows = tuple(
+            Compared(
+                key[0],
+                key[1],
+                cell.ours[0],
+                _amount(cell.ours[1], key[1]),
+                cell.stripes[0],
+                _amount(cell.stripes[1], key[1]),
+            )
+            for key, cell in sorted(found.comparison.cells.items())
+        )
+        differences = {one.id: f"{one.fact.metric}: {one.kind}" for one in found.comparison.differences}
+        right = found.comparison.right_zone
+        remark = f"it would be equal if days were counted in {right}" if right else ""
+        return Comparison(account, day, found.livemode, found.comparison.equal, rows, differences, remark)
+
+    async def replay_letters(self) -> str:
+        """As `tillstream deadletters replay --all` does."""
+        settings = self._settings()
+        kafka, prefix = open_broker(settings)
+        warehouse = await asyncio.to_thread(open_warehouse, settings)
+        published, impossible = 0, 0
+        async with publisher(kafka) as publish:
+            for page in await asyncio.to_thread(lambda: list(letters.pages(warehouse, letters.Choice()))):
+                made = [letters.message(letter, prefix, time.time()) for letter in page]
+                await publish([message for message in made if message is not None])
+                published += len(made) - made.count(None)
+                impossible += made.count(None)
+        rest = f"; {impossible:,} can't be" if impossible else ""
+        return f"{published:,} dead letters were tried again{rest}; what fails again is a new one"
+
+    async def forget(self, email: str, *, dry_run: bool) -> Mapping[str, int]:
+        """As `tillstream forget` does."""
+        settings = self._settings()
+        warehouse = await asyncio.to_thread(open_warehouse, settings)
+        person = await asyncio.to_thread(forgetting.find, warehouse, email)
+        if dry_run:
+            return await asyncio.to_thread(forgetting.count, warehouse, person)
+        kafka, prefix = open_broker(settings)
+        gone = await asyncio.to_thread(forgetting.erase, warehouse, person)
+        await forgetting.tombstone(kafka, prefix, person.email)
+        return gone
+
+    def _settings(self) -> Settings:
+        return load_settings(tillstream_data=Path(self._data))
+
+
+async def _counted(session: aiohttp.ClientSession, part: Part, url: str) -> Part:
+    if not url or part.name not in _COUNTERS:
+        return part
+    name, label = _COUNTERS[part.name]
+    with suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        async with session.get(f"{url}/metrics") as answer:
+            text = await answer.text()
+        counts: dict[str, float] = {} if label else {"lag": 0.0}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name:
+                    key = sample.labels.get(label, "") if label else "lag"
+                    counts[key] = counts.get(key, 0.0) + sample.value
+        return replace(part, counts=counts)
+    return part
+
+
+def _amount(minor: int, currency: str) -> Decimal:
+    return Decimal(major(minor, currency))
