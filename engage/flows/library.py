@@ -12,6 +12,7 @@ from engage.conditions.problems import Invalid
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
 from engage.flows.reading import parse
 from engage.flows.rules.program import Program, compile_flow
+from engage.flows.soundness import mistakes
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 
@@ -53,8 +54,14 @@ def get(project: Path, name: str) -> Found:
 
 
 def set_status(project: Path, name: str, status: Status) -> Path:
-    """Write the flow's new status into its file (a shipped one's into a copy in the project); returns the file."""
+    """Write the flow's new status into its file (a shipped one's into a copy in the project); returns the file.
+
+    Raises ConfigurationError for a flow that must act and could not: its template is not there, or can't be read.
+    """
     found = get(project, name)
+    assert found.flow is not None
+    if status is not Status.DRAFT and (wrong := mistakes(found.flow, project)):
+        raise ConfigurationError(f"'{name}' can't be {status}: {'; '.join(wrong)}", remedy=f"mend {found.path}")
     text = found.path.read_text("utf-8")
     target = project / "flows" / f"{name}.yaml"
     changed = with_status(text, status)

@@ -52,6 +52,10 @@ class Library:
     def check(self, name: str, subject: str = "") -> None:
         """Raises TemplateProblem when the template `name` (or a subject) is not there or can't be read."""
         self._load(name)
+        try:
+            self._html.check_names(f"{name}.html")
+        except TemplateSyntaxError as error:
+            raise _syntax(error, f"{name}.html") from None
         if subject:
             self.check_text(subject)
 

@@ -11,9 +11,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_context
 
 from engage.templates import filters
+from engage.templates.errors import did_you_mean
 from engage.templates.limits import LARGEST_NUMBER, LARGEST_RANGE, current
 from engage.templates.scope import Missing, Scope
 
+NAMES = frozenset(("event", "person", "organization", "unsubscribe_url"))  # what every mail is given
 _TEXT = frozenset("lower upper title capitalize strip lstrip rstrip split startswith endswith".split())
 _MAPPING = frozenset("items keys values get".split())
 _OPEN_ATTRIBUTE = re.compile(r"<[^<>]*=\s*$")  # an expression straight after `=`: an attribute without quotes
@@ -42,6 +44,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         _guard(tree, self.autoescape is True)
         return tree
+
+    def check_names(self, name: str) -> None:
+        """Raises TemplateSyntaxError for a name that no mail will ever have, such as `evnt`."""
+        assert self.loader is not None
+        source, filename, _ = self.loader.get_source(self, name)
+        tree = super()._parse(source, name, filename)
+        known = {*NAMES, *self.globals, "self", "loop", "caller", "varargs", "kwargs", *_declared(tree)}
+        for used in tree.find_all(nodes.Name):
+            if used.ctx == "load" and used.name not in known:
+                hint = did_you_mean(used.name, NAMES)
+                raise TemplateSyntaxError(
+                    f"there is no '{used.name}'{f'; {hint}' if hint else ''}", used.lineno, name, filename
+                )
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A key of a scope comes before anything else."""
@@ -129,6 +144,16 @@ def _range(*args: int) -> range:
     if len(numbers) > LARGEST_RANGE:
         raise SecurityError(f"a range of more than {LARGEST_RANGE:,}")
     return numbers
+
+
+def _declared(tree: nodes.Template) -> set[str]:
+    """Every name that the template itself gives to something, wherever."""
+    names = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    names |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    names |= {imported.target for imported in tree.find_all(nodes.Import)}
+    for imports in tree.find_all(nodes.FromImport):
+        names |= {name[1] if isinstance(name, tuple) else name for name in imports.names}
+    return names
 
 
 def _guard(tree: nodes.Template, html: bool) -> None:

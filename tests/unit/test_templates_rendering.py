@@ -220,3 +220,11 @@ def test_a_wrong_amount_or_date_is_shown_as_it_is_and_recorded(folder: Path) -> 
 def test_a_short_text_is_a_template_too() -> None:
     made = values(paid(), PERSON, Organization(timezone="Europe/Berlin"))
     assert Library().render_text("paid {{ event.Amount|currency }}\n<now>", made) == "paid 1.249,50\u00a0€ <now>"
+
+
+def test_a_name_that_no_mail_ever_has_is_told_without_any_event(folder: Path) -> None:
+    (folder / "mail.html").write_text(
+        '{% import "_parts.html" as mail %}\n{{ mail.chip("a") }}\n{{ evnt.Amount }}', "utf-8"
+    )
+    with pytest.raises(TemplateProblem, match=r"mail.html, line 3: there is no 'evnt'; did you mean event\?"):
+        Library([folder]).check("mail")

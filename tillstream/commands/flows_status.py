@@ -1,5 +1,6 @@
 """`flows list`, `show`, `live`, `manual` and `draft`: which flows there are, what they did, and whether they run."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,16 +25,22 @@ _STATES = ("waiting", "held", "sent", "skipped", "failed", "unknown")
 def list_flows(data: Data = None, as_json: Json = False) -> None:
     """Every flow: its status, what starts it, and how many of its messages are in which state.
 
-    Exit code 1 when a flow's file can't be read; each mistake is named with its line and column.
+    Exit code 1 when a flow's file can't be read, or a template of its mails; each mistake is named with its place.
 
     Example:  tillstream flows list
     """
     from engage.flows.library import find
+    from engage.flows.soundness import mistakes
 
     settings = load_settings(tillstream_data=data)
-    found = find(settings.project)
+    found = {
+        name: replace(file, problem="; ".join(f"{file.path}: {each}" for each in mistakes(file.flow, settings.project)))
+        if file.flow
+        else file
+        for name, file in find(settings.project).items()
+    }
     counted = _counts(settings)
-    wrong = {name: file.problem for name, file in found.items() if file.flow is None}
+    wrong = {name: file.problem for name, file in found.items() if file.problem}
     if as_json:
         screen.say_json([_record(name, file, counted) for name, file in found.items()])
     else:
