@@ -6,6 +6,8 @@ Source: Stripe's API reference, "Event Destinations" and "Events v2"; bodies are
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
+import orjson
 from aiohttp import web
 
 from simulator.api_answers import ACCOUNT, KEY, answer
@@ -13,11 +15,12 @@ from simulator.api_errors import ApiError, bad_value, missing
 from simulator.endpoints import Endpoint, Endpoints
 from simulator.forms import json_body
 from simulator.query import array, number
-from simulator.thin import moment
+from simulator.thin import moment, ping_json
 from simulator.virtual import VirtualStripe
 
 Json = dict[str, Any]
 _PERMISSION = "webhook"
+_PING_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 _SECRET, _URL = "webhook_endpoint.signing_secret", "webhook_endpoint.url"
 _AT_CREATION = (
     *("name", "type", "event_payload", "enabled_events", "webhook_endpoint", "description", "metadata"),
@@ -120,6 +123,13 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         endpoints.change(endpoint, stripe.now(), disabled=request.path.endswith("/disable"))
         return answer(destination_json(endpoint, request[ACCOUNT].livemode))
 
+    async def ping(request: web.Request) -> web.Response:
+        endpoint = mine(request, write=True).get(request.match_info["id"])
+        notice = ping_json(endpoint.id, stripe.now(), request[ACCOUNT].livemode)
+        async with aiohttp.ClientSession(timeout=_PING_TIMEOUT) as session:
+            await stripe.webhooks.send(session, endpoint, orjson.dumps(notice))
+        return answer(notice)
+
     async def events(request: web.Request) -> web.Response:
         stripe.keys.permit(request[KEY], "event", write=False, account=request[ACCOUNT].id)
         body = request[ACCOUNT].thin.page(request.query)
@@ -141,6 +151,7 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         web.delete(path + "/{id}", delete),
         web.post(path + "/{id}/enable", switch),
         web.post(path + "/{id}/disable", switch),
+        web.post(path + "/{id}/ping", ping),
         web.get("/v2/core/events", events),
         web.get("/v2/core/events/{id}", event),
     ]

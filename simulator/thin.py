@@ -4,6 +4,7 @@ Source: Stripe, "Thin events" and the API reference of Events v2: ids of their o
 text, the object to fetch, and `snapshot_event`, the v1 event of the same change.
 """
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,24 @@ def thin_json(event: Event) -> Json:
         "related_object": related,
         "snapshot_event": event.id,
         "type": THIN + event.type,
+    }
+
+
+def ping_json(destination: str, at: int, livemode: bool) -> Json:
+    """What a destination is sent to try it out, at the Unix second `at`."""
+    return {
+        "id": f"evt_{'' if livemode else 'test_'}65{secrets.token_hex(12)}",
+        "object": "v2.core.event",
+        "context": None,
+        "created": moment(at),
+        "livemode": livemode,
+        "reason": None,
+        "related_object": {
+            "id": destination,
+            "type": "v2.core.event_destination",
+            "url": f"/v2/core/event_destinations/{destination}",
+        },
+        "type": "v2.core.event_destination.ping",
     }
 
 

@@ -155,7 +155,7 @@ class Webhooks:
         event, account, endpoint = delivery.event, delivery.account, delivery.endpoint
         if endpoint.status != "enabled":  # disabled or deleted: Stripe doesn't try again
             return
-        status = await self._post(session, event, account, endpoint)
+        status = await self.send(session, endpoint, self._body(event, account, endpoint))
         self.attempts.append(Attempt(event.id, event.type, endpoint.id, delivery.due, status))
         if 200 <= status < 300:
             self._failing_since.pop(endpoint.id, None)
@@ -174,16 +174,17 @@ class Webhooks:
             delivery.due = again
             heapq.heappush(self._queue, delivery)
 
-    async def _post(self, session: aiohttp.ClientSession, event: Event, account: Account, endpoint: Endpoint) -> int:
-        """The status of the answer, 0 when there is none. A redirect is an answer too: Stripe follows none."""
-        if endpoint.thin:
-            body = orjson.dumps(thin_json(event))
-        else:
-            shown = event_json(event, endpoint.api_version or account.api_version)
-            body = orjson.dumps(shown | {"pending_webhooks": self.pending(event)})
+    async def send(self, session: aiohttp.ClientSession, endpoint: Endpoint, body: bytes) -> int:
+        """Post `body` now; the answer's status, 0 when there is none. A redirect is an answer: Stripe follows none."""
         headers = _HEADERS | {"Stripe-Signature": signature(body, endpoint.secrets, self._signed_at())}
         try:
             async with session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
                 return answer.status
         except (aiohttp.ClientError, TimeoutError):
             return 0
+
+    def _body(self, event: Event, account: Account, endpoint: Endpoint) -> bytes:
+        if endpoint.thin:
+            return orjson.dumps(thin_json(event))
+        shown = event_json(event, endpoint.api_version or account.api_version)
+        return orjson.dumps(shown | {"pending_webhooks": self.pending(event)})

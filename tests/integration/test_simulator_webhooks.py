@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -121,6 +122,42 @@ async def test_a_thin_destination_gets_notices_that_lead_to_the_object(
     assert charge.object == "charge"
     snapshot = (await notice.fetch_event_async()).snapshot_event  # type: ignore[union-attr]
     assert (await asked.v1.events.retrieve_async(snapshot)).data.object["id"] == charge.id
+
+
+async def test_a_ping_tries_a_destination_out(stripe_api: RunningStripe, receiver: Receiver) -> None:
+    asked = stripe_api.client()
+    made = await asked.v2.core.event_destinations.create_async(
+        {
+            "name": "thin",
+            "type": "webhook_endpoint",
+            "event_payload": "thin",
+            "enabled_events": ["v1.charge.succeeded"],
+            "webhook_endpoint": {"url": receiver.url},
+            "include": ["webhook_endpoint.signing_secret"],
+        }
+    )
+    told = await asked.v2.core.event_destinations.ping_async(made.id)
+    secret = made.webhook_endpoint.signing_secret if made.webhook_endpoint else ""
+    notice = asked.parse_event_notification(receiver.bodies[0], receiver.signatures[0], str(secret))
+    assert (notice.id, notice.type) == (told.id, "v2.core.event_destination.ping")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_an_endpoint_with_bad_days_gets_everything_in_the_end(
+    run_stripe: RunStripe, receiver: Receiver, seed: int
+) -> None:
+    running = await run_stripe(World(seed, START, 30, 20, until=START + 2 * DAY))
+    running.stripe.webhooks.faults.shuffle_seconds = HOUR
+    rng = random.Random(seed)
+    await listen(running, receiver.url)
+    for step in range(12):  # never bad for three days on end: then Stripe would give up
+        receiver.status = 200 if step % 3 == 0 else rng.choice((200, 500, 302, 404))
+        await running.stripe.advance(rng.randrange(HOUR, DAY))
+    receiver.status, running.stripe.webhooks.faults.shuffle_seconds = 200, 0
+    everything = happened(running, START + 2 * DAY)
+    await running.stripe.advance(2 * DAY)  # every retry comes within twelve hours
+    assert set(everything) <= set(receiver.ids)
+    assert not (await running.client().v1.events.list_async({"delivery_success": False})).data
 
 
 async def test_what_was_refused_comes_again_signed_afresh_and_is_pending_meanwhile(
