@@ -37,7 +37,7 @@ def object_message(
     return _message(account, mode, obj, obj, event_id, kind, API_VERSION, source, observed_at)
 
 
-def event_message(account: str, livemode: bool, event: Json) -> Message:
+def event_message(account: str, livemode: bool, event: Json, source: Source = Source.SWEEP) -> Message:
     """An event of the Events API, which is the body that its webhook would have had."""
     data = event.get("data")
     about = data.get("object") if isinstance(data, dict) else None
@@ -45,7 +45,7 @@ def event_message(account: str, livemode: bool, event: Json) -> Message:
     mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
     version = str(event.get("api_version") or "")
     at = rfc3339(event["created"])
-    return _message(account, mode, event, about, event["id"], event.get("type", ""), version, Source.SWEEP, at)
+    return _message(account, mode, event, about, event["id"], event.get("type", ""), version, source, at)
 
 
 def _message(

@@ -16,6 +16,7 @@ from connector.state import StateLog
 from connector.stripe_api import Json, StripeApi
 from connector.warehouse import Warehouse
 from connector.windows import chunks, joined, window
+from schemas.envelope import Source
 from schemas.errors import Unavailable
 from schemas.stripe_types import wanted_types
 from schemas.times import rfc3339
@@ -73,7 +74,8 @@ class Sweeper:
             outcome.since, outcome.gap = asked.since, joined(outcome.gap, asked.gap)
             if outcome.gap is not None and await self._imported(api, outcome.gap):
                 outcome.gap = None
-            await self._pass(api, outcome)
+            # What the first sweep finds came before anybody listened: history, for which nothing is sent to people.
+            await self._pass(api, outcome, Source.SWEEP if before else Source.IMPORT)
             outcome.swept_until = now
         except (*ENDS_ONE, *ENDS_ALL) as error:
             outcome.error = str(error)
@@ -84,12 +86,14 @@ class Sweeper:
         await self._record(outcome)
         return outcome
 
-    async def _pass(self, api: StripeApi, outcome: Swept) -> None:
+    async def _pass(self, api: StripeApi, outcome: Swept, source: Source) -> None:
         """Read the lists, publish what is not here."""
         for types in chunks(wanted_types(extended=True)):
             async for page in api.pages("/v1/events", {"types": types, "created": {"gte": outcome.since}}):
                 missing = await self._missing(api.account, page.objects)
-                await self._publisher.publish(event_message(api.account, api.livemode, event) for event in missing)
+                await self._publisher.publish(
+                    event_message(api.account, api.livemode, event, source) for event in missing
+                )
                 outcome.seen += len(page.objects)
                 outcome.published += len(missing)
                 telemetry.SWEPT.labels("published").inc(len(missing))

@@ -97,6 +97,7 @@ async def test_exactly_what_never_came_is_published_as_its_webhook_would_have_be
     place: Place, world: World, clickhouse: Client
 ) -> None:
     lost = await place.deliver(world)
+    await place.remember("sweep|default|live", {"swept_until": time.time() - 25 * DAY, "gap": None})
     swept = await place.sweep()
     assert (swept.state, swept.seen, swept.published) == ("complete", len(world.events), len(lost))
     found = await published(place.bootstrap, place.prefix)
@@ -111,6 +112,13 @@ async def test_exactly_what_never_came_is_published_as_its_webhook_would_have_be
         assert [one[name] for name in same] == [webhook[name] for name in same]
     query = f"SELECT state, seen, published, gap_since FROM {place.warehouse.database}.sweeps"
     assert clickhouse.query(query).result_rows == [("complete", len(world.events), len(lost), None)]
+
+
+async def test_what_the_first_sweep_finds_is_history_for_which_nothing_is_sent(place: Place, world: World) -> None:
+    lost = await place.deliver(world)
+    await place.sweep()
+    found = await published(place.bootstrap, place.prefix)
+    assert {(one["event_id"], one["source"]) for one in found} == {(identifier, "import") for identifier in lost}
 
 
 async def test_the_next_sweep_overlaps_the_one_before_and_starts_no_earlier(place: Place, world: World) -> None:
