@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import door, imports, latency, ledger, processors
+from benchmarks import door, flows, imports, latency, ledger, processors
 
 BENCHMARKS = {
     "door": door.measure,
+    "flows": flows.measure,
     "imports": imports.measure,
     "latency": latency.measure,
     "ledger": ledger.measure,

@@ -118,10 +118,7 @@ class Engage:
         config, prefix = self._config, self._config.topic_prefix
         app = make_app(f"{prefix}{config.app_id}", config.kafka, config.data, config.partitions, config.replication)
         names = {"people": full_name(ENGAGE_PEOPLE, prefix), "profiles": full_name(PROFILES, prefix)}
-        names |= {
-            "suppressions": full_name(SUPPRESSIONS, prefix),
-            "segments": full_name(SEGMENTS_CHANGES, prefix),
-        }
+        names |= {"suppressions": full_name(SUPPRESSIONS, prefix), "segments": full_name(SEGMENTS_CHANGES, prefix)}
         reports = Reports(prefix)
         post = Post(
             Library((config.project / "templates",)), config.organization, config.mail_from, base, secret, prefix

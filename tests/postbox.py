@@ -52,7 +52,9 @@ async def postbox(port: int = 0) -> AsyncIterator[Postbox]:
     """A running one; `url` is for SMTP_URL."""
     box = Postbox()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(box, loop=loop, hostname="mail.test"), "127.0.0.1", port)
+    server = await loop.create_server(
+        lambda: SMTP(box, loop=loop, hostname="mail.test", enable_SMTPUTF8=True), "127.0.0.1", port
+    )
     box.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield box

@@ -118,7 +118,7 @@ class Trial:
                     continue
                 person.remember(self.program.flow.name, found.value, now)
                 self.tally.started += 1
-                run = found.run
+                run = found
             following = self._decide(run, world, person)
             if following is not None:
                 assert following.wake is not None
@@ -130,6 +130,8 @@ class Trial:
         person.mailed = decision.mailed
         self.tally.sent.update(instruction.id for instruction in decision.actions)
         self.tally.skipped.update((instruction.id, reason) for instruction, reason in decision.skipped)
+        if decision.again and decision.run is not None:
+            return self._decide(decision.run, world, person)
         if decision.run is None:
             self.tally.ended[decision.reason] += 1
         return decision.run

@@ -1,7 +1,7 @@
 """Mail by SMTP: a pool of connections, a limit on the rate, and the server's codes told apart.
 
 Sources: RFC 5321 (4yz is temporary, 5yz permanent; after the end of DATA the answer decides), RFC 8058 (one-click
-unsubscribe), RFC 3834 (Auto-Submitted).
+unsubscribe), RFC 3834 (Auto-Submitted), RFC 6531 (addresses beyond ASCII).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP as WIRE
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, parseaddr
 from urllib.parse import unquote, urlsplit
 
@@ -77,7 +77,8 @@ def parse_url(url: str) -> Server:
 
 def compose(mail: Mail, now: float) -> bytes:
     """The message as it goes over the wire. Raises ValueError for an address or header that can't be written."""
-    message = EmailMessage(policy=WIRE)
+    international = not (address(mail.sender) + address(mail.to)).isascii()
+    message = EmailMessage(policy=SMTPUTF8 if international else SMTP)
     message["Message-ID"] = f"<{mail.message_id}@{address(mail.sender).rpartition('@')[2]}>"
     message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     message["From"] = mail.sender
@@ -98,12 +99,15 @@ def compose(mail: Mail, now: float) -> bytes:
 
 
 def address(text: str) -> str:
-    """The bare address of `Name <name@host>`. Raises ValueError when there is none."""
+    """The bare address of `Name <name@host>`, its host as DNS has it. Raises ValueError when there is none."""
     found = parseaddr(text)[1]
     local, _, host = found.rpartition("@")
-    if not local or not host or not found.isascii() or any(char.isspace() for char in found):
+    if not local or not host or any(char.isspace() or not char.isprintable() for char in found):
         raise ValueError(f"'{text}' is no mail address")
-    return found
+    try:
+        return f"{local}@{host if host.isascii() else host.encode('idna').decode()}"
+    except UnicodeError:
+        raise ValueError(f"'{text}' is no mail address: there is no host like that") from None
 
 
 class Smtp:
@@ -163,17 +167,25 @@ class Smtp:
             timeout=_TIMEOUT,
         )
         await client.connect()
+        with suppress(aiosmtplib.SMTPHeloError):  # an old server that knows HELO only is greeted so by `mail`
+            await client.ehlo()
         return client
 
 
 async def _transfer(client: aiosmtplib.SMTP, sender: str, to: str, content: bytes) -> Outcome:
     """One mail on an open connection. Until DATA ends the server has taken nothing; after that only it knows."""
+    international = not (sender + to).isascii()
+    if international and not client.supports_extension("smtputf8"):
+        return Refused("the mail server takes no addresses with letters beyond ASCII (no SMTPUTF8)")
+    encoding = "utf-8" if international else "ascii"
     try:
         try:
-            await client.mail(sender)
+            await client.mail(
+                sender, options=["SMTPUTF8", "BODY=8BITMIME"] if international else None, encoding=encoding
+            )
         except aiosmtplib.SMTPResponseException as error:
             return _judged(error, of_recipient=False)
-        await client.rcpt(to)
+        await client.rcpt(to, encoding=encoding)
     except aiosmtplib.SMTPResponseException as error:
         return _judged(error, of_recipient=True)
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:

@@ -27,7 +27,7 @@ from engage.stages.reports import Reports
 from engage.templates.errors import TemplateProblem
 from schemas.messages import MessageStatus
 
-_FIRST_RETRY, _LONGEST_RETRY = 15.0, 3600.0  # seconds
+_FIRST_RETRY, _LONGEST_RETRY = 2.0, 3600.0  # seconds
 _GIVE_UP = 3 * 86_400.0  # seconds after which a mail is not tried any more: RFC 5321 asks for days
 _NO_STEP = "the flow or its step is gone"
 
@@ -88,11 +88,13 @@ class Outbox:
         """A step is not to be done, and why."""
         self._report(key, _entry(run, step, known), known.event, MessageStatus.SKIPPED, reason)
 
-    def take_back(self, key: str, person: Person, fact: str, event: Row, reason: str) -> None:
-        """Messages because of `fact` that nobody has begun to send are not sent."""
-        for entry in [each for each in person.outbox.values() if each.fact == fact and each.state != State.SENDING]:
+    def take_back(self, key: str, person: Person, fact: str, event: Row, reason: str) -> bool:
+        """Messages because of `fact` that nobody has begun to send are not sent; whether there were some."""
+        unsent = [each for each in person.outbox.values() if each.fact == fact and each.state != State.SENDING]
+        for entry in unsent:
             del person.outbox[entry.id]
             self._report(key, entry, event, MessageStatus.SKIPPED, reason)
+        return bool(unsent)
 
     def wake(self, partition: int, key: str, person: Person, now: float) -> None:
         """Messages whose next attempt is due go back in line."""

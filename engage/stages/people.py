@@ -45,7 +45,7 @@ class PeopleStage:
             topics["people"]: self._told,
             topics["profiles"]: self._profile,
             topics["suppressions"]: self._suppression,
-            **({topics["segments"]: self._segment} if "segments" in topics else {}),
+            topics["segments"]: self._segment,
         }
         self._outbox = outbox
         self._clock = clock
@@ -147,16 +147,11 @@ class PeopleStage:
             person.segments = sorted(inside)
             records.keep(key, person)
         self._advance(partition, key, now)
-        if told.get("initial"):  # it says who is in the segment, not that anything happened
-            return
-        fact = f"{key}|segment|{segment}|{told['at']}"
-        event = {
-            "segment": segment,
-            "change": change,
-            "occurred_at": told["at"],
-            "livemode": not key.startswith("test:"),
-        }
-        self._start_all(partition, key, self._flows.of_segment(segment, change), fact, event, now, keep=True)
+        if told.get("initial"):
+            return  # the segment is new, not the person's membership
+        event = {"segment": segment, "change": change, "occurred_at": told["at"], "livemode": split_key(key)[1]}
+        programs = self._flows.of_segment(segment, change)
+        self._start_all(partition, key, programs, told["change_id"], event, now, keep=True)
 
     def _dates(self, partition: int, key: str, now: float) -> None:
         for program, trigger in self._flows.of_dates():
@@ -193,7 +188,7 @@ class PeopleStage:
             found = entry.enter(program.flow, person, known, fact, wake=wake)
             if isinstance(found, str):
                 continue
-            run = msgspec.structs.replace(found.run, event=event) if keep else found.run
+            run = msgspec.structs.replace(found, event=event) if keep else found
             person.remember(program.flow.name, found.value, now)
             person.runs[run_key(run.flow, fact)] = run
             telemetry.STARTED.labels(run.flow).inc()
@@ -218,6 +213,14 @@ class PeopleStage:
                 continue
             event = run.event or records.fact(key, run.fact) or {}
             known = records.known(key, person, event, now)
+            if event.get("withdrawn"):
+                found = entry.stand_in(program.flow, run, known)
+                if found is None and run.wake is not None and run.wake > now:
+                    continue  # until its next step another fact may come that stands for it
+                if found is None:
+                    self._end(person, run, "the fact was taken back")
+                    continue
+                known.event, run = found, msgspec.structs.replace(run, event=found)
             if run.event and "day" in run.event and not run.at and not _still(program, run, known):
                 self._end(person, run, "the date has changed")
                 continue
@@ -238,6 +241,10 @@ class PeopleStage:
             self._end(person, run, decision.reason)
             return
         person.runs[run_key(run.flow, run.fact)] = decision.run
+        if decision.again:
+            known = self.records(partition).known(key, person, known.event, known.now)
+            self._decide(partition, key, person, program, decision.run, known)
+            return
         if decision.run.wake is not None and (decision.run != run or not run.at):
             self.timers.push(decision.run.wake, partition, key.encode())
 
@@ -247,9 +254,11 @@ class PeopleStage:
         person = records.person(key)
         if not person.busy:
             return
+        unsent = self._outbox.take_back(key, person, metric_id, records.fact(key, metric_id) or {}, reason)
         for run in [run for run in person.runs.values() if run.fact == metric_id]:
-            self._end(person, run, reason)
-        self._outbox.take_back(key, person, metric_id, records.fact(key, metric_id) or {}, reason)
+            if unsent or not run.acted:  # of one that has acted, its next step asks who stands for the fact
+                person.forget(run)
+                self._end(person, run, reason)
         records.keep(key, person)
         self.changed(partition)
 

@@ -94,6 +94,18 @@ async def tell(bootstrap: str, prefix: str, *rows: Mapping[str, Any]) -> None:
             await producer.send_and_wait(prefix + topic, orjson.dumps(row), key.encode())
 
 
+def profile(email: str, **changes: Any) -> dict[str, Any]:
+    """A profile as the processors tell it."""
+    now = rfc3339(time.time())
+    return {"email": email, "livemode": True, "first_seen": now, "last_seen": now, "version": 1, **changes}
+
+
+async def publish(bootstrap: str, topic: str, key: str, value: Any) -> None:
+    """One message; `value` is JSON unless it is bytes."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.send_and_wait(topic, value if isinstance(value, bytes) else orjson.dumps(value), key.encode())
+
+
 async def messages(bootstrap: str, prefix: str, done: Any, deadline: float = 60) -> dict[str, dict[str, Any]]:
     """The newest state of every message by its id, read until `done(messages)`."""
     known: dict[str, dict[str, Any]] = {}

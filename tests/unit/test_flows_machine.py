@@ -56,6 +56,8 @@ class Story:
             self.run, self.mailed, self.reason = decision.run, decision.mailed, decision.reason
             self.done += [(each.id, now - NOW) for each in decision.actions]
             self.skipped += [(each.id, reason) for each, reason in decision.skipped]
+            if decision.again:
+                self.at(now)
         return self
 
     def through(self, days: float = 30) -> "Story":
@@ -231,6 +233,7 @@ STEPS = st.lists(
             'delay: {until: "09:00", weekdays: [mon, thu]}',
             "split: {when: {person: {country: DE}}, then: [{email: {template: a}}, {delay: 3 hours}]}",
             'webhook: {url: "https://a.example/"}',
+            "set_profile_property: {a: b}",
             "wait_until: {when: {happened: Successfully Paid}, timeout: 5 hours}",
         ]
     ),

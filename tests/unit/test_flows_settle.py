@@ -53,9 +53,15 @@ def test_a_live_fact_acts_when_it_has_settled() -> None:
 
 
 def test_a_complete_fact_acts_at_once() -> None:
-    whole = {"invoice_id": "in_1", "attempt_count": 1, "reason": "Your card was declined."}
+    whole = {"charge_id": "ch_1", "invoice_id": "in_1", "attempt_count": 1}
     assert acts([row(**whole)]) == [(0, "ann@example.com")]
     assert acts([row(), row(2), row(3, **whole)]) == [(2, "ann@example.com")]
+
+
+def test_an_attempt_without_a_charge_waits_for_one() -> None:
+    assert acts([row(invoice_id="in_1", attempt_count=1, reason="Your card was declined.")]) == [
+        (30, "ann@example.com")
+    ]
 
 
 def test_what_is_taken_back_before_it_acts_does_not_act() -> None:

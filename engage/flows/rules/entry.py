@@ -1,6 +1,5 @@
 """Who starts a flow: filters, re-entry, and the dates that start one."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from engage.flows.known import Known, Row
@@ -12,15 +11,7 @@ _LATE_SECONDS = 86_400.0  # a date that passed longer ago, when the flow was off
 HORIZON_SECONDS = 2 * 3600.0  # a date that comes this soon starts a run, which waits for it
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A run that begins; `value` is what the re-entry rule remembers of it."""
-
-    run: Run
-    value: str
-
-
-def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | None = None) -> Entry | str:
+def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | None = None) -> Run | str:
     """The run that `fact` starts for this person, or why it starts none. `known.event` is what the fact tells."""
     if flow.livemode is not None and known.event.get("livemode") is not flow.livemode:
         return "other mode"
@@ -33,7 +24,7 @@ def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | 
         return "profile filters"
     if flow.exit_when is not None and known.holds(flow.exit_when):
         return "exit condition"
-    return Entry(Run(flow.name, fact, known.now, wake=wake), value)
+    return Run(flow.name, fact, known.now, wake=wake, value=value)
 
 
 def reentry_value(flow: Flow, event: Row, fact: str) -> str:
@@ -58,6 +49,17 @@ def _again(flow: Flow, person: Person, value: str, now: float) -> str:
     if every is not None and max(before.values()) > now - every.total_seconds:
         return f"started in the last {every}"
     return ""
+
+
+def stand_in(flow: Flow, run: Run, known: Known) -> Row | None:
+    """A fact that stands for one that was taken back, such as a failed charge for the attempt that it was made in.
+
+    Only what the re-entry rule takes for the same (the failed payments of one invoice) does.
+    """
+    if not flow.reentry.once_per or not isinstance(flow.trigger, MetricTrigger):
+        return None
+    same = (row for row in known.facts if row["metric"] == flow.trigger.metric and row["metric_id"] != run.fact)
+    return next((row for row in same if reentry_value(flow, row, row["metric_id"]) == run.value), None)
 
 
 def date_of(trigger: DateTrigger, known: Known) -> date | None:

@@ -37,12 +37,14 @@ class World(Protocol):
 class Decision:
     """`run` as it goes on, None when it has ended, for `reason`. `actions` are to be done, `skipped` are not, and why.
 
-    `mailed` is when the person was (or is about to be) sent a mail last.
+    `mailed` is when the person was (or is about to be) sent a mail last. `again`: do the actions, then decide once
+    more, since they change what is known of the person.
     """
 
     run: Run | None
     mailed: float
     reason: str = ""
+    again: bool = False
     actions: list[Instruction] = field(default_factory=list)
     skipped: list[tuple[Instruction, str]] = field(default_factory=list)
 
@@ -70,7 +72,7 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
                 if wake is None:
                     wake = _wait(kind, world, now)
                 if wake > now:
-                    return _waiting(decision, instruction, wake)
+                    return _at(decision, instruction, wake)
                 wake = None
             case Split():
                 place = instruction.after if world.holds(kind.when) else instruction.other
@@ -85,13 +87,16 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
                     return _ended(decision, "profile filters")
                 if isinstance(kind, Email):
                     if (end := _quiet(flow, kind, world, now)) is not None:
-                        return _waiting(decision, instruction, end)
+                        return _at(decision, instruction, end)
                     if reason := _spared(flow, kind, world, decision.mailed, now):
                         decision.skipped.append((instruction, reason))
                         continue
                     if not kind.to:
                         decision.mailed = now
                 decision.actions.append(instruction)
+                if isinstance(kind, SetProfileProperty) and place != END:
+                    decision.again = True
+                    return _at(decision, program.instructions[place], None)
     return _ended(decision, "done")
 
 
@@ -125,9 +130,10 @@ def suppressed(mail: Email, reason: str) -> str:
     return f"suppressed: {reason}"
 
 
-def _waiting(decision: Decision, instruction: Instruction, wake: float) -> Decision:
+def _at(decision: Decision, instruction: Instruction, wake: float | None) -> Decision:
     assert decision.run is not None
-    decision.run = msgspec.structs.replace(decision.run, at=instruction.id, wake=wake)
+    acted = decision.run.acted or bool(decision.actions)
+    decision.run = msgspec.structs.replace(decision.run, at=instruction.id, wake=wake, acted=acted)
     return decision
 
 

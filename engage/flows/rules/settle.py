@@ -109,7 +109,8 @@ def complete(row: Row) -> bool:
         case Metric.SUCCESSFULLY_PAID:
             return bool(row.get("invoice_id") and told.get("Items") and not told.get("LinkInferred"))
         case Metric.FAILED_PAYMENT:
-            return bool(row.get("invoice_id") and row.get("attempt_count") and row.get("reason"))
+            # Without a charge it is an attempt, which is taken back when the charge that it made becomes known.
+            return bool(row.get("charge_id") and row.get("invoice_id") and row.get("attempt_count"))
         case Metric.ISSUED_INVOICE:
             return bool(row.get("lines"))
         case Metric.UPCOMING_INVOICE:

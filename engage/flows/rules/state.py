@@ -26,7 +26,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """One person on the way through one flow, because of one fact.
 
     `at` is the id of the step that it waits at, '' before the first; `wake` is when that wait is over, None when it
-    does not wait. `event` is what started it when that is no metric row (a segment, a date) or one that is not kept.
+    does not wait. `acted`: some step was done. `value` is what the re-entry rule remembers. `event` is what started it
+    when that is no metric row (a segment, a date) or one that is not kept.
     """
 
     flow: str
@@ -34,6 +35,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     began: float
     at: str = ""
     wake: float | None = None
+    acted: bool = False
+    value: str = ""
     event: Row | None = None
 
 
@@ -70,6 +73,10 @@ class Person(msgspec.Struct, omit_defaults=True):
         known[value] = now
         while len(known) > _REMEMBERED:
             del known[next(iter(known))]
+
+    def forget(self, run: Run) -> None:
+        """`run` did nothing: what started it has been taken back, and may start the flow again."""
+        self.entered.get(run.flow, {}).pop(run.value, None)
 
     @property
     def busy(self) -> bool:
