@@ -99,6 +99,9 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
     card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
     seen = record["core"]["created"] if card else 0
     origin = record if "told" in record else session.object(record.get("inv", [0, ""])[1]) or {}
+    for metric_id, before in record.pop("elsewhere", ()):
+        gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))
+        session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
     for metric_id, before, now, told_now in list(emit.changes(told, _derive(session, identifier, record))):
         if before is not None and (now is None or now[1] != before[1]):
             gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))

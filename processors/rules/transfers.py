@@ -76,7 +76,8 @@ def merge(session: Session, identifier: str, other: Record, ticks: int) -> Recor
         invoices.learn_payment(record, payment_id, *payment)
     rows = record.setdefault("rows", {})
     for metric_id, told in other.get("rows", {}).items():
-        rows.setdefault(metric_id, told)
+        if rows.setdefault(metric_id, told)[1] != told[1]:  # there it was told with another time: to be withdrawn
+            record.setdefault("elsewhere", []).append([metric_id, told])
     for told in rows.values():
         told[0] = 0  # told once more, with a version above what the home partition gave it
     session.party["ticks"] = session.party.get("ticks", 0) + ticks

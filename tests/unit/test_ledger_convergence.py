@@ -152,6 +152,24 @@ def test_what_was_lost_and_then_imported_is_as_if_it_had_come(
     assert ours == expected
 
 
+def test_a_guests_refund_whose_time_the_customers_partition_knows_better_is_one_row() -> None:
+    """Both partitions tell of it before they know of each other, each at the time that it knows of."""
+    charge = {"id": "ch_1", "object": "charge", "amount": 5000, "amount_captured": 5000, "amount_refunded": 5000}
+    charge |= {"currency": "usd", "status": "succeeded", "captured": True, "created": START, "customer": None}
+
+    def event(number: int, **more: Any) -> dict[str, Any]:
+        data = {"object": charge | {"customer": "cus_7" if number else None}, **more}
+        body = {"id": f"evt_{number}", "type": "charge.refunded", "created": START + number, "livemode": True}
+        return body | {"data": data}
+
+    history = [event(0), event(1, previous_attributes={"amount_refunded": 0})]
+    for partitions in (1, 2, 3, 5, 8):
+        for order in range(24):
+            world = run(Random(order).sample(history, 2), partitions, order, checkpoint_every=1)
+            times = {row["metric"]: row["occurred_at"] for row in world.rows().values()}
+            assert times == {"Successfully Paid": rfc3339(START), "Refunded Payment": rfc3339(START + 1)}
+
+
 def test_a_guest_who_is_given_a_customer_later_is_one_fact() -> None:
     charge = {
         "id": "ch_1",
