@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import door, flows, imports, latency, ledger, processors
+from benchmarks import , door, flows
 
 BENCHMARKS = {
     "door": door.measure,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "latency": latency.measure,
     "ledger": ledger.measure,
     "processors": processors.measure,
+    "segments": segments.measure,
 }
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures with a reference in the same run.")

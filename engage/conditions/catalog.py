@@ -246,6 +246,8 @@ PERSON: Final = {
         _list("card_brands", "card_expirations.brand", lambda row: [card["brand"] for card in row["card_expirations"]]),
         _list("accounts", "accounts", lambda row: row["accounts"]),
         _list("customer_ids", "customer_ids", lambda row: row["customer_ids"]),
+        _list("deleted_customer_ids", "deleted_customer_ids", lambda row: row["deleted_customer_ids"]),
+        _list("subscription_statuses", "mapValues(subscriptions)", lambda row: [*row["subscriptions"].values()]),
         *(_count(metric) for metric in Metric),
     )
 }

@@ -160,6 +160,9 @@ def _done(reader: Reader, pairs: dict[str, tuple[yaml.Node, yaml.Node]]) -> Done
     )
     if metric is None:
         return None
+    if related is not None and related.metric == metric and related.after is None:
+        key = pairs["with" if "with" in pairs else "without"][0]
+        reader.wrong(key, f"each {metric} is of the same {related.same} as itself; only `after:` tells of another one")
     return Done(
         metric=metric,
         count=count,

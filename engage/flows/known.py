@@ -174,7 +174,7 @@ class Known:
 
         def fits(other: Row) -> bool:
             distance = _milliseconds(other) - began
-            if within is not None and not 0 <= distance <= within:
+            if within is not None and distance > within:  # sooner than the first fact counts too, as in segments
                 return False
             return after is None or distance > after
 
@@ -188,7 +188,7 @@ class Known:
         )
         if not wanted.absent:
             return found
-        return not found and (within is None or self.now * 1000 > began + within)
+        return not found and (within is None or self.now * 1000 >= began + within)
 
 
 def _key(row: Row, same: str) -> str:

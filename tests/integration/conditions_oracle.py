@@ -247,6 +247,8 @@ def person_value(row: Row, name: str) -> Any:
         return datetime.fromisoformat(row[name])
     if name == "card_expiration_date":
         return date.fromisoformat(row[name]) if row[name] else None
+    if name == "subscription_statuses":
+        return list(row["subscriptions"].values())
     if name == "card_brands":
         return [card["brand"] for card in row["card_expirations"]]
     if name == "card_brand":

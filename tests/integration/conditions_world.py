@@ -150,6 +150,8 @@ def person(dice: random.Random, email: str, livemode: bool) -> Row:
         "city": dice.choice(("", *TEXTS)),
         "accounts": dice.sample(("default", "acct_2"), dice.randrange(3)),
         "customer_ids": [],
+        "deleted_customer_ids": [],
+        "subscriptions": {f"sub_{n}": dice.choice(("active", "canceled")) for n in range(dice.randrange(3))},
         "card_expirations": cards,
         "card_expiration_date": dice.choice((None, *days)),
         "first_seen": _told(_moment(dice)),

@@ -80,7 +80,7 @@ def filters(draw: st.DrawFn, names: tuple[str, ...], of: Any) -> Filter:
         operand = tuple(draw(numbers(scale)) for _ in range(many))
         return Filter(property=about.name, operator=operator, operand=operand if many > 1 else operand[0])
     if kind is Kind.LIST:
-        operand = draw(st.sampled_from(("visa", "amex", "default", "acct_2", *TEXTS)))
+        operand = draw(st.sampled_from(("visa", "active", "default", "acct_2", *TEXTS)))
         return Filter(
             property=about.name,
             operator=draw(st.sampled_from((Operator.CONTAINS, Operator.NOT_CONTAINS))),
@@ -103,8 +103,8 @@ EVENT_NAMES = (
 )  # fmt: skip
 PERSON_NAMES = (
     "email", "name", "country", "city", "currency", "first_seen", "last_seen", "card_expiration_date", "card_brand",
-    "card_brands", "accounts", "successfully_paid_count", "failed_payment_count", "lifetime_value.usd",
-    "lifetime_value.jpy", *(f"metadata.{key}" for key in KEYS),
+    "card_brands", "subscription_statuses", "accounts", "successfully_paid_count", "failed_payment_count",
+    "lifetime_value.usd", "lifetime_value.jpy", *(f"metadata.{key}" for key in KEYS),
 )  # fmt: skip
 
 event_filter = filters(EVENT_NAMES, of_event)

@@ -115,6 +115,10 @@ def test_doing_something_means_once_and_only_zero_is_satisfied_by_nobody() -> No
             ["- metric: Successfully Paid", "  sum: {of: Amount, at least: 5}"],
             "3:8: money of different currencies is never added: a sum of it needs `currency:`, as in usd",
         ),
+        (
+            ["- metric: Failed Payment", "  without: {metric: Failed Payment, within: 2 days}"],
+            "3:3: each Failed Payment is of the same invoice as itself; only `after:` tells of another one",
+        ),
         (["- person: {contry: DE}"], "2:12: there is no property about someone 'contry'; did you mean country?"),
         (
             ["- person: {lifetime_value.xyz: {at least: 5}}"],
