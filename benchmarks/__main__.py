@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import , door, flows
+from benchmarks import door, flows, imports, latency, ledger, processors, segments
 
 BENCHMARKS = {
     "door": door.measure,
