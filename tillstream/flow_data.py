@@ -94,12 +94,14 @@ class FlowData:
             )
         }
 
-    def somebody(self, with_card: bool) -> Row | None:
-        """The person who was seen last; one with a card if wanted."""
+    def somebody(self, *, with_card: bool = False, segment: str = "") -> Row | None:
+        """The person who was seen last; of those with a card, or in a segment, if wanted."""
         found = self._rows(
             f"SELECT {_PEOPLE} FROM profiles WHERE livemode = {{live:Bool}} "
-            "AND (NOT {card:Bool} OR card_expiration_date IS NOT NULL) ORDER BY last_seen DESC LIMIT 1",
-            {"card": with_card},
+            "AND (NOT {card:Bool} OR card_expiration_date IS NOT NULL) AND ({segment:String} = '' OR email IN "
+            "(SELECT email FROM segment_members WHERE segment = {segment:String} AND livemode = {live:Bool})) "
+            "ORDER BY last_seen DESC LIMIT 1",
+            {"card": with_card, "segment": segment},
         )
         return found[0] if found else None
 

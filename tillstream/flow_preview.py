@@ -5,7 +5,7 @@ from typing import Any
 
 from engage.flows.known import Known, Zones
 from engage.flows.library import Found, get
-from engage.flows.model import DateTrigger, Flow, MetricTrigger
+from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
 from engage.templates.context import Organization, values
@@ -97,10 +97,17 @@ def _subject(
         return event, data.people([event["email"]]).get(event["email"])
     if metric_id:
         raise ConfigurationError("no event starts this flow, so there is none to show", remedy="--email ADDRESS")
-    person = data.people([email]).get(email) if email else data.somebody(isinstance(flow.trigger, DateTrigger))
+    person = data.people([email]).get(email) if email else _somebody(data, flow.trigger)
     if person is None:
         raise ConfigurationError(f"nobody {email or 'fitting'} is known yet", remedy=_other_mode(data))
     return None, person
+
+
+def _somebody(data: FlowData, trigger: SegmentTrigger | DateTrigger) -> Row | None:
+    """Whom the flow might be about: somebody in the segment (anybody while nobody is), or with a card."""
+    if isinstance(trigger, SegmentTrigger):
+        return data.somebody(segment=trigger.segment) or data.somebody()
+    return data.somebody(with_card=trigger.date == "card_expiration_date")
 
 
 def _given(data: FlowData, metric_id: str) -> Row:

@@ -218,3 +218,18 @@ def test_a_flow_is_not_run_by_hand_without_saying_that_it_is_dry(shop: Shop) -> 
     done = shop.run("flows", "run", "invoice-receipt")
     assert isinstance(done.exception, ConfigurationError)
     assert "--dry-run" in done.exception.remedy
+
+
+def test_a_flow_that_a_segment_starts_is_shown_for_somebody(shop: Shop) -> None:
+    flows = shop.folder / "project" / "flows"
+    flows.mkdir(parents=True, exist_ok=True)
+    steps = "steps:\n  - email: {template: hello, subject: 'Hi {{ person.first_name }}'}\n"
+    (flows / "hello.yaml").write_text(f"name: hello\ntrigger: {{segment: newcomers}}\n{steps}", "utf-8")
+    templates = shop.folder / "project" / "templates"
+    templates.mkdir(parents=True, exist_ok=True)
+    (templates / "hello.html").write_text("<p>Welcome, {{ person.name }}</p>", "utf-8")
+    done = shop.run("flows", "preview", "hello", "--json")
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    assert (shown["subject"], shown["text"], shown["metric_id"]) == ("Hi Ada", "Welcome, Ada King Lovelace\n", "")
+    assert json.loads(shop.run("flows", "run", "hello", "--dry-run", "--json").stdout)["facts"] == 0
