@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from engage import telemetry
-from engage.senders.outcome import Again, Outcome, Sender
+from engage.senders.outcome import Again, Outcome, Sender, Unknown
 from engage.stages.letters import Letter
 
 log = structlog.get_logger(__name__)
@@ -79,6 +79,13 @@ class Dispatcher:
         for sender in self._senders.values():
             await sender.close()
 
+    async def _send(self, letter: Letter) -> Outcome:
+        try:
+            return await self._senders[type(letter)].send(letter)
+        except Exception as error:  # a sender's own mistake must not end in a message that is tried for ever
+            log.error("a sender has failed", exc_info=error)
+            return Unknown(f"the sender failed: {error!r}"[:300])
+
     async def _serve(self, job: Job) -> bool:
         """One message; whether somebody is there at the end of the lane."""
         partition, key, message = job
@@ -92,7 +99,7 @@ class Dispatcher:
             if partition not in self._owned or not self._outbox.begun(partition, key, message):
                 self._outbox.gone(message)
                 return True
-            outcome = await self._senders[type(letter)].send(letter)
+            outcome = await self._send(letter)
             if partition not in self._owned:
                 self._outbox.gone(message)
                 return True

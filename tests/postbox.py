@@ -48,12 +48,12 @@ class Postbox:
 
 
 @asynccontextmanager
-async def postbox(port: int = 0) -> AsyncIterator[Postbox]:
+async def postbox(box: Postbox | None = None) -> AsyncIterator[Postbox]:
     """A running one; `url` is for SMTP_URL."""
-    box = Postbox()
+    box = box or Postbox()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(box, loop=loop, hostname="mail.test", enable_SMTPUTF8=True), "127.0.0.1", port
+        lambda: SMTP(box, loop=loop, hostname="mail.test", enable_SMTPUTF8=True), "127.0.0.1", 0
     )
     box.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from pydantic import AnyHttpUrl, Field, model_validator
+from pydantic import AnyHttpUrl, Field, field_validator, model_validator
 
 from engage.flows.conditions import Conditions, Filters
 from engage.flows.duration import Duration
 from engage.flows.parts import Name, Part, TimeOfDay, Weekday, ZoneName
+from schemas.topics import ALL
 
 
 # --- steps
@@ -93,6 +94,13 @@ class Publish(Part):
 
     KIND: ClassVar = "publish"
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")
+
+    @field_validator("topic")
+    @classmethod
+    def _of_others(cls, value: str) -> str:
+        if any(value.endswith(topic.name) for topic in ALL):  # there may be a prefix
+            raise ValueError(f"{value} is a topic of Tillstream's own: a flow that wrote there could start itself")
+        return value
 
 
 class SetProfileProperty(Part):

@@ -21,6 +21,7 @@ from engage.flows.rules.state import Entry, Person, Run, State
 from engage.flows.steps import Email, SetProfileProperty, Webhook
 from engage.senders.outcome import Again, Outcome, Refused, Sent, Unknown
 from engage.senders.smtp import Mail
+from engage.stages.facts import NONSENSE
 from engage.stages.letters import Letter, Post, message_id
 from engage.stages.records import Records
 from engage.stages.reports import Reports
@@ -156,8 +157,10 @@ class Outbox:
             status = MessageStatus.FAILED
             try:
                 letter = self._post.letter(entry.id, entry.flow, step, key, known)
-            except (TemplateProblem, ValueError) as error:
+            except TemplateProblem as error:
                 reason = str(error)
+            except NONSENSE as error:
+                reason = str(error) if isinstance(error, ValueError) else f"it can't be made: {error!r}"
         entry = msgspec.structs.replace(entry, attempts=entry.attempts + 1)
         if letter is None:
             del person.outbox[identifier]

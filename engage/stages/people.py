@@ -187,6 +187,8 @@ class PeopleStage:
             known = records.known(key, person, event, now)
             found = entry.enter(program.flow, person, known, fact, wake=wake)
             if isinstance(found, str):
+                if found == entry.LOOP:
+                    log.error("a flow starts itself again and again, perhaps through others", flow=program.flow.name)
                 continue
             run = msgspec.structs.replace(found, event=event) if keep else found
             person.remember(program.flow.name, found.value, now)
@@ -231,6 +233,14 @@ class PeopleStage:
             self.changed(partition)
 
     def _decide(self, partition: int, key: str, person: Person, program: Program, run: Run, known: Known) -> None:
+        """As far as it goes; a run that can't be decided (data beyond all rules) ends, and nobody else's does."""
+        try:
+            self._step(partition, key, person, program, run, known)
+        except NONSENSE as error:
+            log.error("a run has failed", flow=run.flow, fact=run.fact, person=key, exc_info=error)
+            self._end(person, run, "error")
+
+    def _step(self, partition: int, key: str, person: Person, program: Program, run: Run, known: Known) -> None:
         decision = machine.decide(program, run, known, known.now)
         for instruction in decision.actions:
             self._outbox.add(partition, key, person, run, instruction, known)
@@ -243,7 +253,7 @@ class PeopleStage:
         person.runs[run_key(run.flow, run.fact)] = decision.run
         if decision.again:
             known = self.records(partition).known(key, person, known.event, known.now)
-            self._decide(partition, key, person, program, decision.run, known)
+            self._step(partition, key, person, program, decision.run, known)
             return
         if decision.run.wake is not None and (decision.run != run or not run.at):
             self.timers.push(decision.run.wake, partition, key.encode())

@@ -13,6 +13,7 @@ from engage.flows.rules.entry import enter
 from engage.flows.rules.machine import decide
 from engage.flows.rules.program import Program, compile_flow
 from engage.flows.rules.state import Person, Run, dump, load
+from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
 
 NOW = 1_800_000_000.0
@@ -259,3 +260,24 @@ def test_looking_at_a_run_at_any_other_time_changes_nothing(steps: list[str], lo
         now = min([disturbed.run.wake, *(look for look in more if look > now)])
     assert disturbed.done == straight.done
     assert straight.reason == disturbed.reason == "done"
+
+
+def test_flows_that_start_each_other_through_a_segment_are_stopped() -> None:
+    flow = program(MAIL, trigger="segment: vip").flow
+    person, started = Person(), 0
+    for number in range(50):
+        event = {"segment": "vip", "change": "entered", "livemode": True}
+        known = Known(lambda: (), lambda: None, Zones({}), NOW + number * 30, event)
+        entry = enter(flow, person, known, f"change {number}")
+        if not isinstance(entry, str):
+            person.remember(flow.name, entry.value, known.now)
+            started += 1
+    assert started == 10
+    later = Known(lambda: (), lambda: None, Zones({}), NOW + DAY, {"livemode": True})
+    assert not isinstance(enter(flow, person, later, "tomorrow"), str)
+
+
+@pytest.mark.parametrize("topic", ["metrics.failed_payment", "shop.stripe.events", "profiles"])
+def test_a_flow_cannot_write_to_topics_that_could_start_it(topic: str) -> None:
+    with pytest.raises(ConfigurationError, match="could start itself"):
+        program(f" - publish: {{topic: {topic}}}\n")

@@ -3,12 +3,14 @@
 from datetime import UTC, date, datetime
 
 from engage.flows.known import Known, Row
-from engage.flows.model import DateTrigger, Flow, MetricTrigger
+from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger
 from engage.flows.rules import calendar
 from engage.flows.rules.state import Person, Run
 
 _LATE_SECONDS = 86_400.0  # a date that passed longer ago, when the flow was off, starts nothing
 HORIZON_SECONDS = 2 * 3600.0  # a date that comes this soon starts a run, which waits for it
+LOOP = "started too often: flows seem to start each other"
+_LOOP_STARTS, _LOOP_SECONDS = 10, 3600.0  # of one person through one segment: nobody comes and goes so often
 
 
 def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | None = None) -> Run | str:
@@ -45,6 +47,10 @@ def _again(flow: Flow, person: Person, value: str, now: float) -> str:
         return ""
     if value in before or flow.reentry.rule == "once":
         return "started before"
+    if isinstance(flow.trigger, SegmentTrigger):
+        lately = sum(began > now - _LOOP_SECONDS for began in before.values())
+        if lately >= _LOOP_STARTS:
+            return LOOP
     every = flow.reentry.once_every
     if every is not None and max(before.values()) > now - every.total_seconds:
         return f"started in the last {every}"

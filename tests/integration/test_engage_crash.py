@@ -1,0 +1,111 @@
+"""kill -9 while messages are on the wire: a mail becomes `unknown` and is not repeated, a webhook keeps its key."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from embedded.child import die_with_parent
+from engage.web import serve
+from schemas.metrics import Metric
+from tests.conftest import eventually
+from tests.integration.engage_support import fact, messages, project, tell
+from tests.postbox import Postbox, postbox
+
+FLOW = """
+status: live
+trigger: {metric: Successfully Paid}
+steps:
+  - email: {template: plain, subject: "first"}
+  - webhook: {url: "HOOK"}
+  - delay: 2 seconds
+  - email: {template: plain, subject: "after"}
+"""
+ROLE = """
+import asyncio, sys
+from pathlib import Path
+from engage.config import EngageConfig
+from engage.worker import Engage
+from tillstream.loading import load_settings
+from tillstream.roles import run_role
+
+folder = Path(sys.argv[3])
+
+async def work(stop):
+    worker = Engage(EngageConfig(
+        kafka={"bootstrap_servers": sys.argv[1]}, data=folder / "state", project=folder, topic_prefix=sys.argv[2],
+        partitions=2, settle_seconds=0.2, smtp_url=sys.argv[4], mail_from="shop@shop.example",
+    ))
+    running = asyncio.create_task(worker.run(stop))
+    while worker.ready() and not running.done():
+        await asyncio.sleep(0.05)
+    (folder / "ready").touch()
+    await running
+
+run_role("engage", work, load_settings({}))
+"""
+
+
+class Holding(Postbox):
+    """Takes the first mail, and never answers."""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        reply = await super().handle_DATA(server, session, envelope)
+        if len(self.mails) == 1:
+            await asyncio.sleep(3600)
+        return reply
+
+
+@asynccontextmanager
+async def role(*arguments: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The role as a process of its own, ready; killed at the end."""
+    (folder / "ready").unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", ROLE, *arguments, preexec_fn=die_with_parent)
+    try:
+        await eventually((folder / "ready").exists, deadline=90)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_what_was_on_the_wire_when_the_process_was_killed(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    keys: list[str] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) == 1:
+            await asyncio.sleep(3600)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", receive)
+    async with serve(app, "127.0.0.1", 0) as port, postbox(Holding()) as box:
+        folder = project(tmp_path, flow=FLOW.replace("HOOK", f"http://127.0.0.1:{port}/hook"))
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url)
+        async with role(*arguments, folder=folder):
+            await tell(kafka_bootstrap, topic_prefix, fact(Metric.SUCCESSFULLY_PAID, "a"))
+            await eventually(lambda: box.mails and keys, deadline=60)
+        async with role(*arguments, folder=folder):  # the one before was killed
+            known = await messages(
+                kafka_bootstrap,
+                topic_prefix,
+                lambda found: sorted(each["status"] for each in found) == ["sent", "sent", "unknown"],
+            )
+    by_step = {message["step"]: message for message in known.values()}
+    assert {step: message["status"] for step, message in by_step.items()} == {
+        "email-1": "unknown",
+        "webhook-1": "sent",
+        "email-2": "sent",  # the run went on
+    }
+    assert keys == [by_step["webhook-1"]["message_id"]] * 2
+    assert sorted(str(mail["Subject"]) for mail in box.mails) == ["after", "first"]
