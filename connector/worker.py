@@ -1,10 +1,10 @@
-"""The role `connector`: look-ups all the time, a sweep now and then."""
+"""The role `connector`: look-ups all the time, a sweep now and then, a comparison with Stripe every day."""
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from connector.accounts import Accounts
 from connector.lookups.worker import Lookups
 from connector.publish import Publisher
+from connector.reconcile.daily import DailyComparison, DailyPlan
 from connector.state import StateLog
 from connector.stripe_api import StripeAccess
 from connector.sweep import Sweeper
@@ -34,6 +35,7 @@ class ConnectorConfig:
     accesses: Sequence[StripeAccess] = ()
     topic_prefix: str = ""
     sweep_minutes: float = 60.0
+    comparison: DailyPlan = field(default_factory=DailyPlan)
 
 
 class Connector:
@@ -65,6 +67,9 @@ class Connector:
                 beside = [
                     group.create_task(self._sweep_for_ever(accounts, Sweeper(publisher, state, warehouse))),
                     group.create_task(self._ask_again_for_ever()),
+                    group.create_task(
+                        DailyComparison(config.comparison, publisher, warehouse).run(accounts.configured())
+                    ),
                 ]
                 await self._lookups.run(stop)
                 for task in beside:

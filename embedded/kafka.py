@@ -97,12 +97,20 @@ def _java() -> str:
     java = shutil.which("java")
     if java is None:
         raise ConfigurationError(f"Java is missing: Kafka needs version {MIN_JAVA} or newer.", remedy=remedy)
-    shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', shown)
-    if version is None or int(version[1]) < MIN_JAVA:
-        found = version[1] if version else "an unknown version"
+    if (version := java_version()) < MIN_JAVA:
+        found = version or "an unknown version"
         raise ConfigurationError(f"Kafka needs Java {MIN_JAVA} or newer, {java} is {found}.", remedy=remedy)
     return java
+
+
+def java_version() -> int:
+    """The major version of the machine's java; 0 when there is none, or it does not say."""
+    java = shutil.which("java")
+    if java is None:
+        return 0
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    version = re.search(r'version "(?:1\.)?(\d+)', shown)
+    return int(version[1]) if version else 0
 
 
 class KafkaProcess:

@@ -46,6 +46,8 @@ LEFT JOIN (
     GROUP BY row_name
 ) AS rows ON row_name = name
 """
+OPEN_LETTERS = f"SELECT countIf(open) AS letters FROM ({_LETTERS})"
+"""How many letters still wait."""
 _CHOSEN = (
     "WHERE ({every:Bool} OR open) AND ({stage:String} = '' OR stage = {stage:String}) "
     "AND positionCaseInsensitive(reason, {reason:String}) > 0 "

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from connector.permissions import dashboard_timezone
 from connector.publish import Publisher
 from connector.reconcile.compare import Comparison, Difference
+from connector.reconcile.daily import DAYS
 from connector.reconcile.facts import COMPARED, Fact, Span
 from connector.reconcile.run import Outcome, Question, Reconciler
 from connector.reconcile.store import remark, save
@@ -22,8 +23,6 @@ from schemas.money import major
 from schemas.times import rfc3339
 from tillstream.checks import known_timezone
 from tillstream.places import Places
-
-DAYS = 30  # compared when nobody says which: those for which Stripe also keeps events
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,8 @@ def engage(settings: Settings, health_port: int) -> None:
 
 
 def connector(settings: Settings, health_port: int) -> None:
-    """The connector: look-ups and sweeps."""
+    """The connector: look-ups, sweeps, and a comparison with Stripe every day."""
+    from connector.reconcile.daily import DailyPlan
     from connector.worker import Connector, ConnectorConfig
     from tillstream.places import settings_warehouse
     from tillstream.stripe_access import accesses
@@ -213,6 +214,9 @@ def connector(settings: Settings, health_port: int) -> None:
                 accesses=accesses(settings),
                 topic_prefix=settings.tillstream_topic_prefix,
                 sweep_minutes=settings.tillstream_sweep_minutes,
+                comparison=DailyPlan(
+                    settings.tillstream_reconcile_at, settings.timezones(), settings.tillstream_timezone
+                ),
             )
         )
         await _with_health("connector", role, settings, health_port, stop)

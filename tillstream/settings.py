@@ -63,6 +63,10 @@ class Settings(BaseModel):
     tillstream_public_url: Annotated[str, AfterValidator(web_address)] = Field(
         default="", description="The door's address as Stripe reaches it, such as https://hooks.example.com"
     )
+    tillstream_import: Literal["wanted", "unwanted"] = Field(
+        default="wanted",
+        description="`unwanted`: the history before the first webhook is not asked for by `status` and `doctor`",
+    )
     tillstream_reconcile_at: Annotated[str, AfterValidator(time_of_day)] = Field(
         default="04:30",
         description="When numbers are compared with Stripe's each day, HH:MM in the account's timezone; empty: never",

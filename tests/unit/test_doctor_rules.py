@@ -90,7 +90,8 @@ def endpoint(**change: Any) -> Facts:
 ERROR, WARNING, HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("nothing-runs", ERROR, Facts(MACHINE), "tillstream up --data /data"),
-    ("part-not-ready", ERROR, part(ready=False, reason="starting"), "tillstream up"),
+    ("part-not-ready", ERROR, part(ready=False, reason="was killed by signal 9"), "look for sink"),
+    ("part-starting", WARNING, part(ready=False, reason="starting"), "status --watch"),
     ("part-restarts", WARNING, part(restarts=7), "[error"),
     ("java-missing", ERROR, machine(java=0), "apt install openjdk-17"),
     ("java-missing", ERROR, machine(java=11), "apt install openjdk-17"),
@@ -173,6 +174,12 @@ def test_far_more_than_twenty_misconfigurations_have_a_name() -> None:
 
 def test_a_history_that_is_not_wanted_is_not_asked_for() -> None:
     assert findings(account(imports={}, import_wanted=False)) == ()
+
+
+def test_what_follows_from_a_part_that_is_down_is_not_told_again() -> None:
+    down = tuple(PartFacts(name, ready=False, reason="starting") for name in ("kafka", "sink"))
+    facts = replace(kafka(error="refused"), parts=down, clickhouse=replace(CLICKHOUSE, migrations=((), ("0001",))))
+    assert [finding.name for finding in findings(facts)] == ["part-starting", "part-starting"]
 
 
 def test_a_door_without_a_secret_is_told_once() -> None:

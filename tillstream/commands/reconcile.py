@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -99,7 +100,7 @@ def _show(answer: "Answer") -> None:
         count = len(comparison.apart)
         told = f"beside these: {count:,} failed attempts that made no charge, of which Stripe's API keeps none"
         out.print(Text(f"\n{told}", style="dim"))
-    if comparison.differences:
+    if comparison.differences and not comparison.right_zone:
         out.print()
         out.print(_differences(answer))
         if len(comparison.differences) > _NAMED:
@@ -117,7 +118,8 @@ def _verdict(answer: "Answer") -> None:
             out.print(Text("✓ every count, every sum and every fact equals Stripe's", style="bold green"))
         return
     if comparison.right_zone:
-        out.print(Text(f"✗ the days are not Stripe's: all of it matches in {comparison.right_zone}", style="bold red"))
+        told = f"{len(comparison.differences):,} facts are counted on another day than Stripe counts them"
+        out.print(Text(f"✗ {told}; all of it matches in {comparison.right_zone}", style="bold red"))
         remedy = f"set TILLSTREAM_TIMEZONE={comparison.right_zone}, and start the sink again"
     else:
         count = len(comparison.differences)
@@ -161,21 +163,24 @@ def _differences(answer: "Answer") -> Table:
     table.add_column("Stripe's", justify="right")
     styles = {"missing": "red", "extra": "magenta", "different": "yellow"}
     for one in answer.comparison.differences[:_NAMED]:
+        day = day_of(one, answer.question)
         table.add_row(
-            str(day_of(one, answer.question)),
+            str(day),
             one.fact.metric.value,
             Text(one.id, style="bold"),
             Text(one.kind.value, style=styles[one.kind.value]),
-            _money(one.ours),
-            _money(one.stripes),
+            _money(one.ours, answer.question.our_zone, day),
+            _money(one.stripes, answer.question.stripes_zone, day),
         )
     return table
 
 
-def _money(fact: "Fact | None") -> Text:
+def _money(fact: "Fact | None", zone: ZoneInfo, day: date) -> Text:
+    """The amount, and the day where it is not the row's."""
     if fact is None:
         return Text("·", style="dim")
-    return Text(f"{major_decimal(fact.amount, fact.currency):,} {fact.currency}")
+    other = f"{fact.day(zone)}  " if fact.day(zone) != day else ""
+    return Text(f"{other}{major_decimal(fact.amount, fact.currency):,} {fact.currency}")
 
 
 def _table(*columns: str) -> Table:

@@ -1,9 +1,9 @@
-"""`status`: one line a part, the totals, and a verdict."""
+"""`status`: one line a part, one an account, and one verdict for all of it."""
 
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -11,14 +11,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from schemas.errors import TillstreamError
 from tillstream import screen
+from tillstream.commands.doctor import describe
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
-from tillstream.state import Runtime, running
+from tillstream.state import running
+from tillstream.verdict import Finding, Light, Severity, Verdict, verdict
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.doctor.facts import AccountFacts, Facts
 
 _WATCH_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 60.0  # Stripe, while it is watched
+_COLOURS = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "red"}
+_SHOWN = 8  # findings; `doctor` has them all
 
 
 def status(
@@ -26,47 +33,79 @@ def status(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """How every part of a running `up` is doing. Exit code 0 when all are ready, 1 when one is not, 2 when none runs.
+    """How everything is: the parts of a running `up`, what is behind, and whether our numbers are Stripe's.
+
+    Green means complete and correct: history is in, nothing lags, Stripe's endpoint is right, the last comparison was
+    equal, and nothing waits. Amber: it works, and something is incomplete or can't be proved. Red: something does not
+    work. Exit code 0 when every part can do its work and nothing is red, 1 otherwise, 2 when nothing runs.
 
     Example:  tillstream status --watch
     """
     settings = load_settings(tillstream_data=data)
-    look = _look(settings)
+    if watch:
+        _watch(settings)
+        return
+    facts = asyncio.run(_look(settings))
+    told = _verdict(facts)
+    record = _record(settings, facts, told)
     if as_json:
-        screen.say_json(look)
-    elif watch:
-        with Live(_show(look), console=screen.out, auto_refresh=False) as live:
-            while True:
-                time.sleep(_WATCH_SECONDS)
-                live.update(_show(_look(settings)), refresh=True)
+        screen.say_json(record)
     else:
-        screen.out.print(_show(look))
-    if not look["ready"]:
+        screen.out.print(_show(facts, told))
+    if not record["ready"] or told.light is Light.RED:
         raise typer.Exit(1)
 
 
-def _look(settings: Settings) -> dict[str, Any]:
-    """runtime.json, asked anew of every part, and what is in ClickHouse."""
+async def _look(settings: Settings, earlier: "Facts | None" = None) -> "Facts":
+    """Raises ConfigurationError when nothing runs in the data directory."""
+    from tillstream.doctor.gather import gather
+
+    running(settings.tillstream_data)
+    return await gather(settings, earlier)
+
+
+def _watch(settings: Settings) -> None:
+    facts, asked_at = asyncio.run(_look(settings)), time.monotonic()
+    with Live(_show(facts, _verdict(facts)), console=screen.out, auto_refresh=False) as live:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            fresh = time.monotonic() - asked_at > _ASK_AGAIN_SECONDS
+            facts = asyncio.run(_look(settings, None if fresh else facts))
+            asked_at = time.monotonic() if fresh else asked_at
+            live.update(_show(facts, _verdict(facts)), refresh=True)
+
+
+def _verdict(facts: "Facts") -> Verdict:
+    from tillstream.doctor.rules import findings
+
+    return verdict(findings(facts))
+
+
+def _record(settings: Settings, facts: "Facts", told: Verdict) -> dict[str, Any]:
+    """The documented shape of --json; fields are added, never changed."""
     runtime = running(settings.tillstream_data)
-    reasons = asyncio.run(_ask_all(runtime))
     parts = {
-        name: {
-            "ready": not reasons[name],
-            "reason": reasons[name],
-            "pid": state.pid,
-            "restarts": state.restarts,
-            "health_url": state.health_url,
+        part.name: {
+            "ready": part.ready,
+            "reason": part.reason,
+            "pid": runtime.roles[part.name].pid if part.name in runtime.roles else None,
+            "restarts": part.restarts,
+            "health_url": runtime.roles[part.name].health_url if part.name in runtime.roles else "",
         }
-        for name, state in runtime.roles.items()
+        for part in facts.parts or ()
     }
-    totals = _totals(settings)
     not_ready = [name for name, part in parts.items() if not part["ready"]]
-    verdict = f"not ready: {', '.join(not_ready)}" if not_ready else "every part can do its work"
     return {
+        "light": told.light,
         "ready": not not_ready,
-        "verdict": verdict,
+        "verdict": f"not ready: {', '.join(not_ready)}" if not_ready else told.title,
+        "findings": told.as_json()["findings"],
         "parts": parts,
-        "totals": totals,
+        "accounts": {account.name: _account_record(account) for account in facts.accounts},
+        "lag": dict(facts.kafka.lag) if facts.kafka else {},
+        "lookups": dict(facts.clickhouse.lookups) if facts.clickhouse else {},
+        "open_dead_letters": facts.clickhouse.open_letters if facts.clickhouse else 0,
+        "totals": dict(facts.clickhouse.totals) or None if facts.clickhouse else None,
         "urls": {
             "webhooks": f"{runtime.http_url}/webhooks/stripe",
             "console": runtime.console_url,
@@ -78,52 +117,100 @@ def _look(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _ask_all(runtime: Runtime) -> dict[str, str]:
-    from tillstream.parts import ask
-
-    async def one(name: str) -> str:
-        state = runtime.roles[name]
-        if not state.ready or not state.health_url:  # services have no pages of their own: the supervisor's probe
-            return state.reason if not state.ready else ""
-        return await ask(f"{state.health_url}/readyz")
-
-    return dict(zip(runtime.roles, await asyncio.gather(*map(one, runtime.roles)), strict=True))
-
-
-def _totals(settings: Settings) -> dict[str, int] | None:
-    """None while ClickHouse has no tables yet or does not answer."""
-    from tillstream.warehouse import open_warehouse
-
-    try:
-        warehouse = open_warehouse(settings)
-        row = warehouse.rows(
-            "SELECT (SELECT uniqExact(event_id) FROM stripe_events) AS events, "
-            "(SELECT count() FROM metrics) AS metrics, (SELECT count() FROM unlinked) AS unlinked, "
-            "(SELECT count() FROM profiles) AS profiles, (SELECT count() FROM dead_letters) AS dead_letters"
-        )[0]
-    except TillstreamError:
-        return None
-    return {name: int(value) for name, value in row.items()}
+def _account_record(account: "AccountFacts") -> dict[str, Any]:
+    run = account.last_run
+    return {
+        "key": account.key,
+        "secrets": account.secrets,
+        "url": account.url,
+        "endpoints": [one.id for one in (account.stripe.endpoints if account.stripe else None) or () if one.enabled],
+        "imports": dict(account.imports) if account.imports is not None else None,
+        "sweep": {"state": account.sweep.state, "age_seconds": round(account.sweep.age)} if account.sweep else None,
+        "comparison": {
+            "equal": run.equal,
+            "differences": run.differences,
+            "age_seconds": round(account.run_age),
+            "from": run.first_day.isoformat(),
+            "to": run.last_day.isoformat(),
+            "remark": run.remark,
+        }
+        if run
+        else None,
+    }
 
 
-def _show(look: dict[str, Any]) -> Group:
+def _show(facts: "Facts", told: Verdict) -> Group:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for name, part in look["parts"].items():
-        restarts = part["restarts"]
+    for part in facts.parts or ():
+        restarts = f"{part.restarts} restart{'' if part.restarts == 1 else 's'}" if part.restarts else ""
+        behind = sum(
+            count for group, count in (facts.kafka.lag if facts.kafka else {}).items() if _reads(part.name, group)
+        )
         table.add_row(
-            Text("●", style="green" if part["ready"] else "red"),
-            name,
-            Text("ready") if part["ready"] else Text(part["reason"], style="red"),
-            Text(f"pid {part['pid']}" if part["pid"] else "", style="dim"),
-            Text(f"{restarts} restart{'' if restarts == 1 else 's'}" if restarts else "", style="yellow"),
+            _dot(part.ready),
+            part.name,
+            Text("ready") if part.ready else Text(part.reason, style="red"),
+            Text(f"{behind:,} behind" if behind else "", style="dim"),
+            Text(restarts, style="yellow"),
         )
-    totals = look["totals"]
-    if totals is None:
-        counts = Text("ClickHouse has no numbers yet", style="dim")
-    else:
-        counts = Text(
-            "   ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in totals.items()),
-            style="dim" if not totals["dead_letters"] else "yellow",
+    for account in facts.accounts:
+        mine = [one for one in told.findings if one.about == account.name and one.severity is not Severity.HINT]
+        table.add_row(_dot(not mine, mine), f"Stripe: {account.name}", *_account_line(account))
+    lines: list[Any] = [table, Text(), _counts(facts)]
+    shown = [finding for finding in told.findings if finding.severity is not Severity.HINT]
+    if shown:
+        lines += [Text(), *map(describe, shown[:_SHOWN])]
+    if len(shown) > _SHOWN:
+        lines.append(Text(f"  … and {len(shown) - _SHOWN} more: tillstream doctor", style="dim"))
+    lines += [
+        Text(),
+        Text.assemble(("● ", _COLOURS[told.light]), (f"{told.light}: {told.title}", f"bold {_COLOURS[told.light]}")),
+    ]
+    return Group(*lines)
+
+
+def _reads(part: str, group: str) -> bool:
+    """Consumer groups are called `tillstream` (the processors) and `tillstream-PART`, after the topics' prefix."""
+    return group.endswith("tillstream") if part == "process" else group.endswith(f"tillstream-{part}")
+
+
+def _account_line(account: "AccountFacts") -> tuple[Text, Text]:
+    if not account.key:
+        return Text("no API key", style="dim"), Text()
+    known = []
+    enabled = sum(one.enabled for one in (account.stripe.endpoints if account.stripe else None) or ())
+    if enabled:
+        known.append("endpoint enabled" if enabled == 1 else f"{enabled} endpoints enabled")
+    if account.imports:
+        done = sum(state == "finished" for state in account.imports.values())
+        known.append("imported" if done == len(account.imports) else f"{done} of {len(account.imports)} lists imported")
+    if account.sweep and account.sweep.state != "never":
+        known.append(f"swept {_ago(account.sweep.age)}")
+    if account.last_run:
+        known.append(
+            f"{'equal to Stripe' if account.last_run.equal else 'not equal to Stripe'} {_ago(account.run_age)}"
         )
-    verdict = Text(look["verdict"], style="bold green" if look["ready"] else "bold red")
-    return Group(table, Text(), counts, Text(), verdict)
+    return Text(f"{account.key} key"), Text(", ".join(known), style="dim")
+
+
+def _counts(facts: "Facts") -> Text:
+    totals = facts.clickhouse.totals if facts.clickhouse else {}
+    if not totals:
+        return Text("ClickHouse has no numbers yet", style="dim")
+    counted = "   ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in totals.items())
+    return Text(counted, style="dim" if not totals["dead_letters"] else "yellow")
+
+
+def _dot(good: bool, findings: list[Finding] | None = None) -> Text:
+    if good:
+        return Text("●", style="green")
+    worst = any(finding.severity is Severity.ERROR for finding in findings) if findings else True
+    return Text("●", style="red" if worst else "yellow")
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 90:
+        return "just now"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago"

@@ -22,14 +22,13 @@ def part_not_ready(facts: Facts) -> Iterator[Finding]:
     """A part that can't do its work."""
     for part in facts.parts or ():
         # Without a signing secret the door waits for a person, and a finding of its own says so.
-        if not part.ready and not ("signing secret" in part.reason and part.name == "ingest"):
-            yield Finding(
-                "part-not-ready",
-                _ERROR,
-                f"{part.name} is not ready: {part.reason}",
-                f"{_up(facts)}   (see its log)",
-                part.name,
-            )
+        if part.ready or ("signing secret" in part.reason and part.name == "ingest"):
+            continue
+        if part.reason == "starting":
+            yield Finding("part-starting", _WARNING, f"{part.name} is starting", "tillstream status --watch", part.name)
+        else:
+            text = f"{part.name} is not ready: {part.reason}"
+            yield Finding("part-not-ready", _ERROR, text, f"look for {part.name} in what `up` prints", part.name)
 
 
 def part_restarts(facts: Facts) -> Iterator[Finding]:
@@ -92,7 +91,7 @@ def disk_nearly_full(facts: Facts) -> Iterator[Finding]:
 
 def kafka_unreachable(facts: Facts) -> Iterator[Finding]:
     """No broker, no events."""
-    if facts.kafka is not None and facts.kafka.error:
+    if facts.kafka is not None and facts.kafka.error and not _down(facts, "kafka"):
         text = f"Kafka at {facts.kafka.address} does not answer: {facts.kafka.error}"
         yield Finding("kafka-unreachable", _ERROR, text, f"check KAFKA_BOOTSTRAP_SERVERS, or {_up(facts)}")
 
@@ -141,14 +140,14 @@ def lag(facts: Facts) -> Iterator[Finding]:
 
 def clickhouse_unreachable(facts: Facts) -> Iterator[Finding]:
     """No ClickHouse, no rows."""
-    if facts.clickhouse is not None and facts.clickhouse.error:
+    if facts.clickhouse is not None and facts.clickhouse.error and not _down(facts, "clickhouse"):
         text = f"ClickHouse at {facts.clickhouse.address} does not answer: {facts.clickhouse.error}"
         yield Finding("clickhouse-unreachable", _ERROR, text, f"check CLICKHOUSE_URL, or {_up(facts)}")
 
 
 def migrations_behind(facts: Facts) -> Iterator[Finding]:
     """The sink brings the schema up to date when it starts."""
-    if facts.clickhouse is None or facts.clickhouse.error:
+    if facts.clickhouse is None or facts.clickhouse.error or _down(facts, "sink"):
         return
     applied, wanted = facts.clickhouse.migrations
     if missing := [name for name in wanted if name not in applied]:
@@ -204,6 +203,11 @@ RULES = (
     dead_letters,
     lookups_waiting,
 )
+
+
+def _down(facts: Facts, name: str) -> bool:
+    """Is that part of `up` not ready? Then this is said already, and what follows from it need not be."""
+    return any(part.name == name and not part.ready for part in facts.parts or ())
 
 
 def _up(facts: Facts) -> str:

@@ -1,0 +1,204 @@
+"""Looks at everything that the rules judge. Whatever does not answer becomes a fact of its own; nothing is changed."""
+
+import asyncio
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from connector import endpoint_api
+from connector.endpoint import Endpoint
+from connector.errors import BadRequest, KeyRevoked, NotFound, PermissionMissing
+from connector.permissions import MANAGED, examine
+from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
+from connector.warehouse import WarehouseConfig
+from embedded.fetch import jars_directory
+from embedded.kafka import java_version
+from schemas.errors import ConfigurationError, TillstreamError, Unavailable
+from schemas.stripe_types import EVENT_TYPES
+from tillstream.connecting import with_path
+from tillstream.doctor import gather_data, gather_kafka
+from tillstream.doctor.door import ask_door
+from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
+from tillstream.doctor.gather_data import Known
+from tillstream.parts import ask
+from tillstream.places import Places, find_places, settings_warehouse
+from tillstream.secrets import StoredAccount, read_account, too_open
+from tillstream.settings import Account, Settings
+from tillstream.state import Runtime, running
+from tillstream.stripe_access import accesses
+
+_PATIENCE = 5.0  # seconds that Stripe may be away
+
+
+async def gather(settings: Settings, earlier: Facts | None = None) -> Facts:
+    """All facts; with `earlier` ones, this machine and Stripe are not asked again."""
+    try:
+        runtime = running(settings.tillstream_data)
+    except ConfigurationError:
+        runtime = None
+    places = _places(settings)
+    machine, parts, kafka, (clickhouse, known) = await asyncio.gather(
+        _machine(settings, earlier),
+        _parts(runtime),
+        gather_kafka.kafka_facts(places.kafka, places.prefix) if places else _nothing(),
+        _clickhouse(settings, places),
+    )
+    before = {account.name: account for account in earlier.accounts} if earlier else {}
+    accounts = await asyncio.gather(
+        *(
+            _account(settings, name, account, known, runtime, before.get(name))
+            for name, account in settings.all_accounts().items()
+        )
+    )
+    return Facts(machine, parts, kafka, clickhouse, tuple(accounts), settings.stripe_api_base != STRIPE)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _machine(settings: Settings, earlier: Facts | None) -> MachineFacts:
+    return earlier.machine if earlier else await asyncio.to_thread(machine_facts, settings)
+
+
+def _places(settings: Settings) -> Places | None:
+    try:
+        return find_places(settings)
+    except ConfigurationError:
+        return None
+
+
+def machine_facts(settings: Settings) -> MachineFacts:
+    """The data directory, the disk, and what the own broker needs."""
+    data = settings.tillstream_data
+    there = next(path for path in (data, *data.absolute().parents) if path.exists())
+    disk = shutil.disk_usage(there)
+    return MachineFacts(
+        data=str(data),
+        writable=_writable(there),
+        open_to_others=data.exists() and bool(data.stat().st_mode & stat.S_IWOTH),
+        open_secrets=tuple(map(str, too_open(data))),
+        disk_free=disk.free,
+        disk_total=disk.total,
+        java=java_version(),
+        maven=shutil.which("mvn") is not None,
+        needs_broker=not settings.kafka_bootstrap_servers,
+        fetched=jars_directory().is_dir(),
+    )
+
+
+def _writable(directory: Path) -> bool:
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".tillstream-"):
+            return True
+    except OSError:
+        return False
+
+
+async def _parts(runtime: Runtime | None) -> tuple[PartFacts, ...] | None:
+    """Each part of the running `up`, asked by its own health page where it has one."""
+    if runtime is None:
+        return None
+
+    async def one(name: str) -> PartFacts:
+        state = runtime.roles[name]
+        reason = state.reason if not state.ready else ""
+        if state.ready and state.health_url:  # services have no pages of their own: the supervisor's probe
+            reason = await ask(f"{state.health_url}/readyz")
+        return PartFacts(name, not reason, reason, state.restarts)
+
+    return tuple(await asyncio.gather(*map(one, runtime.roles)))
+
+
+async def _clickhouse(settings: Settings, places: Places | None) -> tuple[ClickHouseFacts | None, Known]:
+    config: WarehouseConfig = places.warehouse if places else settings_warehouse(settings)
+    if not config.url:
+        return None, Known()
+    return await gather_data.clickhouse_facts(config)
+
+
+async def _account(
+    settings: Settings,
+    name: str,
+    account: Account,
+    known: Known,
+    runtime: Runtime | None,
+    before: AccountFacts | None,
+) -> AccountFacts:
+    stored = read_account(settings.tillstream_data, name)
+    secrets = [secret.get_secret_value() for secret in account.webhook_secrets]
+    access = next(iter(accesses(settings, name, patience=_PATIENCE)), None)
+    kind = _kind_of(access) if access else ""
+    livemode = kind == "live"
+    url = _url(settings, name, stored, runtime)
+    stripe, door = (before.stripe, before.door) if before else (None, "")
+    if before is None and access is not None and kind != "odd":
+        stripe = await stripe_facts(access)
+    if before is None and url and secrets:
+        newest = next(iter(stored.secrets()), None)
+        door = await ask_door(url, newest.get_secret_value() if newest else secrets[0])
+    run = known.runs.get((name, livemode)) if kind else None
+    return AccountFacts(
+        name=name,
+        mode=account.mode or settings.tillstream_mode,
+        timezone=account.timezone or settings.tillstream_timezone,
+        secrets=len(secrets),
+        odd_secrets=0 if settings.stripe_api_base != STRIPE else sum(not one.startswith("whsec_") for one in secrets),
+        key=kind,
+        url=url,
+        door=door,
+        types=EVENT_TYPES,
+        api_version=API_VERSION,
+        stored_endpoints=tuple(endpoint.id for endpoint in stored.endpoints),
+        received=known.received.get(name, frozenset()),
+        stripe=stripe,
+        imports=known.imports.get((name, livemode), {}) if known.answered else None,
+        import_wanted=settings.tillstream_import == "wanted",
+        sweep=known.sweeps.get((name, livemode), gather_data.NEVER) if known.answered else None,
+        sweep_seconds=settings.tillstream_sweep_minutes * 60,
+        last_run=run,
+        run_age=time.time() - run.checked_at if run else 0.0,
+    )
+
+
+def _kind_of(access: StripeAccess) -> str:
+    try:
+        return "live" if access.livemode else "test"
+    except ConfigurationError:
+        return "odd"
+
+
+def _url(settings: Settings, name: str, stored: StoredAccount, runtime: Runtime | None) -> str:
+    """Where its webhooks should be sent to, as far as anybody said."""
+    known = settings.tillstream_public_url or stored.url
+    if not known and settings.stripe_api_base != STRIPE and runtime is not None:
+        known = runtime.http_url
+    return with_path(known, name) if known else ""
+
+
+async def stripe_facts(access: StripeAccess) -> StripeFacts:
+    """What Stripe says of the key, the account and its endpoints."""
+    async with StripeApi(access) as api:
+        try:
+            report = await examine(api)
+            endpoints = None
+            if not any(missing.resource == MANAGED for missing in report.missing):
+                endpoints = (*await endpoint_api.endpoints(api, thin=False), *await _thin_endpoints(api))
+        except KeyRevoked as error:
+            return StripeFacts(("key-revoked", str(error), error.remedy))
+        except Unavailable as error:
+            return StripeFacts(("stripe-unreachable", str(error), error.remedy or "https://status.stripe.com"))
+        except TillstreamError as error:
+            return StripeFacts(("stripe-refuses", str(error), error.remedy or "tillstream connect"))
+    missing = tuple((str(one), one.remedy) for one in report.missing)
+    return StripeFacts(None, report.livemode, report.timezone, report.clock, missing, endpoints)
+
+
+async def _thin_endpoints(api: StripeApi) -> list[Endpoint]:
+    """Most accounts have none, and many keys may not look."""
+    try:
+        return await endpoint_api.endpoints(api, thin=True)
+    except (PermissionMissing, BadRequest, NotFound):
+        return []

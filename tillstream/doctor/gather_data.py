@@ -1,0 +1,108 @@
+"""What ClickHouse says: of itself, and of how complete our knowledge is."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.reconcile.store import LastRun, last_runs
+from connector.warehouse import Warehouse, WarehouseConfig
+from schemas.errors import Unavailable
+from schemas.times import unix_seconds
+from sinks import ddl
+from tillstream.doctor.facts import ClickHouseFacts, SweepFacts
+from tillstream.letters import OPEN_LETTERS
+
+NEVER = SweepFacts("never", 0.0)
+_DAYS = 7  # in which events tell the modes that come in
+_TOTALS = """
+SELECT (SELECT uniqExact(event_id) FROM stripe_events) AS events, (SELECT count() FROM metrics) AS metrics,
+    (SELECT count() FROM unlinked) AS unlinked, (SELECT count() FROM profiles) AS profiles,
+    (SELECT count() FROM dead_letters) AS dead_letters
+"""
+
+Whose = tuple[str, bool]  # account, livemode
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """By account and mode: imports (resource → state), sweeps, comparisons; by account the modes that came in lately.
+
+    `answered`: ClickHouse could be asked, so what is not here is not.
+    """
+
+    answered: bool = False
+    imports: Mapping[Whose, Mapping[str, str]] = field(default_factory=dict)
+    sweeps: Mapping[Whose, SweepFacts] = field(default_factory=dict)
+    runs: Mapping[Whose, LastRun] = field(default_factory=dict)
+    received: Mapping[str, frozenset[bool]] = field(default_factory=dict)
+
+
+async def clickhouse_facts(config: WarehouseConfig) -> tuple[ClickHouseFacts, Known]:
+    """Raises nothing: what goes wrong is the fact."""
+    wanted = tuple(migration.name for migration in ddl.migrations())
+    async with Warehouse(config) as warehouse:
+        try:
+            (engine,) = await warehouse.rows("SELECT timezone() AS zone")
+            applied = await _applied(warehouse)
+        except Unavailable as error:
+            if "UNKNOWN_DATABASE" in str(error):  # the sink makes it
+                return ClickHouseFacts(config.url, migrations=((), wanted)), Known()
+            return ClickHouseFacts(config.url, error=str(error)), Known()
+        if set(applied) < set(wanted):  # its tables are not all there yet: asking would only fail
+            return ClickHouseFacts(config.url, "", engine["zone"], (applied, wanted)), Known()
+        try:
+            facts = ClickHouseFacts(
+                config.url,
+                "",
+                engine["zone"],
+                (applied, wanted),
+                open_letters=int((await warehouse.rows(OPEN_LETTERS))[0]["letters"]),
+                lookups={
+                    row["state"]: row["waiting"]
+                    for row in await warehouse.rows("SELECT state, count() AS waiting FROM lookups GROUP BY state")
+                },
+                totals={name: int(value) for name, value in (await warehouse.rows(_TOTALS))[0].items()},
+            )
+            return facts, await _known(warehouse)
+        except Unavailable as error:
+            return ClickHouseFacts(config.url, str(error), engine["zone"], (applied, wanted)), Known()
+
+
+async def _applied(warehouse: Warehouse) -> tuple[str, ...]:
+    """[] before the sink was ever there. Raises Unavailable when ClickHouse is away."""
+    tables = await warehouse.rows(
+        "SELECT count() AS there FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    if not tables[0]["there"]:
+        return ()
+    return tuple(
+        row["name"] for row in await warehouse.rows("SELECT DISTINCT name FROM schema_migrations ORDER BY name")
+    )
+
+
+async def _known(warehouse: Warehouse) -> Known:
+    newest = (
+        "SELECT account, livemode, resource, argMax(state, started_at) AS state FROM imports "
+        "GROUP BY account, livemode, resource"
+    )
+    imports: dict[Whose, dict[str, str]] = {}
+    for row in await warehouse.rows(newest):
+        imports.setdefault(_whose(row), {})[row["resource"]] = row["state"]
+    now = time.time()
+    sweeps = {
+        _whose(row): SweepFacts(row["state"], now - unix_seconds(row["updated_at"]), row["error"])
+        for row in await warehouse.rows("SELECT account, livemode, state, updated_at, error FROM sweeps")
+    }
+    runs = {(run.account, run.livemode): run for run in await last_runs(warehouse)}
+    modes: dict[str, frozenset[bool]] = {}
+    for row in await warehouse.rows(
+        "SELECT account, groupUniqArray(livemode) AS modes FROM stripe_events "
+        f"WHERE source = 'webhook' AND observed_at > now() - INTERVAL {_DAYS} DAY GROUP BY account"
+    ):
+        modes[row["account"]] = frozenset(map(bool, row["modes"]))
+    return Known(True, imports, sweeps, runs, modes)
+
+
+def _whose(row: Mapping[str, Any]) -> Whose:
+    return row["account"], bool(row["livemode"])
