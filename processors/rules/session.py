@@ -135,7 +135,8 @@ class Session:
         if guest is None:
             return
         forget(self, record, record["party"], guest)
-        identity.join_about(self.party, guest.get("who", {}))
+        if identity.join_about(self.party, guest.get("who", {})):
+            self.changed_people()
         self.book.put(key, guest)
         self.party["ticks"] = self.party.get("ticks", 0) + guest.get("ticks", 0)
         record["v"] = 0  # all that is known of it counts into its new party's version

@@ -170,6 +170,17 @@ def test_a_payment_keeps_the_email_of_its_time_when_the_customer_changes_twice()
     assert emails(paid("09-01 10:00:02"), *changes) == ["first@example.com"]
 
 
+def test_what_a_guests_charge_tells_of_a_person_is_on_every_profile_of_the_customer_it_is_given_to() -> None:
+    nameless = paid("09-02 10:00:02", "birch", billing_details=NOBODY)
+    change = known("09-02 09:00:00", "customer.updated", email="new@example.com", before="old@example.com", name=None)
+    guest = paid(customer=None)
+    world = run([change, nameless, guest, paid() | {"created": at("09-01 10:00:05")}], checkpoint_every=1)
+    assert {(email, profile["city"]) for email, profile in world.profiles().items()} == {
+        ("old@example.com", "Porto"),
+        ("new@example.com", "Porto"),
+    }
+
+
 # Customers that are no more, or never were.
 
 DELETED = {"id": "cus_Iris01", "object": "customer", "deleted": True}
