@@ -17,7 +17,7 @@ def row(progress: Progress, now: float) -> dict[str, Any]:
         "livemode": progress.livemode,
         "resource": progress.resource,
         "since": rfc3339(progress.since),
-        "until": rfc3339(progress.until),
+        "until": rfc3339(min(progress.until, progress.started_at)),  # what came later, its webhook told
         "state": progress.state.value,
         "objects": progress.objects,
         "started_at": rfc3339(progress.started_at),

@@ -47,7 +47,11 @@ def import_(
     settings = load_settings(tillstream_data=data)
     resources = chosen(only)
     begin = int(moment(since, settings, "--since")) if since else None
-    accounts = asyncio.run(_import(settings, resources, account, begin, again))
+    try:
+        accounts = asyncio.run(_import(settings, resources, account, begin, again))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        screen.err.print(Text("stopped; the same command goes on where it was", style="bold"))
+        raise typer.Exit(130) from None
     every = [progress for one in accounts for progress in one.progress]
     failed = [progress for progress in every if progress.state == "failed"]
     if unrecorded := next((one.unrecorded for one in accounts if one.unrecorded), ""):
