@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from babel import Locale
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage.templates import locales
@@ -69,6 +69,7 @@ def test_an_amount_as_the_customer_writes_it(amount: str, code: str, locale: str
     assert plain(locales.currency(amount, code, Locale.parse(locale))) == shown
 
 
+@settings(max_examples=max(50, settings.default.max_examples // 4))
 @given(st.integers(-(10**15), 10**15), st.sampled_from(sorted(c for c in CURRENCIES if len(c) == 3)))
 def test_no_digit_of_an_amount_is_lost_in_any_currency(minor: int, code: str) -> None:
     amount = major_decimal(minor, code)
