@@ -16,7 +16,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from simulator.retries import DISABLED_AFTER
-from simulator.virtual import VirtualStripe
 from simulator.world import World
 from tests.conftest import DAY, RunningStripe, RunStripe
 
@@ -260,13 +259,3 @@ async def test_a_running_clock_delivers_by_itself(run_stripe: RunStripe, receive
     async with running.stripe.running(speed=DAY * 10):
         await eventually(lambda: len(receiver.bodies) > 20)
     assert running.stripe.now() > START + DAY
-
-
-def test_the_way_to_a_moment_makes_no_difference() -> None:
-    whole = World(3, START, 30, 20, extended=True)
-    stepped = World(3, START, 30, 20, extended=True, until=START)
-    stripe = VirtualStripe(stepped)
-    for hour in range(0, 31 * 24, 7):
-        stripe._step(START + hour * HOUR)
-    assert stepped.events == whole.events
-    assert stepped.truth() == whole.truth()
