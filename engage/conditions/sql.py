@@ -64,7 +64,7 @@ class Parameters:
 
     def text(self, value: str) -> str:
         """Text."""
-        return self.bind(value, "String")
+        return self.bind(str(value), "String")  # a metric is text of a type of its own
 
     def time(self, moment: datetime) -> str:
         """A moment, to the millisecond; bound as text, since clients disagree about fractions."""
