@@ -31,6 +31,8 @@ _NOBODY: Row = {
     "currency": "",
     "accounts": [],
     "customer_ids": [],
+    "deleted_customer_ids": [],
+    "subscriptions": {},
     "card_expirations": [],
     "card_expiration_date": None,
     "first_seen": None,
@@ -126,6 +128,8 @@ class Known:
             case Group():
                 held = (self._holds(part) for part in condition.conditions)
                 return all(held) if condition.every else any(held)
+            case About() if not self.properties and self.profile_of() is None:
+                return False  # nothing is known of nobody, not even what is not set
             case About():
                 return all(
                     _holds(of_person(each.property), self.profile, each, self.clock) for each in condition.filters
@@ -180,7 +184,7 @@ class Known:
 
         found = bool(key) and any(
             other["metric"] == wanted.metric
-            and other["metric_id"] != row["metric_id"]
+            and other["account"] == row["account"]
             and _key(other, wanted.same) == key
             and fits(other)
             and _passes(other, wanted.where, self.clock)
