@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import door, flows, imports, latency, ledger, processors, segments
+from benchmarks import console, door, flows, imports, latency, ledger, processors, segments
 
 BENCHMARKS = {
+    "console": console.measure,
     "door": door.measure,
     "flows": flows.measure,
     "imports": imports.measure,

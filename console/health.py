@@ -14,6 +14,7 @@ from console.text import ago, aware, number
 from console.warehouse import Warehouse
 
 UNLINKED_DAYS: Final = 30
+LATELY: Final = timedelta(days=7)
 QUIET_AFTER: Final = timedelta(hours=24)
 
 
@@ -30,7 +31,6 @@ class Light(StrEnum):
 class Arrivals:
     """What ClickHouse tells. Dead letters have no mode; unlinked are those of the last 30 days."""
 
-    events: int
     last_received: datetime | None
     last_hour: int
     dead_letters: int
@@ -52,10 +52,11 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
     received, dead, unlinked = await asyncio.gather(
         warehouse.rows(
             Query(
-                "SELECT count() AS events, max(received_at) AS newest, "
-                "countIf(received_at >= {hour:DateTime64(3, 'UTC')}) AS last_hour\n"
-                "FROM stripe_events WHERE livemode = {livemode:Bool}",
-                mode | {"hour": now - timedelta(hours=1)},
+                "SELECT count() AS deliveries, max(received_at) AS newest,\n"
+                "  uniqExactIf((account, event_id), received_at >= {hour:DateTime64(3, 'UTC')}) AS last_hour\n"
+                "FROM stripe_event_arrivals\n"
+                "WHERE livemode = {livemode:Bool} AND received_at >= {since:DateTime64(3, 'UTC')}",
+                mode | {"hour": now - timedelta(hours=1), "since": now - LATELY},
             )
         ),
         warehouse.rows(Query("SELECT count() AS messages FROM dead_letters")),
@@ -67,9 +68,16 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
             )
         ),
     )
-    events = received[0]["events"]
-    newest = aware(received[0]["newest"]) if events else None
-    return Arrivals(events, newest, received[0]["last_hour"], dead[0]["messages"], unlinked[0]["facts"])
+    if not received[0]["deliveries"]:  # then it was longer ago, which takes longer to find out
+        received = await warehouse.rows(
+            Query(
+                "SELECT count() AS deliveries, max(received_at) AS newest, 0 AS last_hour\n"
+                "FROM stripe_event_arrivals WHERE livemode = {livemode:Bool}",
+                mode,
+            )
+        )
+    newest = aware(received[0]["newest"]) if received[0]["deliveries"] else None
+    return Arrivals(newest, received[0]["last_hour"], dead[0]["messages"], unlinked[0]["facts"])
 
 
 def not_ready(runtime: Path | None) -> dict[str, str]:

@@ -20,6 +20,8 @@ from console.warehouse import Row, Warehouse
 from schemas.metrics import Metric
 
 PARTS_AT_MOST: Final = 50  # the largest; all others are one more part
+# Exact but for emails whose hashes are the same, which among a million has a chance of one in 37 million.
+PEOPLE: Final = "uniqExactIf(sipHash64(email), email != '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +93,42 @@ class Answer:
 async def ask(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> Answer:
     """Raises Unavailable."""
     first, last = before(question.first, question.last)
-    asked = [whole_query(config, question)]
+    asked = [amounts_query(config, question), people_query(config, question)]
     if question.compare:
-        asked.append(whole_query(config, replace(question, first=first, last=last)))
-    (parts, part_query), found = await asyncio.gather(
+        earlier = replace(question, first=first, last=last)
+        asked += [amounts_query(config, earlier), people_query(config, earlier)]
+    (parts, part_queries), found = await asyncio.gather(
         _parts(warehouse, config, question), asyncio.gather(*(warehouse.rows(query) for query in asked))
     )
     answer = Answer(
         question,
         periods(question.first, question.last, question.interval, config.zones),
-        _filled(Series(), found[0]),
+        _filled(Series(), found[0], found[1]),
         parts,
-        (*asked, *part_query),
+        (*asked, *part_queries),
     )
     if question.compare:
-        answer.earlier = _filled(Series(), found[1])
+        answer.earlier = _filled(Series(), found[2], found[3])
         answer.earlier_periods = periods(first, last, question.interval, config.zones)
     return answer
 
 
-def whole_query(config: ConsoleConfig, question: Question) -> Query:
-    """How often, how much and how many different people: by period and currency, by period, and in all."""
+def amounts_query(config: ConsoleConfig, question: Question) -> Query:
+    """How often and how much, by period and currency."""
     period, tail, parameters = _frame(config, question)
     return Query(
-        f"SELECT\n  {period} AS period, currency,\n"
-        "  grouping(period) AS every_period, grouping(currency) AS every_currency,\n"
-        "  count() AS events, sum(amount) AS total, uniqExactIf(email, email != '') AS people\n"
-        f"{tail}\nGROUP BY GROUPING SETS ((period, currency), (period), ())\nORDER BY ALL",
+        f"SELECT\n  {period} AS period, currency, count() AS events, sum(amount) AS total\n"
+        f"{tail}\nGROUP BY period, currency\nORDER BY period, currency",
+        parameters,
+    )
+
+
+def people_query(config: ConsoleConfig, question: Question) -> Query:
+    """How many different people, by period and in all."""
+    period, tail, parameters = _frame(config, question)
+    return Query(
+        f"SELECT\n  {period} AS period, grouping(period) AS every_period, {PEOPLE} AS people\n"
+        f"{tail}\nGROUP BY GROUPING SETS ((period), ())\nORDER BY every_period, period",
         parameters,
     )
 
@@ -133,20 +144,30 @@ def largest_query(config: ConsoleConfig, question: Question, split: Property) ->
     )
 
 
-def parts_query(config: ConsoleConfig, question: Question, split: Property, largest: list[str]) -> Query:
-    """The same as `whole_query` for each of the `largest` values, and for all others together."""
+def parts_queries(
+    config: ConsoleConfig, question: Question, split: Property, largest: list[str]
+) -> tuple[Query, Query]:
+    """The same as `amounts_query` and `people_query` for each of the `largest` values, and for all others together."""
     period, tail, parameters = _frame(config, question)
     value, more = split.bound(len(question.filters))
-    return Query(
+    head = (
         "SELECT\n  if(value IN {largest:Array(String)}, value, '') AS part,\n"
-        "  value NOT IN {largest:Array(String)} AS others,\n"
-        "  period, currency, grouping(period) AS every_period, grouping(currency) AS every_currency,\n"
-        "  count() AS events, sum(amount) AS total, uniqExactIf(email, email != '') AS people\n"
-        f"FROM (\nSELECT {period} AS period, {value} AS value, currency, amount, email\n{tail}\n)\n"
-        "GROUP BY GROUPING SETS ((part, others, period, currency), (part, others, period), (part, others))\n"
-        "ORDER BY ALL",
-        parameters | more | {"largest": largest},
+        "  value NOT IN {largest:Array(String)} AS others,\n  period, "
     )
+    rows = f"FROM (\nSELECT {period} AS period, {value} AS value, currency, amount, email\n{tail}\n)\n"
+    given = parameters | more | {"largest": largest}
+    by = "others, part, period"
+    amounts = Query(
+        f"{head}currency, count() AS events, sum(amount) AS total\n{rows}"
+        f"GROUP BY {by}, currency\nORDER BY {by}, currency",
+        given,
+    )
+    people = Query(
+        f"{head}grouping(period) AS every_period, {PEOPLE} AS people\n{rows}"
+        f"GROUP BY GROUPING SETS ((part, others, period), (part, others))\nORDER BY every_period, {by}",
+        given,
+    )
+    return amounts, people
 
 
 async def values(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> list[str]:
@@ -162,14 +183,13 @@ async def _parts(
     if question.split is None:
         return [], ()
     largest = await values(warehouse, config, question)
-    query = parts_query(config, question, question.split, largest)
+    queries = parts_queries(config, question, question.split, largest)
+    amounts, people = await asyncio.gather(*(warehouse.rows(query) for query in queries))
     parts = {(value, False): Part(value, False) for value in largest} | {("", True): Part("", True)}
-    rows_of: dict[tuple[str, bool], list[Row]] = defaultdict(list)
-    for row in await warehouse.rows(query):
-        rows_of[row["part"], bool(row["others"])].append(row)
-    for key, rows in rows_of.items():
-        _filled(parts[key].series, rows)
-    return [part for part in parts.values() if part.series.total.count], (query,)
+    for key, part in parts.items():
+        mine = [[row for row in rows if (row["part"], bool(row["others"])) == key] for rows in (amounts, people)]
+        _filled(part.series, *mine)
+    return [part for part in parts.values() if part.series.total.count], queries
 
 
 def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[str, Any]]:
@@ -184,17 +204,18 @@ def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[st
     return period, tail, parameters
 
 
-def _filled(series: Series, rows: Iterable[Row]) -> Series:
-    for row in rows:
-        if row["every_period"]:
-            cell = series.total
-        else:
-            at = row["period"]
-            cell = series.cells.setdefault(aware(at) if isinstance(at, datetime) else at, Cell())
-        if row["every_currency"]:
-            cell.count, cell.people = row["events"], row["people"]
-            continue
+def _filled(series: Series, amounts: Iterable[Row], people: Iterable[Row]) -> Series:
+    for row in amounts:
         series.frequency[row["currency"]] += row["events"]
-        cell.amounts[row["currency"]] += row["total"]
-        series.total.amounts[row["currency"]] += row["total"]
+        for cell in (series.cells.setdefault(_period(row), Cell()), series.total):
+            cell.count += row["events"]
+            cell.amounts[row["currency"]] += row["total"]
+    for row in people:
+        cell = series.total if row["every_period"] else series.cells.setdefault(_period(row), Cell())
+        cell.people = row["people"]
     return series
+
+
+def _period(row: Row) -> date:
+    at: date = row["period"]
+    return aware(at) if isinstance(at, datetime) else at

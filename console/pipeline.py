@@ -42,7 +42,7 @@ async def pipeline(warehouse: Warehouse, livemode: bool, now: datetime) -> Pipel
     """Raises Unavailable."""
     mode = {"livemode": livemode}
     since = mode | {"since": now - RECENT}
-    events, written, letters, unlinked, lookups, sweeps, imports = await asyncio.gather(
+    events, written, letters, unlinked, lookups, sweeps, imported = await asyncio.gather(
         warehouse.rows(
             Query(
                 "SELECT source, uniqExact(account, event_id) AS events FROM stripe_event_arrivals\n"
@@ -90,18 +90,23 @@ async def pipeline(warehouse: Warehouse, livemode: bool, now: datetime) -> Pipel
                 mode,
             )
         ),
-        warehouse.rows(
-            Query(
-                "SELECT account, resource, state, objects, updated_at, error FROM imports\n"
-                "WHERE livemode = {livemode:Bool}\nORDER BY updated_at DESC LIMIT 1 BY account, resource LIMIT 60",
-                mode,
-            )
-        ),
+        imports(warehouse, livemode),
     )
     median, slowest = written[0]["took"]
     latency = (median / 1000, slowest / 1000) if written[0]["timed"] else None
     by_source = {row["source"]: row["events"] for row in events}
-    return Pipeline(by_source, written[0]["written"], latency, letters, unlinked, lookups, sweeps, imports)
+    return Pipeline(by_source, written[0]["written"], latency, letters, unlinked, lookups, sweeps, imported)
+
+
+async def imports(warehouse: Warehouse, livemode: bool) -> list[Row]:
+    """The newest import of each resource of each account. Raises Unavailable."""
+    return await warehouse.rows(
+        Query(
+            "SELECT account, resource, state, objects, updated_at, error FROM imports\n"
+            "WHERE livemode = {livemode:Bool}\nORDER BY updated_at DESC LIMIT 1 BY account, resource LIMIT 60",
+            {"livemode": livemode},
+        )
+    )
 
 
 async def calendar(warehouse: Warehouse, livemode: bool, last: date) -> list[list[Checked]]:

@@ -7,7 +7,7 @@ from datetime import date
 
 from console.config import ConsoleConfig
 from console.days import Interval, before, periods
-from console.numbers import Cell, Series
+from console.numbers import PEOPLE, Cell, Series
 from console.queries import Query, period_of, within
 from console.warehouse import Warehouse
 from schemas.metrics import Metric
@@ -38,11 +38,14 @@ async def summary(warehouse: Warehouse, config: ConsoleConfig, first: date, last
     day, parameters = period_of(config, Interval.DAY)
     condition, more = within(config, first, last)
     by_day = Query(
-        f"SELECT\n  metric, {day} AS day, currency, grouping(day) AS every_day,\n"
-        "  count() AS events, sum(amount) AS total, uniqExactIf(email, email != '') AS people\n"
-        f"FROM metrics\nWHERE livemode = {{livemode:Bool}} AND {condition}\n"
-        "GROUP BY GROUPING SETS ((metric, day, currency), (metric))",
+        f"SELECT metric, {day} AS day, currency, count() AS events, sum(amount) AS total\n"
+        f"FROM metrics\nWHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric, day, currency",
         parameters | more | {"livemode": livemode},
+    )
+    people = Query(
+        f"SELECT metric, {PEOPLE} AS people\nFROM metrics\n"
+        f"WHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric",
+        more | {"livemode": livemode},
     )
     condition, more = within(config, *before(first, last))
     earlier = Query(
@@ -50,18 +53,16 @@ async def summary(warehouse: Warehouse, config: ConsoleConfig, first: date, last
         f"WHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric, currency",
         more | {"livemode": livemode},
     )
-    rows, earlier_rows = await asyncio.gather(warehouse.rows(by_day), warehouse.rows(earlier))
+    rows, people_rows, earlier_rows = await asyncio.gather(*map(warehouse.rows, (by_day, people, earlier)))
     series: dict[Metric, Series] = {metric: Series() for metric in Metric}
     for row in rows:
         one = series[Metric(row["metric"])]
-        if row["every_day"]:
-            one.total.count, one.total.people = row["events"], row["people"]
-            continue
-        cell = one.cells.setdefault(row["day"], Cell())
-        cell.count += row["events"]
-        for amounts in (cell.amounts, one.total.amounts):
-            amounts[row["currency"]] += row["total"]
+        for cell in (one.cells.setdefault(row["day"], Cell()), one.total):
+            cell.count += row["events"]
+            cell.amounts[row["currency"]] += row["total"]
         one.frequency[row["currency"]] += row["events"]
+    for row in people_rows:
+        series[Metric(row["metric"])].total.people = row["people"]
     preceding: dict[Metric, Cell] = defaultdict(Cell)
     for row in earlier_rows:
         cell = preceding[Metric(row["metric"])]

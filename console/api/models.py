@@ -286,7 +286,6 @@ class HealthAnswer(Head):
     verdict: Literal["green", "amber", "red", "waiting"]
     title: str
     reasons: list[str]
-    events: int
     last_received_at: Moment | None
     events_last_hour: int
     dead_letters: int

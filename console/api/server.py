@@ -240,7 +240,6 @@ class Api:
             verdict=judged.light.value,
             title=judged.title,
             reasons=list(judged.reasons),
-            events=seen.events,
             last_received_at=seen.last_received,
             events_last_hour=seen.last_hour,
             dead_letters=seen.dead_letters,

@@ -14,6 +14,8 @@ from console.queries import Query
 from schemas.errors import TillstreamError
 from schemas.stripe_types import EVENT_TYPES
 
+RECEIVED = timedelta(days=90)
+
 
 class ConnectForm(BaseModel):
     """What a person fills in; what stays empty stays as it is."""
@@ -67,7 +69,7 @@ class IntegrationPage(Page):
         seen, received, found = await asyncio.gather(
             health.arrivals(self.warehouse, wanted.live, now),
             self._received(account, wanted.live),
-            pipeline.pipeline(self.warehouse, wanted.live, now),
+            pipeline.imports(self.warehouse, wanted.live),
         )
         return self.site.page(
             request,
@@ -79,7 +81,7 @@ class IntegrationPage(Page):
             types=EVENT_TYPES,
             received=received,
             connection=None,
-            imports=[row for row in found.imports if row["account"] == account],
+            imports=[row for row in found if row["account"] == account],
             yesterday=last_days(today(self.config.zones, now), 2)[0],
             verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
             done=wanted.done,
@@ -105,8 +107,8 @@ class IntegrationPage(Page):
     async def imports(self, request: web.Request) -> web.Response:
         """How far the import is."""
         wanted = forms.parsed(CompareQuery, request.query)
-        found = await pipeline.pipeline(self.warehouse, wanted.live, datetime.now(UTC))
-        rows = [row for row in found.imports if row["account"] == wanted.account]
+        found = await pipeline.imports(self.warehouse, wanted.live)
+        rows = [row for row in found if row["account"] == wanted.account]
         return self.site.page(request, "imports.html", imports=rows, account=wanted.account)
 
     async def compare(self, request: web.Request) -> web.Response:
@@ -146,8 +148,9 @@ class IntegrationPage(Page):
             Query(
                 "SELECT if(startsWith(type, 'v1.'), substring(type, 4), type) AS name, max(received_at) AS newest\n"
                 "FROM stripe_event_arrivals\n"
-                "WHERE account = {account:String} AND livemode = {livemode:Bool} AND type != ''\nGROUP BY name",
-                {"account": account, "livemode": livemode},
+                "WHERE account = {account:String} AND livemode = {livemode:Bool} AND type != ''\n"
+                "  AND received_at >= {since:DateTime64(3, 'UTC')}\nGROUP BY name",
+                {"account": account, "livemode": livemode, "since": datetime.now(UTC) - RECEIVED},
             )
         )
         return {row["name"]: row["newest"] for row in rows}

@@ -125,6 +125,7 @@ CREATE TABLE IF NOT EXISTS stripe_event_rows
             id String, customer String, charge String, invoice String, payment_intent String, subscription String,
             payment Tuple(charge String, payment_intent String), related_object Tuple(id String)
         )'), [body, JSONExtractRaw(body, 'data', 'object')])))))),
+    INDEX by_received received_at TYPE minmax GRANULARITY 1,
     INDEX by_event event_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_object object_ids TYPE bloom_filter(0.01) GRANULARITY 1
 )

@@ -7,7 +7,7 @@ import pytest
 from console.config import ConsoleConfig
 from console.days import Interval
 from console.feed import Cursor
-from console.numbers import Question, largest_query, parts_query, whole_query
+from console.numbers import Question, amounts_query, largest_query, parts_queries, people_query
 from console.properties import Is, Property
 from console.queries import Query, literal, within
 from schemas.metrics import Metric
@@ -26,9 +26,10 @@ def test_no_value_is_ever_part_of_the_text(key: str, interval: Interval) -> None
         Metric.FAILED_PAYMENT, date(2026, 1, 1), date(2026, 1, 30), True, interval, split, filters=filters
     )
     queries = (
-        whole_query(CONFIG, question),
+        amounts_query(CONFIG, question),
+        people_query(CONFIG, question),
         largest_query(CONFIG, question, split),
-        parts_query(CONFIG, question, split, [NASTY]),
+        *parts_queries(CONFIG, question, split, [NASTY]),
     )
     for query in queries:
         for value in (NASTY, "Failed Payment", "Asia/Tokyo", "2026"):
