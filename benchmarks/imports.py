@@ -40,7 +40,7 @@ uvloop.run(serve())
 """
 
 
-async def measure(customers: int = 2_500) -> dict[str, float]:
+async def measure(customers: int = 1_000) -> dict[str, float]:
     """Objects a second of both, end to end and into Kafka, and what the import's process took."""
     with tempfile.TemporaryDirectory() as data:
         stripe = await asyncio.create_subprocess_exec(
