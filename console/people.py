@@ -25,6 +25,28 @@ async def search(warehouse: Warehouse, text: str, livemode: bool, limit: int = F
     )
 
 
+async def segments(warehouse: Warehouse, email: str, livemode: bool) -> list[Row]:
+    """The segments that a person is in, and since when. Raises Unavailable."""
+    return await warehouse.rows(
+        Query(
+            "SELECT segment, entered_at FROM segment_members\n"
+            "WHERE email = {email:String} AND livemode = {livemode:Bool}\nORDER BY segment LIMIT {limit:UInt32}",
+            {"email": email, "livemode": livemode, "limit": FOUND_AT_MOST},
+        )
+    )
+
+
+async def messages(warehouse: Warehouse, email: str, livemode: bool) -> list[Row]:
+    """What flows sent to a person, or did not, the newest first. Raises Unavailable."""
+    return await warehouse.rows(
+        Query(
+            "SELECT at, flow, step, channel, status, reason, subject, metric_id FROM messages\n"
+            "WHERE email = {email:String} AND livemode = {livemode:Bool}\nORDER BY at DESC LIMIT {limit:UInt32}",
+            {"email": email, "livemode": livemode, "limit": FOUND_AT_MOST},
+        )
+    )
+
+
 async def person(warehouse: Warehouse, email: str, livemode: bool) -> Row | None:
     """None when nobody is known by that email in this mode. Raises Unavailable."""
     rows = await warehouse.rows(

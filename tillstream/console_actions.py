@@ -19,11 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector import endpoint_api
 from connector.permissions import dashboard_timezone
 from connector.stripe_api import StripeAccess, StripeApi
-from console.actions import Compared, Comparison, Connection, Judged, Part
+from console.actions import Compared, Comparison, Connection, Finding, Judged, Part
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
 from tillstream import connecting, forgetting, letters
 from tillstream.broker import open_broker
+from tillstream.doctor.gather import gather
+from tillstream.doctor.rules import findings
 from tillstream.loading import load_settings
 from tillstream.places import find_places
 from tillstream.reconciling import Asked, reconcile
@@ -32,8 +34,10 @@ from tillstream.secrets import read_account
 from tillstream.settings import Settings
 from tillstream.state import running
 from tillstream.stripe_access import accesses, required_accesses
+from tillstream.verdict import verdict
 from tillstream.warehouse import open_warehouse
 
+JUDGED_SECONDS = 20.0
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
 #: Which counters of a part's own page are shown, by part: (name, label that names them).
 _COUNTERS = {"process": ("tillstream_ledger_events_total", "outcome"), "sink": ("tillstream_sink_lag", "")}
@@ -45,10 +49,18 @@ class ConsoleActions:
     def __init__(self, settings: Settings) -> None:
         self._data = settings.tillstream_data
         self._imports: dict[str, asyncio.subprocess.Process] = {}
+        self._judging = asyncio.Lock()
+        self._judged: Judged | None = None
+        self._judged_at = 0.0
 
     async def judge(self) -> Judged | None:
-        """None: the console's own verdict stands."""
-        return None
+        """What `tillstream doctor` says, kept for JUDGED_SECONDS: it asks Stripe, Kafka and ClickHouse."""
+        async with self._judging:
+            if self._judged is None or time.monotonic() - self._judged_at > JUDGED_SECONDS:
+                told = verdict(findings(await gather(self._settings())))
+                found = tuple(Finding(one.name, one.severity, one.text, one.remedy, one.about) for one in told.findings)
+                self._judged, self._judged_at = Judged(told.light, told.title, found), time.monotonic()
+            return self._judged
 
     async def parts(self) -> list[Part]:
         """Those of the running `up`; [] when none runs in the data directory."""

@@ -33,18 +33,18 @@ class HealthPage(Page):
         return [
             web.get("/health", self.page),
             web.get("/part/flow", self.flow),
+            web.get("/part/judged", self.judged),
             web.post("/health/replay", self.replay),
         ]
 
     async def page(self, request: web.Request) -> web.Response:
         """All of it."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
-        seen, found, weeks, parts, judged = await asyncio.gather(
+        seen, found, weeks, parts = await asyncio.gather(
             health.arrivals(self.warehouse, live, now),
             pipeline.pipeline(self.warehouse, live, now),
             pipeline.calendar(self.warehouse, live, today(self.config.zones, now)),
             self._parts(),
-            self._judged(),
         )
         return self.site.page(
             request,
@@ -54,7 +54,7 @@ class HealthPage(Page):
             weeks=weeks,
             parts={part.name: part for part in parts},
             balance=balance(parts),
-            judged=judged,
+            judged=None,
             verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
             done=forms.parsed(forms.DoneQuery, request.query).done,
         )
@@ -67,6 +67,13 @@ class HealthPage(Page):
         )
         named = {part.name: part for part in parts}
         return self.site.page(request, "flow.html", seen=seen, found=found, parts=named, balance=balance(parts))
+
+    async def judged(self, request: web.Request) -> web.Response:
+        """The verdict on the whole, which takes a moment: Stripe, Kafka and every part are asked."""
+        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
+        seen, judged = await asyncio.gather(health.arrivals(self.warehouse, live, now), self._judged())
+        verdict = health.verdict(seen, health.not_ready(self.config.runtime), now)
+        return self.site.page(request, "judged.html", judged=judged, verdict=verdict)
 
     async def replay(self, request: web.Request) -> web.Response:
         """Every open dead letter again; then back to the page, which says what was done."""

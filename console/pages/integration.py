@@ -81,6 +81,7 @@ class IntegrationPage(Page):
             types=EVENT_TYPES,
             received=received,
             connection=None,
+            judged=None,
             imports=[row for row in found if row["account"] == account],
             yesterday=last_days(today(self.config.zones, now), 2)[0],
             verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),

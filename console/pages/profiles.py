@@ -1,6 +1,6 @@
 """People: the search, and one person's page."""
 
-from dataclasses import replace
+import asyncio
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -54,11 +54,17 @@ class ProfilePages(Page):
         if found is None:
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")
         asked = forms.FeedQuery(mode=wanted.mode, email=email, before=wanted.before).wanted()
-        rows, following = await feed.page(self.warehouse, replace(asked, email=email), datetime.now(UTC))
+        (rows, following), segments, messages = await asyncio.gather(
+            feed.page(self.warehouse, asked, datetime.now(UTC)),
+            people.segments(self.warehouse, email, wanted.live),
+            people.messages(self.warehouse, email, wanted.live),
+        )
         return self.site.page(
             request,
             "profile.html",
             person=found,
+            segments=segments,
+            messages=messages,
             rows=rows,
             following=following,
             wanted=asked,
