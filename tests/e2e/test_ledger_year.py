@@ -108,7 +108,7 @@ def email_at(history: list[tuple[int, str]], fact: Fact) -> str:
 def api_objects(books: Books) -> Iterator[State]:
     """All that Stripe's lists give."""
     people = (books.customers, books.payment_methods, books.subscriptions)
-    for kind in (*people, books.charges, books.invoices, books.refunds, books.invoice_payments):
+    for kind in (*people, books.charges, books.invoices, books.refunds, books.disputes, books.invoice_payments):
         for obj in kind.values():
             if not (isinstance(obj, Invoice) and obj.status == "deleted"):
                 yield obj
