@@ -80,7 +80,7 @@ def read_account(data: Path, account: str) -> StoredAccount:
     path = secrets_path(data, account)
     try:
         return StoredAccount.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what else is wrong with the directory is told by whoever uses it
         return StoredAccount()
     except OSError as error:
         raise ConfigurationError(f"{path} can't be read: {error.strerror}", remedy=f"chmod 600 {path}") from None

@@ -131,3 +131,8 @@ def test_a_broken_file_is_named_with_the_way_out(tmp_path: Path, text: str) -> N
 def test_an_address_or_a_time_that_is_none_is_refused(name: str, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         load_settings({name: wrong})
+
+
+def test_a_data_directory_that_is_none_is_left_to_whoever_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory", "utf-8")
+    assert read_account(tmp_path / "file", "default") == StoredAccount()
