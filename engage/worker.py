@@ -191,6 +191,8 @@ class Engage:
                     stage.timers.own({partition})
                     stage.own(partition)
                     await asyncio.sleep(0)
+            # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
+            await self._facts_checkpoint.durable()
             self._owned |= partitions
             self._refusal = ""
             log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))

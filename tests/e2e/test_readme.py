@@ -188,9 +188,19 @@ def test_no_command_is_left_out() -> None:
     assert {name for name, _ in BLOCKS} == {"sh", "sql", "python", "text", "console"}
     assert told_to("apt-get") == ["apt-get install openjdk-17-jre-headless"]
     assert told_to("apt-get")[0] in (ROOT / "embedded" / "kafka.py").read_text("utf-8")
-    # The only commands that are not run: they need a container engine. tests/unit/test_deploy.py checks the files.
-    assert blocks("console") == ["cp deploy/.env.example .env\ndocker compose up -d --wait\n"]
+
+
+def test_what_needs_an_account_or_a_container_engine_is_there_to_be_used() -> None:
+    """The only commands that are not run here; other tests run them against a simulated account."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    compose, *account = sorted(blocks("console"), key=lambda block: "docker" not in block)
+    assert compose == "cp deploy/.env.example .env\ndocker compose up -d --wait\n"  # see tests/unit/test_deploy.py
     assert (ROOT / "deploy" / ".env.example").exists()
+    for line in "".join(account).splitlines():
+        program, name, *arguments = shlex.split(line)
+        assert program == "tillstream"
+        group.commands[name].make_context(name, arguments)
 
 
 def test_the_18_events_are_each_understood() -> None:

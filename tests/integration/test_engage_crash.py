@@ -1,6 +1,7 @@
 """kill -9 while messages are on the wire: a mail becomes `unknown` and is not repeated, a webhook keeps its key."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,6 +50,13 @@ async def work(stop):
 
 run_role("engage", work, load_settings({}))
 """
+# Ends in the first moment in which it says that it is ready.
+DYING = (
+    ROLE.replace("sleep(0.05)", "sleep(0)")
+    .replace("await running", "os.kill(os.getpid(), 9)")
+    .replace("import asyncio, sys", "import asyncio, os, sys")
+)
+MAIL = '  - email: {template: plain, subject: "paid", transactional: true}'
 
 
 class Holding(Postbox):
@@ -109,3 +117,20 @@ async def test_what_was_on_the_wire_when_the_process_was_killed(
     }
     assert keys == [by_step["webhook-1"]["message_id"]] * 2
     assert sorted(str(mail["Subject"]) for mail in box.mails) == ["after", "first"]
+
+
+async def test_what_happens_once_it_is_ready_is_news_even_if_it_is_killed_at_once(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    async with postbox() as box:
+        folder = project(tmp_path, flow="status: live\ntrigger: {metric: Successfully Paid}\nsteps:\n" + MAIL)
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url)
+        killed = await asyncio.create_subprocess_exec(sys.executable, "-c", DYING, *arguments)
+        assert await killed.wait() == -signal.SIGKILL
+        people = [f"{number}@example.com" for number in range(10)]  # in both partitions
+        for person in people:
+            await tell(kafka_bootstrap, topic_prefix, fact(Metric.SUCCESSFULLY_PAID, person, email=person))
+        async with role(*arguments, folder=folder):
+            await eventually(lambda: len(box.mails) >= len(people), deadline=60)
+    assert sorted(str(mail["To"]) for mail in box.mails) == people
