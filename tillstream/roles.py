@@ -201,25 +201,10 @@ def engage(settings: Settings, health_port: int) -> None:
 
 def connector(settings: Settings, health_port: int) -> None:
     """The connector: look-ups, sweeps, and a comparison with Stripe every day."""
-    from connector.reconcile.daily import DailyPlan
-    from connector.worker import Connector, ConnectorConfig
-    from tillstream.places import settings_warehouse
-    from tillstream.stripe_access import accesses
+    from tillstream.keyed import KeyedConnector
 
     async def work(stop: asyncio.Event) -> None:
-        role = Connector(
-            ConnectorConfig(
-                kafka=kafka_arguments(settings),
-                warehouse=settings_warehouse(settings),
-                accesses=accesses(settings),
-                topic_prefix=settings.tillstream_topic_prefix,
-                sweep_minutes=settings.tillstream_sweep_minutes,
-                comparison=DailyPlan(
-                    settings.tillstream_reconcile_at, settings.timezones(), settings.tillstream_timezone
-                ),
-            )
-        )
-        await _with_health("connector", role, settings, health_port, stop)
+        await _with_health("connector", KeyedConnector(settings), settings, health_port, stop)
 
     run_role("connector", work, settings)
 

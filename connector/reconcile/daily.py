@@ -94,8 +94,9 @@ class DailyComparison:
         """Has Stripe been swept once, and is no import under way? Before that there is nothing to prove."""
         whose = {"account": api.account, "livemode": "true" if api.livemode else "false"}
         (found,) = await self._warehouse.rows(
-            f"SELECT (SELECT count() FROM sweeps WHERE {_WHOSE}) AS swept, (SELECT count() FROM imports WHERE {_WHOSE} "
-            f"AND state IN ('running', 'waiting') AND updated_at > now() - {_QUIET_SECONDS:.0f}) AS importing",
+            f"SELECT (SELECT count() FROM sweeps WHERE {_WHOSE} AND state != 'failed') AS swept, "
+            f"(SELECT count() FROM imports WHERE {_WHOSE} AND state IN ('running', 'waiting') "
+            f"AND updated_at > now() - {_QUIET_SECONDS:.0f}) AS importing",
             whose,
         )
         return bool(found["swept"]) and not found["importing"]
@@ -106,9 +107,8 @@ class DailyComparison:
         yesterday = datetime.now(theirs).date() - timedelta(days=1)
         question = Question(Span(yesterday - timedelta(days=DAYS - 1), yesterday), ours, theirs)
         reconciler = Reconciler(api, self._warehouse)
-        outcome = Outcome(await reconciler.compare(question))
-        if not outcome.comparison.equal and not outcome.comparison.right_zone:
-            await asyncio.sleep(_UNDER_WAY_SECONDS)
+        outcome = Outcome(await reconciler.compare(question, _UNDER_WAY_SECONDS))
+        if not outcome.comparison.equal and not outcome.comparison.right_zone:  # Stripe may have moved on meanwhile
             outcome = Outcome(await reconciler.compare(question))
         if not outcome.comparison.equal and not outcome.comparison.right_zone:
             outcome = await reconciler.heal(question, outcome.comparison, self._publisher)

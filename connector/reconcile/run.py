@@ -22,6 +22,7 @@ _MARGIN = timedelta(days=2)  # beyond the days on both sides: timezones, and fac
 _SETTLE_SECONDS = 120.0  # at most, for what was published to become rows
 _STILL_SECONDS = 20.0  # without any change, after which no more is expected
 _POLL_SECONDS = 0.5
+_LOOK_SECONDS = 2.0  # between two looks at what may be on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ class Reconciler:
         self._warehouse = warehouse
         self._stripe = StripeFacts(api, on_page)
 
-    async def compare(self, question: Question) -> Comparison:
-        """Every day of the question."""
-        spans = question.span.slices(_SLICE_DAYS)
-        return _joined([await self._compared(question, span, await self._stripes(question, span)) for span in spans])
+    async def compare(self, question: Question, patience: float = 0.0) -> Comparison:
+        """Every day of the question; what differs gets `patience` seconds to arrive, as it may be on its way."""
+        deadline = time.monotonic() + patience
+        return _joined([await self._arrived(question, span, deadline) for span in question.span.slices(_SLICE_DAYS)])
 
     async def heal(self, question: Question, found: Comparison, publisher: Publisher) -> Outcome:
         """Observe what is not the same once more, wait until it is rows, and compare again.
@@ -85,6 +86,15 @@ class Reconciler:
             if not waiting or now - changed_at > _STILL_SECONDS or now - began > _SETTLE_SECONDS:
                 return Outcome(_joined([_outside(found, spans), comparison]), len(messages))
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _arrived(self, question: Question, span: Span, deadline: float) -> Comparison:
+        """The comparison once it is equal, or as it is at the deadline."""
+        stripes = await self._stripes(question, span)
+        found = await self._compared(question, span, stripes)
+        while not found.equal and not found.right_zone and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            found = await self._compared(question, span, stripes)
+        return found
 
     async def _stripes(self, question: Question, span: Span) -> list[Fact]:
         return await self._stripe.between(*span.seconds(question.our_zone, _MARGIN), time.time())
