@@ -4,6 +4,7 @@ Nothing is retried here: who calls decides, since only they know what may be don
 """
 
 from enum import IntEnum
+from io import BytesIO
 from types import TracebackType
 from typing import Final, Self
 
@@ -95,7 +96,8 @@ class ClickHouse:
 
     async def _post(self, parameters: dict[str, str], body: bytes) -> str:
         try:
-            async with self._session.post(self._url, params=parameters, data=body) as answer:
+            # A file, which aiohttp sends in pieces: bytes of a megabyte would hold the event loop until they are written.
+            async with self._session.post(self._url, params=parameters, data=BytesIO(body)) as answer:
                 text = await answer.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             cause = str(error) or type(error).__name__

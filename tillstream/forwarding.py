@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -53,7 +54,8 @@ async def forward(session: aiohttp.ClientSession, url: str, secret: str, envelop
     }
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:
-        async with session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+        content = BytesIO(body)  # a file, which aiohttp sends in pieces: a body may have 4 MiB
+        async with session.post(url, data=content, headers=headers, timeout=timeout, allow_redirects=False) as answer:
             return Forwarded(envelope.event_id, envelope.type, answer.status)
     except (aiohttp.ClientError, TimeoutError) as error:
         return Forwarded(envelope.event_id, envelope.type, 0, str(error) or type(error).__name__)

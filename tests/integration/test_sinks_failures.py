@@ -121,6 +121,20 @@ async def test_two_sinks_that_start_at_once_make_one_schema_and_share_the_work(
         clickhouse.command(f"DROP DATABASE IF EXISTS {fresh.database} SYNC")
 
 
+async def test_a_batch_of_megabytes_goes_out_in_pieces_and_arrives_whole(
+    config: SinkConfig, clickhouse: Client, recwarn: pytest.WarningsRecorder
+) -> None:
+    wide = [fact(f"m{number}", properties={"note": "x" * 1_000_000}) for number in range(3)]
+    async with ClickHouse(config) as connection:
+        await migrate(connection, config)
+        body = b"\n".join(event.model_dump_json(exclude={"lines", "unlinked_reason"}).encode() for event in wide)
+        await connection.insert("metric_rows", body)
+    notes = f"SELECT DISTINCT length(toString(properties.note)) FROM {config.database}.metrics"
+    assert one(clickhouse, notes) == 1_000_000
+    assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 3
+    assert not [told for told in recwarn if "large body" in str(told.message)]  # aiohttp's, for one piece
+
+
 async def test_the_schema_can_be_brought_up_to_date_by_many_at_once(config: SinkConfig, clickhouse: Client) -> None:
     async with ClickHouse(config) as connection:
         await asyncio.gather(*(migrate(connection, config) for _ in range(5)))
