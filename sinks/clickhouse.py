@@ -96,7 +96,7 @@ class ClickHouse:
 
     async def _post(self, parameters: dict[str, str], body: bytes) -> str:
         try:
-            # A file, which aiohttp sends in pieces: bytes of a megabyte would hold the event loop until they are written.
+            # A file, which aiohttp sends in pieces: a megabyte of bytes would hold the loop until it is written.
             async with self._session.post(self._url, params=parameters, data=BytesIO(body)) as answer:
                 text = await answer.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

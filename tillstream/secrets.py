@@ -14,11 +14,10 @@ import json
 import os
 import stat
 import time
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from schemas.errors import ConfigurationError
 
@@ -79,12 +78,15 @@ def read_account(data: Path, account: str) -> StoredAccount:
     """What is stored of the account; nothing when there is no file. Raises ConfigurationError for a broken one."""
     path = secrets_path(data, account)
     try:
-        return StoredAccount.model_validate(tomllib.loads(path.read_text("utf-8")))
+        text = path.read_text("utf-8")
+        import tomllib  # only now: most commands find no file, and need not wait for the parser
+
+        return StoredAccount.model_validate(tomllib.loads(text))
     except (FileNotFoundError, NotADirectoryError):  # what else is wrong with the directory is told by whoever uses it
         return StoredAccount()
     except OSError as error:
         raise ConfigurationError(f"{path} can't be read: {error.strerror}", remedy=f"chmod 600 {path}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError):
+    except ValueError:  # no UTF-8, no TOML, or other fields
         raise ConfigurationError(
             f"{path} is not what `tillstream connect` writes",
             remedy=f"move {path} away, then tillstream connect --account {account} --roll",

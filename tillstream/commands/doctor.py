@@ -1,7 +1,5 @@
 """`doctor`: what is wrong, by name, each with the command that mends it."""
 
-import asyncio
-
 import typer
 from rich.text import Text
 
@@ -21,6 +19,8 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
 
     Example:  tillstream doctor
     """
+    import asyncio
+
     from tillstream.doctor.gather import gather
     from tillstream.doctor.rules import RULES, findings
 

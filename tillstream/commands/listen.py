@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from typing import Annotated
 
-import aiohttp
 import typer
 from rich.text import Text
 
@@ -43,6 +42,8 @@ def listen(
 
 
 async def _listen(settings: Settings, url: str, wanted: frozenset[str], secret: str, limit: int, as_json: bool) -> None:
+    import aiohttp
+
     from tillstream.broker import open_broker
     from tillstream.forwarding import clock, events_from_now, forward
 

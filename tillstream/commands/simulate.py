@@ -12,11 +12,13 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, Json
+from tillstream.commands.simulated_stripe import serve
 from tillstream.loading import load_settings
 from tillstream.settings import DEFAULT_ACCOUNT
 from tillstream.state import running
 
-app = typer.Typer(name="simulate", invoke_without_command=True)
+app = typer.Typer(name="simulate", invoke_without_command=True, rich_markup_mode=None)
+app.command()(serve)
 Account = Annotated[str, typer.Option("--account", help="Which configured account they are for.")]
 
 

@@ -1,13 +1,11 @@
 """`status`: one line a part, one an account, and one verdict for all of it."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -42,9 +40,12 @@ def status(
     Example:  tillstream status --watch
     """
     settings = load_settings(tillstream_data=data)
+    running(settings.tillstream_data)  # first: what follows takes a while to import
     if watch:
         _watch(settings)
         return
+    import asyncio
+
     facts = asyncio.run(_look(settings))
     told = _verdict(facts)
     record = _record(settings, facts, told)
@@ -60,11 +61,15 @@ async def _look(settings: Settings, earlier: "Facts | None" = None) -> "Facts":
     """Raises ConfigurationError when nothing runs in the data directory."""
     from tillstream.doctor.gather import gather
 
-    running(settings.tillstream_data)
+    running(settings.tillstream_data)  # also while it is watched
     return await gather(settings, earlier)
 
 
 def _watch(settings: Settings) -> None:
+    import asyncio
+
+    from rich.live import Live
+
     facts, asked_at = asyncio.run(_look(settings)), time.monotonic()
     with Live(_show(facts, _verdict(facts)), console=screen.out, auto_refresh=False) as live:
         while True:
