@@ -238,7 +238,7 @@ def _shop(world: World, deliveries: list[Delivery]) -> Shop:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Client, Shop]]:
     """A client in a database that holds a live shop, and the truth of that shop.
 

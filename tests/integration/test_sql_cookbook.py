@@ -7,9 +7,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.integration import cookbook_collection, cookbook_sales
-from tests.integration.cookbook_support import ANSWERS, END, MOMENTS, Shop, answer, asked_at, person, recipes, told
+from tests.integration.cookbook_support import ANSWERS, END, MOMENTS, Shop, answer, asked_at, person, recipes
 
-__all__ = ["cookbook_collection", "cookbook_sales", "told"]  # the answers register themselves; a fixture
+__all__ = ["cookbook_collection", "cookbook_sales"]  # the answers register themselves
 
 RECIPES: Final = recipes()
 EMPTY: Final = {"is_anything_counted_twice"}  # the only questions that should have no answer

@@ -6,6 +6,7 @@ import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import chdb
 import pytest
@@ -120,6 +121,24 @@ def test_the_services_have_the_versions_that_one_machine_runs() -> None:
     assert SERVICES["clickhouse"]["image"] == f"clickhouse/clickhouse-server:{engine}"
 
 
+def test_grafana_comes_only_when_asked_for_and_can_only_read() -> None:
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["grafana"]
+    given = SERVICES["grafana"]["environment"]
+    assert re.fullmatch(r"grafana-clickhouse-datasource@[\d.]+", given["GF_PLUGINS_PREINSTALL_SYNC"])
+    assert re.fullmatch(r"grafana/grafana:\d+\.\d+\.\d+", SERVICES["grafana"]["image"])
+    (mounted,) = [volume for volume in SERVICES["clickhouse"]["volumes"] if volume.startswith("./")]
+    file, _, place = mounted.removesuffix(":ro").partition(":")
+    assert place == "/etc/clickhouse-server/users.d/grafana.xml"
+    root = ElementTree.parse(ROOT / file).getroot()
+    user = root.find(f"users/{given['CLICKHOUSE_USER']}")
+    assert user is not None
+    assert root.findtext(f"profiles/{user.findtext('profile')}/readonly") == "2"
+    assert {grant.text for grant in user.iter("query")} == {
+        "GRANT SELECT ON tillstream.*",
+        "GRANT SELECT ON system.time_zones",
+    }
+
+
 def test_kafka_takes_the_largest_event_and_makes_no_topic_by_accident() -> None:
     environment = SERVICES["kafka"]["environment"]
     assert int(environment["KAFKA_MESSAGE_MAX_BYTES"]) == max(topic.max_message_bytes for topic in topics.ALL)
@@ -127,8 +146,10 @@ def test_kafka_takes_the_largest_event_and_makes_no_topic_by_accident() -> None:
 
 
 def test_all_state_is_in_named_volumes() -> None:
-    mounted = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert mounted == set(COMPOSE["volumes"])
+    volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
+    ours = {volume for volume in volumes if volume.startswith("./")}  # files of this repository, only to be read
+    assert {volume.partition(":")[0] for volume in volumes if volume not in ours} == set(COMPOSE["volumes"])
+    assert all(volume.endswith(":ro") and (ROOT / volume.partition(":")[0]).exists() for volume in ours)
     assert "process:/data" in SERVICES["process"]["volumes"]
     assert "TILLSTREAM_DATA=/data" in (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 ROOMS = PROJECT["tool"]["importlinter"]["root_packages"]
-PLACES = (*ROOMS, "tests", "benchmarks", "docs", "scripts")
+PLACES = (*ROOMS, "tests", "benchmarks", "deploy", "docs", "scripts")
 LONGEST = 400  # lines: a file fits in a head
 LINTS = {
     "ruff check": ["ruff", "check", "."],
