@@ -103,6 +103,9 @@ async def test_simulated_traffic_is_taken_and_the_commands_show_it(up: RunningUp
         return bool(told["ready"] and told["totals"]["events"] >= sent["sent"] and told["totals"]["profiles"])
 
     await eventually(arrived, deadline=60)
+    told = await answer(up, "status")  # from a shell that has neither the secret nor a key
+    names = {finding["name"] for finding in told["findings"]}
+    assert (told["light"], names & {"key-missing", "secret-missing", "lookups-waiting"}) == ("amber", {"key-missing"})
 
     daily = await answer(up, "metrics", "--days", "31")
     assert {row["metric"] for row in daily} >= {"Successfully Paid", "Failed Payment", "Issued Invoice"}
@@ -139,7 +142,7 @@ async def test_every_answer_is_also_shown_to_people(up: RunningUp) -> None:
         ("deadletters",),
     ):
         done = await tillstream_async(*arguments, "--data", up.data)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.strip()
 
 

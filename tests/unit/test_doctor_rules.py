@@ -111,10 +111,13 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("engine-timezone", HINT, clickhouse(timezone="America/New_York"), "daily_metrics"),
     ("dead-letters", WARNING, clickhouse(open_letters=1), "tillstream deadletters --open"),
     ("lookups-waiting", WARNING, clickhouse(lookups={"permission missing": 2}), "tillstream doctor"),
-    ("secret-missing", ERROR, account(secrets=0), "tillstream connect"),
+    ("lookups-waiting", WARNING, clickhouse(lookups={"no API key": 2}), "other mode"),
+    ("secret-missing", ERROR, replace(account(secrets=0), parts=None), "tillstream connect"),
+    ("secret-elsewhere", HINT, account(secrets=0), "connect --secret -"),
     ("secret-odd", WARNING, account(odd_secrets=1), "whsec_"),
     ("secret-wrong", ERROR, account(door=Door.REFUSES), "tillstream connect --roll"),
     ("key-missing", WARNING, account(key="", stripe=None, sweep=None, last_run=None), "tillstream connect"),
+    ("key-elsewhere", WARNING, account(key="", stripe=None, swept_lately=True), "connect --api-key -"),
     ("key-odd", ERROR, account(key="odd", stripe=None, sweep=None, last_run=None), "rk_"),
     ("key-revoked", ERROR, stripe(error=("key-revoked", "expired", "make a new key"), endpoints=None), "a new key"),
     ("stripe-unreachable", WARNING, stripe(error=("stripe-unreachable", "away", "wait"), endpoints=None), "wait"),
@@ -186,6 +189,15 @@ def test_a_door_without_a_secret_is_told_once() -> None:
     closed = PartFacts("ingest", ready=False, reason="no webhook signing secret yet")
     facts = replace(account(secrets=0), parts=(closed,))
     assert [finding.name for finding in findings(facts)] == ["secret-missing"]
+
+
+def test_without_a_key_one_finding_says_all_that_can_not_be_known_and_it_is_not_red() -> None:
+    keyless = account(key="", stripe=None, imports={}, sweep=SweepFacts("never", 0), last_run=None)
+    facts = replace(keyless, clickhouse=replace(CLICKHOUSE, lookups={"no API key": 37}))
+    (found,) = findings(facts)
+    for unknown in ("not imported", "lost webhooks", "37 questions", "compared"):
+        assert unknown in found.text
+    assert verdict([found]).light is Light.AMBER
 
 
 def test_a_timezone_mistake_that_a_comparison_recognised_is_the_remark() -> None:

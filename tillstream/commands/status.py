@@ -181,7 +181,7 @@ def _reads(part: str, group: str) -> bool:
 
 def _account_line(account: "AccountFacts") -> tuple[Text, Text]:
     if not account.key:
-        return Text("no API key", style="dim"), Text()
+        return Text("no API key", style="dim"), Text("known as far as webhooks came", style="dim")
     known = []
     enabled = sum(one.enabled for one in (account.stripe.endpoints if account.stripe else None) or ())
     if enabled:

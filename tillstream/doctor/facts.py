@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connector.endpoint import Endpoint
+from connector.lookups.parked import Why
 from connector.reconcile.store import LastRun
+
+NO_KEY = Why.NO_KEY.value  # the state of look-ups that wait for a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class AccountFacts:
     `secrets`: how many signing secrets the door accepts; `odd_secrets`: how many do not look like Stripe's. `key` is
     '', 'live', 'test' or 'odd'. `url`: where its webhooks should be sent to, '' when nobody said. `door`: what stands
     at that address, as `door.ask_door` says it; '' when it was not asked. `received`: the modes of the events that
-    came in the last days. `imports`: resource → state.
+    came in the last days. `imports`: resource → state. `swept_lately`: by the running connector, whatever key is known
+    here.
     """
 
     name: str
@@ -121,6 +125,7 @@ class AccountFacts:
     import_wanted: bool = True
     sweep: SweepFacts | None = None
     sweep_seconds: float = 3600.0
+    swept_lately: bool = False
     last_run: LastRun | None = None
     run_age: float = 0.0
 

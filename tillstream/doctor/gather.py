@@ -158,6 +158,10 @@ async def _account(
         import_wanted=settings.tillstream_import == "wanted",
         sweep=known.sweeps.get((name, livemode), gather_data.NEVER) if known.answered else None,
         sweep_seconds=settings.tillstream_sweep_minutes * 60,
+        swept_lately=any(
+            whose == name and sweep.age < 2 * settings.tillstream_sweep_minutes * 60
+            for (whose, _), sweep in known.sweeps.items()
+        ),
         last_run=run,
         run_age=time.time() - run.checked_at if run else 0.0,
     )

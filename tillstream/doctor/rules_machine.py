@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from tillstream.doctor.facts import Facts
+from connector.lookups.parked import Why
+from tillstream.doctor.facts import NO_KEY, Facts
 from tillstream.verdict import Finding, Severity
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
@@ -10,6 +11,13 @@ JAVA = 17
 _DISK_SHARE, _DISK_BYTES = 0.05, 2 * 1024**3  # free: less than a twentieth, or less than 2 GiB
 _LAG = 1_000  # messages: more than what is under way in a second of heavy traffic
 _RESTARTS = 3
+_WAITING = {
+    NO_KEY: "tillstream connect --api-key -   (they are of the other mode, or of an account that is not configured)",
+    Why.REVOKED: "tillstream connect --api-key -",
+    Why.PERMISSION: "give the key the permission that `tillstream doctor` names",
+    Why.GIVEN_UP: "nothing: they are asked again after the next sweep",
+    Why.PUT_OFF: "nothing: they are asked again after the next sweep",
+}
 
 
 def nothing_runs(facts: Facts) -> Iterator[Finding]:
@@ -172,14 +180,12 @@ def dead_letters(facts: Facts) -> Iterator[Finding]:
 
 def lookups_waiting(facts: Facts) -> Iterator[Finding]:
     """What Stripe was asked and has not answered."""
-    remedies = {
-        "no API key": "tillstream connect",
-        "key revoked": "tillstream connect --api-key",
-        "permission missing": "tillstream doctor   (names the permission)",
-    }
+    keyless = not all(account.key for account in facts.accounts)  # told by a finding of its own, with their number
     for state, count in (facts.clickhouse.lookups if facts.clickhouse else {}).items():
-        text = f"{count:,} look-up{'' if count == 1 else 's'} wait{'s' if count == 1 else ''}: {state}"
-        yield Finding("lookups-waiting", _WARNING, text, remedies.get(state, "tillstream status --watch"), state)
+        if state == NO_KEY and keyless:
+            continue
+        text = f"{count:,} question{'' if count == 1 else 's'} to Stripe wait{'s' if count == 1 else ''}: {state}"
+        yield Finding("lookups-waiting", _WARNING, text, _WAITING.get(state, "tillstream status --watch"), state)
 
 
 RULES = (

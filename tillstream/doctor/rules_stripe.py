@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from connector.endpoint import Endpoint, differing_types, same_url
 from schemas.stripe_types import wanted_types
 from tillstream.doctor.door import Door
-from tillstream.doctor.facts import AccountFacts, Facts
+from tillstream.doctor.facts import NO_KEY, AccountFacts, Facts
 from tillstream.verdict import Finding, Severity
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
@@ -18,9 +18,16 @@ _NAMED = 4
 
 
 def secret_missing(facts: Facts) -> Iterator[Finding]:
-    """Without one, the door accepts nothing."""
+    """Without one, the door accepts nothing; a door that is ready has got one from where it was started."""
+    door_is_open = any(part.name == "ingest" and part.ready for part in facts.parts or ())
+    elsewhere = door_is_open and not any(account.secrets for account in facts.accounts)
     for account in facts.accounts:
-        if not account.secrets:
+        if account.secrets:
+            continue
+        if elsewhere:
+            text = "the running door has a signing secret that is not in the settings of this shell"
+            yield Finding("secret-elsewhere", _HINT, text, f"keep it: {_connect(account)} --secret -", account.name)
+        else:
             text = f"account {account.name} has no webhook signing secret: the door accepts nothing"
             yield Finding("secret-missing", _ERROR, text, _connect(account), account.name)
 
@@ -42,11 +49,22 @@ def secret_wrong(facts: Facts) -> Iterator[Finding]:
 
 
 def key_missing(facts: Facts) -> Iterator[Finding]:
-    """It works without one, but what is missing then is not known."""
+    """It works without one; what can't be known then is said, all of it, in one place."""
+    waiting = facts.clickhouse.lookups.get(NO_KEY, 0) if facts.clickhouse else 0
     for account in facts.accounts:
-        if not account.key:
-            text = f"account {account.name} has no API key: nothing can be imported, looked up or compared with Stripe"
-            yield Finding("key-missing", _WARNING, text, _connect(account), account.name)
+        if account.key:
+            continue
+        remedy = f"{_connect(account)} --api-key -   (a restricted key that may read)"
+        if account.swept_lately:
+            text = f"the running connector has an API key of account {account.name}, and this shell has none"
+            yield Finding("key-elsewhere", _WARNING, text, f"{_connect(account)} --api-key -", account.name)
+            continue
+        parked = f" {waiting:,} question{'' if waiting == 1 else 's'} to Stripe wait{'s' if waiting == 1 else ''},"
+        text = (
+            f"account {account.name} has no API key: history is not imported, lost webhooks are not found,"
+            f"{parked if waiting else ''} and nothing is compared with Stripe"
+        )
+        yield Finding("key-missing", _WARNING, text, remedy, account.name)
 
 
 def key_odd(facts: Facts) -> Iterator[Finding]:
