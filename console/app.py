@@ -14,12 +14,15 @@ from console import telemetry
 from console.actions import Actions
 from console.api.server import Api, answer
 from console.config import ConsoleConfig
+from console.engagement import Engagement
 from console.pages.activity import ActivityPages
+from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
 from console.pages.integration import IntegrationPage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
 from console.pages.profiles import ProfilePages
+from console.pages.segments import SegmentPages
 from console.pages.site import Site
 from console.security import COOKIE, HEADERS, Gate, safe_next
 from console.templates_env import STATIC
@@ -27,8 +30,17 @@ from console.warehouse import Warehouse
 from schemas.errors import TillstreamError, Unavailable
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
-FORM_BYTES: Final = 16 * 1024
-PAGES: Final = (OverviewPage, MetricPage, ActivityPages, ProfilePages, IntegrationPage, HealthPage)
+FORM_BYTES: Final = 64 * 1024
+PAGES: Final = (
+    OverviewPage,
+    MetricPage,
+    ActivityPages,
+    ProfilePages,
+    SegmentPages,
+    FlowPages,
+    IntegrationPage,
+    HealthPage,
+)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
@@ -36,10 +48,10 @@ log = structlog.get_logger(__name__)
 class Console:
     """Everything around the pages."""
 
-    def __init__(self, config: ConsoleConfig, actions: Actions | None) -> None:
+    def __init__(self, config: ConsoleConfig, actions: Actions | None, engagement: Engagement | None) -> None:
         self._warehouse = Warehouse(config)
         self._gate = Gate(config)
-        self._site = Site(config, self._warehouse, actions, closed=self._gate.closed)
+        self._site = Site(config, self._warehouse, actions, engagement, closed=self._gate.closed)
         self._api = Api(config, self._warehouse)
 
     def application(self) -> web.Application:
@@ -142,9 +154,14 @@ class Console:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def create_app(config: ConsoleConfig, actions: Actions | None = None) -> web.Application:
-    """The console as an aiohttp application; run it by `serve`. Without `actions` it only shows."""
-    return Console(config, actions).application()
+def create_app(
+    config: ConsoleConfig, actions: Actions | None = None, engagement: Engagement | None = None
+) -> web.Application:
+    """The console as an aiohttp application; run it by `serve`.
+
+    Without `actions` it only shows, without `engagement` it has no segments and flows.
+    """
+    return Console(config, actions, engagement).application()
 
 
 async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> None:

@@ -22,7 +22,13 @@ class Query:
     @property
     def shown(self) -> str:
         """One statement without parameters that asks the same. For people: it is never sent."""
-        return _PARAMETER.sub(lambda match: literal(self.parameters[match[1]]), self.text)
+        return _PARAMETER.sub(lambda match: _written(self.parameters[match[1]], match[2]), self.text)
+
+
+def _written(value: Any, kind: str) -> str:
+    """Text that stands for a value of another kind says so."""
+    as_text = isinstance(value, str) and kind != "String"
+    return f"CAST({literal(value)}, {literal(kind)})" if as_text else literal(value)
 
 
 def literal(value: Any) -> str:

@@ -214,6 +214,7 @@ def console(settings: Settings) -> None:
     from console.app import create_app, serve
     from console.config import ConsoleConfig
     from tillstream.console_actions import ConsoleActions
+    from tillstream.console_engagement import ConsoleEngagement
 
     async def work(stop: asyncio.Event) -> None:
         token, read_token = settings.tillstream_console_token, settings.tillstream_console_read_token
@@ -233,6 +234,7 @@ def console(settings: Settings) -> None:
                 runtime=runtime_path(settings.tillstream_data),
             ),
             ConsoleActions(settings),
+            ConsoleEngagement(settings),
         )
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from console.actions import Actions
 from console.config import ConsoleConfig
+from console.engagement import Engagement
 from console.live import Live
 from console.security import ROLE, Role
 from console.templates_env import address, environment
@@ -27,9 +28,19 @@ NAVIGATION: Final = (
     ("/", "Overview", "overview"),
     ("/feed", "Activity", "activity"),
     ("/profiles", "Profiles", "people"),
+    ("/segments", "Segments", "segments"),
+    ("/flows", "Flows", "flows"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
 )
+#: The entry of the navigation that a page below it belongs to.
+_BELOW: Final = {
+    "/event": "/feed",
+    "/raw": "/feed",
+    "/profile": "/profiles",
+    "/segment": "/segments",
+    "/flow": "/flows",
+}
 _ONE_THING: Final = ("/event", "/raw", "/profile")  # of one mode: the other mode has no such page
 THEMES: Final = ("light", "dark")
 
@@ -37,9 +48,18 @@ THEMES: Final = ("light", "dark")
 class Site:
     """Renders pages; one for the whole console."""
 
-    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, actions: Actions | None, *, closed: bool) -> None:
+    def __init__(
+        self,
+        config: ConsoleConfig,
+        warehouse: Warehouse,
+        actions: Actions | None,
+        engagement: Engagement | None,
+        *,
+        closed: bool,
+    ) -> None:
         self.config = config
         self.actions = actions
+        self.engagement = engagement
         self.warehouse = warehouse
         self.live = Live(warehouse)
         self._templates = environment(config, closed=closed)
@@ -58,16 +78,21 @@ class Site:
             live=live,
             link=link,
             here=request.path,
+            above=_BELOW.get("/" + request.path.split("/")[1], ""),
             modes={"live": address(path, kept), "test": address(path, [*kept, ("mode", "test")])},
             theme=request.cookies.get("theme") if request.cookies.get("theme") in THEMES else "",
             navigation=NAVIGATION,
             all_metrics=METRICS,
             status=status,
-            may=self.actions is not None and request.get(ROLE) is Role.ALL,
+            may=self.may(request),
             now=datetime.now(UTC),
             **values,
         )
         return web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+
+    def may(self, request: web.Request) -> bool:
+        """Whether the visitor may change anything."""
+        return self.actions is not None and request.get(ROLE) is Role.ALL
 
     def back(self, request: web.Request, path: str, **parameters: str) -> web.Response:
         """To a page after something was done, in the mode that it was done from."""
@@ -92,6 +117,20 @@ class Page:
                 "this console can only show", remedy="start it by tillstream up, or tillstream console"
             )
         return self.site.actions
+
+    @property
+    def engagement(self) -> Engagement:
+        """Raises ConfigurationError when nobody here knows segments and flows."""
+        if self.site.engagement is None:
+            raise ConfigurationError(
+                "this console knows no segments and flows", remedy="start it by tillstream up, or tillstream console"
+            )
+        return self.site.engagement
+
+    def must_be_allowed(self, request: web.Request) -> None:
+        """Raises 403 for who may only look: for pages that lead to a change."""
+        if not self.site.may(request):
+            raise web.HTTPForbidden(text="This sign-in may look, and change nothing.")
 
     def routes(self) -> list[web.RouteDef]:
         """The page, and the parts of it that are asked for by themselves."""

@@ -111,6 +111,27 @@
     setTimeout(() => (button.textContent = label), 2000);
   });
 
+  // The editor: a mistake leads to its place, and a piece of YAML goes where the cursor's line ends.
+  document.addEventListener("click", (event) => {
+    const text = document.getElementById("yaml");
+    const mistake = event.target.closest("[data-goto]");
+    const piece = event.target.closest("[data-insert]");
+    if (!text || !(mistake || piece)) return;
+    text.focus();
+    if (mistake) {
+      const [line, column] = mistake.dataset.goto.split(":").map(Number);
+      const lines = text.value.split("\n");
+      const at = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0) + column - 1;
+      text.setSelectionRange(at, lines.slice(0, line).join("\n").length);
+    } else {
+      const end = text.value.indexOf("\n", text.selectionEnd);
+      const at = end < 0 ? text.value.length : end + 1;
+      const before = at && text.value[at - 1] !== "\n" ? "\n" : "";
+      text.setRangeText(before + piece.dataset.insert, at, at, "end");
+      text.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  });
+
   // Nobody looks at a hidden tab, so it asks for nothing.
   const seen = () => document.visibilityState === "visible";
   const tell = (what) => document.body.dispatchEvent(new CustomEvent(what));

@@ -4,6 +4,7 @@ A file that can't be read is named with its problems, and affects no other segme
 """
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engage.conditions.reading import parse
 from schemas.errors import ConfigurationError
 
 READY = Path(__file__).parent / "ready"
+STARTS = Path(__file__).parent / "starts"  # what a new segment may begin with, beside the ready ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,7 @@ def find(project: Path) -> dict[str, Found]:
     paths = {path.stem: path for folder in (READY, project / "segments") for path in sorted(folder.glob("*.yaml"))}
     found = {name: _read(name, paths[name], frozenset(paths)) for name in sorted(paths)}
     for name, others in _circles(found).items():
-        problem = Problem(1, 1, f"it asks for itself: {' → '.join((name, *others, name))}")
-        found[name] = Found(name, found[name].path, None, (problem,))
+        found[name] = Found(name, found[name].path, None, (_circle(name, others),))
     return found
 
 
@@ -56,6 +57,41 @@ def get(project: Path, name: str) -> Definition:
     if each.definition is None:
         raise ConfigurationError(each.problem, remedy=f"mend {each.path}")
     return each.definition
+
+
+def starts() -> dict[str, str]:
+    """Name to YAML of what a new segment may begin with."""
+    return {path.stem: path.read_text("utf-8") for folder in (STARTS, READY) for path in sorted(folder.glob("*.yaml"))}
+
+
+def check(project: Path, name: str, text: str) -> Definition | list[Problem]:
+    """The definition that `text` would be as the project's segment `name`, or what is wrong with it."""
+    known = find(project)
+    try:
+        definition = parse(text, name, segments={*known, name})
+    except Invalid as error:
+        return error.problems
+    circles = _circles({**known, name: Found(name, project, definition)})
+    return [_circle(name, circles[name])] if name in circles else definition
+
+
+def write(project: Path, name: str, text: str) -> Path:
+    """The project's file of a segment, whole or not at all. Raises Invalid, ConfigurationError when it can't be."""
+    found = check(project, name, text)
+    if isinstance(found, list):
+        raise Invalid(found)
+    target = project / "segments" / f"{name}.yaml"
+    temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, "utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigurationError(
+            f"{target} can't be written: {error.strerror}", remedy="check TILLSTREAM_PROJECT"
+        ) from None
+    return target
 
 
 def digest(definition: Definition) -> str:
@@ -97,6 +133,10 @@ def _read(name: str, path: Path, known: frozenset[str]) -> Found:
         return Found(name, path, None, tuple(error.problems))
     except (OSError, UnicodeDecodeError) as error:
         return Found(name, path, None, (Problem(1, 1, f"the file can't be read: {error}"),))
+
+
+def _circle(name: str, others: tuple[str, ...]) -> Problem:
+    return Problem(1, 1, f"it asks for itself: {' → '.join((name, *others, name))}")
 
 
 def _circles(found: dict[str, Found]) -> dict[str, tuple[str, ...]]:

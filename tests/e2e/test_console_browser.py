@@ -239,7 +239,7 @@ async def faults(page: Page, rules: dict[str, Any]) -> list[Any]:
 async def test_everything_can_be_reached_by_keyboard(shop: Shop, page: Page) -> None:
     await page.goto(f"{shop.url}/")
     seen = []
-    for _ in range(24):
+    for _ in range(26):
         await page.keyboard.press("Tab")
         seen.append(await page.evaluate("document.activeElement.textContent.trim().split('\\n')[0]"))
     assert seen[0] == "Skip to the content"

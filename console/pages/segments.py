@@ -1,0 +1,270 @@
+"""Segments: the list, one with its members and growth, and the editor that counts while somebody types."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, Field
+
+from console import forms, groups
+from console.days import today
+from console.engagement import Mistake, Start
+from console.pages.site import Page
+from console.queries import Query
+from console.text import iso, number
+from schemas.errors import ConfigurationError
+
+LONGEST_YAML: Final = 12_000  # characters; a form may have 16 KiB
+SAMPLE: Final = 5
+_CSV_PAGE: Final = 5_000
+#: What a spreadsheet would take for a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+SegmentName = Annotated[forms.Text, Field(min_length=1, max_length=64)]
+Yaml = Annotated[str, Field(max_length=LONGEST_YAML), AfterValidator(lambda text: text.replace("\r\n", "\n"))]
+
+
+class SegmentQuery(forms.DoneQuery):
+    """One segment; `after` is the last member of the page before."""
+
+    name: SegmentName
+    after: forms.Text = ""
+
+
+class EditQuery(forms.Asked):
+    """An existing one, or a new one that begins as `start`."""
+
+    name: forms.Text = ""
+    start: forms.Text = ""
+
+
+class Draft(BaseModel):
+    """What stands in the editor."""
+
+    name: forms.Text = ""
+    yaml: Yaml = ""
+    new: bool = False
+
+
+class SegmentPages(Page):
+    """`/segments`, `/segment` and what belongs to them."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The pages, the live count, and what can be changed."""
+        return [
+            web.get("/segments", self.all),
+            web.get("/segment", self.one),
+            web.get("/segment/csv", self.csv),
+            web.get("/segment/sql", self.sql),
+            web.get("/segment/new", self.start),
+            web.get("/segment/edit", self.edit),
+            web.get("/part/segment/count", self.count),
+            web.post("/part/segment/check", self.check),
+            web.post("/segment/save", self.save),
+            web.post("/segment/add", self.add),
+            web.post("/segment/remove", self.remove),
+        ]
+
+    async def all(self, request: web.Request) -> web.Response:
+        """Every segment with its size."""
+        wanted = forms.parsed(forms.DoneQuery, request.query)
+        files, sizes = await asyncio.gather(
+            self.engagement.segments(), groups.sizes(self.warehouse, wanted.live, self._today())
+        )
+        return self.site.page(request, "segments.html", files=files, sizes=sizes, done=wanted.done)
+
+    async def one(self, request: web.Request) -> web.Response:
+        """Conditions, growth and members."""
+        wanted = forms.parsed(SegmentQuery, request.query)
+        file, sizes, rows = await asyncio.gather(
+            self.engagement.segment(wanted.name),
+            groups.sizes(self.warehouse, wanted.live, self._today(), wanted.name, days=90),
+            groups.members(self.warehouse, wanted.name, wanted.live, wanted.after.lower()),
+        )
+        size = sizes.get(wanted.name)
+        return self.site.page(
+            request,
+            "segment.html",
+            file=file,
+            size=size,
+            chart=growth(size) if size else None,
+            rows=rows,
+            after=wanted.after,
+            limit=groups.PAGE,
+            done=wanted.done,
+        )
+
+    async def count(self, request: web.Request) -> web.Response:
+        """How many there are at this moment, condition by condition."""
+        wanted = forms.parsed(SegmentQuery, request.query)
+        file = await self.engagement.segment(wanted.name)
+        return await self._counted(request, wanted.name, file.yaml, wanted.live)
+
+    async def sql(self, request: web.Request) -> web.Response:
+        """The statements behind it."""
+        wanted = forms.parsed(SegmentQuery, request.query)
+        file = await self.engagement.segment(wanted.name)
+        asked = await self.engagement.ask(wanted.name, file.yaml)
+        if isinstance(asked, list):
+            raise ConfigurationError(f"the segment {wanted.name} has mistakes", remedy="mend it in the editor")
+        queries = [("Its members", asked.members), ("How many satisfy each condition", asked.counts)]
+        return self.site.page(request, "segment_sql.html", file=file, queries=queries)
+
+    async def csv(self, request: web.Request) -> web.StreamResponse:
+        """All members as of the last evaluation."""
+        wanted = forms.parsed(SegmentQuery, request.query)
+        pages = self._all_members(wanted.name, wanted.live)
+        head = await anext(pages)  # so that what is wrong is said before the first byte
+        headers = {
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{_file_name(wanted.name)}.csv"',
+        }
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        await response.write(head.encode())
+        async for text in pages:
+            await response.write(text.encode())
+        return response
+
+    async def start(self, request: web.Request) -> web.Response:
+        """What a new one may begin with."""
+        return self.site.page(request, "segment_new.html", starts=await self.engagement.starts())
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """The editor."""
+        self.must_be_allowed(request)
+        wanted = forms.parsed(EditQuery, request.query)
+        if wanted.name:
+            file = await self.engagement.segment(wanted.name)
+            return self._editor(request, Draft(name=file.name, yaml=file.yaml, new=False), ready=file.ready)
+        found = {start.name: start for start in await self.engagement.starts()}
+        chosen = found.get(wanted.start)
+        return self._editor(request, Draft(name=chosen.name if chosen else "", yaml=_begun(chosen), new=True))
+
+    async def check(self, request: web.Request) -> web.Response:
+        """What is wrong with the draft, or how many it means."""
+        live = forms.parsed(forms.Asked, request.query).live
+        draft = forms.parsed(Draft, await forms.posted(request))
+        return await self._counted(request, draft.name or "segment", draft.yaml, live)
+
+    async def save(self, request: web.Request) -> web.Response:
+        """Writes the file, if nothing is wrong with it."""
+        draft = forms.parsed(Draft, await forms.posted(request))
+        mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
+        if mistakes:
+            return self._editor(request, draft, mistakes=mistakes, status=400)
+        return self.site.back(
+            request, "/segment", name=draft.name, done="Saved. Its members are looked for now, and kept up to date."
+        )
+
+    async def add(self, request: web.Request) -> web.Response:
+        """One of the starts, as it is."""
+        start = forms.parsed(EditQuery, await forms.posted(request)).start
+        chosen = next((one for one in await self.engagement.starts() if one.name == start), None)
+        if chosen is None:
+            raise web.HTTPNotFound(text=f"there is no segment {start!r} to begin with")
+        mistakes = await self.engagement.save_segment(chosen.name, chosen.yaml, new=True)
+        assert not mistakes, mistakes
+        done = f"{chosen.title} is there. Its members are looked for now, and kept up to date."
+        return self.site.back(request, "/segment", name=chosen.name, done=done)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """The project's file; who was in the segment leaves it."""
+        name = forms.parsed(SegmentQuery, await forms.posted(request)).name
+        return self.site.back(request, "/segments", done=await self.engagement.remove_segment(name))
+
+    async def _counted(self, request: web.Request, name: str, text: str, live: bool) -> web.Response:
+        found = await self.engagement.ask(name, text)
+        if isinstance(found, list):
+            return self.site.page(request, "segment_counted.html", mistakes=found, asked=None)
+        sample = Query(
+            f"SELECT email\nFROM (\n{found.members.text}\n)\nWHERE livemode = {{of_mode:Bool}}\n"
+            "ORDER BY email\nLIMIT {most:UInt32}",
+            {**found.members.parameters, "of_mode": live, "most": SAMPLE},
+        )
+        rows, people = await asyncio.gather(self.warehouse.rows(found.counts), self.warehouse.rows(sample))
+        by_mode = {bool(row["livemode"]): row for row in rows}
+        mine = by_mode.get(live)
+        counts = mine["conditions"] if mine else [0] * len(found.conditions)
+        return self.site.page(
+            request,
+            "segment_counted.html",
+            mistakes=[],
+            asked=found,
+            members=mine["members"] if mine else 0,
+            other=by_mode[not live]["members"] if (not live) in by_mode else 0,
+            conditions=list(zip(found.conditions, counts, strict=True)),
+            people=[row["email"] for row in people],
+        )
+
+    def _editor(
+        self,
+        request: web.Request,
+        draft: Draft,
+        *,
+        ready: bool = False,
+        mistakes: list[Mistake] | None = None,
+        status: int = 200,
+    ) -> web.Response:
+        return self.site.page(
+            request, "segment_edit.html", status=status, draft=draft, ready=ready, mistakes=mistakes or [], asked=None
+        )
+
+    async def _all_members(self, name: str, live: bool) -> AsyncIterator[str]:
+        after = ""
+        yield _line(["email", "name", "country", "entered", "last seen", "lifetime value"])
+        while rows := await groups.members(self.warehouse, name, live, after, _CSV_PAGE):
+            yield "".join(_line(_cells(row)) for row in rows)
+            after = rows[-1]["email"]
+
+    def _today(self) -> date:
+        return today(self.config.zones, datetime.now(UTC))
+
+
+def growth(size: groups.Size) -> dict[str, Any]:
+    """The chart: members by day, from the first evaluation on."""
+    begin = next(number for number, members in enumerate(size.members) if members is not None)
+    days, counts = size.days[begin:], [count or 0 for count in size.members[begin:]]
+    changes = [size.changes.get(day, (0, 0)) for day in days]
+    return {
+        "labels": [f"{day:%a} {day.day} {day:%b %Y}" for day in days],
+        "ticks": [f"{day.day} {day:%b}" for day in days],
+        "series": [
+            {
+                "label": "Members",
+                "colour": "issued",
+                "values": counts,
+                "texts": [
+                    f"{number(count)} ({number(entered)} entered, {number(gone)} left)"
+                    if entered or gone
+                    else number(count)
+                    for count, (entered, gone) in zip(counts, changes, strict=True)
+                ],
+            }
+        ],
+    }
+
+
+def _begun(start: Start | None) -> str:
+    return start.yaml if start else "name: \ndescription: \nall:\n  - metric: Successfully Paid\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    value = " ".join(f"{amount} {currency}" for currency, amount in sorted((row["lifetime_value"] or {}).items()))
+    told = [str(row[name] or "") for name in ("email", "name", "country")]
+    told = [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in told]
+    return [*told, iso(row["entered_at"]), iso(row["last_seen"]) if row["last_seen"] else "", value]
+
+
+def _line(cells: list[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue()
+
+
+def _file_name(name: str) -> str:
+    return "".join(letter for letter in name if letter.isascii() and (letter.isalnum() or letter in "-_"))

@@ -1,0 +1,163 @@
+"""Flows for the console: their files, what they would do and did, and a mail as somebody would get it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from console.engagement import Flow, Mail, Post, Step, Trial
+from engage.conditions.problems import nearest
+from engage.flows import library
+from engage.flows.model import Flow as FlowFile
+from engage.flows.model import Status
+from engage.flows.rules.program import Instruction, compile_flow
+from engage.flows.soundness import mistakes
+from engage.flows.steps import Email, Split, TriggerSplit
+from engage.flows.steps import Step as FileStep
+from engage.senders.smtp import parse_url
+from schemas.errors import ConfigurationError
+from tillstream import flow_words, flows
+from tillstream.flow_data import FlowData
+from tillstream.flow_preview import preview
+from tillstream.flow_trial import dry_run
+from tillstream.loading import load_settings
+from tillstream.settings import Settings
+from tillstream.warehouse import Warehouse, open_warehouse
+
+
+class ConsoleFlows:
+    """The part of `console.engagement.Engagement` that is about flows. Settings are read anew for each call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._data = settings.tillstream_data
+
+    async def flows(self) -> list[Flow]:
+        """Every file."""
+        return await asyncio.to_thread(self._all)
+
+    async def flow(self, name: str) -> Flow:
+        """One."""
+        return await asyncio.to_thread(self._one, name)
+
+    async def set_status(self, name: str, status: str) -> None:
+        """As `tillstream flows live`, `manual` and `draft` do."""
+        await asyncio.to_thread(library.set_status, self._settings().project, name, Status(status))
+
+    async def release(self, name: str) -> int:
+        """As `tillstream flows release` does."""
+        settings = self._settings()
+        waiting = await asyncio.to_thread(self._held, settings, name)
+        return await flows.publish(settings, flows.release_requests(waiting)) if waiting else 0
+
+    async def mail(self, name: str, step: str, *, live: bool, email: str = "", metric_id: str = "") -> Mail:
+        """As `tillstream flows preview` does."""
+        return await asyncio.to_thread(self._mail, name, step, live, email, metric_id)
+
+    async def trial(self, name: str, *, live: bool, days: int) -> Trial:
+        """As `tillstream flows run --dry-run` does."""
+        return await asyncio.to_thread(self._trial, name, live, days)
+
+    async def post(self) -> Post:
+        """What SMTP_URL and TILLSTREAM_MAIL_FROM say; the password is left out."""
+        settings = self._settings()
+        url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+        needed = {"SMTP_URL": url, "TILLSTREAM_MAIL_FROM": settings.tillstream_mail_from}
+        missing = [name for name, value in needed.items() if not value]
+        return Post(_server(url), settings.tillstream_mail_from, tuple(missing))
+
+    def _all(self) -> list[Flow]:
+        project = self._settings().project
+        return [_told(name, found, project) for name, found in library.find(project).items()]
+
+    def _one(self, name: str) -> Flow:
+        project = self._settings().project
+        known = library.find(project)
+        if name not in known:
+            close = nearest(name, known)
+            raise ConfigurationError(
+                f"there is no flow '{name}'{f'; did you mean {close}?' if close else ''}",
+                remedy="the list of flows has all of them",
+            )
+        return _told(name, known[name], project)
+
+    def _held(self, settings: Settings, name: str) -> list[dict[str, Any]]:
+        with _opened(settings) as warehouse:
+            return flows.held(warehouse, name)
+
+    def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
+        settings = self._settings()
+        with _opened(settings) as warehouse:
+            made = preview(settings, FlowData(warehouse, live), name, step=step, metric_id=metric_id, email=email)
+        sender = made.sender or settings.tillstream_mail_from
+        return Mail(
+            made.step, sender, made.to, made.mail.subject, made.mail.html, made.mail.text, made.metric_id, email
+        )
+
+    def _trial(self, name: str, live: bool, days: int) -> Trial:
+        settings, now = self._settings(), datetime.now(UTC)
+        with _opened(settings) as warehouse:
+            found = dry_run(settings, FlowData(warehouse, live), name, now - timedelta(days=days), now)
+        tally = found.tally
+        skipped: dict[str, int] = {}
+        for (_, reason), count in tally.skipped.items():
+            skipped[reason] = skipped.get(reason, 0) + count
+        sent = {found.steps.get(step, step): count for step, count in tally.sent.items()}
+        return Trial(days, tally.facts, tally.started, sent, dict(tally.refused), skipped, tally.waiting)
+
+    def _settings(self) -> Settings:
+        return load_settings(tillstream_data=Path(self._data))
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Warehouse]:
+    warehouse = open_warehouse(settings)
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+def _told(name: str, found: library.Found, project: Path) -> Flow:
+    text = found.path.read_text("utf-8", "replace") if found.path.exists() else ""
+    if found.flow is None:
+        return Flow(name, name, "", "wrong", found.shipped, str(found.path), text, problem=found.problem)
+    made = found.flow
+    return Flow(
+        name,
+        made.label,
+        made.description,
+        str(made.status),
+        found.shipped,
+        str(found.path),
+        text,
+        flow_words.trigger(made),
+        tuple(flow_words.rules(made)),
+        steps(made),
+        "; ".join(mistakes(made, project)),
+    )
+
+
+def steps(flow: FlowFile) -> tuple[Step, ...]:
+    """The flow's steps as a tree, with the ids that messages name."""
+    return _steps(flow.steps, iter(compile_flow(flow).instructions))
+
+
+def _steps(several: tuple[FileStep, ...], laid: Iterator[Instruction]) -> tuple[Step, ...]:
+    """Instructions are laid in the order of the file, splits before what is inside of them."""
+    return tuple(_step(next(laid), laid) for _ in several)
+
+
+def _step(instruction: Instruction, laid: Iterator[Instruction]) -> Step:
+    kind = instruction.kind
+    ways = (kind.then, kind.otherwise) if isinstance(kind, Split | TriggerSplit) else ((), ())
+    then, otherwise = (_steps(way, laid) for way in ways)
+    template = kind.template if isinstance(kind, Email) else ""
+    return Step(instruction.id, kind.KIND, flow_words.step(kind), then, otherwise, template)
+
+
+def _server(url: str) -> str:
+    """The mail server as people know it, such as `mail.example.com:587`."""
+    server = parse_url(url) if url else None
+    return f"{server.host}:{server.port}" if server else ""

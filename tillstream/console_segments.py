@@ -1,0 +1,126 @@
+"""Segments for the console: the files of the project, read and written by `engage`."""
+
+import asyncio
+from pathlib import Path
+
+from console.engagement import Asked, Mistake, Segment, Start, Words
+from console.queries import Query
+from engage.conditions import Problem, compile_counts, compile_members
+from engage.conditions import words as telling
+from engage.conditions.model import Definition
+from engage.conditions.problems import Invalid, nearest
+from engage.conditions.reading import parse
+from engage.segments import library
+from schemas.errors import ConfigurationError
+from tillstream.loading import load_settings
+from tillstream.segments import clock
+from tillstream.settings import Settings
+
+
+class ConsoleSegments:
+    """The part of `console.engagement.Engagement` that is about segments. Settings are read anew for each call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._data = settings.tillstream_data
+
+    async def segments(self) -> list[Segment]:
+        """Every file."""
+        return await asyncio.to_thread(lambda: [_told(found) for found in library.find(self._project()).values()])
+
+    async def segment(self, name: str) -> Segment:
+        """One."""
+        return await asyncio.to_thread(lambda: _told(self._found(name)))
+
+    async def ask(self, name: str, text: str) -> Asked | list[Mistake]:
+        """Compiled, or the mistakes."""
+        settings = self._settings()
+        found = await asyncio.to_thread(library.check, settings.project, name, text)
+        if isinstance(found, list):
+            return _mistakes(found)
+        now = clock(settings)
+        counts, members = compile_counts(found, now), compile_members(found, now)
+        told = tuple(telling.sentence(leaf) for leaf in found.leaves())
+        return Asked(told, Query(counts.sql, counts.parameters), Query(members.sql, members.parameters))
+
+    async def starts(self) -> list[Start]:
+        """Those that are no segment of the project yet."""
+        return await asyncio.to_thread(self._starts)
+
+    async def save_segment(self, name: str, text: str, *, new: bool) -> list[Mistake]:
+        """Writes the file."""
+        return await asyncio.to_thread(self._save, name, text, new)
+
+    async def remove_segment(self, name: str) -> str:
+        """Removes the file."""
+        return await asyncio.to_thread(self._remove, name)
+
+    def _starts(self) -> list[Start]:
+        project = self._project()
+        own = {name for name, found in library.find(project).items() if not found.shipped}
+        texts = {name: text for name, text in library.starts().items() if name not in own}
+        made = {name: parse(text, name) for name, text in texts.items()}
+        return [Start(name, made[name].title, made[name].description, text) for name, text in texts.items()]
+
+    def _save(self, name: str, text: str, new: bool) -> list[Mistake]:
+        project = self._project()
+        if new and (project / "segments" / f"{name}.yaml").exists():
+            return [Mistake(1, 1, f"there is a segment '{name}' already: choose another name, or edit that one")]
+        try:
+            library.write(project, name, text)
+        except Invalid as error:
+            return _mistakes(error.problems)
+        return []
+
+    def _remove(self, name: str) -> str:
+        found = self._found(name)
+        if found.shipped:
+            raise ConfigurationError(f"{name} came with Tillstream and can't be removed", remedy="edit it instead")
+        found.path.unlink(missing_ok=True)
+        ready = (library.READY / found.path.name).exists()
+        return f"The ready segment {name} is there again." if ready else f"The segment {name} is removed."
+
+    def _found(self, name: str) -> library.Found:
+        known = library.find(self._project())
+        if name not in known:
+            close = nearest(name, known)
+            raise ConfigurationError(
+                f"there is no segment '{name}'{f'; did you mean {close}?' if close else ''}",
+                remedy="the list of segments has all of them",
+            )
+        return known[name]
+
+    def _project(self) -> Path:
+        return self._settings().project
+
+    def _settings(self) -> Settings:
+        return load_settings(tillstream_data=Path(self._data))
+
+
+def _told(found: library.Found) -> Segment:
+    made: Definition | None = found.definition
+    return Segment(
+        found.name,
+        made.title if made else found.name,
+        made.description if made else "",
+        str(made.every) if made else "",
+        found.shipped,
+        str(found.path),
+        _text(found.path),
+        _words(telling.words(made.root)) if made else None,
+        tuple(_mistakes(found.problems)),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:  # named among the problems
+        return ""
+
+
+def _words(told: telling.Words) -> Words:
+    return Words(told.text, tuple(map(_words, told.parts)))
+
+
+def _mistakes(problems: list[Problem] | tuple[Problem, ...]) -> list[Mistake]:
+    return [Mistake(each.line, each.column, each.message, each.nearest) for each in problems]
