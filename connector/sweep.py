@@ -58,6 +58,7 @@ class Sweeper:
 
     def __init__(self, publisher: Publisher, state: StateLog, warehouse: Warehouse) -> None:
         self._publisher, self._state, self._warehouse = publisher, state, warehouse
+        self._untold: dict[str, dict[str, Any]] = {}  # rows that ClickHouse has not taken yet
 
     async def swept_at(self, api: StripeApi) -> float:
         """When the account was swept last, by the clock here; 0 when it never was. Raises Unavailable."""
@@ -123,10 +124,19 @@ class Sweeper:
         return filled >= {resource.name for resource in RESOURCES}
 
     async def _record(self, outcome: Swept) -> None:
+        self._untold[f"{outcome.account}|{outcome.livemode}"] = row(outcome, time.time())
         try:
-            await self._warehouse.insert("sweep_rows", [row(outcome, time.time())])
+            await self.tell()
         except Unavailable as error:
-            log.warning("sweep not recorded", account=outcome.account, cause=str(error))
+            log.warning("sweep not recorded yet", account=outcome.account, cause=str(error))
+
+    async def tell(self) -> None:
+        """Record the last sweeps, unless they are. Raises Unavailable: at the very start there may be no tables yet."""
+        untold = dict(self._untold)
+        await self._warehouse.insert("sweep_rows", untold.values())
+        for whose, told in untold.items():
+            if self._untold.get(whose) is told:
+                del self._untold[whose]
 
 
 def row(outcome: Swept, now: float) -> dict[str, Any]:

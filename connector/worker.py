@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from connector.accounts import Accounts
+from connector.imports.records import record_again
 from connector.lookups.worker import Lookups
 from connector.publish import Publisher
 from connector.reconcile.daily import DailyComparison, DailyPlan
@@ -63,10 +64,11 @@ class Connector:
             self._lookups = Lookups(config.kafka, config.topic_prefix, accounts, publisher, warehouse)
             if not config.accesses:
                 log.warning("no API key: look-ups wait, nothing is swept", next="export STRIPE_API_KEY=rk_live_…")
+            sweeper = Sweeper(publisher, state, warehouse)
             async with together() as group:
                 beside = [
-                    group.create_task(self._sweep_for_ever(accounts, Sweeper(publisher, state, warehouse))),
-                    group.create_task(self._ask_again_for_ever()),
+                    group.create_task(self._sweep_for_ever(accounts, sweeper)),
+                    group.create_task(self._catch_up_for_ever(sweeper, state, warehouse)),
                     group.create_task(
                         DailyComparison(config.comparison, publisher, warehouse).run(accounts.configured())
                     ),
@@ -87,15 +89,17 @@ class Connector:
             due[api] = time.time() + (min(every, _FAILED_AGAIN) if swept.error else every)
             self._again.set()
 
-    async def _ask_again_for_ever(self) -> None:
-        """What was parked is asked again: at the start, and after every sweep."""
+    async def _catch_up_for_ever(self, sweeper: Sweeper, state: StateLog, warehouse: Warehouse) -> None:
+        """What was parked is asked again, and what ClickHouse missed is told again: at the start, after every sweep."""
         assert self._lookups is not None
         while True:
             await self._again.wait()
             self._again.clear()
             try:
+                await sweeper.tell()
+                await record_again(state, warehouse)
                 await self._lookups.retry()
             except Unavailable as error:  # at the very start, the sink may not have made the tables yet
-                log.info("look-ups are not asked again yet", cause=str(error))
+                log.info("not caught up yet", cause=str(error))
                 await asyncio.sleep(_CLICKHOUSE_AGAIN)
                 self._again.set()

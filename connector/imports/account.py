@@ -21,6 +21,7 @@ from connector.together import together
 from connector.warehouse import Warehouse
 
 _RECORD_SECONDS = 2.0
+_RECORD_WITHIN = 30.0  # at the end, for a sink that has not made the tables yet
 
 
 @dataclass(slots=True)
@@ -64,6 +65,16 @@ class AccountImport:
 
         Raises Unavailable when Kafka is away.
         """
+        try:
+            await self._read_all()
+        finally:
+            self.unrecorded = await record(self.warehouse, self.progress, time.time())
+        deadline = time.monotonic() + _RECORD_WITHIN
+        while self.unrecorded and time.monotonic() < deadline:
+            await asyncio.sleep(_RECORD_SECONDS)
+            self.unrecorded = await record(self.warehouse, self.progress, time.time())
+
+    async def _read_all(self) -> None:
         recording = asyncio.create_task(self._record_for_ever())
         todo = [pair for pair in zip(self.resources, self.progress, strict=True) if pair[1].state is not State.FINISHED]
         for _, progress in todo:
@@ -81,7 +92,6 @@ class AccountImport:
             recording.cancel()
             with suppress(asyncio.CancelledError):
                 await recording
-            self.unrecorded = await record(self.warehouse, self.progress, time.time())
 
     async def _read(self, resource: Resource, progress: Progress) -> None:
         try:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from connector.imports.progress import Progress
+from connector.imports.progress import Progress, State
+from connector.state import StateLog
 from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
@@ -35,3 +36,13 @@ async def record(warehouse: Warehouse, imports: Iterable[Progress], now: float) 
     except Unavailable as error:
         return str(error)
     return ""
+
+
+async def record_again(state: StateLog, warehouse: Warehouse) -> None:
+    """Write the rows of all imports that have ended, as they ended: ClickHouse may not have been there to be told.
+
+    Changes nothing that is there already. Raises Unavailable.
+    """
+    known = [Progress.from_json(record) for record in (await state.read("import|")).values()]
+    ended = [progress for progress in known if progress.state in (State.FINISHED, State.FAILED)]
+    await warehouse.insert("import_rows", [row(progress, progress.updated_at) for progress in ended])

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from connector.imports.account import AccountImport
 from connector.imports.progress import State
+from connector.imports.records import record_again
 from connector.imports.resources import chosen
 from connector.publish import Publisher, object_message
 from connector.state import StateLog
@@ -211,6 +212,26 @@ async def test_stripe_away_is_waited_for_and_shown(place: Place, world: World, c
 def waiting(clickhouse: Client, query: str) -> Any:
     rows = clickhouse.query(query).result_rows
     return rows if rows and rows[0][0] == "waiting" else None
+
+
+async def test_the_view_tells_of_it_also_when_the_tables_came_later(place: Place, clickhouse: Client) -> None:
+    database = place.warehouse.database
+    ended = f"SELECT resource, state FROM {database}.imports ORDER BY resource"
+    clickhouse.command(f"RENAME TABLE {database}.import_rows TO {database}.not_yet")
+    async with place.importing("charges,refunds") as account:
+        await account.prepare(None)
+        running = asyncio.create_task(account.run())
+        await eventually(lambda: account.unrecorded and all(one.finished_at for one in account.progress), deadline=60)
+        clickhouse.command(f"RENAME TABLE {database}.not_yet TO {database}.import_rows")
+        await asyncio.wait_for(running, 60)
+        assert not account.unrecorded
+        rows = clickhouse.query(ended).result_rows
+        assert rows == [("charges", "finished"), ("refunds", "finished")]
+
+        clickhouse.command(f"TRUNCATE TABLE {database}.import_rows")  # the command ended before they came
+        for _ in range(2):
+            await record_again(account.state, account.warehouse)
+            assert clickhouse.query(ended).result_rows == rows
 
 
 async def test_an_empty_account_is_finished_at_once(place: Place) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -19,6 +20,7 @@ from connector.stripe_api import StripeApi
 from connector.sweep import Sweeper, Swept
 from connector.warehouse import Warehouse, WarehouseConfig
 from ingest.admission import admit
+from schemas.errors import Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from simulator.render import event_body
 from simulator.world import World
@@ -51,14 +53,19 @@ class Place:
         self.bootstrap, self.prefix, self.warehouse, self.stripe = bootstrap, prefix, warehouse, stripe
         self.kafka = {"bootstrap_servers": bootstrap}
 
-    async def sweep(self) -> Swept:
+    @asynccontextmanager
+    async def sweeping(self) -> AsyncIterator[tuple[Sweeper, StripeApi]]:
         async with (
             StripeApi(self.stripe.access(patience=0.0)) as api,
             Publisher(self.kafka, self.prefix) as publisher,
             StateLog(self.kafka, self.prefix) as state,
             Warehouse(self.warehouse) as warehouse,
         ):
-            return await Sweeper(publisher, state, warehouse).sweep(api)
+            yield Sweeper(publisher, state, warehouse), api
+
+    async def sweep(self) -> Swept:
+        async with self.sweeping() as (sweeper, api):
+            return await sweeper.sweep(api)
 
     async def remember(self, key: str, value: dict[str, object]) -> None:
         async with StateLog(self.kafka, self.prefix) as state:
@@ -176,6 +183,18 @@ async def test_without_clickhouse_everything_is_published_rather_than_lost(place
     place.warehouse = WarehouseConfig("http://127.0.0.1:9")
     swept = await place.sweep()
     assert (swept.state, swept.published) == ("complete", len(world.events))
+
+
+async def test_the_view_tells_of_it_also_when_the_tables_came_later(place: Place, clickhouse: Client) -> None:
+    database = place.warehouse.database
+    async with place.sweeping() as (sweeper, api):
+        clickhouse.command(f"RENAME TABLE {database}.sweep_rows TO {database}.not_yet")
+        await sweeper.sweep(api)
+        with pytest.raises(Unavailable):
+            await sweeper.tell()
+        clickhouse.command(f"RENAME TABLE {database}.not_yet TO {database}.sweep_rows")
+        await sweeper.tell()
+    assert clickhouse.query(f"SELECT state FROM {database}.sweeps").result_rows == [("complete",)]
 
 
 async def test_the_command_sweeps_and_its_exit_code_tells_of_a_gap(place: Place, world: World, tmp_path: Path) -> None:

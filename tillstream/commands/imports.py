@@ -55,7 +55,8 @@ def import_(
     every = [progress for one in accounts for progress in one.progress]
     failed = [progress for progress in every if progress.state == "failed"]
     if unrecorded := next((one.unrecorded for one in accounts if one.unrecorded), ""):
-        screen.err.print(Text(f"the view `imports` does not tell of it: {unrecorded}", style="yellow"))
+        told = "the view `imports` does not tell of it before the connector's next sweep"
+        screen.err.print(Text(f"{told}: {unrecorded}", style="yellow"))
     if as_json:
         screen.say_json({"imports": [_record(progress) for progress in every], "complete": not failed})
     else:
