@@ -9,6 +9,14 @@ import structlog
 # Measured: these build debug records for every message unless they are told not to.
 _NOISY = ("faust", "mode", "aiokafka", "kafka", "aiohttp.access", "asyncio", "clickhouse_connect", "urllib3")
 
+# What the libraries say when a worker starts for the first time, while Faust is making its tables' topics: a person who
+# reads [error] on a healthy first start stops reading errors.
+_FIRST_START = ("Topic %s not found in cluster metadata", "Ignoring missing topic: %r")
+
+
+def _expected(record: logging.LogRecord) -> bool:
+    return record.msg in _FIRST_START and str(record.args).rstrip(",)'").endswith("-changelog")
+
 
 def configure_logging(level: str = "info") -> None:
     """Send structlog and the standard library's loggers to standard error, from `level` up."""
@@ -39,6 +47,7 @@ def configure_logging(level: str = "info") -> None:
             ],
         )
     )
+    handler.addFilter(lambda record: not _expected(record))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
