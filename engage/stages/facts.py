@@ -51,7 +51,9 @@ class FactStage:
         else:
             self._epochs[partition] = _epoch.decode(stored)
         for key, value in book.scan(_WAITING):
-            self._look_again(partition, key, _fact.decode(value), self._clock())
+            due = _fact.decode(value).due
+            if due is not None:
+                self.timers.push(due, partition, key)  # at once when its time came while nobody was here
 
     def forget(self, partitions: set[int]) -> None:
         """These partitions are another worker's now."""

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiokafka.admin import AIOKafkaAdminClient
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from embedded.child import die_with_parent
@@ -40,7 +42,7 @@ folder = Path(sys.argv[3])
 async def work(stop):
     worker = Engage(EngageConfig(
         kafka={"bootstrap_servers": sys.argv[1]}, data=folder / "state", project=folder, topic_prefix=sys.argv[2],
-        partitions=2, settle_seconds=0.2, smtp_url=sys.argv[4], mail_from="shop@shop.example",
+        partitions=2, settle_seconds=float(sys.argv[5]), smtp_url=sys.argv[4], mail_from="shop@shop.example",
     ))
     running = asyncio.create_task(worker.run(stop))
     while worker.ready() and not running.done():
@@ -99,7 +101,7 @@ async def test_what_was_on_the_wire_when_the_process_was_killed(
     app.router.add_post("/hook", receive)
     async with serve(app, "127.0.0.1", 0) as port, postbox(Holding()) as box:
         folder = project(tmp_path, flow=FLOW.replace("HOOK", f"http://127.0.0.1:{port}/hook"))
-        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url)
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url, "0.2")
         async with role(*arguments, folder=folder):
             await tell(kafka_bootstrap, topic_prefix, fact(Metric.SUCCESSFULLY_PAID, "a"))
             await eventually(lambda: box.mails and keys, deadline=60)
@@ -125,7 +127,7 @@ async def test_what_happens_once_it_is_ready_is_news_even_if_it_is_killed_at_onc
     await make_topics(topic_prefix, partitions=2)
     async with postbox() as box:
         folder = project(tmp_path, flow="status: live\ntrigger: {metric: Successfully Paid}\nsteps:\n" + MAIL)
-        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url)
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url, "0.2")
         killed = await asyncio.create_subprocess_exec(sys.executable, "-c", DYING, *arguments)
         assert await killed.wait() == -signal.SIGKILL
         people = [f"{number}@example.com" for number in range(10)]  # in both partitions
@@ -134,3 +136,27 @@ async def test_what_happens_once_it_is_ready_is_news_even_if_it_is_killed_at_onc
         async with role(*arguments, folder=folder):
             await eventually(lambda: len(box.mails) >= len(people), deadline=60)
     assert sorted(str(mail["To"]) for mail in box.mails) == people
+
+
+async def test_what_waited_when_it_was_killed_acts_when_it_is_back_and_its_time_has_long_come(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    settle, admin = 5, AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+
+    async def read() -> bool:
+        offsets = await admin.list_consumer_group_offsets(f"{topic_prefix}tillstream-engage")
+        return any(tp.topic.endswith("successfully_paid") and found.offset > 0 for tp, found in offsets.items())
+
+    async with postbox() as box:
+        folder = project(tmp_path, flow="status: live\ntrigger: {metric: Successfully Paid}\nsteps:\n" + MAIL)
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url, str(settle))
+        async with role(*arguments, folder=folder):
+            told = time.monotonic()
+            await tell(kafka_bootstrap, topic_prefix, fact(Metric.SUCCESSFULLY_PAID, "a"))
+            await eventually(lambda: read(), deadline=60)  # it won't be delivered again
+        await asyncio.sleep(max(told + settle - time.monotonic(), 0))  # nobody is there when its time comes
+        async with role(*arguments, folder=folder):
+            await eventually(lambda: box.mails, deadline=60)
+    await admin.close()
