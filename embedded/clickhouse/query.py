@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from embedded.clickhouse.engine import Answer, Connection, Engine, Spool, quote
 from embedded.clickhouse.errors import (
@@ -15,6 +16,7 @@ from embedded.clickhouse.errors import (
     SYNTAX_ERROR,
     QueryFailed,
 )
+from embedded.clickhouse.native import WITH_KINDS, versioned
 from embedded.clickhouse.outside import outside
 from embedded.clickhouse.request import DEFAULT_FORMAT, Ask
 from embedded.clickhouse.sessions import Session
@@ -101,10 +103,10 @@ class Query:
     def pieces(self) -> Iterator[bytes]:
         """A long answer as one document: the chunks each begin with the same header lines."""
         header = self.first.body[: header_length(self.first.body, STREAMABLE[self.format.lower()])]
-        yield self.first.body
-        yield self._begun[1].body.removeprefix(header)
+        yield self._as_asked(self.first.body)
+        yield self._as_asked(self._begun[1].body.removeprefix(header))
         for chunk in self._chunks or ():
-            yield chunk.body.removeprefix(header)
+            yield self._as_asked(chunk.body.removeprefix(header))
 
     def close(self) -> None:
         """Ends what still runs, without committing it; a session's connection is kept."""
@@ -129,7 +131,13 @@ class Query:
 
     def _done(self, answer: Answer) -> Answer:
         self.close()
-        return answer
+        return replace(answer, body=self._as_asked(answer.body))
+
+    def _as_asked(self, body: bytes) -> bytes:
+        """A part of the answer, as a client of that protocol version reads it."""
+        if self._ask.protocol >= WITH_KINDS and self.format.lower() == "native":
+            return versioned(body, self._ask.protocol)
+        return body
 
     def _admit(self, connection: Connection) -> str:
         """The text to run. GET may not change anything, and a request holds one statement, as with the server."""

@@ -19,6 +19,7 @@ from embedded.clickhouse.errors import (
     UNKNOWN_SETTING,
     QueryFailed,
 )
+from embedded.clickhouse.native import WITH_KINDS
 
 DEFAULT_FORMAT = "TabSeparated"
 _MAX_SESSION_TIMEOUT = 3600
@@ -43,6 +44,7 @@ class Ask:
     session_timeout: int  # seconds
     session_check: bool
     read_only: bool
+    protocol: int = 0  # the version that the client speaks in the format Native
     settings: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,6 +66,9 @@ def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: boo
     for name in (*settings, *params):
         if not _NAME.fullmatch(name):
             raise QueryFailed.of(UNKNOWN_SETTING, f"Setting {name!r} is neither a builtin setting nor a parameter")
+    protocol = _protocol(query.get("client_protocol_version", "0"))
+    if protocol >= WITH_KINDS:  # whose JSON has no simple shape but this one
+        settings = {"output_format_native_write_json_as_string": "1"} | settings
     compressed = settings.get("enable_http_compression", "0") in ("1", "true")
     return Ask(
         query=query.get("query", ""),
@@ -75,6 +80,7 @@ def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: boo
         session_timeout=_session_timeout(query.get("session_timeout", "60")),
         session_check=query.get("session_check", "0") == "1",
         read_only=read_only,
+        protocol=protocol,
         settings=settings,
         params=params,
     )
@@ -119,6 +125,12 @@ def authenticate(query: Mapping[str, str], headers: Mapping[str, str], user: str
             AUTHENTICATION_FAILED,
             f"{given_user}: Authentication failed: password is incorrect, or there is no user with such name.",
         )
+
+
+def _protocol(value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise QueryFailed.of(BAD_ARGUMENTS, f"{value!r} is no protocol version")
+    return int(value)
 
 
 def _session_timeout(value: str) -> int:
