@@ -22,10 +22,10 @@ COMMANDS: Final[Sections] = {
     },
     "Look": {
         "status": ("status:status", "How everything is, in one light."),
-        "metrics": ("query:metrics", "Charts of the metrics, the last 30 days by day."),
-        "feed": ("query:feed", "What happened, newest first; --follow goes on."),
-        "profile": ("query:profile", "One person: cards, value, segments, messages, timeline."),
-        "sql": ("query:sql", "Ask ClickHouse."),
+        "metrics": ("metrics:metrics", "Charts of the metrics, the last 30 days by day."),
+        "feed": ("feed:feed", "What happened, newest first; --follow goes on."),
+        "profile": ("profile:profile", "One person: cards, value, segments, messages, timeline."),
+        "sql": ("sql:sql", "Ask ClickHouse."),
         "listen": ("listen:listen", "Stripe's events as they come, sent on to a program of yours."),
     },
     "Act on it": {

@@ -1,21 +1,53 @@
-"""What a person sees: the console, the parts' log lines in colour, errors with their remedy."""
+"""What a person sees: the console, the parts' log lines in colour, errors with their remedy.
+
+Colours only on a terminal, and none where NO_COLOR is set. What comes from outside (names, emails, metadata) can't
+steer the terminal: control characters and turns of direction are shown as replacement characters.
+"""
 
 import json
+import re
 import sys
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.text import Text
 
 from schemas.errors import TillstreamError
 
 _PIPED_WIDTH = 160
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class _Harmless:
+    """The same, without what a terminal would obey."""
+
+    def __init__(self, shown: Any) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self._shown, options):
+            yield Segment(text if control else _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text), style, control)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._shown)
+
+
+class _HarmlessOnly(RenderHook):
+    """Everything that is printed goes through it."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Harmless(each) for each in renderables]
 
 
 def _console(*, stderr: bool = False) -> Console:
     """Words wrap on a terminal; in a pipe or a file, lines stay whole."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, soft_wrap=not terminal, width=None if terminal else _PIPED_WIDTH)
+    width = None if terminal else _PIPED_WIDTH
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not terminal, width=width)
+    console.push_render_hook(_HarmlessOnly())
+    return console
 
 
 out = _console()

@@ -1,7 +1,7 @@
 """Reading ClickHouse from the command line: of a running `up`, or the one that CLICKHOUSE_URL names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,20 +101,32 @@ def _brief(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def open_warehouse(settings: Settings) -> Warehouse:
-    """That of the running `up` in the data directory, else of CLICKHOUSE_URL.
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a ClickHouse is, and how it lets us in."""
 
-    Raises ConfigurationError when there is neither, Unavailable when it does not answer.
-    """
-    url, user, database = settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_database
+    url: str
+    user: str
+    password: str = field(repr=False)
+    database: str
+
+
+def find_clickhouse(settings: Settings) -> Address:
+    """That of the running `up` in the data directory, else of CLICKHOUSE_URL. Raises ConfigurationError for neither."""
+    password = clickhouse_password(settings)
     try:
         runtime = running(settings.tillstream_data)
     except ConfigurationError:
-        if not url:
+        if not settings.clickhouse_url:
             raise
-    else:
-        url, user, database = runtime.clickhouse_url, runtime.clickhouse_user, runtime.database
-    return connect(url, user, clickhouse_password(settings), database)
+        return Address(settings.clickhouse_url, settings.clickhouse_user, password, settings.clickhouse_database)
+    return Address(runtime.clickhouse_url, runtime.clickhouse_user, password, runtime.database)
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """Raises ConfigurationError when there is no ClickHouse to ask, Unavailable when it does not answer."""
+    at = find_clickhouse(settings)
+    return connect(at.url, at.user, at.password, at.database)
 
 
 def connect(url: str, user: str, password: str, database: str) -> Warehouse:

@@ -107,11 +107,19 @@ async def test_simulated_traffic_is_taken_and_the_commands_show_it(up: RunningUp
     names = {finding["name"] for finding in told["findings"]}
     assert (told["light"], names & {"key-missing", "secret-missing", "lookups-waiting"}) == ("amber", {"key-missing"})
 
-    daily = await answer(up, "metrics", "--days", "31")
-    assert {row["metric"] for row in daily} >= {"Successfully Paid", "Failed Payment", "Issued Invoice"}
-    assert all(row["count"] > 0 for row in daily)
-    one = await answer(up, "metrics", "--metric", "failed payment", "--days", "31")
-    assert {row["metric"] for row in one} == {"Failed Payment"}
+    found = {row["metric"]: row for row in await answer(up, "metrics", "--days", "31")}
+    assert {name for name, row in found.items() if row["total"]["count"]} >= {
+        "Successfully Paid",
+        "Failed Payment",
+        "Issued Invoice",
+    }
+    (one,) = await answer(up, "metrics", "--metric", "failed payment", "--days", "31", "--by", "reason")
+    assert one["total"] == found["Failed Payment"]["total"]
+    assert sum(part["count"] for part in one["parts"]) == one["total"]["count"]
+    async with aiohttp.ClientSession() as session:  # the console's own words
+        url = f"{up.runtime()['console_url']}/api/v1/metrics/failed_payment?split=reason&compare=true"
+        async with session.get(f"{url}&from={one['from']}&to={one['to']}") as response:
+            assert await response.json() == one
 
     feed = await answer(up, "feed", "-n", "5")
     assert len(feed) == 5
@@ -160,7 +168,8 @@ async def test_a_wrong_query_is_explained_by_clickhouse(up: RunningUp) -> None:
 
 async def test_an_unknown_person_and_an_unknown_metric_are_told_apart_from_errors(up: RunningUp) -> None:
     nobody = await tillstream_async("profile", "nobody@example.com", "--data", up.data)
-    assert (nobody.returncode, nobody.stderr) == (1, "nobody is known as nobody@example.com in live mode\n")
+    told = "nobody is known as nobody@example.com in live mode\n next: tillstream profile nobody@example.com --test\n"
+    assert (nobody.returncode, nobody.stderr) == (1, told)
     wrong = await tillstream_async("metrics", "--metric", "Lost Payment", "--data", up.data)
     assert wrong.returncode == 2
     assert "there is no metric 'Lost Payment'" in wrong.stderr
@@ -215,6 +224,26 @@ async def test_one_story_is_triggered_and_each_of_its_events_is_forwarded(up: Ru
         return any(row["email"] == "trigger@example.com" and row["metric"] == "Failed Payment" for row in rows)
 
     await eventually(arrived, deadline=60)
+
+
+async def test_a_feed_that_is_followed_goes_on_with_what_comes(up: RunningUp) -> None:
+    email, other = f"fällt.{time.time_ns()}@example.com", f"other.{time.time_ns()}@example.com"
+    follow = ("feed", "--follow", "--json", "--metric", "failed_payment", "--email", email, "--data", str(up.data))
+    following = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tillstream", *follow), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert following.stdout is not None
+    for whom in (other, email):
+        arguments = ("simulate", "trigger", "charge.failed", "--override", f"email={whom}", "--data", up.data)
+        done = await tillstream_async(*arguments, env=SIGNED)
+        assert done.returncode == 0, done.stderr
+    first = json.loads(await asyncio.wait_for(following.stdout.readline(), 90))
+    assert (first["metric"], first["email"]) == ("Failed Payment", email)
+    following.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(following.wait(), 60) == 130
+    (same,) = await answer(up, "feed", "--email", email)
+    assert {**same, "version": 0, "received_at": ""} == {**first, "version": 0, "received_at": ""}
+    assert (await answer(up, "profile", email))["events"] == [same]
 
 
 async def test_a_stripe_is_served_to_connect_to(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.stripe_types import wanted_types
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Account, Data, Json
 from tillstream.loading import load_settings
 from tillstream.settings import DEFAULT_ACCOUNT, Settings
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
 
 
 def connect(
-    account: Annotated[str, typer.Option("--account", help="Which configured account.")] = DEFAULT_ACCOUNT,
+    account: Account = DEFAULT_ACCOUNT,
     url: Annotated[
         str, typer.Option("--url", metavar="URL", help="The door's address as Stripe reaches it, such as https://….")
     ] = "",

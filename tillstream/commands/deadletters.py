@@ -11,11 +11,10 @@ from rich.text import Text
 from schemas.dead_letter import Stage
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.options import Data, Json, Limit, Yes, agree
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many, newest first.")]
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only those that have not come again since.")]
 
 _EXAMPLE = "Example:  tillstream deadletters --open --json"

@@ -13,8 +13,11 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
+from tillstream.commands import completion
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HttpPort, Json, KafkaPort
 from tillstream.loading import load_settings
+
+_PARTS = "kafka clickhouse sink process engage ingest connector".split()
 
 
 def demo(
@@ -27,7 +30,10 @@ def demo(
     kill: Annotated[
         list[str] | None,
         typer.Option(
-            "--kill", metavar="PART", help="kill -9 that part on the way, to see it recover; may be repeated."
+            "--kill",
+            metavar="PART",
+            help="kill -9 that part on the way, to see it recover; may be repeated.",
+            autocompletion=completion.one_of(*_PARTS),
         ),
     ] = None,
     data: Data = None,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Data, Flow, Json, Test
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -23,12 +23,12 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 def run(
-    flow: Annotated[str, typer.Argument(help="The flow's name.")],
+    flow: Flow,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing, only say what would have been sent.")
     ] = False,
     since: Annotated[str, typer.Option("--since", metavar="30d", help="How far back: 30d, 12h, or a time.")] = "30d",
-    test: Annotated[bool, typer.Option("--test", help="Over test mode's facts instead of live ones.")] = False,
+    test: Test = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:

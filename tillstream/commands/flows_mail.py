@@ -10,18 +10,16 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Data, Flow, Json, Test
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from tillstream.flow_preview import Preview
 
-Flow = Annotated[str, typer.Argument(help="The flow's name.")]
 StepOption = Annotated[str, typer.Option("--step", metavar="N", help="Which of its mails: a number from 1, or its id.")]
 MetricId = Annotated[str, typer.Option("--metric-id", metavar="ID", help="Made from this fact, not from the newest.")]
 Email = Annotated[str, typer.Option("--email", metavar="ADDRESS", help="Made from the newest fact of this person.")]
-Test = Annotated[bool, typer.Option("--test", help="From test mode's facts instead of live ones.")]
 
 
 def preview(

@@ -10,19 +10,18 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.options import Data, Flow, Json, Test, Yes, agree
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 
-Name = Annotated[str, typer.Argument(help="The flow's name.")]
 Email = Annotated[str, typer.Argument(help="Whose address.")]
 
 
 def backfill(
-    flow: Name,
+    flow: Flow,
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="Facts from then on.")],
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="Facts before then.")] = "",
-    test: Annotated[bool, typer.Option("--test", help="Test mode's facts instead of live ones.")] = False,
+    test: Test = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,
@@ -62,7 +61,7 @@ def backfill(
         screen.out.print(f"{told}; see tillstream flows show {flow}" if sent else told)
 
 
-def release(flow: Name, yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
+def release(flow: Flow, yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
     """Send the messages that a manual flow holds back, after you have seen how many.
 
     Example:  tillstream flows release failed-payment

@@ -1,7 +1,7 @@
 """`flows list`, `show`, `live`, `manual` and `draft`: which flows there are, what they did, and whether they run."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
@@ -9,14 +9,13 @@ from rich.text import Text
 
 from schemas.errors import TillstreamError
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Data, Flow, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from engage.flows.library import Found
 
-Name = Annotated[str, typer.Argument(help="The flow's name: that of its file without .yaml.")]
 
 _STYLES = {"live": "bold green", "manual": "bold yellow", "draft": "dim", "wrong": "bold red"}
 _STATES = ("waiting", "held", "sent", "skipped", "failed", "unknown")
@@ -51,7 +50,7 @@ def list_flows(data: Data = None, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def show(flow: Name, data: Data = None, as_json: Json = False) -> None:
+def show(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     """One flow: its steps by their ids, and its newest messages.
 
     Example:  tillstream flows show failed-payment
@@ -86,7 +85,7 @@ def show(flow: Name, data: Data = None, as_json: Json = False) -> None:
         )
 
 
-def live(flow: Name, data: Data = None, as_json: Json = False) -> None:
+def live(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     """Have a flow run: facts from now on start it, and its messages are sent.
 
     Example:  tillstream flows live invoice-receipt
@@ -94,7 +93,7 @@ def live(flow: Name, data: Data = None, as_json: Json = False) -> None:
     _set(flow, "live", data, as_json)
 
 
-def manual(flow: Name, data: Data = None, as_json: Json = False) -> None:
+def manual(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     """Have a flow run, but hold its messages back until `tillstream flows release`.
 
     Example:  tillstream flows manual failed-payment
@@ -102,7 +101,7 @@ def manual(flow: Name, data: Data = None, as_json: Json = False) -> None:
     _set(flow, "manual", data, as_json)
 
 
-def draft(flow: Name, data: Data = None, as_json: Json = False) -> None:
+def draft(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     """Stop a flow: nobody starts it, and whoever is on the way waits until it is live again.
 
     Example:  tillstream flows draft invoice-receipt

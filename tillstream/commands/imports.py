@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Account, Data, Json
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -26,7 +26,7 @@ _MOMENT = "Only what was created since then, such as 2026-01-01; in your account
 
 def import_(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=_MOMENT)] = None,
-    account: Annotated[str, typer.Option("--account", help="One account's only.")] = "",
+    account: Account = "",
     only: Annotated[
         str, typer.Option("--only", metavar="NAMES", help="Some resources only, such as charges,refunds.")
     ] = "",

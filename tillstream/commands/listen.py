@@ -10,6 +10,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.topics import STRIPE_EVENTS, full_name
 from tillstream import screen
+from tillstream.commands import completion
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -17,7 +18,10 @@ from tillstream.settings import Settings
 
 def listen(
     forward_to: Annotated[str, typer.Option("--forward-to", metavar="URL", help="Where to send each event.")] = "",
-    events: Annotated[str, typer.Option("--events", metavar="A,B", help="Only these types.")] = "",
+    events: Annotated[
+        str,
+        typer.Option("--events", metavar="A,B", help="Only these types.", autocompletion=completion.event_types),
+    ] = "",
     secret: Annotated[
         str, typer.Option("--secret", envvar="TILLSTREAM_LISTEN_SECRET", help="To sign with; a new one is told else.")
     ] = "",

@@ -14,7 +14,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.money import major_decimal
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Account, Data, Json, MetricName, Timezone
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -30,11 +30,9 @@ _DAY = "such as 2026-03-01, in the account's timezone."
 def reconcile(
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help=f"First day, {_DAY}")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included; yesterday else.")] = None,
-    timezone: Annotated[
-        str, typer.Option("--timezone", metavar="NAME", help="Whose days Stripe's are; its dashboard's else.")
-    ] = "",
-    metric: Annotated[str, typer.Option("--metric", help="Only this one, such as successfully_paid.")] = "",
-    account: Annotated[str, typer.Option("--account", help="Only this one.")] = "",
+    timezone: Timezone = "",
+    metric: MetricName = "",
+    account: Account = "",
     heal: Annotated[
         bool, typer.Option("--heal", help="Bring in what is missing or different, and look again.")
     ] = False,

@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.topics import STRIPE_EVENTS, full_name
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.options import Account, Data, Json, Yes, agree
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -27,7 +27,7 @@ _MOMENT = "Date or time, such as 2026-03-01 or 2026-03-01T12:00:00Z; in your acc
 def replay(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=_MOMENT)] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="The same: before then.")] = None,
-    account: Annotated[str, typer.Option("--account", help="One account's only.")] = "",
+    account: Account = "",
     type_: Annotated[str, typer.Option("--type", help="One type only, such as charge.refunded.")] = "",
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Forget all state instead; the next start reads Kafka's events anew.")

@@ -11,14 +11,12 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands import klaviyo
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Data, Json, Segment, Test
 from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
     from tillstream.warehouse import Warehouse
 
-Name = Annotated[str, typer.Argument(metavar="SEGMENT", help="Its file's name without .yaml.")]
-Test = Annotated[bool, typer.Option("--test", help="People of test mode instead of live ones: the two never mix.")]
 
 app = typer.Typer(
     name="segments",
@@ -76,7 +74,7 @@ def list_segments(test: Test = False, data: Data = None, as_json: Json = False) 
 
 
 @app.command()
-def show(name: Name, data: Data = None, as_json: Json = False) -> None:
+def show(name: Segment, data: Data = None, as_json: Json = False) -> None:
     """One segment: its conditions in words, and its YAML.
 
     Example:  tillstream segments show lapsed-customers
@@ -98,7 +96,7 @@ def show(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def count(name: Name, test: Test = False, data: Data = None, as_json: Json = False) -> None:
+def count(name: Segment, test: Test = False, data: Data = None, as_json: Json = False) -> None:
     """How many members there are at this moment; nothing is written.
 
     Example:  tillstream segments count unpaid-invoices
@@ -117,7 +115,7 @@ def count(name: Name, test: Test = False, data: Data = None, as_json: Json = Fal
 
 @app.command()
 def members(
-    name: Name,
+    name: Segment,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many, by email.")] = 20,
     after: Annotated[str, typer.Option("--after", metavar="EMAIL", help="Go on after this one, the last shown.")] = "",
     test: Test = False,
@@ -147,7 +145,7 @@ def members(
 
 
 @app.command()
-def explain(name: Name, data: Data = None, as_json: Json = False) -> None:
+def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     """How many people satisfy each condition, and the query with its parameters.
 
     Example:  tillstream segments explain lapsed-customers
@@ -184,7 +182,7 @@ def explain(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 @app.command()
 def export(
-    name: Name,
+    name: Segment,
     output_format: Annotated[Literal["csv", "json"], typer.Option("--format", help="csv, or json a line.")] = "csv",
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="A file instead of standard output.")] = None,
     test: Test = False,

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands import completion
+from tillstream.commands.options import Account, Data, Json
 from tillstream.commands.simulated_stripe import serve
 from tillstream.loading import load_settings
 from tillstream.settings import DEFAULT_ACCOUNT
@@ -19,7 +20,6 @@ from tillstream.state import running
 
 app = typer.Typer(name="simulate", invoke_without_command=True, rich_markup_mode=None)
 app.command()(serve)
-Account = Annotated[str, typer.Option("--account", help="Which configured account they are for.")]
 
 
 @app.callback()
@@ -71,7 +71,10 @@ def simulate(
 
 @app.command()
 def trigger(
-    kind: Annotated[str, typer.Argument(metavar="[TYPE]", help="Such as invoice.payment_failed.")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="[TYPE]", help="Such as invoice.payment_failed.", autocompletion=completion.event_types),
+    ] = "",
     override: Annotated[
         list[str] | None,
         typer.Option("--override", metavar="KEY=VALUE", help="Such as amount=4200, or email=…"),

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.text import Text
 
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Account, Data, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
 
 
 def sweep(
-    account: Annotated[str, typer.Option("--account", help="One account's only.")] = "",
+    account: Account = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:

@@ -1,0 +1,50 @@
+"""`sql`: any question to ClickHouse."""
+
+import sys
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from schemas.errors import ConfigurationError
+from tillstream import screen
+from tillstream.commands.options import Data, Json
+from tillstream.loading import load_settings
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="Any statement of ClickHouse's SQL; '-' reads it from standard input.")],
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="One of ClickHouse's formats, such as CSVWithNames or Parquet.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask ClickHouse, in the database that holds the views.
+
+    Example:  tillstream sql "SELECT metric, count() FROM metrics GROUP BY metric"
+    """
+    from tillstream.warehouse import open_warehouse
+
+    warehouse = open_warehouse(load_settings(tillstream_data=data))
+    query = sys.stdin.read() if query == "-" else query
+    query = query.strip().rstrip(";")
+    if not query:
+        raise ConfigurationError("the query is empty", remedy='tillstream sql "SELECT 1"')
+    if output_format:
+        sys.stdout.buffer.write(warehouse.raw(query, output_format))
+        return
+    columns, rows = warehouse.table(query)
+    if as_json:
+        screen.say_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and isinstance(rows[0][index], int | float | Decimal)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("NULL", style="dim") if value is None else str(value) for value in row))
+    screen.out.print(table)
+    screen.out.print(Text(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", style="dim"))

@@ -1,0 +1,82 @@
+"""Facts as they come to ClickHouse, for `feed --follow`: each once, and again when what is known of it changes."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from console.feed import COLUMNS, Filter
+from console.properties import conditions
+from console.queries import Query
+from console.text import aware
+from console.warehouse import Row, Warehouse
+from schemas.errors import Unavailable
+
+ASK_SECONDS: Final = 1.0
+# Inserts that run side by side become visible out of order: so far back, what has been seen is looked at again.
+OVERLAP: Final = timedelta(seconds=20)
+_AT_ONCE: Final = 1_000  # facts looked up by one query
+_REMEMBERED: Final = 100_000  # facts; one that changes after so many others is told as if it were new
+
+
+async def follow(warehouse: Warehouse, wanted: Filter, trouble: Callable[[str], None]) -> AsyncIterator[Row]:
+    """What is written from now on, the oldest first, for ever; rows have the columns of the feed.
+
+    `trouble(why)` is called once when ClickHouse falls silent, and `trouble('')` when it is back: nothing is missed.
+    """
+    told = OrderedDict[str, int]()  # metric_id → the version that was told
+    since, silent = datetime.now(UTC), False
+    for metric_id, version, _ in await _written(warehouse, wanted, since - OVERLAP):
+        told[metric_id] = version
+    while True:
+        try:
+            written = await _written(warehouse, wanted, since - OVERLAP)
+            new = [one for one in written if told.get(one[0], -1) < one[1]]
+            rows = await _rows(warehouse, wanted, new)
+        except Unavailable as error:
+            if not silent:
+                trouble(str(error))
+            silent = True
+        else:
+            if silent:
+                trouble("")
+            silent = False
+            for metric_id, version, at in new:
+                told[metric_id] = max(version, told.pop(metric_id, -1))
+                since = max(since, at)
+            while len(told) > _REMEMBERED:
+                told.popitem(last=False)
+            for row in rows:
+                yield row
+        await asyncio.sleep(ASK_SECONDS)
+
+
+async def _written(warehouse: Warehouse, wanted: Filter, since: datetime) -> list[tuple[str, int, datetime]]:
+    """The newest version of each fact that was written since, and when."""
+    rows = await warehouse.rows(
+        Query(
+            "SELECT metric_id, max(version) AS newest, max(written_at) AS at\nFROM metric_arrivals\n"
+            "WHERE written_at >= {since:DateTime64(3, 'UTC')} AND livemode = {livemode:Bool}\n"
+            "  AND ({metric:String} = '' OR metric = {metric:String})\nGROUP BY metric_id\nORDER BY at, metric_id",
+            {"since": since, "livemode": wanted.livemode, "metric": wanted.metric},
+        )
+    )
+    return [(row["metric_id"], row["newest"], aware(row["at"])) for row in rows]
+
+
+async def _rows(warehouse: Warehouse, wanted: Filter, new: list[tuple[str, int, datetime]]) -> list[Row]:
+    """Those of the new facts that still hold and pass the filter, in the order in which they happened."""
+    filters, parameters = conditions(wanted.filters)
+    wheres = ["livemode = {livemode:Bool}", "metric_id IN {ids:Array(String)}", *filters]
+    parameters |= {"livemode": wanted.livemode}
+    if wanted.email:
+        wheres.append("email = {email:String}")
+        parameters["email"] = wanted.email
+    found: list[Row] = []
+    for begin in range(0, len(new), _AT_ONCE):
+        ids = [metric_id for metric_id, *_ in new[begin : begin + _AT_ONCE]]
+        found += await warehouse.rows(
+            Query(f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(wheres)}", parameters | {"ids": ids})
+        )
+    return sorted(found, key=lambda row: (row["occurred_at"], row["metric_id"]))
