@@ -58,12 +58,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a new segment may begin with."""
+    """What a new segment may begin with. `there`: a ready segment, which is kept up to date already."""
 
     name: str
     title: str
     description: str
     yaml: str
+    there: bool = False
 
 
 @dataclass(frozen=True, slots=True)

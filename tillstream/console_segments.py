@@ -56,10 +56,13 @@ class ConsoleSegments:
 
     def _starts(self) -> list[Start]:
         project = self._project()
-        own = {name for name, found in library.find(project).items() if not found.shipped}
-        texts = {name: text for name, text in library.starts().items() if name not in own}
+        known = library.find(project)
+        texts = {name: text for name, text in library.starts().items() if name not in known or known[name].shipped}
         made = {name: parse(text, name) for name, text in texts.items()}
-        return [Start(name, made[name].title, made[name].description, text) for name, text in texts.items()]
+        return [
+            Start(name, made[name].title, made[name].description, text, there=name in known)
+            for name, text in texts.items()
+        ]
 
     def _save(self, name: str, text: str, new: bool) -> list[Mistake]:
         project = self._project()

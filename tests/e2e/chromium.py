@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
@@ -14,6 +15,13 @@ LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1360, "height": 900}},
     "dark": {"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
+}
+AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text("utf-8")
+#: In the dark only the colours are others, on a phone the sizes.
+RULES = {
+    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
+    "dark": {"type": "rule", "values": ["color-contrast"]},
+    "phone": {"type": "rule", "values": ["target-size", "scrollable-region-focusable"]},
 }
 
 
@@ -79,3 +87,15 @@ async def window(browser: Browser, look: str = "light") -> AsyncIterator[Window]
         assert opened.problems == []
     finally:
         await context.close()
+
+
+async def drawn(page: Page) -> None:
+    """Waits until every chart is."""
+    await page.wait_for_function("![...document.querySelectorAll('.plot')].some(e => !e.querySelector('canvas'))")
+
+
+async def faults(page: Page, rules: dict[str, Any]) -> list[Any]:
+    """What axe-core finds, in a few words each."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules)
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found["violations"]]

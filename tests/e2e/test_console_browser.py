@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -16,20 +15,13 @@ from playwright.async_api import Browser, Page, expect
 from console.config import ConsoleConfig
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
-from tests.e2e.chromium import LOOKS, chromium, window
+from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
 from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, row, serving
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
 expect.set_options(timeout=30_000)  # the machine may be busy
-AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text("utf-8")
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
-#: In the dark only the colours are others, on a phone the sizes.
-RULES = {
-    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
-    "dark": {"type": "rule", "values": ["color-contrast"]},
-    "phone": {"type": "rule", "values": ["target-size", "scrollable-region-focusable"]},
-}
 SHOWN = {
     "overview": "/",
     "metric": "/metric/failed_payment?split=reason",
@@ -83,11 +75,6 @@ def photographs(tmp_path: Path) -> Path:
     place = Path(KEPT or tmp_path)
     place.mkdir(parents=True, exist_ok=True)
     return place
-
-
-async def drawn(page: Page) -> None:
-    """Waits until every chart is."""
-    await page.wait_for_function("![...document.querySelectorAll('.plot')].some(e => !e.querySelector('canvas'))")
 
 
 async def test_from_the_overview_to_one_event(shop: Shop, page: Page) -> None:
@@ -227,13 +214,6 @@ async def test_every_page_fits_and_can_be_read_by_everybody(
             assert await faults(page, RULES[look]) == [], name
     finally:
         await context.close()
-
-
-async def faults(page: Page, rules: dict[str, Any]) -> list[Any]:
-    """What axe-core finds, in a few words each."""
-    await page.evaluate(AXE)
-    found = await page.evaluate("rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules)
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found["violations"]]
 
 
 async def test_everything_can_be_reached_by_keyboard(shop: Shop, page: Page) -> None:

@@ -1,0 +1,167 @@
+"""Segments and flows in a real browser: the editor that counts, the diagrams, the mails in their frames."""
+
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+from clickhouse_connect.driver.client import Client
+from playwright.async_api import Browser, Page, expect
+
+from tests.conftest import ClickHouseServer
+from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
+from tests.integration.engagement_support import environment, furnish
+
+NOW = datetime.now(UTC)
+KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
+HEAVIEST = 300_000  # bytes of a page with all that it loads
+BROKEN = "all:\n  - metric: Successfuly Paid\n"
+SHOWN = {
+    "segments": "/segments",
+    "segment": "/segment?name=failing-payments",
+    "segment-new": "/segment/new",
+    "segment-edit": "/segment/edit?name=failing-payments",
+    "segment-sql": "/segment/sql?name=failing-payments",
+    "segment-broken": "/segment?name=broken",
+    "flows": "/flows",
+    "flow": "/flow?name=invoice-receipt",
+    "flow-split": "/flow?name=gentle",
+    "flow-live": "/flow/live?name=failed-payment",
+}
+GENTLE = """
+title: Gentle reminder
+trigger: {metric: Failed Payment, where: {Invoice: is set}}
+steps:
+  - delay: 1 hour
+  - split:
+      when: {metric: Successfully Paid, count: at least 10}
+      then: [{set_profile_property: {dunning: gentle}}]
+      else: [{email: {template: failed_payment}}, {exit: true}]
+  - webhook: {url: "https://shop.example/hook"}
+"""
+expect.set_options(timeout=60_000)  # the machine may be busy
+
+
+@dataclass
+class Shop:
+    """A console with segments and flows; `project` holds their files."""
+
+    url: str
+    project: Path
+
+
+@pytest.fixture(scope="module")
+async def shop(
+    clickhouse_server: ClickHouseServer, clickhouse: Client, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shop]:
+    database, data = f"t_{secrets.token_hex(4)}", tmp_path_factory.mktemp("engagement")
+    clickhouse.command(f"CREATE DATABASE {database}")
+    place = await furnish(clickhouse_server.url, database, data, NOW)
+    for folder, name, text in (("segments", "broken", BROKEN), ("flows", "gentle", GENTLE)):
+        (place.project / folder).mkdir(parents=True, exist_ok=True)
+        (place.project / folder / f"{name}.yaml").write_text(text, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(clickhouse_server.url, database, data).items():
+            patch.setenv(name, value)
+        async with TestServer(place.app()) as server:
+            yield Shop(f"http://127.0.0.1:{server.port}", place.project)
+    clickhouse.command(f"DROP DATABASE {database} SYNC")
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    async with window(browser) as opened:
+        yield opened.page
+
+
+async def settled(page: Page) -> None:
+    """Every part has come."""
+    await expect(page.locator("[hx-trigger=load] > .nothing, #checked > .nothing")).to_have_count(0)
+    await drawn(page)
+
+
+async def test_a_segment_is_counted_while_it_is_written(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/segments")
+    await page.get_by_role("link", name="New segment").click()
+    await page.get_by_role("link", name="begin with an empty one").click()
+    count = page.locator("#checked .big")
+    await expect(count).to_have_text(re.compile(r"^\d+$"))
+    everybody = int(await count.inner_text())
+    text = page.get_by_label("What it says")
+    await text.fill("all:\n  - metric: Failed Payment\n    where: {Amuont: {at least: 1}}\n")
+    await expect(page.locator("#checked")).to_contain_text("did you mean Amount?")
+    await page.get_by_role("button", name="line 3, column 13").click()
+    assert await text.evaluate("e => e.value.slice(e.selectionStart)") == "Amuont: {at least: 1}}\n"
+    await page.keyboard.type("where: {Amount: {at least: 20}}"[8:])
+    await expect(count).to_have_text(re.compile(r"^\d+$"))
+    failed = int(await count.inner_text())
+    assert 0 < failed < everybody
+    await page.get_by_role("button", name="did not").click()
+    await expect(page.locator("#checked tbody tr")).to_have_count(2)
+    assert int(await count.inner_text()) <= failed
+    await page.get_by_label("Its file's name").fill("failed-and-gone")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("main")).to_contain_text("has no Successfully Paid in the last 30 days")
+    assert "count: zero" in (shop.project / "segments" / "failed-and-gone.yaml").read_text("utf-8")
+    await page.get_by_text("Remove…").click()
+    await page.get_by_role("button", name="Remove the segment").click()
+    await expect(page.get_by_role("status")).to_contain_text("is removed")
+
+
+async def test_a_mail_is_seen_as_on_a_desk_on_a_phone_and_as_text(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/flow?name=failed-payment")
+    frame = page.frame_locator("iframe")
+    await expect(frame.locator("body")).to_contain_text("could not be charged")
+    await page.get_by_role("navigation", name="Mails").get_by_role("link", name="final").click()
+    await expect(page.locator("iframe")).to_have_attribute("src", re.compile("step=final"))
+    wide = await page.locator("iframe").evaluate("e => e.clientWidth")
+    await page.get_by_text("Desktop").click()
+    await page.keyboard.press("ArrowRight")
+    assert await page.locator("iframe").evaluate("e => e.clientWidth") < min(wide, 400)
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("iframe")).to_be_hidden()
+    await expect(page.locator(".mailview pre")).to_be_visible()
+
+
+async def test_a_flow_goes_live_after_a_summary_and_stops_again(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/flows")
+    await page.get_by_role("link", name="Upcoming payment").click()
+    await page.get_by_role("link", name="Go live…").click()
+    await expect(page.locator("main")).to_contain_text("SMTP_URL and TILLSTREAM_MAIL_FROM are not set")
+    await expect(page.locator("main")).to_contain_text("messages would have been sent")
+    await page.get_by_role("button", name="Go live").click()
+    await expect(page.locator("h1")).to_contain_text("live")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.locator("h1")).to_contain_text("draft")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_every_page_fits_and_can_be_read_by_everybody(shop: Shop, browser: Browser, look: str) -> None:
+    """No sideways scrolling, nothing that axe-core finds fault with, and no page heavier than it may be."""
+    context = await browser.new_context(**LOOKS[look], bypass_csp=True)  # axe is put into the page
+    try:
+        page = await context.new_page()
+        page.set_default_timeout(60_000)
+        for name, path in SHOWN.items():
+            await page.goto(shop.url + path)
+            await settled(page)
+            if KEPT:
+                await page.screenshot(path=Path(KEPT) / f"{name}-{look}.png", full_page=True)
+            width = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert width[0] <= width[1], (name, width)
+            assert await faults(page, RULES[look]) == [], name
+            weight = "performance.getEntries().reduce((sum, one) => sum + (one.decodedBodySize || 0), 0)"
+            assert await page.evaluate(weight) < HEAVIEST, name
+    finally:
+        await context.close()
