@@ -15,6 +15,7 @@ from console.warehouse import Warehouse
 
 UNLINKED_DAYS: Final = 30
 LATELY: Final = timedelta(days=7)
+NO_SECRET: Final = "no webhook signing secret"  # how the door begins to say that nobody has connected it yet
 QUIET_AFTER: Final = timedelta(hours=24)
 
 
@@ -98,7 +99,10 @@ def not_ready(runtime: Path | None) -> dict[str, str]:
 
 
 def verdict(seen: Arrivals, down: Mapping[str, str], now: datetime) -> Verdict:
-    """Red: a part is down. Amber: something needs a person's eye, or nothing has come for a day."""
+    """Waiting: not connected yet, or nothing has come yet. Red: a part is down. Amber: something needs a person's eye,
+    or nothing has come for a day."""
+    if seen.last_received is None and down.get("ingest", "").startswith(NO_SECRET) and len(down) == 1:
+        return Verdict(Light.WAITING, "Waiting for you to connect Stripe", ())
     reasons = [f"{name} is not ready: {reason}" for name, reason in sorted(down.items())]
     if reasons:
         return Verdict(Light.RED, "Not everything runs", (*reasons, "next: tillstream status"))

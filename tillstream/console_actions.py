@@ -38,6 +38,7 @@ from tillstream.verdict import verdict
 from tillstream.warehouse import open_warehouse
 
 JUDGED_SECONDS = 20.0
+_UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})  # days are the same in all of them
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
 #: Which counters of a part's own page are shown, by part: (name, label that names them).
 _COUNTERS = {"process": ("tillstream_ledger_events_total", "outcome"), "sink": ("tillstream_sink_lag", "")}
@@ -102,13 +103,14 @@ class ConsoleActions:
         ours = [one for one in endpoints if one.enabled and one.url == found.url]
         return replace(
             found,
-            stripes_timezone=zone or "",
+            stripes_timezone="" if zone in _UTC and found.timezone in _UTC else zone,
             endpoint=ours[-1].id if ours else "",
             enabled=frozenset(ours[-1].types) if ours else frozenset(),
         )
 
     async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
         """As `tillstream connect` does."""
+        self._judged = None  # it will be judged anew
         settings = self._settings()
         if account not in settings.all_accounts():
             raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")

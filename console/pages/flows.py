@@ -21,7 +21,7 @@ MAIL_HEADERS: Final = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 DONE: Final = {
-    "live": "It is live: what happens from now on starts it.",
+    "live": "It is live: what happens from now on starts it, within seconds of this.",
     "manual": "It runs from now on, and holds its messages back until somebody releases them.",
     "draft": "It is a draft: nobody starts it, and who is on the way waits.",
 }

@@ -19,6 +19,14 @@ def test_waiting_before_the_first_event() -> None:
     assert verdict(Arrivals(None, 0, 0, 0), {}, NOW).light is Light.WAITING
 
 
+def test_waiting_for_somebody_to_connect_is_no_failure() -> None:
+    down = {"ingest": "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"}
+    nothing = Arrivals(None, 0, 0, 0)
+    assert verdict(nothing, down, NOW).light is Light.WAITING
+    assert verdict(nothing, down | {"sink": "away"}, NOW).light is Light.RED
+    assert verdict(FINE, down, NOW).light is Light.RED
+
+
 def test_amber_names_dead_letters_and_the_command_that_shows_them() -> None:
     judged = verdict(Arrivals(NOW, 4, 1, 0), {}, NOW)
     assert judged.light is Light.AMBER
