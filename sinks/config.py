@@ -10,7 +10,7 @@ class SinkConfig:
     """What a sink needs to know. `kafka` holds aiokafka's client arguments (bootstrap_servers, security_protocol, …).
 
     A batch is written when it has `batch_rows` rows or `batch_bytes` bytes, or when its oldest row has waited for
-    `batch_age` seconds. Accounts that are not in `timezones` (account to IANA name) have `default_timezone`.
+    `batch_age` seconds, or for longer, up to `longest_age`, when ClickHouse takes its time. Accounts that are not in `timezones` (account to IANA name) have `default_timezone`.
     """
 
     kafka: Mapping[str, Any]
@@ -25,4 +25,5 @@ class SinkConfig:
     batch_rows: int = 20_000
     batch_bytes: int = 16 * 1024 * 1024
     batch_age: float = 0.2
+    longest_age: float = 1.0
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised

@@ -26,6 +26,7 @@ WATCH_SECONDS: Final = 5.0  # between two signs of life of Kafka
 POLL_RECORDS: Final = 2_000  # at most at once, so that a batch of large rows passes its limit of bytes by little
 FETCH_BYTES: Final = 4 * 1024 * 1024  # a partition and request; a larger message comes alone
 LETTER_BYTES: Final = 64 * 1024 * 1024  # before compression: a payload of 16 MiB, each byte of it escaped
+SHARE: Final = 3  # a batch is collected for this many times what the last one took to write: large ones under load
 REVOKE_SECONDS: Final = 10.0  # how long a rebalance waits for the batch that is being written
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         self._tables = {config.topic_prefix + name: table for name, table in TABLES.items()}
         self._state = "starting"
         self._writing: asyncio.Task[None] | None = None
+        self._took = 0.0  # seconds, the last batch
         self._batch = self._new_batch()
         self._written: dict[tuple[str, int], int] = {}  # (topic, partition): the position up to which rows are in
         self._writer: Writer | None = None
@@ -181,7 +183,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
     async def _deliver(self, batch: Batch) -> None:
         assert self._writer is not None
         # 1. Rows in ClickHouse, refused ones acknowledged by Kafka as dead letters. A crash here repeats the batch.
+        began = time.monotonic()
         await self._writer.write(batch)
+        self._took = time.monotonic() - began
         # 2. Only then the offsets. A crash between 1 and 2 repeats it too: same keys, same versions, same rows.
         mine = self._consumer.assignment()
         offsets = {TopicPartition(*place): offset for place, offset in batch.offsets.items() if place in mine}
@@ -234,7 +238,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         log.info("partitions assigned", partitions=len(assigned))
 
     def _new_batch(self) -> Batch:
-        return Batch(self._config.batch_rows, self._config.batch_bytes, self._config.batch_age)
+        config = self._config
+        # An import touches every month of years, and each month of a batch is a part of its own for ClickHouse to write.
+        age = max(config.batch_age, min(SHARE * self._took, config.longest_age))
+        return Batch(config.batch_rows, config.batch_bytes, age)
 
 
 async def _start(client: Any) -> Any:
