@@ -13,6 +13,7 @@ is on its way, the next events are taken already; so after one that failed there
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from faust import Table
@@ -24,7 +25,8 @@ from engage.runtime.store import Book
 from schemas.errors import Unavailable
 
 MAX_EVENTS = 500
-MAX_AGE = 0.01  # seconds an event waits for company: a mail waits for three checkpoints
+MIN_AGE, MAX_AGE = 0.01, 0.2  # seconds an event waits for company: a mail waits for three checkpoints
+SHARE = 3  # between checkpoints lies this many times what one takes, so that under load they are few and large
 
 
 @dataclass(slots=True)
@@ -56,7 +58,8 @@ class Checkpointer:
         self._books: dict[int, Book] = {}
         self._batch = Batch()
         self._lock = asyncio.Lock()
-        self._wake = asyncio.Event()
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        self._took = 0.0  # seconds, the last checkpoint
         self._failed = False
 
     def book(self, partition: int) -> Book:
@@ -85,8 +88,9 @@ class Checkpointer:
         self._wake.set()
 
     async def durable(self) -> None:
-        """Return when all that was done so far is durable."""
+        """Return when all that was done so far is durable, which is soon."""
         self._wake.set()
+        self._hurry.set()
         await self._batch.done.wait()
 
     async def took(self, event: EventT) -> None:
@@ -100,7 +104,9 @@ class Checkpointer:
         """Checkpoint what has waited long enough, for as long as the stage lives."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(MAX_AGE)
+            await asyncio.sleep(MIN_AGE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(SHARE * self._took, MAX_AGE))
             await self.flush()
 
     async def flush(self) -> None:
@@ -109,6 +115,7 @@ class Checkpointer:
             if self._failed:
                 raise Unavailable(f"a checkpoint of the {self._stage} stage failed: nothing is kept until a restart")
             self._wake.clear()
+            self._hurry.clear()
             batch, self._batch = self._batch, Batch()
             started = time.perf_counter()
             try:
@@ -117,7 +124,8 @@ class Checkpointer:
                 self._failed = True
                 raise
             batch.done.set()
-            telemetry.CHECKPOINT.labels(self._stage).observe(time.perf_counter() - started)
+            self._took = time.perf_counter() - started
+            telemetry.CHECKPOINT.labels(self._stage).observe(self._took)
 
     async def _make_durable(self, batch: Batch) -> None:
         books = {partition: self.book(partition) for partition in sorted(batch.partitions)}
