@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 DAY = 86_400
+_STRETCH_PAGES = 4
 FOUNDED = 1_262_304_000  # 2010-01-01: no account of Stripe's is older
 
 
@@ -36,12 +37,35 @@ def rest(piece: Range, last_created: int, last_id: str, has_more: bool) -> Range
     return Range(piece.since, max(min(last_created, piece.until), piece.since), last_id)
 
 
-def divide(piece: Range) -> tuple[Range, Range] | None:
-    """The newer and the older half, without overlap or gap; None for a single second. The cursor stays on the newer."""
+def divide(piece: Range, newest: int = 0) -> tuple[Range, Range] | None:
+    """The newer part and the older one, without overlap or gap; None for a single second. The newer keeps the cursor.
+
+    The newer one has `newest` seconds, or half of them when that is 0 or more than there are.
+    """
     if piece.until <= piece.since:
         return None
-    middle = piece.since + (piece.until - piece.since) // 2
+    half = piece.since + (piece.until - piece.since) // 2
+    middle = piece.until - newest if 0 < newest < piece.seconds else half
     return Range(middle + 1, piece.until, piece.cursor), Range(piece.since, middle)
+
+
+class Stretch:
+    """How much of a list one worker reads before it goes on with the newest that is left: some pages' worth of seconds.
+
+    So the workers stay close together. Spread over years, they would bring rows of every month at once, and each month
+    in a batch is a part of its own for ClickHouse to write.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0  # not known yet
+
+    def read(self, seconds: int, full: bool) -> None:
+        """A page covered so much time; when it was not `full`, there is less in the list than was thought."""
+        self.seconds = _STRETCH_PAGES * max(seconds, 1) if full else 2 * self.seconds
+
+    def cut(self, piece: Range) -> tuple[Range, Range] | None:
+        """A stretch of it, and the rest; None when it is hardly longer than one."""
+        return divide(piece, self.seconds) if 0 < 2 * self.seconds < piece.seconds else None
 
 
 def oldest_day(since: int, until: int) -> Generator[int, bool, int]:

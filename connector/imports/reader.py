@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.errors import EndlessList
 from connector.imports.progress import Progress, State
-from connector.imports.ranges import Range, divide, oldest_day, rest
+from connector.imports.ranges import Range, Stretch, divide, oldest_day, rest
 from connector.imports.resources import Resource
 from connector.invoices import completed
 from connector.publish import Publisher, object_message
@@ -35,7 +35,7 @@ class Reader:
         self._publisher, self._state, self._clock = publisher, state, clock
         self._waiting: list[Range] = []
         self._active: dict[int, Range] = {}
-        self._numbers = count()
+        self._numbers, self._stretch = count(), Stretch()
         self._saving = asyncio.Lock()
         self._changes = self._saved = 0
         self._refused = ""
@@ -72,8 +72,12 @@ class Reader:
 
     def _fill(self, group: asyncio.TaskGroup) -> None:
         while self._waiting and len(self._active) < _WORKERS:
-            number = next(self._numbers)
-            self._active[number] = self._waiting.pop()
+            number, piece = next(self._numbers), max(self._waiting, key=lambda one: one.until)
+            self._waiting.remove(piece)
+            if parts := self._stretch.cut(piece):
+                piece, older = parts
+                self._waiting.append(older)
+            self._active[number] = piece
             group.create_task(self._work(number, group))
 
     async def _work(self, number: int, group: asyncio.TaskGroup) -> None:
@@ -115,11 +119,13 @@ class Reader:
             raise EndlessList(f"Stripe's list {self._resource.path} says that there is more, and gives nothing")
         last: Json = page.objects[-1] if page.objects else {"created": piece.since, "id": ""}
         left = rest(piece, last["created"], last["id"], page.has_more)
+        covered = page.objects[0]["created"] - last["created"] + 1 if page.objects else 0
+        self._stretch.read(covered, page.has_more)
         idle = len(self._active) + len(self._waiting) < _WORKERS
-        halves = divide(left) if left is not None and idle else None
-        if halves is not None:
-            left = halves[0]
-            self._waiting.append(halves[1])
+        parts = left and (self._stretch.cut(left) or (divide(left) if idle else None))
+        if parts:
+            left, older = parts
+            self._waiting.append(older)
         if left is None:
             del self._active[number]
         else:

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.imports.progress import Progress, Rate, State, remaining
-from connector.imports.ranges import DAY, Range, divide, oldest_day, rest
+from connector.imports.ranges import DAY, Range, Stretch, divide, oldest_day, rest
 
 MOMENTS = st.integers(0, 50_000)
 
 
-@given(MOMENTS, MOMENTS)
-def test_two_halves_are_the_whole_without_overlap(one: int, other: int) -> None:
+@given(MOMENTS, MOMENTS, MOMENTS)
+def test_two_parts_are_the_whole_without_overlap(one: int, other: int, newest: int) -> None:
     piece = Range(min(one, other), max(one, other), "ch_1")
-    halves = divide(piece)
+    halves = divide(piece, newest)
     if one == other:
         assert halves is None
         return
@@ -23,6 +23,8 @@ def test_two_halves_are_the_whole_without_overlap(one: int, other: int) -> None:
     assert (older.since, older.until + 1, newer.until) == (piece.since, newer.since, piece.until)
     assert newer.seconds + older.seconds == piece.seconds
     assert (newer.cursor, older.cursor) == ("ch_1", "")
+    assert newer.seconds == newest or (newest == 0 or newest >= piece.seconds)
+    assert abs(newer.seconds - older.seconds) <= 1 or 0 < newest < piece.seconds
 
 
 @given(st.lists(st.integers(0, 300), max_size=120), st.integers(1, 7), st.integers(0, 2**32))
@@ -39,7 +41,7 @@ def test_every_object_is_read_once_whatever_is_divided_when_and_wherever_it_is_k
         start = names.index(piece.cursor) + 1 if piece.cursor else 0
         return within[start : start + limit], len(within) > start + limit
 
-    left, read = [Range(0, 300)], list[str]()
+    left, read, stretch = [Range(0, 300)], list[str](), Stretch()
     while left:
         piece = left.pop(rng.randrange(len(left)))  # any worker, in any order; `left` is all that a kill leaves
         objects, has_more = page(piece)
@@ -47,9 +49,20 @@ def test_every_object_is_read_once_whatever_is_divided_when_and_wherever_it_is_k
         after = rest(piece, *objects[-1], has_more) if objects else None
         if after is None:
             continue
-        halves = divide(after) if rng.random() < 0.5 else None
+        stretch.read(objects[0][0] - objects[-1][0] + 1, has_more)
+        halves = stretch.cut(after) or (divide(after) if rng.random() < 0.5 else None)
         left += halves or [after]
     assert sorted(read) == sorted(name for _, name in listed)
+
+
+def test_a_long_time_without_anything_is_passed_in_few_steps() -> None:
+    stretch, left, steps = Stretch(), Range(0, 3_650 * DAY), 0
+    stretch.read(1, full=True)  # a hundred objects in one second, and then ten years of nothing
+    while parts := stretch.cut(left):
+        _, left = parts
+        stretch.read(1, full=False)
+        steps += 1
+    assert steps < 30
 
 
 @given(st.integers(0, 10_000 * DAY), st.integers(0, 10_000 * DAY))
