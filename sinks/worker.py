@@ -239,7 +239,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
 
     def _new_batch(self) -> Batch:
         config = self._config
-        # An import touches every month of years, and each month of a batch is a part of its own for ClickHouse to write.
+        # An import touches months of years, and each month of a batch is a part of its own for ClickHouse to write.
         age = max(config.batch_age, min(SHARE * self._took, config.longest_age))
         return Batch(config.batch_rows, config.batch_bytes, age)
 
