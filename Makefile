@@ -14,6 +14,7 @@ install: .venv/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m embedded.fetch
+	@$(BIN)/python -m embedded.archive
 	@touch $@
 
 demo: install

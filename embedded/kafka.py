@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import re
 import shutil
 import subprocess
@@ -41,7 +42,15 @@ def command(data: Path, port: int) -> list[str]:
             f"Port {port} for Kafka is taken by another program.", remedy="choose another with --kafka-port, 0 for any"
         )
     data = data.absolute()
-    classpath = ["-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={_LOGGING}", f"-Dkafka.log={data / 'kafka.log'}"]
+    shared = archive()
+    sharing = [f"-XX:SharedArchiveFile={shared}"] if shared.exists() else []
+    classpath = [
+        *sharing,
+        "-cp",
+        f"{jars}/*",
+        f"-Dlog4j2.configurationFile={_LOGGING}",
+        f"-Dkafka.log={data / 'kafka.log'}",
+    ]
     tool = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *classpath]
     settings = properties(data, port or free_port(), _controller_port(data))
     config = prepare(data, settings, tool)
@@ -105,12 +114,23 @@ def _java() -> str:
 
 def java_version() -> int:
     """The major version of the machine's java; 0 when there is none, or it does not say."""
-    java = shutil.which("java")
+    return int(_release(shutil.which("java")).removeprefix("1.").partition(".")[0] or 0)
+
+
+def archive() -> Path:
+    """Where the archive of the broker's classes for this machine's java is, or would be: see `embedded.archive`."""
+    jars = jars_directory()
+    return jars.with_name(f"{jars.name}-java-{_release(shutil.which('java'))}.jsa")
+
+
+@functools.cache
+def _release(java: str | None) -> str:
+    """The full version of this java, such as `17.0.15`; '' when there is none, or it does not say."""
     if java is None:
-        return 0
+        return ""
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', shown)
-    return int(version[1]) if version else 0
+    version = re.search(r'version "(\d[\w.]*)', shown)
+    return version[1] if version else ""
 
 
 class KafkaProcess:

@@ -1,11 +1,12 @@
 """The broker's jars: pinned, fetched once, never half there."""
 
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
-from embedded import fetch
+from embedded import fetch, kafka
 from schemas.errors import ConfigurationError
 
 _MAVEN = {"m": "http://maven.apache.org/POM/4.0.0"}
@@ -41,3 +42,14 @@ def test_a_failed_fetch_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigurationError, match="no route to host"):
         fetch.fetch()
     assert list((tmp_path / "cache" / "tillstream").iterdir()) == []
+
+
+def test_an_archive_of_classes_that_does_not_fit_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "half.jsa").write_bytes(b"\0" * 100)
+    option = f"-XX:SharedArchiveFile={tmp_path / 'half.jsa'}"
+    assert subprocess.run(["java", option, "-version"], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_the_archive_is_of_this_java_and_these_jars() -> None:
+    assert kafka.archive().parent == fetch.jars_directory().parent
+    assert kafka.archive().name.startswith(f"{fetch.jars_directory().name}-java-{kafka.java_version()}.")
