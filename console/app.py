@@ -52,7 +52,7 @@ class Console:
         self._warehouse = Warehouse(config)
         self._gate = Gate(config)
         self._site = Site(config, self._warehouse, actions, engagement, closed=self._gate.closed)
-        self._api = Api(config, self._warehouse)
+        self._api = Api(config, self._warehouse, engagement)
 
     def application(self) -> web.Application:
         """The application; `serve` runs it."""

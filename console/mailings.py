@@ -24,9 +24,9 @@ class Done:
         return self.statuses.get(status, 0)
 
 
-async def by_flow(warehouse: Warehouse, livemode: bool, now: datetime) -> dict[str, Done]:
-    """Of the last 30 days. Raises Unavailable."""
-    return await _grouped(warehouse, "flow", livemode, now - LATELY)
+async def by_flow(warehouse: Warehouse, livemode: bool, now: datetime, flow: str = "") -> dict[str, Done]:
+    """Of the last 30 days, of one flow or all. Raises Unavailable."""
+    return await _grouped(warehouse, "flow", livemode, now - LATELY, flow)
 
 
 async def by_step(warehouse: Warehouse, flow: str, livemode: bool, now: datetime) -> dict[str, Done]:

@@ -53,14 +53,18 @@ class ConsoleActions:
         self._judging = asyncio.Lock()
         self._judged: Judged | None = None
         self._judged_at = 0.0
+        self._changes = 0  # what was judged while something was changed is not kept
 
     async def judge(self) -> Judged | None:
         """What `tillstream doctor` says, kept for JUDGED_SECONDS: it asks Stripe, Kafka and ClickHouse."""
         async with self._judging:
             if self._judged is None or time.monotonic() - self._judged_at > JUDGED_SECONDS:
+                changes = self._changes
                 told = verdict(findings(await gather(self._settings())))
                 found = tuple(Finding(one.name, one.severity, one.text, one.remedy, one.about) for one in told.findings)
-                self._judged, self._judged_at = Judged(told.light, told.title, found), time.monotonic()
+                judged, self._judged_at = Judged(told.light, told.title, found), time.monotonic()
+                self._judged = judged if changes == self._changes else None
+                return judged
             return self._judged
 
     async def parts(self) -> list[Part]:
@@ -110,7 +114,13 @@ class ConsoleActions:
 
     async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
         """As `tillstream connect` does."""
-        self._judged = None  # it will be judged anew
+        try:
+            return await self._connect(account, api_key, secret, url, extended)
+        finally:
+            self._changes += 1
+            self._judged = None
+
+    async def _connect(self, account: str, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
         settings = self._settings()
         if account not in settings.all_accounts():
             raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")

@@ -11,9 +11,11 @@ from pydantic import BaseModel
 
 from console import feed, forms, health, people
 from console.api import models
+from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
 from console.days import before, span
+from console.engagement import Engagement
 from console.numbers import Cell, Series, ask
 from console.properties import known
 from console.summary import summary
@@ -28,9 +30,10 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": forms.LONGEST_TEXT}
 class Api:
     """The handlers: each is given its query and what the path names, and gives its answer as a model."""
 
-    def __init__(self, config: ConsoleConfig, warehouse: Warehouse) -> None:
+    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, engagement: Engagement | None = None) -> None:
         self._config = config
         self._warehouse = warehouse
+        self._engagement = EngagementApi(config, warehouse, engagement)
 
     def operations(self) -> list[Operation]:
         """Everything that can be asked."""
@@ -96,6 +99,7 @@ class Api:
                 person,
                 missing,
             ),
+            *self._engagement.operations(_NAME),
             Operation(
                 "/api/v1/health",
                 "health",

@@ -48,6 +48,7 @@ class Journey:
 
     async def photograph(self, name: str) -> None:
         """What a person sees now."""
+        await expect(self.page.locator("[hx-trigger^=load] > .nothing")).to_have_count(0)
         self.pictures += 1
         await self.page.screenshot(path=self.album / f"journey-{self.pictures:02}-{name}.png")
 
@@ -209,8 +210,9 @@ async def test_from_an_empty_console_to_a_receipt_in_the_inbox(
             await expect_sent(journey, due)
             assert recipients(box) == due  # one each, and none for the past
             assert all(str(mail["From"]) == "Shop <shop@shop.example>" for mail in box.mails)
-            await journey.menu("Integration")
             await journey.compare_yesterday()
+            await journey.menu("Overview")
+            await journey.photograph("overview")
     finally:
         await up.stop()
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from console.app import create_app, serve
 from console.config import ConsoleConfig
+from console.engagement import Engagement
 from schemas.envelope import Envelope, Source
 from schemas.metrics import LineItem, Metric, MetricEvent
 from schemas.money import major
@@ -208,13 +209,13 @@ async def fill(url: str, database: str, now: datetime) -> list[MetricEvent]:
 
 
 @asynccontextmanager
-async def serving(config: ConsoleConfig) -> AsyncIterator[str]:
+async def serving(config: ConsoleConfig, engagement: Engagement | None = None) -> AsyncIterator[str]:
     """A running console; gives its base URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(create_app(config), "127.0.0.1", port, stop))
+    task = asyncio.create_task(serve(create_app(config, None, engagement), "127.0.0.1", port, stop))
     try:
         async with asyncio.timeout(20):
             while True:

@@ -1,10 +1,13 @@
 """The API keeps to its own document, whatever it is asked: schemathesis makes the questions."""
 
 import asyncio
+import json
 import secrets
 import threading
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import schemathesis
@@ -23,7 +26,10 @@ from console.api.openapi import document
 from console.api.server import operations_alone
 from console.config import ConsoleConfig
 from tests.conftest import ClickHouseServer
-from tests.integration.console_support import fill, serving
+from tests.integration.console_support import serving
+from tests.integration.engagement_support import furnish
+from tillstream.console_engagement import ConsoleEngagement
+from tillstream.loading import load_settings
 
 CHECKS = [
     not_a_server_error,
@@ -47,21 +53,24 @@ OPERATIONS = {
 
 
 @pytest.fixture(scope="module")
-async def filled(clickhouse_server: ClickHouseServer, clickhouse: Client) -> AsyncIterator[ConsoleConfig]:
+async def filled(
+    clickhouse_server: ClickHouseServer, clickhouse: Client, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ConsoleConfig]:
     database = f"t_{secrets.token_hex(4)}"
     clickhouse.command(f"CREATE DATABASE {database}")
-    await fill(clickhouse_server.url, database, datetime.now(UTC))
-    yield ConsoleConfig(clickhouse_server.url, database=database)
+    data = tmp_path_factory.mktemp("api")
+    yield (await furnish(clickhouse_server.url, database, data, datetime.now(UTC))).config
     clickhouse.command(f"DROP DATABASE {database} SYNC")
 
 
 @pytest.fixture(scope="module")
-def console(filled: ConsoleConfig) -> Iterator[str]:
+def console(filled: ConsoleConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Served by a thread of its own: schemathesis asks synchronously."""
+    engagement = ConsoleEngagement(load_settings(tillstream_data=tmp_path_factory.mktemp("data")))
     started, stop, address = threading.Event(), threading.Event(), list[str]()
 
     async def serve() -> None:
-        async with serving(filled) as base:
+        async with serving(filled, engagement) as base:
             address.append(base)
             started.set()
             await asyncio.to_thread(stop.wait)
@@ -86,3 +95,23 @@ def test_every_answer_is_one_that_the_document_tells(console: str, label: str, m
         case.call_and_validate(base_url=console, checks=CHECKS)
 
     ask()
+
+
+def test_segments_and_flows_are_told_with_their_numbers(console: str) -> None:
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(f"{console}/api/v1/{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    segments = {each["name"]: each for each in ask("segments")["segments"]}
+    failing = segments["failing-payments"]
+    assert failing["members"] > 10
+    one = ask("segments/failing-payments")
+    assert (one["members"], one["days"][-1]["members"]) == (failing["members"], failing["members"])
+    first = ask("segments/failing-payments/members?limit=10")
+    rest = ask(f"segments/failing-payments/members?limit=1000&after={first['next']}")
+    emails = [each["email"] for each in first["members"] + rest["members"]]
+    assert (len(emails), emails, rest["next"]) == (failing["members"], sorted(set(emails)), None)
+    receipts = {each["name"]: each for each in ask("flows")["flows"]}["invoice-receipt"]
+    assert receipts["messages"] == {"sent": 80, "skipped": 10, "failed": 10}
+    [step] = ask("flows/invoice-receipt")["steps"]
+    assert (step["id"], step["messages"]) == ("receipt", receipts["messages"])
