@@ -6,6 +6,7 @@ A restricted key that lacks a permission gets 403, which looks like "no data" to
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,6 +32,23 @@ class KeyReport:
     livemode: bool
     missing: tuple[PermissionMissing, ...]
     clock: float | None
+
+
+def lacking(account: str, missing: Sequence[PermissionMissing]) -> Iterator[tuple[str, str]]:
+    """(sentence, remedy) for all that a key may not read, and for all that it may not write."""
+    for kind in ("Read", "Write"):
+        some = [one for one in missing if one.permission.endswith(f"_{kind.lower()}")]
+        if some:
+            resources = _listed([one.resource.replace("_", " ") for one in some])
+            named = ", ".join(one.permission for one in some)
+            yield (
+                f"the API key of account {account} may not {kind.lower()} {resources} ({named})",
+                f"give the restricted key “{kind}” for {resources} at https://dashboard.stripe.com/apikeys",
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 async def examine(api: StripeApi) -> KeyReport:

@@ -27,6 +27,7 @@ from connector.errors import (
     PermissionMissing,
     RateLimited,
     StripeDown,
+    in_words,
 )
 from connector.pace import LIVE, TEST, Pace, Turns
 from schemas.errors import ConfigurationError, TillstreamError
@@ -195,9 +196,8 @@ class StripeApi:
         return self._client
 
     def _down(self, error: Exception) -> StripeDown:
-        cause = error.__cause__ or error
         return StripeDown(
-            f"Stripe's API at {self.access.base} does not answer: {str(cause) or type(cause).__name__}",
+            f"Stripe's API at {self.access.base} does not answer: {in_words(error.__cause__ or error)}",
             remedy="it is tried again; https://status.stripe.com says how Stripe is doing",
         )
 

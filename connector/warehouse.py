@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from connector.errors import in_words
 from connector.stripe_api import Json
 from schemas.errors import Unavailable
 
@@ -66,8 +67,7 @@ class Warehouse:
             async with self._session.post(self._config.url, params=parameters, data=BytesIO(body)) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            cause = str(error) or type(error).__name__
-            raise Unavailable(f"ClickHouse at {self._config.url} does not answer: {cause}") from error
+            raise Unavailable(f"ClickHouse at {self._config.url} does not answer: {in_words(error)}") from error
         if answer.status != 200:
             raise Unavailable(f"ClickHouse at {self._config.url} says: {content[:300].decode('utf-8', 'replace')}")
         return content

@@ -2,10 +2,14 @@
 
 import random
 
+import aiohttp
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.errors import PermissionMissing, in_words
 from connector.lookups.questions import Memory, Offsets
+from connector.permissions import lacking
 from connector.windows import KEPT, OVERLAP, chunks, joined, window
 
 
@@ -71,3 +75,20 @@ def test_gaps_join_and_types_are_asked_for_in_twenties() -> None:
     assert joined((1, 5), None) == (1, 5)
     assert joined((4, 9), (1, 5)) == (1, 9)
     assert [len(chunk) for chunk in chunks(map(str, range(45)))] == [20, 20, 5]
+
+
+async def test_why_a_connection_failed_is_said_in_words() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientError) as failed:
+            await session.get("http://127.0.0.1:9")
+    assert in_words(failed.value) == "connection refused"
+    assert in_words(TimeoutError()) == "TimeoutError"
+
+
+def test_all_that_a_key_lacks_is_one_sentence_and_one_step() -> None:
+    missing = [PermissionMissing("shop", f"/v1/{name}", "") for name in ("events", "charges", "disputes")]
+    missing.append(PermissionMissing("shop", "/v1/webhook_endpoints", "", write=True))
+    read, write = lacking("shop", missing)
+    assert "may not read events, charges and disputes (rak_event_read, rak_charge_read" in read[0]
+    assert "“Read” for events, charges and disputes" in read[1]
+    assert "may not write webhook endpoints" in write[0]

@@ -81,7 +81,7 @@ def _with_key(settings: Settings, intent: "Intent", given_key: str, dry_run: boo
     if as_json:
         screen.say_json(_record(settings, intent, prepared, done))
     else:
-        _show(prepared, done, dry_run)
+        _show(intent.account, prepared, done, dry_run)
     left = bool(prepared.report.missing or (done and (done.waiting or done.door not in (None, "takes"))))
     if left:
         raise typer.Exit(1)
@@ -101,15 +101,16 @@ async def _work(settings: Settings, intent: "Intent", given_key: str, dry_run: b
         return prepared, None if dry_run else await carry_out(api, settings, intent, prepared)
 
 
-def _show(prepared: "Prepared", done: "Done | None", dry_run: bool) -> None:
+def _show(account: str, prepared: "Prepared", done: "Done | None", dry_run: bool) -> None:
+    from connector.permissions import lacking
     from tillstream.doctor.door import Door
 
     report, out = prepared.report, screen.out
     mode = Text("live", style="bold green") if report.livemode else Text("test", style="bold yellow")
     whose = " ".join(filter(None, (report.name, report.account_id))) or "the account"
     out.print(Text.assemble(("✓ ", "green"), "the key opens ", (whose, "bold"), ", ", mode, " mode"))
-    for missing in report.missing:
-        out.print(Text.assemble(("✗ ", "red"), str(missing), ("\n  next: ", "green"), missing.remedy))
+    for sentence, remedy in lacking(account, report.missing):
+        out.print(Text.assemble(("✗ ", "red"), sentence, ("\n  next: ", "green"), remedy))
     for step in prepared.plan.steps:
         later = done is not None and getattr(getattr(step, "endpoint", None), "id", "") in done.waiting
         mark = ("· ", "cyan") if dry_run else ("… ", "yellow") if later else ("✓ ", "green")

@@ -1,6 +1,7 @@
 """`doctor`: what is wrong, by name, each with the command that mends it."""
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from tillstream import screen
@@ -44,13 +45,14 @@ def _show(told: Verdict, rules: int) -> None:
         screen.out.print(Text(f"✓ nothing is wrong: {rules} rules were tried", style="bold green"))
 
 
-def describe(finding: Finding) -> Text:
-    """A finding for a person: name, sentence, and below them what mends it."""
+def describe(finding: Finding) -> Table | Text:
+    """A finding for a person: name, sentence, and below them what mends it. In a pipe, lines stay whole."""
     mark, style = _MARKS[finding.severity]
-    return Text.assemble(
-        (f"{mark} ", style),
-        (f"{finding.name:<20} ", style if finding.severity is Severity.ERROR else "bold"),
-        finding.text,
-        ("\n  " + " " * 17 + "next: ", "green"),
-        finding.remedy,
-    )
+    name = Text.assemble((f"{mark} ", style), (f"{finding.name:<20}", style if mark == "✗" else "bold"))
+    remedy = Text.assemble(("next: ", "green"), finding.remedy)
+    if not screen.out.is_terminal:
+        return Text.assemble(name, " ", finding.text, "\n", " " * 23, remedy)
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_row(name, finding.text)
+    table.add_row("", remedy)
+    return table

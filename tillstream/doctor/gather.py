@@ -10,7 +10,7 @@ from pathlib import Path
 from connector import endpoint_api
 from connector.endpoint import Endpoint
 from connector.errors import BadRequest, KeyRevoked, NotFound, PermissionMissing
-from connector.permissions import MANAGED, examine
+from connector.permissions import MANAGED, examine, lacking
 from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
 from connector.warehouse import WarehouseConfig
 from embedded.fetch import jars_directory
@@ -196,7 +196,7 @@ async def stripe_facts(access: StripeAccess) -> StripeFacts:
             return StripeFacts(("stripe-unreachable", str(error), error.remedy or "https://status.stripe.com"))
         except TillstreamError as error:
             return StripeFacts(("stripe-refuses", str(error), error.remedy or "tillstream connect"))
-    missing = tuple((str(one), one.remedy) for one in report.missing)
+    missing = tuple(lacking(access.account, report.missing))
     return StripeFacts(None, report.livemode, report.timezone, report.clock, missing, endpoints)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas import topics
 from tillstream.doctor.facts import KafkaFacts, TopicFacts
@@ -24,6 +24,8 @@ async def kafka_facts(kafka: Mapping[str, Any], prefix: str) -> KafkaFacts:
     try:
         async with asyncio.timeout(_WITHIN):
             return await _ask(kafka, prefix, address)
+    except KafkaConnectionError:
+        return KafkaFacts(address, error="no broker is there")
     except (KafkaError, OSError, TimeoutError) as error:
         return KafkaFacts(address, error=str(error) or type(error).__name__)
 

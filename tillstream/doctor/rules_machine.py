@@ -26,17 +26,22 @@ def nothing_runs(facts: Facts) -> Iterator[Finding]:
         yield Finding("nothing-runs", _ERROR, f"nothing runs in {facts.machine.data}", _up(facts))
 
 
+def part_starting(facts: Facts) -> Iterator[Finding]:
+    """It takes some seconds: all of them at once are told once."""
+    names = [part.name for part in facts.parts or () if not part.ready and part.reason == "starting"]
+    if names:
+        text = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} starting"
+        yield Finding("part-starting", _WARNING, text, "tillstream status --watch", names[0])
+
+
 def part_not_ready(facts: Facts) -> Iterator[Finding]:
     """A part that can't do its work."""
     for part in facts.parts or ():
         # Without a signing secret the door waits for a person, and a finding of its own says so.
-        if part.ready or ("signing secret" in part.reason and part.name == "ingest"):
+        if part.ready or part.reason == "starting" or ("signing secret" in part.reason and part.name == "ingest"):
             continue
-        if part.reason == "starting":
-            yield Finding("part-starting", _WARNING, f"{part.name} is starting", "tillstream status --watch", part.name)
-        else:
-            text = f"{part.name} is not ready: {part.reason}"
-            yield Finding("part-not-ready", _ERROR, text, f"look for {part.name} in what `up` prints", part.name)
+        text = f"{part.name} is not ready: {part.reason}"
+        yield Finding("part-not-ready", _ERROR, text, f"look for {part.name} in what `up` prints", part.name)
 
 
 def part_restarts(facts: Facts) -> Iterator[Finding]:
@@ -149,8 +154,9 @@ def lag(facts: Facts) -> Iterator[Finding]:
 def clickhouse_unreachable(facts: Facts) -> Iterator[Finding]:
     """No ClickHouse, no rows."""
     if facts.clickhouse is not None and facts.clickhouse.error and not _down(facts, "clickhouse"):
-        text = f"ClickHouse at {facts.clickhouse.address} does not answer: {facts.clickhouse.error}"
-        yield Finding("clickhouse-unreachable", _ERROR, text, f"check CLICKHOUSE_URL, or {_up(facts)}")
+        yield Finding(
+            "clickhouse-unreachable", _ERROR, facts.clickhouse.error, f"check CLICKHOUSE_URL, or {_up(facts)}"
+        )
 
 
 def migrations_behind(facts: Facts) -> Iterator[Finding]:
@@ -190,6 +196,7 @@ def lookups_waiting(facts: Facts) -> Iterator[Finding]:
 
 RULES = (
     nothing_runs,
+    part_starting,
     part_not_ready,
     part_restarts,
     java_missing,

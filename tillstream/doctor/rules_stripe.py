@@ -209,7 +209,8 @@ def timezone_differs(facts: Facts) -> Iterator[Finding]:
         theirs = account.stripe.timezone if account.stripe else ""
         if theirs and _zone(theirs) != _zone(account.timezone):
             text = f"days of account {account.name} are counted in {account.timezone}, by Stripe in {theirs}"
-            yield Finding("timezone-differs", _ERROR, text, f"export TILLSTREAM_TIMEZONE={theirs}", account.name)
+            remedy = f"export TILLSTREAM_TIMEZONE={theirs}, here and where `up` is started, and start it again"
+            yield Finding("timezone-differs", _ERROR, text, remedy, account.name)
 
 
 def import_incomplete(facts: Facts) -> Iterator[Finding]:
@@ -261,7 +262,11 @@ def comparison(facts: Facts) -> Iterator[Finding]:
             text = f"the numbers of account {account.name} were never compared with Stripe's"
             yield Finding("comparison-missing", _WARNING, text, remedy, account.name)
         elif not run.equal:
-            found = run.remark or f"{run.differences:,} fact{' is' if run.differences == 1 else 's are'} not the same"
+            found = (
+                f"not equal, but it {run.remark}"
+                if run.remark
+                else f"{run.differences:,} fact{' is' if run.differences == 1 else 's are'} not the same"
+            )
             text = f"the last comparison of account {account.name} with Stripe: {found}"
             mended = remedy if run.remark else f"{remedy} --heal"
             yield Finding("comparison-unequal", _ERROR, text, mended, account.name)
