@@ -191,6 +191,11 @@ class Engagement(Protocol):
     async def mail(self, name: str, step: str, *, live: bool, email: str = "", metric_id: str = "") -> Mail:
         """A mail of the flow as `email`, or whom the newest fitting event is about, would get it."""
 
+    async def send_test(
+        self, name: str, step: str, to: str, *, live: bool, email: str = "", metric_id: str = ""
+    ) -> str:
+        """The same mail to oneself, marked as a test; a sentence about what the mail server said."""
+
     async def trial(self, name: str, *, live: bool, days: int) -> Trial:
         """What the flow would have done."""
 

@@ -18,9 +18,9 @@ from engage.flows.steps import Email, Split, TriggerSplit
 from engage.flows.steps import Step as FileStep
 from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
-from tillstream import flow_words, flows
+from tillstream import flow_test_mail, flow_words, flows
 from tillstream.flow_data import FlowData
-from tillstream.flow_preview import preview
+from tillstream.flow_preview import Preview, preview
 from tillstream.flow_trial import dry_run
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -55,6 +55,18 @@ class ConsoleFlows:
         """As `tillstream flows preview` does."""
         return await asyncio.to_thread(self._mail, name, step, live, email, metric_id)
 
+    async def send_test(
+        self, name: str, step: str, to: str, *, live: bool, email: str = "", metric_id: str = ""
+    ) -> str:
+        """As `tillstream flows test` does."""
+        settings = self._settings()
+        flow_test_mail.mail_server(settings)
+        made = await asyncio.to_thread(self._preview, settings, name, step, live, email, metric_id)
+        taken, words = await flow_test_mail.send_test(settings, made, to)
+        if not taken:
+            raise ConfigurationError(f"the mail server has not taken it: {words}", remedy="check SMTP_URL")
+        return f"A test was sent to {to}: {words}"
+
     async def trial(self, name: str, *, live: bool, days: int) -> Trial:
         """As `tillstream flows run --dry-run` does."""
         return await asyncio.to_thread(self._trial, name, live, days)
@@ -88,12 +100,15 @@ class ConsoleFlows:
 
     def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
         settings = self._settings()
-        with _opened(settings) as warehouse:
-            made = preview(settings, FlowData(warehouse, live), name, step=step, metric_id=metric_id, email=email)
+        made = self._preview(settings, name, step, live, email, metric_id)
         sender = made.sender or settings.tillstream_mail_from
         return Mail(
             made.step, sender, made.to, made.mail.subject, made.mail.html, made.mail.text, made.metric_id, email
         )
+
+    def _preview(self, settings: Settings, name: str, step: str, live: bool, email: str, metric_id: str) -> Preview:
+        with _opened(settings) as warehouse:
+            return preview(settings, FlowData(warehouse, live), name, step=step, metric_id=metric_id, email=email)
 
     def _trial(self, name: str, live: bool, days: int) -> Trial:
         settings, now = self._settings(), datetime.now(UTC)

@@ -36,6 +36,12 @@ class FlowQuery(forms.DoneQuery):
     metric_id: forms.Text = ""
 
 
+class TestForm(FlowQuery):
+    """A mail of a flow, and to whom it goes."""
+
+    to: Annotated[forms.Text, Field(min_length=3)]
+
+
 class StatusForm(BaseModel):
     """A flow's new status."""
 
@@ -57,6 +63,7 @@ class FlowPages(Page):
             web.get("/part/flow/trial", self.trial),
             web.post("/flow/status", self.set_status),
             web.post("/flow/release", self.release),
+            web.post("/flow/test", self.send_test),
         ]
 
     async def all(self, request: web.Request) -> web.Response:
@@ -121,6 +128,7 @@ class FlowPages(Page):
             email=wanted.email,
             mail=mail,
             problem=problem,
+            can_send=not (await self.engagement.post()).missing,
         )
 
     async def mail(self, request: web.Request) -> web.Response:
@@ -140,6 +148,15 @@ class FlowPages(Page):
         count = await self.engagement.release(form.name)
         done = f"{count:,} message{'' if count == 1 else 's'} released"
         return self.site.back(request, "/flow", name=form.name, done=done)
+
+    async def send_test(self, request: web.Request) -> web.Response:
+        """One mail to the person who looks at it."""
+        live = forms.parsed(forms.Asked, request.query).live
+        form = forms.parsed(TestForm, await forms.posted(request))
+        said = await self.engagement.send_test(
+            form.name, form.step, form.to, live=live, email=form.email, metric_id=form.metric_id
+        )
+        return self.site.page(request, "flow_tested.html", said=said)
 
     async def _made(self, wanted: FlowQuery) -> Mail:
         return await self.engagement.mail(

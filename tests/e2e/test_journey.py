@@ -145,6 +145,9 @@ class Journey:
         await self.photograph("flows")
         await self.page.get_by_role("link", name="Invoice receipt").click()
         await expect(self.page.frame_locator("iframe").locator("body")).to_contain_text("this is your receipt")
+        await self.page.get_by_label("Send this mail to yourself").fill("me@shop.example")
+        await self.page.get_by_role("button", name="Send", exact=True).click()
+        await expect(self.page.locator("#tested")).to_contain_text("A test was sent to me@shop.example")
         await self.photograph("flow")
         await self.page.get_by_role("link", name="Go live…").click()
         await expect(self.page.locator("main")).to_contain_text("would have been sent")
@@ -209,6 +212,7 @@ async def test_from_an_empty_console_to_a_receipt_in_the_inbox(
             await eventually(lambda: not due - recipients(box), deadline=PATIENCE, interval=0.25)
             await expect_sent(journey, due)
             assert recipients(box) == due  # one each, and none for the past
+            assert [str(mail["To"]) for mail in box.mails if "X-Tillstream-Test" in mail] == ["me@shop.example"]
             assert all(str(mail["From"]) == "Shop <shop@shop.example>" for mail in box.mails)
             await journey.compare_yesterday()
             await journey.menu("Overview")
@@ -245,4 +249,4 @@ async def expect_sent(journey: Journey, due: Counter[str]) -> None:
 
 def recipients(box: Postbox) -> Counter[str]:
     """How many mails each address has got."""
-    return Counter(str(mail["To"]) for mail in box.mails)
+    return Counter(str(mail["To"]) for mail in box.mails if not str(mail["Subject"]).startswith("[Test]"))

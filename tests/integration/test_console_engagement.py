@@ -173,7 +173,7 @@ async def test_who_may_only_look_changes_nothing_and_is_offered_nothing(place: P
         for path in ("/segment/edit", "/flow/live?name=invoice-receipt"):
             async with http.get(path) as answer:
                 assert answer.status == 403
-        for path in ("/segment/save", "/segment/add", "/segment/remove", "/flow/status", "/flow/release"):
+        for path in ("/segment/save", "/segment/add", "/segment/remove", "/flow/status", "/flow/release", "/flow/test"):
             await post(http, path, 403, name="lapsed-customers", status="live", start="issued-but-not-paid")
     assert not list(place.project.glob("*/*.yaml"))
 

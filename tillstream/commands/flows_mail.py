@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,45 +74,18 @@ def send_test(
 
     Example:  tillstream flows test failed-payment --step 2 --to me@example.com
     """
+    from tillstream import flow_test_mail
+
     settings = load_settings(tillstream_data=data)
-    url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
-    if not url:
-        raise ConfigurationError("SMTP_URL is not set", remedy="export SMTP_URL=smtp+starttls://user:password@host:587")
+    flow_test_mail.mail_server(settings)  # before anything else is asked
     shown = _made(settings, flow, step, metric_id, email, not test, as_json)
-    taken, words = asyncio.run(_send(url, settings, shown, to))
+    taken, words = asyncio.run(flow_test_mail.send_test(settings, shown, to))
     if as_json:
         screen.say_json({"flow": shown.flow, "step": shown.step, "to": to, "sent": taken, "answer": words})
     else:
         style = "bold green" if taken else "bold red"
         screen.out.print(Text.assemble(("sent" if taken else "not sent", style), f" to {to}: {words}"))
     raise typer.Exit(0 if taken else 1)
-
-
-async def _send(url: str, settings: Settings, shown: "Preview", to: str) -> tuple[bool, str]:
-    """(whether the mail server has taken it, what it said)."""
-    from engage.senders.outcome import Sent
-    from engage.senders.smtp import Mail, Smtp, address
-
-    try:
-        sender = shown.sender or settings.tillstream_mail_from or f"tillstream@{address(to).rpartition('@')[2]}"
-    except ValueError as error:
-        raise ConfigurationError(str(error), remedy="--to you@example.com") from None
-    mailer = Smtp(url)
-    try:
-        outcome = await mailer.send(
-            Mail(
-                message_id=f"test-{token_hex(12)}",
-                sender=sender,
-                to=to,
-                subject=f"[Test] {shown.mail.subject}",
-                html=shown.mail.html,
-                text=shown.mail.text,
-                headers={"X-Tillstream-Test": shown.flow},
-            )
-        )
-    finally:
-        await mailer.close()
-    return (True, outcome.detail) if isinstance(outcome, Sent) else (False, outcome.reason)
 
 
 def _made(settings: Settings, flow: str, step: str, metric_id: str, email: str, live: bool, as_json: bool) -> "Preview":

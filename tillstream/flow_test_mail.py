@@ -1,0 +1,42 @@
+"""One mail of a flow to oneself, marked as a test: nothing is recorded, and no customer gets it."""
+
+from secrets import token_hex
+
+from engage.senders.outcome import Sent
+from engage.senders.smtp import Mail, Smtp, address
+from schemas.errors import ConfigurationError
+from tillstream.flow_preview import Preview
+from tillstream.settings import Settings
+
+
+def mail_server(settings: Settings) -> str:
+    """SMTP_URL. Raises ConfigurationError when it is not set."""
+    url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+    if not url:
+        raise ConfigurationError("SMTP_URL is not set", remedy="export SMTP_URL=smtp+starttls://user:password@host:587")
+    return url
+
+
+async def send_test(settings: Settings, shown: Preview, to: str) -> tuple[bool, str]:
+    """(whether the mail server has taken it, what it said). Raises ConfigurationError for an address that is none."""
+    mailer = Smtp(mail_server(settings))
+    try:
+        sender = shown.sender or settings.tillstream_mail_from or f"tillstream@{address(to).rpartition('@')[2]}"
+        address(to)
+    except ValueError as error:
+        raise ConfigurationError(str(error), remedy="--to you@example.com") from None
+    try:
+        outcome = await mailer.send(
+            Mail(
+                message_id=f"test-{token_hex(12)}",
+                sender=sender,
+                to=to,
+                subject=f"[Test] {shown.mail.subject}",
+                html=shown.mail.html,
+                text=shown.mail.text,
+                headers={"X-Tillstream-Test": shown.flow},
+            )
+        )
+    finally:
+        await mailer.close()
+    return (True, outcome.detail) if isinstance(outcome, Sent) else (False, outcome.reason)
