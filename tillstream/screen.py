@@ -7,6 +7,7 @@ steer the terminal: control characters and turns of direction are shown as repla
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
@@ -75,13 +76,21 @@ def say(name: str, line: str) -> None:
 
 def say_json(value: Any) -> None:
     """`value` as JSON on standard output, for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
 
 
 def say_line(value: Any) -> None:
     """`value` as JSON on a line of its own, at once: for programs that read while it goes on."""
-    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def _plain(value: Any) -> str:
+    """Times as RFC 3339 in UTC, as on the topics (ClickHouse's have no timezone, and are UTC); all else as text."""
+    if isinstance(value, datetime):
+        utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
 
 
 def show_error(error: TillstreamError) -> None:

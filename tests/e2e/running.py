@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from tests.shapes import differences
+
 SECRET = "whsec_of_the_tests"
 ANY_PORTS = [f"--{name}-port=0" for name in ("http", "console", "kafka", "clickhouse")]
 READY_SECONDS = 60
@@ -26,11 +28,13 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
-    """Run one command to its end; gives the CompletedProcess with text output."""
+    """Run one command to its end; gives the CompletedProcess with text output. JSON must be as docs/cli.md says."""
     command = [sys.executable, "-m", "tillstream", *map(str, arguments)]
-    return subprocess.run(
+    done = subprocess.run(
         command, env=environment() if env is None else env, capture_output=True, text=True, timeout=seconds, check=False
     )
+    assert "--json" not in arguments or not differences(arguments, done.stdout), differences(arguments, done.stdout)
+    return done
 
 
 async def tillstream_async(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:

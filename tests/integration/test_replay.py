@@ -258,7 +258,11 @@ async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_ke
     emails = "SELECT arraySort(groupArray(email)) FROM metrics"
     await eventually(lambda: stack.ask(emails) == [(["old@example.com"] * 2,)])
 
-    assert (await stack.run("relink", "nobody@example.com", "--yes", code=1)) == {"customers": [], "rows": 0}
+    assert (await stack.run("relink", "nobody@example.com", "--yes", code=1)) == {
+        "customers": [],
+        "rows": 0,
+        "dry_run": False,
+    }
     assert "nobody is here to be asked: tell 2 rows" in await stack.run("relink", "cus_1", code=2)
     done = await stack.run("relink", " Old@example.com", "--yes")
     assert done == {"customers": ["cus_1"], "rows": 2}

@@ -10,6 +10,11 @@ import typer
 
 from tests.e2e.running import environment
 from tillstream.__main__ import COMMANDS, app
+from tillstream.commands import manual
+from tillstream.commands.shapes import SHAPES
+
+ROOT = Path(__file__).parents[2]
+SAME = {"--data", "--json", "--csv", "--yes", "--dry-run", "--account", "--metric", "--where", "--timezone"}
 
 HEAVY = "aiohttp aiokafka chdb clickhouse_connect faust hypothesis jinja2 lz4 rocksdict stripe structlog uvloop".split()
 NAMES = [name for section in COMMANDS.values() for name in section]
@@ -69,3 +74,30 @@ def test_every_command_has_help_with_an_example_of_its_own() -> None:
         _, example, line = (command.help or "").partition("\b\nExample:  ")  # \b: the line is never wrapped
         assert example, name
         assert f"tillstream {name}" in line, name
+
+
+def test_every_command_with_json_says_what_it_gives() -> None:
+    having = {name for name, command in every_command() if any("--json" in each.opts for each in command.params)}
+    assert having == set(SHAPES)
+
+
+def test_the_page_of_the_command_line_is_made_from_the_commands() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == manual.page(), (
+        "run: python -m tillstream.commands.manual > docs/cli.md"
+    )
+
+
+def test_options_of_one_name_mean_the_same_everywhere() -> None:
+    """But for Klaviyo's imports, whose `--metric` says what an id stands for, and the Stripe that is made up."""
+    told: dict[str, set[str]] = {}
+    for name, command in every_command():
+        for each in command.params:
+            for option in set(each.opts) & SAME if not name.endswith((" import", " serve")) else ():
+                told.setdefault(option, set()).add(each.help or "")  # type: ignore[attr-defined]
+    assert {option: texts for option, texts in told.items() if len(texts) > 1} == {}
+
+
+def test_whatever_asks_can_be_answered_and_tried_without_doing_it() -> None:
+    for name, command in every_command():
+        options = {option for each in command.params for option in each.opts}
+        assert "--yes" not in options or {"--dry-run", "--json", "--data"} <= options, name

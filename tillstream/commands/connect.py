@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.stripe_types import wanted_types
 from tillstream import screen
-from tillstream.commands.options import Account, Data, Json
+from tillstream.commands.options import Account, Data, DryRun, Json
 from tillstream.loading import load_settings
 from tillstream.settings import DEFAULT_ACCOUNT, Settings
 
@@ -32,7 +32,7 @@ def connect(
         bool, typer.Option("--thin", help="Thin events, which need an API key for their look-ups.")
     ] = False,
     roll: Annotated[bool, typer.Option("--roll", help="A new signing secret, without losing an event.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     api_key: Annotated[
         str, typer.Option("--api-key", metavar="KEY", help="Keep this API key; `-` reads it from standard input.")
     ] = "",

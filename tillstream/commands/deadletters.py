@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.dead_letter import Stage
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Limit, Yes, agree
+from tillstream.commands.options import Data, DryRun, Json, Limit, Yes, agree
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -56,7 +56,7 @@ def replay(
         list[str] | None,
         typer.Option("--event", metavar="ID", help="Those of this event, settled ones too; may be repeated."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be tried again.")] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Flow, Json, Test
+from tillstream.commands.options import Data, DryRun, Flow, Json, Test
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
 if TYPE_CHECKING:
-    from tillstream.flow_trial import DryRun
+    from tillstream.flow_trial import DryRun as Trial
 
 _AGO = re.compile(r"(\d{1,4})\s*([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -24,9 +24,7 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 def run(
     flow: Flow,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing, only say what would have been sent.")
-    ] = False,
+    dry_run: DryRun = False,
     since: Annotated[str, typer.Option("--since", metavar="30d", help="How far back: 30d, 12h, or a time.")] = "30d",
     test: Test = False,
     data: Data = None,
@@ -84,7 +82,7 @@ def show_dry_run(settings: Settings, flow: str, begin: datetime, *, live: bool, 
         _show(found)
 
 
-def _show(found: "DryRun") -> None:
+def _show(found: "Trial") -> None:
     tally = found.tally
     screen.out.print(
         Text.assemble(

@@ -10,7 +10,7 @@ from rich.text import Text
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
 from tillstream import screen
-from tillstream.commands.options import Data, Flow, Json, Test, Yes, agree
+from tillstream.commands.options import Data, DryRun, Flow, Json, Test, Yes, agree
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 
@@ -22,6 +22,7 @@ def backfill(
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="Facts from then on.")],
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="Facts before then.")] = "",
     test: Test = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,
@@ -51,33 +52,40 @@ def backfill(
     rows = FlowData(open_warehouse(settings), live=not test).since(str(found.trigger.metric), begin)
     rows = [row for row in rows if row["email"] and unix_seconds(row["occurred_at"]) < end]
     people = len({row["email"] for row in rows})
-    if rows:
+    if rows and not dry_run:
         agree(f"start {flow} for {len(rows):,} facts of {people:,} people?", yes)
-    sent = asyncio.run(publish(settings, backfill_requests(flow, rows))) if rows else 0
+        asyncio.run(publish(settings, backfill_requests(flow, rows)))
     if as_json:
-        screen.say_json({"flow": flow, "facts": sent, "people": people})
+        screen.say_json({"flow": flow, "facts": len(rows), "people": people, "dry_run": dry_run})
+    elif not rows:
+        screen.out.print("there is no such fact")
     else:
-        told = f"{flow} is started for {sent:,} facts of {people:,} people" if sent else "there is no such fact"
-        screen.out.print(f"{told}; see tillstream flows show {flow}" if sent else told)
+        would, then = ("would be", "") if dry_run else ("is", f"; see tillstream flows show {flow}")
+        screen.out.print(f"{flow} {would} started for {len(rows):,} facts of {people:,} people{then}")
 
 
-def release(flow: Flow, yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
+def release(flow: Flow, dry_run: DryRun = False, yes: Yes = False, data: Data = None, as_json: Json = False) -> None:
     """Send the messages that a manual flow holds back, after you have seen how many.
 
     Example:  tillstream flows release failed-payment
     """
+    from engage.flows.library import get
     from tillstream.flows import held, publish, release_requests
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     waiting = held(open_warehouse(settings), flow)
-    if waiting:
+    if not waiting:
+        get(settings.project, flow)  # a flow whose file is gone may hold something back; else its name is wrong
+    if waiting and not dry_run:
         agree(f"send {len(waiting):,} messages of {flow}?", yes)
-    sent = asyncio.run(publish(settings, release_requests(waiting))) if waiting else 0
+        asyncio.run(publish(settings, release_requests(waiting)))
     if as_json:
-        screen.say_json({"flow": flow, "released": sent})
+        screen.say_json({"flow": flow, "released": len(waiting), "dry_run": dry_run})
+    elif not waiting:
+        screen.out.print(f"{flow} holds nothing back")
     else:
-        screen.out.print(f"{sent:,} messages released" if sent else f"{flow} holds nothing back")
+        screen.out.print(f"{len(waiting):,} messages {'would be ' if dry_run else ''}released")
 
 
 def suppress(email: Email, data: Data = None, as_json: Json = False) -> None:

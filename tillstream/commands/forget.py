@@ -7,13 +7,13 @@ import typer
 from rich.text import Text
 
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.options import Data, DryRun, Json, Yes, agree
 from tillstream.loading import load_settings
 
 
 def forget(
     email: Annotated[str, typer.Argument(help="The person's email; case and blanks don't matter.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,

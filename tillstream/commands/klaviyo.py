@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from tillstream import screen
-from tillstream.commands.options import Data, Json
+from tillstream.commands.options import Data, DryRun, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -28,7 +28,6 @@ Segments = Annotated[
     typer.Option("--segment", metavar="ID=NAME", help="Which segment here a group's id stands for."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also where a file of that name is already.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")]
 
 
 def import_segments(

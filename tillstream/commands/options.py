@@ -59,6 +59,7 @@ Flow = Annotated[
     str,
     typer.Argument(metavar="FLOW", help="Its file's name without .yaml.", autocompletion=completion.flow_names),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tillstream import screen
-from tillstream.commands.options import Data, Json, Yes, agree
+from tillstream.commands.options import Data, DryRun, Json, Yes, agree
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
 
 def relink(
     name: Annotated[str, typer.Argument(metavar="CUSTOMER|EMAIL", help="A customer's id, or an email of their rows.")],
+    dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,
@@ -38,15 +39,16 @@ def relink(
     settings = load_settings(tillstream_data=data)
     found = customers(open_warehouse(settings), name)
     rows = sum(customer.rows for customer in found)
-    if found:
-        if not as_json:
-            screen.err.print(_table(found))
+    if found and not as_json:
+        screen.err.print(_table(found))
+    if found and not dry_run:
         agree(f"tell {rows:,} row{'' if rows == 1 else 's'} with the customer's present email?", yes)
         asyncio.run(_publish(settings, found))
     if as_json:
-        screen.say_json({"customers": [customer.customer_id for customer in found], "rows": rows})
+        screen.say_json({"customers": [customer.customer_id for customer in found], "rows": rows, "dry_run": dry_run})
     elif found:
-        screen.out.print(f"{rows:,} row{'' if rows == 1 else 's'} will be told with the present email")
+        would = "would" if dry_run else "will"
+        screen.out.print(f"{rows:,} row{'' if rows == 1 else 's'} {would} be told with the present email")
     else:
         screen.err.print(Text(f"no row has the customer or email '{name}'"))
     if not found:

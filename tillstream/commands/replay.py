@@ -11,7 +11,8 @@ from rich.text import Text
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.topics import STRIPE_EVENTS, full_name
 from tillstream import screen
-from tillstream.commands.options import Account, Data, Json, Yes, agree
+from tillstream.commands import completion
+from tillstream.commands.options import Account, Data, DryRun, Json, Yes, agree
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 from tillstream.settings import Settings
@@ -28,10 +29,19 @@ def replay(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=_MOMENT)] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="The same: before then.")] = None,
     account: Account = "",
-    type_: Annotated[str, typer.Option("--type", help="One type only, such as charge.refunded.")] = "",
+    type_: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="One type only, such as charge.refunded.",
+            autocompletion=completion.event_types,
+        ),
+    ] = "",
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Forget all state instead; the next start reads Kafka's events anew.")
     ] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,
@@ -50,7 +60,7 @@ def replay(
     """
     settings = load_settings(tillstream_data=data)
     if rebuild:
-        if since or until or account or type_:
+        if since or until or account or type_ or dry_run:
             raise ConfigurationError("--rebuild is about all events", remedy="leave the other options out")
         _rebuild(settings, yes, as_json)
         return
@@ -64,13 +74,16 @@ def replay(
     }
     selection = Selection(**bounds, account=account, type=type_)
     total = sum(count for *_, count in windows(open_warehouse(settings), selection))
-    if total:
+    done = 0
+    if total and not dry_run:
         agree(f"process {total:,} events once more?", yes)
-    done = asyncio.run(_publish(settings, selection, total)) if total else 0
+        done = asyncio.run(_publish(settings, selection, total))
     if as_json:
-        screen.say_json({"published": done})
+        screen.say_json({"chosen": total, "published": done, "dry_run": dry_run})
+    elif not total:
+        screen.out.print("no such event is kept")
     else:
-        screen.out.print(f"{done:,} events published once more" if done else "no such event is kept")
+        screen.out.print(f"{total:,} events would be" if dry_run else f"{done:,} events", "published once more")
 
 
 async def _publish(settings: Settings, selection: "Selection", total: int) -> int:

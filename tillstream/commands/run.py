@@ -176,7 +176,7 @@ def console(data: Data = None, console_port: ConsolePort = None) -> None:
     roles.console(load_settings(tillstream_data=data, tillstream_console_port=console_port))
 
 
-def topics(as_json: Json = False) -> None:
+def topics(data: Data = None, as_json: Json = False) -> None:
     """Create the topics that are missing, once, before any role starts; `up` does it by itself.
 
     Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tillstream topics
@@ -184,7 +184,7 @@ def topics(as_json: Json = False) -> None:
     from tillstream.connections import kafka_arguments
     from tillstream.topics import ensure_topics
 
-    settings = load_settings()
+    settings = load_settings(tillstream_data=data)
     if not settings.kafka_bootstrap_servers:
         raise ConfigurationError("no Kafka is named", remedy="export KAFKA_BOOTSTRAP_SERVERS=host:9092")
     prefix, replication = settings.tillstream_topic_prefix, settings.kafka_replication_factor

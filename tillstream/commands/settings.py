@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tillstream import screen
-from tillstream.commands.options import Json
+from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
 from tillstream.settings import Account, Settings
 
@@ -18,6 +18,7 @@ def settings(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the page docs/settings.md, without any value of yours.")
     ] = False,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Every setting, its value now and what it does. Secrets are never shown, only whether they are set.
@@ -27,7 +28,7 @@ def settings(
     if markdown:
         screen.out.file.write(settings_page())
         return
-    loaded = load_settings()
+    loaded = load_settings(tillstream_data=data)
     values = {name.upper(): shown(getattr(loaded, name)) for name in Settings.model_fields if name != "accounts"}
     if as_json:
         accounts = {

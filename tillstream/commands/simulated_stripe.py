@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from tillstream import screen
+from tillstream.commands.options import Json
 from tillstream.commands.run import stop_events
 from tillstream.ports import claim_port
 
@@ -31,6 +32,7 @@ def serve(
     duplicate: Annotated[float, typer.Option("--duplicate", min=0, max=1, help="Share that come twice.")] = 0.0,
     shuffle: Annotated[int, typer.Option("--shuffle", min=0, help="Seconds that a delivery may be late.")] = 0,
     limited: Annotated[bool, typer.Option("--rate-limit/--no-rate-limit", help="Stripe's own rate limits.")] = True,
+    as_json: Json = False,
 ) -> None:
     """Be Stripe until ^C: an account with history, whose life goes on and is told to its webhook endpoints.
 
@@ -52,14 +54,18 @@ def serve(
         stripe.faults.live_rate, stripe.faults.test_rate = LIVE_RATE, TEST_RATE
     faults = stripe.webhooks.faults
     faults.lost, faults.duplicate, faults.shuffle_seconds = lost, duplicate, shuffle
-    asyncio.run(_serve(stripe, port, speed, f"sk_{'test' if test else 'live'}_simulated"))
+    asyncio.run(_serve(stripe, port, speed, f"sk_{'test' if test else 'live'}_simulated", as_json))
 
 
-async def _serve(stripe: "VirtualStripe", port: int, speed: float, key: str) -> None:
+async def _serve(stripe: "VirtualStripe", port: int, speed: float, key: str, as_json: bool) -> None:
     from simulator.server import StripeServer
 
     stop, _ = stop_events(lambda: None)
     async with StripeServer(stripe, port=port) as url, stripe.running(speed):
+        if as_json:
+            screen.say_line({"url": url, "api_key": key})
+            await stop.wait()
+            return
         screen.out.print(Text.assemble(("Stripe is here. ", "bold green"), "In another terminal:"))
         screen.out.print(f"  export STRIPE_API_BASE={url} STRIPE_API_KEY={key}")
         screen.out.print("  tillstream connect")

@@ -1,6 +1,7 @@
 """`status`: one line a part, one an account, and one verdict for all of it."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ _SHOWN = 8  # findings; `doctor` has them all
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every second; as JSON one a line.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +43,7 @@ def status(
     settings = load_settings(tillstream_data=data)
     running(settings.tillstream_data)  # first: what follows takes a while to import
     if watch:
-        _watch(settings)
+        _watch(settings, as_json)
         return
     import asyncio
 
@@ -65,19 +66,22 @@ async def _look(settings: Settings, earlier: "Facts | None" = None) -> "Facts":
     return await gather(settings, earlier)
 
 
-def _watch(settings: Settings) -> None:
+def _watch(settings: Settings, as_json: bool) -> None:
     import asyncio
 
     from rich.live import Live
 
     facts, asked_at = asyncio.run(_look(settings)), time.monotonic()
-    with Live(_show(facts, _verdict(facts)), console=screen.out, auto_refresh=False) as live:
+    with nullcontext() if as_json else Live(console=screen.out, auto_refresh=False) as live:
         while True:
+            if live is None:
+                screen.say_line(_record(settings, facts, _verdict(facts)))
+            else:
+                live.update(_show(facts, _verdict(facts)), refresh=True)
             time.sleep(_WATCH_SECONDS)
             fresh = time.monotonic() - asked_at > _ASK_AGAIN_SECONDS
             facts = asyncio.run(_look(settings, None if fresh else facts))
             asked_at = time.monotonic() if fresh else asked_at
-            live.update(_show(facts, _verdict(facts)), refresh=True)
 
 
 def _verdict(facts: "Facts") -> Verdict:

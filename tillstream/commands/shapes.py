@@ -1,0 +1,388 @@
+"""What `--json` gives, command by command: shown in docs/cli.md, and held against every answer in the tests.
+
+A dict has these keys, all of them, and `NAME` stands for any; a list has any number of what is in it. A text says what
+a value is: `EventAnswer` and the like (`@NAME`) are the console's API's, told in docs/contracts/openapi.json. Of
+several shapes (`Either`) one holds. Fields may be added in later versions, never renamed or taken away.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of these, and when."""
+
+    by_case: dict[str, Any]
+
+
+_FINDINGS: Final = [
+    {"name": "such as endpoint-disabled", "severity": "error, warning or hint", "text": "", "remedy": "", "about": ""}
+]
+_FACT: Final = {
+    "metric": "",
+    "id": "",
+    "of": "the charge or invoice",
+    "currency": "",
+    "amount": "in major units",
+    "amount_minor": "",
+    "occurred_at": "",
+}
+_FLOW: Final = {
+    "flow": "its name",
+    "title": "",
+    "status": "live, manual, draft or wrong",
+    "trigger": "in words",
+    "file": "",
+    "shipped": "whether it came with Tillstream",
+    "problem": "what is wrong with its file; '' when nothing is",
+    "messages": Either({"": {"STATE": "how many"}, "when ClickHouse does not answer": None}),
+}
+_IMPORTED: Final = [
+    {
+        "name": "",
+        "title": "in Klaviyo",
+        "content": Either({"": {"NAME": "as its YAML"}, "when it was refused": None}),
+        "refusals": [{"path": "in the JSON", "what": "", "why": ""}],
+        "notes": ["what to know about it"],
+        "file": "",
+        "dry_run": "",
+    }
+]
+_STATUS: Final = {"flow": "", "status": "live, manual or draft", "file": ""}
+_SUPPRESSED: Final = {"email": "", "suppressed": "whether mail is withheld now"}
+_LETTERS: Final = [
+    {
+        "failed_at": "",
+        "open": "whether it still is",
+        "stage": "",
+        "account": "",
+        "event_id": "",
+        "type": "",
+        "reason": "",
+        "path": "the field that was wrong",
+        "topic": "",
+        "partition": "",
+        "offset": "",
+        "payload": "as it came",
+    }
+]
+
+SHAPES: Final[dict[str, Any]] = {
+    "up": {
+        "pid": "",
+        "started_at": "",
+        "http_url": "",
+        "console_url": "",
+        "kafka_bootstrap": "",
+        "clickhouse_url": "",
+        "clickhouse_user": "",
+        "database": "",
+        "topic_prefix": "",
+        "kafka_pid": "",
+        "clickhouse_pid": "",
+        "roles": {"NAME": {"pid": "", "health_url": "", "restarts": "", "ready": "", "reason": ""}},
+        "ready": "whether every part can do its work",
+    },
+    "demo": {
+        "equal": "",
+        "daily": [
+            {
+                "day": "",
+                "metric": "",
+                "currency": "",
+                "count": "",
+                "stripe_count": "",
+                "amount_minor": "minor units",
+                "stripe_amount_minor": "",
+                "equal": "",
+            }
+        ],
+        "missing": ["facts, in words"],
+        "surplus": [""],
+        "timezone": "",
+        "events": "",
+        "events_stored": "",
+        "ready_seconds": "",
+        "settle_seconds": "",
+        "restarts": {"PART": "how many"},
+    },
+    "connect": Either(
+        {
+            "with an API key": {
+                "account": "",
+                "account_id": "",
+                "livemode": "",
+                "timezone": "of Stripe's dashboard",
+                "url": "the webhook's",
+                "event_types": [""],
+                "api_version": "'' for thin events",
+                "missing_permissions": [""],
+                "steps": ["in words"],
+                "notes": [""],
+                "done": Either(
+                    {
+                        "": {"endpoint": "", "secret_file": "", "door": "takes, or why not", "waiting": ["ids"]},
+                        "with --dry-run": None,
+                    }
+                ),
+            },
+            "without one": {"account": "", "url": "", "event_types": [""], "next": "the command for later"},
+            "with --secret alone": {"account": "", "secret_file": ""},
+        }
+    ),
+    "import": {
+        "imports": [
+            {
+                "import_id": "",
+                "account": "",
+                "livemode": "",
+                "resource": "such as charges",
+                "since": "Unix seconds",
+                "until": "",
+                "objects": "how many",
+                "error": "",
+                "state": "",
+            }
+        ],
+        "complete": "",
+    },
+    "settings": {"SETTING": "its value; secrets only as (set)", "accounts": {"NAME": {"FIELD": ""}}},
+    "status": {
+        "light": "green, amber or red",
+        "ready": "whether every part can do its work",
+        "verdict": "in words",
+        "findings": _FINDINGS,
+        "parts": {"NAME": {"ready": "", "reason": "", "pid": "", "restarts": "", "health_url": ""}},
+        "accounts": {
+            "NAME": {
+                "key": "live, test or ''",
+                "secrets": "how many",
+                "url": "",
+                "endpoints": ["ids of those that are enabled"],
+                "imports": Either({"": {"RESOURCE": "its state"}, "when nothing is known": None}),
+                "sweep": Either({"": {"state": "", "age_seconds": ""}, "when nothing is known": None}),
+                "comparison": Either(
+                    {
+                        "": {
+                            "equal": "",
+                            "differences": "",
+                            "age_seconds": "",
+                            "from": "",
+                            "to": "",
+                            "remark": "",
+                        },
+                        "before the first": None,
+                    }
+                ),
+            }
+        },
+        "lag": {"GROUP": "messages"},
+        "lookups": {"STATE": "how many"},
+        "open_dead_letters": "",
+        "totals": Either({"": {"NAME": "rows"}, "when ClickHouse does not answer": None}),
+        "urls": {"webhooks": "", "console": "", "clickhouse": "", "kafka": ""},
+        "pid": "",
+        "data": "",
+    },
+    "metrics": ["@MetricAnswer"],
+    "feed": Either({"": ["@Event"], "with --follow, one a line": "@Event"}),
+    "profile": {
+        "profile": Either({"": "@ProfileAnswer", "when nobody is known": None}),
+        "segments": [{"segment": "", "entered_at": ""}],
+        "messages": [
+            {
+                "at": "",
+                "flow": "",
+                "step": "",
+                "channel": "",
+                "status": "",
+                "reason": "",
+                "subject": "",
+                "metric_id": "",
+            }
+        ],
+        "events": ["@Event"],
+    },
+    "sql": [{"COLUMN": "its value"}],
+    "listen": Either(
+        {
+            "one a line": {"id": "", "type": "", "source": ""},
+            "with --forward-to": {"id": "", "type": "", "source": "", "status": "the answer's, or 0", "problem": ""},
+        }
+    ),
+    "segments list": [
+        {
+            "name": "",
+            "title": "",
+            "description": "",
+            "members": "as of the last evaluation, or null",
+            "every": "how often it is evaluated",
+            "file": "",
+            "shipped": "",
+            "problems": [""],
+        }
+    ],
+    "segments show": {
+        "name": "",
+        "title": "",
+        "description": "",
+        "every": "",
+        "root": "the conditions",
+        "file": "",
+        "yaml": "",
+    },
+    "segments count": {"segment": "", "livemode": "", "members": ""},
+    "segments members": [
+        {
+            "email": "",
+            "name": "",
+            "country": "",
+            "first_seen": "",
+            "last_seen": "",
+            "lifetime_value": {"CURRENCY": "in major units"},
+        }
+    ],
+    "segments explain": {
+        "conditions": [{"condition": "in words", "live": "people who satisfy it", "test": ""}],
+        "members": {"live": "", "test": ""},
+        "sql": "",
+        "parameters": {"NAME": ""},
+    },
+    "segments validate": [{"file": "", "line": "", "column": "", "message": "", "nearest": "the nearest valid name"}],
+    "segments import": {"segments": _IMPORTED},
+    "flows list": [_FLOW],
+    "flows show": {
+        **_FLOW,
+        "steps": [{"id": "", "does": "in words"}],
+        "newest": [{"at": "", "step": "", "status": "", "email": "", "recipient": "", "subject": "", "reason": ""}],
+    },
+    "flows live": _STATUS,
+    "flows manual": _STATUS,
+    "flows draft": _STATUS,
+    "flows preview": Either(
+        {
+            "": {
+                "flow": "",
+                "step": "",
+                "template": "",
+                "to": "",
+                "metric_id": "of the fact it was made from",
+                "subject": "",
+                "html": "",
+                "text": "",
+            },
+            "when its template lacks something": {
+                "flow": "",
+                "missing": [{"name": "", "template": "", "line": ""}],
+            },
+        }
+    ),
+    "flows test": {"flow": "", "step": "", "to": "", "sent": "whether the server took it", "answer": "its words"},
+    "flows run": {
+        "flow": "",
+        "status": "",
+        "since": "",
+        "until": "",
+        "would_send": "mails",
+        "sent": {"STEP": "how many"},
+        "facts": "",
+        "started": "",
+        "waiting": "",
+        "not_started": {"REASON": "how many"},
+        "examples": {"REASON": "a metric_id"},
+        "skipped": [{"step": "", "reason": "", "count": ""}],
+        "ended": {"REASON": "how many"},
+    },
+    "flows backfill": {"flow": "", "facts": "how many", "people": "", "dry_run": ""},
+    "flows release": {"flow": "", "released": "how many", "dry_run": ""},
+    "flows suppress": _SUPPRESSED,
+    "flows unsuppress": _SUPPRESSED,
+    "flows import": {"flows": _IMPORTED},
+    "doctor": {"light": "green, amber or red", "title": "in words", "findings": _FINDINGS},
+    "reconcile": {
+        "equal": "",
+        "accounts": [
+            {
+                "account": "",
+                "livemode": "",
+                "from": "",
+                "to": "",
+                "timezone": "",
+                "stripe_timezone": "",
+                "equal": "",
+                "remark": "",
+                "healed": "objects that were brought in again",
+                "run_id": "",
+                "cells": [
+                    {
+                        "metric": "",
+                        "currency": "",
+                        "day": "",
+                        "ours_count": "",
+                        "ours_minor": "minor units",
+                        "stripe_count": "",
+                        "stripe_minor": "",
+                        "equal": "",
+                    }
+                ],
+                "differences": [
+                    {
+                        "kind": "missing, extra or different",
+                        "metric": "",
+                        "id": "",
+                        "day": "",
+                        "ours": Either({"": _FACT, "when it is missing": None}),
+                        "stripe": Either({"": _FACT, "when it is extra": None}),
+                    }
+                ],
+                "apart": [_FACT],
+            }
+        ],
+    },
+    "sweep": {
+        "sweeps": [
+            {
+                "account": "",
+                "livemode": "",
+                "since": "Unix seconds",
+                "swept_until": "",
+                "seen": "events",
+                "published": "of them, those that had not come",
+                "gap": "what Stripe has forgotten, as two times, or null",
+                "error": "",
+                "state": "",
+            }
+        ]
+    },
+    "deadletters": _LETTERS,
+    "deadletters list": _LETTERS,
+    "deadletters replay": {
+        "chosen": "",
+        "published": "",
+        "impossible": ["topic/partition@offset"],
+        "by_reason": [{"stage": "", "reason": "", "count": ""}],
+        "dry_run": "",
+    },
+    "replay": Either(
+        {
+            "": {"chosen": "", "published": "", "dry_run": ""},
+            "with --rebuild": {"events": "", "changelogs": "topics", "kept_since": ""},
+        }
+    ),
+    "relink": {"customers": ["ids"], "rows": "", "dry_run": ""},
+    "forget": {"email": "", "dry_run": "", "rows": {"TABLE": "how many"}},
+    "simulate": {
+        "sent": "deliveries",
+        "accepted": "",
+        "duplicates": "",
+        "retries": "",
+        "failures": "",
+        "seconds": "",
+        "dropped": ["event ids"],
+        "failed": {"EVENT": "why"},
+    },
+    "simulate serve": {"url": "of its API", "api_key": ""},
+    "simulate trigger": Either({"": [{"type": "", "id": "", "accepted": ""}], "with --list": ["types"]}),
+    "topics": {"created": ["topics"]},
+}
