@@ -52,20 +52,12 @@ class KeyedConnector:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0 if seen is None else _LOOK_SECONDS)
             before, seen = seen, stamp(data)
-            if seen != before and self._other_keys():
-                log.info("API keys changed", accounts=[key.account for key in self._keys])
+            if seen != before and (keys := keys_now(self._settings, self._keys)) != self._keys:
+                self._keys = keys
+                log.info("API keys changed", accounts=[key.account for key in keys])
                 over.set()
             if stop.is_set():
                 over.set()
-
-    def _other_keys(self) -> bool:
-        try:
-            keys = usable(with_stored(self._settings))
-        except ConfigurationError as error:  # half a file by a person's hand: what was in force stays so
-            log.warning("API keys not read", cause=str(error), next=error.remedy)
-            return False
-        changed, self._keys = keys != self._keys, keys
-        return changed
 
     def _made(self) -> Connector:
         settings = self._settings
@@ -81,6 +73,15 @@ class KeyedConnector:
                 ),
             )
         )
+
+
+def keys_now(settings: Settings, before: list[StripeAccess]) -> list[StripeAccess]:
+    """Those in force with what is stored by now; `before` while that is half a file by a person's hand, or no key."""
+    try:
+        return usable(with_stored(settings))
+    except ConfigurationError as error:
+        log.warning("API keys not read", cause=str(error), next=error.remedy)
+        return before
 
 
 def usable(settings: Settings) -> list[StripeAccess]:

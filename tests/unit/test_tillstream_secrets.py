@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
+from tillstream.keyed import keys_now
 from tillstream.loading import load_settings, with_stored
 from tillstream.secrets import (
     ROLL_SECONDS,
@@ -136,3 +137,15 @@ def test_an_address_or_a_time_that_is_none_is_refused(name: str, wrong: str) -> 
 def test_a_data_directory_that_is_none_is_left_to_whoever_needs_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory", "utf-8")
     assert read_account(tmp_path / "file", "default") == StoredAccount()
+
+
+def test_a_key_that_is_stored_while_it_runs_is_in_force_and_what_is_no_key_changes_nothing(tmp_path: Path) -> None:
+    settings = load_settings({}, tillstream_data=tmp_path)
+    assert keys_now(settings, []) == []
+    write_account(tmp_path, "default", STORED)
+    found = keys_now(settings, [])
+    assert [(key.account, key.api_key) for key in found] == [("default", "rk_test_1")]
+    write_account(tmp_path, "default", STORED.model_copy(update={"api_key": SecretStr("pk_live_published")}))
+    assert keys_now(settings, found) == found
+    secrets_path(tmp_path, "default").write_text("api_key = ")
+    assert keys_now(settings, found) == found

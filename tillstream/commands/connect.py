@@ -68,6 +68,7 @@ def connect(
         _check_key(given_key, account, settings)
         store_by_hand(settings, account, secret=given_secret, api_key=given_key)
         settings = load_settings(tillstream_data=data)
+        _warn_of_another(settings, account, given_key)
     if has_key or given_key:
         _with_key(settings, intent, given_key, dry_run, as_json)
     elif given_secret:
@@ -234,6 +235,14 @@ def _check_key(key: str, account: str, settings: Settings) -> None:
 
     if key:
         _ = StripeAccess(account, key, settings.stripe_api_base).livemode
+
+
+def _warn_of_another(settings: Settings, account: str, given_key: str) -> None:
+    """The settings' own key goes before the one that was just stored."""
+    own = settings.all_accounts()[account].api_key
+    if given_key and own is not None and own.get_secret_value() != given_key:
+        told = Text.assemble(("! ", "yellow"), "another key of this account is in the settings, and stays in force")
+        screen.err.print(Text.assemble(told, ("\n  next: ", "green"), "unset STRIPE_API_KEY where `up` is started"))
 
 
 def _read(value: str, what: str) -> str:
