@@ -265,7 +265,7 @@ async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_ke
     }
     assert "nobody is here to be asked: tell 2 rows" in await stack.run("relink", "cus_1", code=2)
     done = await stack.run("relink", " Old@example.com", "--yes")
-    assert done == {"customers": ["cus_1"], "rows": 2}
+    assert done == {"customers": ["cus_1"], "rows": 2, "dry_run": False}
     await eventually(lambda: stack.ask(emails) == [(["new@example.com"] * 2,)])
     people = [("new@example.com", {"Successfully Paid": 2})]
     await eventually(lambda: stack.ask("SELECT email, counts FROM profiles") == people)
