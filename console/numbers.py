@@ -21,7 +21,7 @@ from schemas.metrics import Metric
 
 PARTS_AT_MOST: Final = 50  # the largest; all others are one more part
 # Exact but for emails whose hashes are the same, which among a million has a chance of one in 37 million.
-PEOPLE: Final = "uniqExactIf(sipHash64(email), email != '')"
+PEOPLE: Final = "uniqExactIf(person, person != 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def parts_queries(
         "SELECT\n  if(value IN {largest:Array(String)}, value, '') AS part,\n"
         "  value NOT IN {largest:Array(String)} AS others,\n  period, "
     )
-    rows = f"FROM (\nSELECT {period} AS period, {value} AS value, currency, amount, email\n{tail}\n)\n"
+    rows = f"FROM (\nSELECT {period} AS period, {value} AS value, currency, amount, person\n{tail}\n)\n"
     given = parameters | more | {"largest": largest}
     by = "others, part, period"
     amounts = Query(

@@ -53,7 +53,8 @@ CREATE TABLE IF NOT EXISTS metric_rows
 ENGINE = ReplacingMergeTree(version, withdrawn)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (toYYYYMM(occurred_at), metric, occurred_at, account, livemode, metric_id)
-SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+-- Small granules: a person's rows, or one row, are found all over the table, and each brings its granule along.
+SETTINGS index_granularity = 1024, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS profile_rows
 (
@@ -131,7 +132,8 @@ CREATE TABLE IF NOT EXISTS stripe_event_rows
 )
 ENGINE = ReplacingMergeTree(received_at)
 PARTITION BY toYYYYMM(observed_at)
-ORDER BY (account, observed_at, event_id, source);
+ORDER BY (account, observed_at, event_id, source)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE IF NOT EXISTS dead_letter_rows
 (

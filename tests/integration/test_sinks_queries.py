@@ -99,3 +99,30 @@ async def test_the_documentation_names_every_view_and_column(clickhouse: Client,
     for view, column in found:
         assert f"`{view}`" in text, view
         assert f"`{column}`" in text, f"{view}.{column}"
+
+
+async def test_people_are_told_apart_as_their_emails_are(
+    clickhouse: Client, clickhouse_server: ClickHouseServer, filled: str
+) -> None:
+    """In rows of every version, and in those that were there before they had a number for it."""
+    same = f"""SELECT metric, uniqExactIf(person, person != 0) = uniqExactIf(email, email != ''),
+            countIf((person = 0) != (email = '')), countIf(person = 0)
+        FROM {filled}.metrics GROUP BY metric ORDER BY metric"""
+    config = SinkConfig({}, clickhouse_server.url, database=filled)
+    clickhouse.command(f"DELETE FROM {filled}.schema_migrations WHERE name = '0008_people'")
+    clickhouse.command(f"ALTER TABLE {filled}.metric_rows DROP COLUMN person")
+    clickhouse.command(  # the newest version of some belongs to nobody, of others to somebody else
+        f"""INSERT INTO {filled}.metric_rows (metric, metric_id, occurred_at, email, account, livemode, version)
+        SELECT metric, metric_id, occurred_at, if(rowNumberInAllBlocks() % 2 = 0, '', 'other@example.com'), account,
+            livemode, 2
+        FROM {filled}.metric_rows WHERE {MONTH} AND sipHash64(metric_id) % 50 = 0"""
+    )
+    async with ClickHouse(config) as connection:
+        await migrate(connection, config)
+    before = rows(clickhouse, same)
+    clickhouse.command(f"OPTIMIZE TABLE {filled}.metric_rows PARTITION 202509 FINAL")
+    assert rows(clickhouse, same) == before
+    assert [(equal, wrong) for _, equal, wrong, _ in before] == [(1, 0)] * 4
+    unlinked = rows(clickhouse, f"SELECT metric, count() FROM {filled}.unlinked GROUP BY metric ORDER BY metric")
+    assert unlinked == [(metric, nobody) for metric, _, _, nobody in before]
+    assert all(nobody for _, nobody in unlinked)
