@@ -3,6 +3,7 @@
 Pure: the events are made here and sent elsewhere.
 """
 
+import difflib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -90,7 +91,9 @@ def trigger(kind: str, at: int, overrides: Mapping[str, str] | None = None, *, s
     Raises ConfigurationError for a type or an override that there isn't.
     """
     if kind not in _STORIES:
-        raise ConfigurationError(f"no story ends with '{kind}'", remedy="tillstream simulate trigger --list")
+        near = difflib.get_close_matches(kind, _STORIES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(f"no story ends with '{kind}'{hint}", remedy="tillstream simulate trigger --list")
     chosen = _checked(overrides or {})
     books = Books("default", seed=secrets.randbits(48) if seed is None else seed, livemode=True, extended=True)
     currency = chosen.get("currency", "usd").lower()

@@ -98,7 +98,8 @@ class _own_errors:  # noqa: N801 -- reads as the statement that it is
 
 def _brief(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    text = lines[0] if lines else type(error).__name__
+    return text.rpartition("DB::Exception: ")[2]  # before it stand the code and the driver's words
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _show(events: "list[Event]", at: "Desk", as_csv: bool) -> None:
     elif events:
         screen.out.print(events_table(events, at.config.zone_of(""), screen.out.width))
     else:
-        screen.out.print("nothing has happened yet that is asked for")
+        screen.out.print("no such event yet (live mode and test mode never mix: --test)")
 
 
 async def _follow(at: "Desk", query: "FeedQuery", events: "list[Event]", as_json: bool) -> None:

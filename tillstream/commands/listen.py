@@ -1,8 +1,11 @@
 """`listen`: see each event as it comes, and have it sent on to a program of one's own. As `stripe listen`."""
 
 import asyncio
+import os
 import secrets
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -23,8 +26,15 @@ def listen(
         typer.Option("--events", metavar="A,B", help="Only these types.", autocompletion=completion.event_types),
     ] = "",
     secret: Annotated[
-        str, typer.Option("--secret", envvar="TILLSTREAM_LISTEN_SECRET", help="To sign with; a new one is told else.")
+        str,
+        typer.Option(
+            "--secret",
+            metavar="WHSEC",
+            envvar="TILLSTREAM_LISTEN_SECRET",
+            help="To sign with; else one is made, and kept in the data directory.",
+        ),
     ] = "",
+    print_secret: Annotated[bool, typer.Option("--print-secret", help="Only print what it would sign with.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="End after so many events; 0 is never.")] = 0,
     data: Data = None,
     as_json: Json = False,
@@ -32,17 +42,45 @@ def listen(
     """Print each event of Stripe's as it comes in, and send it on.
 
     Follows everything that enters by the door from now on. What is forwarded is Stripe's own body, byte for byte,
-    signed afresh, so that your program checks it as it would check Stripe's. Goes on until ^C.
+    signed afresh, so that your program checks it as it would check Stripe's. URL may be short: 3000 is
+    http://localhost:3000. Goes on until ^C.
 
-    Example:  tillstream listen --forward-to http://127.0.0.1:3000/webhooks --events charge.failed,charge.succeeded
+    Example:  tillstream listen --forward-to localhost:3000/webhooks --events charge.failed,charge.succeeded
     """
-    if forward_to and not forward_to.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"--forward-to {forward_to} is no URL", remedy="such as http://127.0.0.1:3000/webhooks"
-        )
     settings = load_settings(tillstream_data=data)
+    if print_secret:
+        screen.out.print(secret or kept_secret(settings.tillstream_data))
+        return
     wanted = frozenset(name.strip() for name in events.split(",") if name.strip())
-    asyncio.run(_listen(settings, forward_to, wanted, secret or f"whsec_{secrets.token_hex(24)}", limit, as_json))
+    url = address(forward_to)
+    asyncio.run(
+        _listen(settings, url, wanted, secret or (kept_secret(settings.tillstream_data) if url else ""), limit, as_json)
+    )
+
+
+def address(forward_to: str) -> str:
+    """`localhost:3000/webhooks` and `3000` are addresses too, as for `stripe listen`."""
+    if not forward_to or forward_to.startswith(("http://", "https://")):
+        return forward_to
+    url = f"http://localhost:{forward_to}" if forward_to.partition("/")[0].isdigit() else f"http://{forward_to}"
+    if not urlsplit(url).hostname or "://" in forward_to:
+        raise ConfigurationError(f"--forward-to {forward_to} is no URL", remedy="--forward-to localhost:3000/webhooks")
+    return url
+
+
+def kept_secret(data: Path) -> str:
+    """The same every time, so that one's program is told it once; where it can't be kept, one for now."""
+    path = data / "listen.secret"
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError:
+        made = f"whsec_{secrets.token_hex(24)}"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(made + "\n")
+    except OSError:
+        return made
+    return made
 
 
 async def _listen(settings: Settings, url: str, wanted: frozenset[str], secret: str, limit: int, as_json: bool) -> None:
@@ -54,7 +92,8 @@ async def _listen(settings: Settings, url: str, wanted: frozenset[str], secret: 
     kafka, prefix = open_broker(settings)
 
     def ready() -> None:
-        screen.err.print("Ready! " + (f"Your webhook signing secret is {secret}" if url else "Waiting for events"))
+        told = f"Your webhook signing secret is {secret}" if url else "Waiting for events"
+        screen.err.print(f"> Ready! {told} (^C to quit)")
 
     seen = 0
     async with aiohttp.ClientSession() as session:

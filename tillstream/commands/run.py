@@ -181,14 +181,17 @@ def topics(data: Data = None, as_json: Json = False) -> None:
 
     Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tillstream topics
     """
-    from tillstream.connections import kafka_arguments
+    from tillstream.broker import open_broker
     from tillstream.topics import ensure_topics
 
     settings = load_settings(tillstream_data=data)
-    if not settings.kafka_bootstrap_servers:
-        raise ConfigurationError("no Kafka is named", remedy="export KAFKA_BOOTSTRAP_SERVERS=host:9092")
-    prefix, replication = settings.tillstream_topic_prefix, settings.kafka_replication_factor
-    created = asyncio.run(ensure_topics(kafka_arguments(settings), prefix, replication=replication))
+    try:
+        kafka, prefix = open_broker(settings)
+    except ConfigurationError:
+        if settings.kafka_bootstrap_servers:
+            raise
+        raise ConfigurationError("no Kafka is named", remedy="export KAFKA_BOOTSTRAP_SERVERS=host:9092") from None
+    created = asyncio.run(ensure_topics(kafka, prefix, replication=settings.kafka_replication_factor))
     if as_json:
         screen.say_json({"created": created})
     else:

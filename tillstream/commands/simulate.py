@@ -87,7 +87,8 @@ def trigger(
     """Have one thing happen: what leads to an event of TYPE and the event itself, sent to a running `up`.
 
     A new customer every time. What can be overridden: amount (minor units), currency, description, email, name and
-    metadata.KEY. Exit code 1 when the door did not take the events.
+    metadata.KEY; as with Stripe's own tool an object may stand before it, such as charge:amount=4200. Exit code 1 when
+    the door did not take the events.
 
     Example:  tillstream simulate trigger invoice.payment_failed --override amount=4200 --override email=ada@example.com
     """
@@ -113,12 +114,15 @@ def trigger(
         for row in rows:
             mark = Text("✓", style="green") if row["accepted"] else Text("✗", style="bold red")
             screen.out.print(mark, f"{row['type']:<32}", Text(str(row["id"]), style="dim"))
+        if not report.failures:
+            screen.out.print(Text("Trigger succeeded! What became of it: tillstream feed -n 5", style="bold"))
     if report.failures:
         raise typer.Exit(1)
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    name = name.rpartition(":")[2]  # `stripe trigger` is told the object too
     if not equals:
         raise ConfigurationError(f"--override {text} has no value", remedy="KEY=VALUE, such as amount=4200")
     return name, value
