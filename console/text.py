@@ -9,6 +9,7 @@ from console.days import Interval
 from schemas.money import exponent
 
 _UTC = ZoneInfo("UTC")
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet's formula may begin
 _SPACE = "\N{NO-BREAK SPACE}"
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -104,3 +105,8 @@ def shortened(text: str, limit: int = 120) -> str:
     """
     seen = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text[:limit])
     return seen if len(text) <= limit else seen[:-1] + "…"
+
+
+def harmless(cell: str) -> str:
+    """A text for a spreadsheet that is never a formula there."""
+    return f"'{cell}" if cell.startswith(_FORMULAS) else cell

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.api.models import Event
-from console.pages.metric import harmless
-from console.text import aware, money
+from console.text import aware, harmless, money
 from tillstream.metric_charts import COLOURS
 
 COLUMNS: Final = ("when", "metric", "email", "amount", "object", "reason")

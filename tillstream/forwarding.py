@@ -57,8 +57,14 @@ async def forward(session: aiohttp.ClientSession, url: str, secret: str, envelop
         content = BytesIO(body)  # a file, which aiohttp sends in pieces: a body may have 4 MiB
         async with session.post(url, data=content, headers=headers, timeout=timeout, allow_redirects=False) as answer:
             return Forwarded(envelope.event_id, envelope.type, answer.status)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return Forwarded(envelope.event_id, envelope.type, 0, str(error) or type(error).__name__)
+    except aiohttp.ClientConnectorError as error:
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        problem = f"nothing listens at {error.host}:{error.port}" if refused else str(error)
+    except TimeoutError:
+        problem = f"no answer within {_SECONDS:.0f} s"
+    except aiohttp.ClientError as error:
+        problem = str(error) or type(error).__name__
+    return Forwarded(envelope.event_id, envelope.type, 0, problem)
 
 
 def clock() -> str:

@@ -13,8 +13,7 @@ from console.charts import currency_of, part_name, tick
 from console.days import Interval
 from console.forms import Measure
 from console.numbers import Answer, Cell, Series
-from console.pages.metric import harmless
-from console.text import change, exact, iso, money, number, period
+from console.text import change, exact, harmless, iso, money, number, period
 from schemas.metrics import Metric
 from tillstream.charts import bar, chart, sparkline
 

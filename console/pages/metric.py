@@ -14,10 +14,9 @@ from console.numbers import Answer, Question, Series, ask, values
 from console.pages.site import Page
 from console.properties import known
 from console.templates_env import address
-from console.text import exact, iso
+from console.text import exact, harmless, iso
 
 TABLE_LINES: Final = 200  # more are in the CSV
-CELL_ENDS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take such a text for a formula
 
 
 class MetricPage(Page):
@@ -122,8 +121,3 @@ def _lines(table: Any, begin: date, name: str, series: Series) -> None:
     amounts = [(currency, exact(amount, currency)) for currency, amount in sorted(cell.amounts.items())]
     for currency, amount in amounts or [("", "")]:
         table.writerow((at, harmless(name), cell.count, cell.people, currency, amount))
-
-
-def harmless(cell: str) -> str:
-    """A text for a spreadsheet that is never a formula there."""
-    return f"'{cell}" if cell.startswith(CELL_ENDS) else cell

@@ -4,12 +4,16 @@ import json
 import stat
 from pathlib import Path
 
+import aiohttp
 import pytest
 from typer.testing import CliRunner
 
+from embedded.child import free_port
+from schemas.envelope import Envelope
 from schemas.errors import ConfigurationError
 from tillstream.__main__ import app
 from tillstream.commands.listen import address, kept_secret
+from tillstream.forwarding import forward
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,24 @@ def test_overrides_may_name_the_object_as_stripe_trigger_wants_it(tmp_path: Path
         assert "nothing runs in" in str(done.exception)
     listed = CliRunner().invoke(app, ["simulate", "trigger", "--list", "--json"])
     assert "charge.succeeded" in json.loads(listed.stdout)
+
+
+async def test_what_goes_wrong_in_forwarding_is_one_short_sentence() -> None:
+    port = free_port()
+    body = '{"id": "evt_1"}'
+    envelope = Envelope.model_validate(
+        {
+            "event_id": "evt_1",
+            "type": "charge.failed",
+            "body": body,
+            "account": "default",
+            "livemode": True,
+            "source": "webhook",
+            "api_version": "",
+            "observed_at": "2026-01-05T10:00:00.000Z",
+            "received_at": "2026-01-05T10:00:00.000Z",
+        }
+    )
+    async with aiohttp.ClientSession() as session:
+        sent = await forward(session, f"http://127.0.0.1:{port}/hook", "whsec_x", envelope)
+    assert (sent.status, sent.problem) == (0, f"nothing listens at 127.0.0.1:{port}")
