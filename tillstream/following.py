@@ -3,7 +3,8 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from console.feed import COLUMNS, Filter
@@ -20,18 +21,34 @@ _AT_ONCE: Final = 1_000  # facts looked up by one query
 _REMEMBERED: Final = 100_000  # facts; one that changes after so many others is told as if it were new
 
 
-async def follow(warehouse: Warehouse, wanted: Filter, trouble: Callable[[str], None]) -> AsyncIterator[Row]:
-    """What is written from now on, the oldest first, for ever; rows have the columns of the feed.
+@dataclass(slots=True)
+class Mark:
+    """Up to where all was written already: `since` by the engine's clock, and the facts of shortly before."""
+
+    since: datetime
+    told: OrderedDict[str, int] = field(default_factory=OrderedDict)  # metric_id → the version that was told
+
+
+async def mark(warehouse: Warehouse, wanted: Filter) -> Mark:
+    """This moment; whatever is read after it is either in what is read, or comes by `follow`. Raises Unavailable."""
+    (row,) = await warehouse.rows(Query("SELECT now64(3, 'UTC') AS now"))
+    found = Mark(aware(row["now"]))
+    for metric_id, version, _ in await _written(warehouse, wanted, found.since - OVERLAP):
+        found.told[metric_id] = version
+    return found
+
+
+async def follow(
+    warehouse: Warehouse, wanted: Filter, began: Mark, trouble: Callable[[str], None]
+) -> AsyncIterator[Row]:
+    """What is written from `began` on, for ever; rows have the columns of the feed.
 
     `trouble(why)` is called once when ClickHouse falls silent, and `trouble('')` when it is back: nothing is missed.
     """
-    told = OrderedDict[str, int]()  # metric_id → the version that was told
-    since, silent = datetime.now(UTC), False
-    for metric_id, version, _ in await _written(warehouse, wanted, since - OVERLAP):
-        told[metric_id] = version
+    told, silent = began.told, False
     while True:
         try:
-            written = await _written(warehouse, wanted, since - OVERLAP)
+            written = await _written(warehouse, wanted, began.since - OVERLAP)
             new = [one for one in written if told.get(one[0], -1) < one[1]]
             rows = await _rows(warehouse, wanted, new)
         except Unavailable as error:
@@ -44,7 +61,7 @@ async def follow(warehouse: Warehouse, wanted: Filter, trouble: Callable[[str], 
             silent = False
             for metric_id, version, at in new:
                 told[metric_id] = max(version, told.pop(metric_id, -1))
-                since = max(since, at)
+                began.since = max(began.since, at)
             while len(told) > _REMEMBERED:
                 told.popitem(last=False)
             for row in rows:

@@ -52,10 +52,11 @@ def feed(
 
         async with desk(settings, timezone) as at:
             query = asked(at, "events", pairs, where or [])
-            events = await _newest(at, query, limit)
             if follow:
-                await _follow(at, query, events, as_json)
-            elif as_json:
+                await _follow(at, query, limit, as_json)
+                return
+            events = await _newest(at, query, limit)
+            if as_json:
                 screen.say_json([each.model_dump(mode="json") for each in events])
             else:
                 _show(events, at, as_csv)
@@ -85,11 +86,11 @@ def _show(events: "list[Event]", at: "Desk", as_csv: bool) -> None:
         screen.out.print("no such event yet (live mode and test mode never mix: --test)")
 
 
-async def _follow(at: "Desk", query: "FeedQuery", events: "list[Event]", as_json: bool) -> None:
+async def _follow(at: "Desk", query: "FeedQuery", limit: int, as_json: bool) -> None:
     from console.api.models import Event
     from console.api.server import event_values
     from tillstream.event_lines import event_line
-    from tillstream.following import follow
+    from tillstream.following import follow, mark
 
     def tell(event: Event) -> None:
         if as_json:
@@ -100,11 +101,11 @@ async def _follow(at: "Desk", query: "FeedQuery", events: "list[Event]", as_json
     def trouble(why: str) -> None:
         screen.err.print(f"{why}; asking again" if why else "ClickHouse answers again", style="yellow")
 
+    began = await mark(at.warehouse, query.wanted())  # first: what is written from here on can't be missed
     shown: dict[str, int] = {}
-    for event in reversed(events):
+    for event in reversed(await _newest(at, query, limit)):
         shown[event.metric_id] = event.version
         tell(event)
-    rows = follow(at.warehouse, query.wanted(), trouble)
-    async for row in rows:
+    async for row in follow(at.warehouse, query.wanted(), began, trouble):
         if shown.pop(row["metric_id"], -1) < row["version"]:  # the first ones may come once more
             tell(Event(**event_values(row)))
