@@ -24,8 +24,8 @@ COLOURS: Final = {
     Metric.ISSUED_INVOICE: "cyan",
     Metric.UPCOMING_INVOICE: "blue",
 }
-_BAR: Final = 20  # columns
-_PART: Final = 32
+_BAR: Final = 20  # columns of the longest bar in a table, where there is room
+_PART: Final = 32  # and of a part's chart
 CSV_HEAD: Final = ("metric", "period", "part", "count", "unique_profiles", "currency", "amount")
 
 
@@ -60,15 +60,16 @@ def drawn(found: Answer, measure: Measure, zone: ZoneInfo, width: int, height: i
     return text
 
 
-def parts(found: Answer, measure: Measure) -> Table:
+def parts(found: Answer, measure: Measure, width: int) -> Table:
     """A line a part, each with its own small chart."""
     assert found.question.split is not None
-    table = _table(found.question.split.label.lower(), "", "count", "people", "amount")
+    label = found.question.split.label.lower()
+    table = _table(label, "", "count", "people", "amount", folds=label)
     for part in found.parts:
         values = [float(_value(found, part.series.at(begin), measure)) for begin in found.periods]
         table.add_row(
             Text(part_name(part, found.question.split.key), overflow="fold"),
-            Text(sparkline(values[-_PART:]), COLOURS[found.question.metric]),
+            Text(sparkline(values[-min(_PART, width // 5) :]), COLOURS[found.question.metric]),
             number(part.series.total.count),
             number(part.series.total.people),
             _amounts(part.series.total, part.series),
@@ -76,7 +77,7 @@ def parts(found: Answer, measure: Measure) -> Table:
     return table
 
 
-def table(found: Answer, measure: Measure, zone: ZoneInfo) -> Table:
+def table(found: Answer, measure: Measure, zone: ZoneInfo, width: int) -> Table:
     """A line a period, the newest last: right above the prompt. It begins with the first in which something was."""
     question = found.question
     shown = _table(question.interval.value, "", "count", "people", "amount")
@@ -87,7 +88,7 @@ def table(found: Answer, measure: Measure, zone: ZoneInfo) -> Table:
         style = "" if cell.count else "dim"
         shown.add_row(
             Text(period(begin, question.interval, zone), style),
-            Text(bar(float(values[begin]), top, _BAR), COLOURS[question.metric]),
+            Text(bar(float(values[begin]), top, min(_BAR, width // 6)), COLOURS[question.metric]),
             Text(number(cell.count), style),
             Text(number(cell.people), style),
             _amounts(cell, found.whole),
@@ -132,8 +133,9 @@ def _amounts(cell: Cell, series: Series) -> Text:
     return Text(", ".join(money(cell.amounts[each], each) for each in series.currencies if each in cell.amounts))
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, folds: str = "amount") -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in ("count", "people", "amount") else "left")
+        numbers = name in ("count", "people", "amount")
+        table.add_column(name, justify="right" if numbers else "left", no_wrap=name not in ("amount", folds))
     return table

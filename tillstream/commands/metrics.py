@@ -110,10 +110,10 @@ def _show(answers: "list[Answer]", at: "Desk", query: "MetricQuery", as_csv: boo
         screen.out.print(metric_charts.heading(each))
         screen.out.print(metric_charts.drawn(each, query.measure, zone, width, _HIGH if alone else _LOW))
         if each.question.split is not None:
-            screen.out.print(metric_charts.parts(each, query.measure))
+            screen.out.print(metric_charts.parts(each, query.measure, width))
         if alone:
             screen.out.print()
-            screen.out.print(metric_charts.table(each, query.measure, zone))
+            screen.out.print(metric_charts.table(each, query.measure, zone, width))
         screen.out.print()
     question = answers[0].question
     zones = ", ".join(at.config.zones)
