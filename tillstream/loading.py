@@ -4,24 +4,29 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ConfigurationError
-from tillstream.secrets import read_account
-from tillstream.settings import Settings
+
+if TYPE_CHECKING:  # the table of settings takes a while to build: `--help` and completion do without
+    from pydantic import ValidationError
+
+    from tillstream.settings import Settings
 
 _SEE_ALL = "tillstream settings"
 
 
-def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> "Settings":
     """The settings, in order of precedence: `flags` that are not None, `environment` (os.environ), the TOML file.
 
     Beside them stands what `connect` stored in the data directory.
 
     Raises ConfigurationError that names the setting, where it came from, the cause and the remedy.
     """
+    from pydantic import ValidationError
+
+    from tillstream.settings import Settings
+
     environment = os.environ if environment is None else environment
     from_environment = {
         name: environment[name.upper()]
@@ -40,14 +45,18 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     return with_stored(settings)
 
 
-def with_stored(settings: Settings) -> Settings:
+def with_stored(settings: "Settings") -> "Settings":
     """With what `connect` has stored by now. Raises ConfigurationError for a broken file."""
+    from tillstream.secrets import read_account
+
     data = settings.tillstream_data
     return settings.with_stored({name: read_account(data, name) for name in settings.all_accounts()})
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     import tomllib
+
+    from tillstream.settings import Settings
 
     try:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -69,12 +78,14 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _did_you_mean(name: str) -> str:
+    from tillstream.settings import Settings
+
     near = difflib.get_close_matches(name, Settings.model_fields, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def _explain(
-    error: ValidationError, config: str, from_environment: Mapping[str, str], flags: Mapping[str, Any]
+    error: "ValidationError", config: str, from_environment: Mapping[str, str], flags: Mapping[str, Any]
 ) -> ConfigurationError:
     """The first mistake in a person's words. Never shows the value itself: it may be a secret."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]

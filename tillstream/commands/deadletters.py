@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,7 +13,9 @@ from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Limit, Yes, agree
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.settings import Settings
 
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only those that have not come again since.")]
 
@@ -102,7 +104,7 @@ def replay(
         raise typer.Exit(1)
 
 
-async def _replay(settings: Settings, warehouse: Any, choice: Any) -> tuple[int, list[str]]:
+async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[int, list[str]]:
     """How many were published, and the origins of those that can't be."""
     from tillstream import letters
     from tillstream.broker import open_broker
@@ -124,7 +126,7 @@ async def _replay(settings: Settings, warehouse: Any, choice: Any) -> tuple[int,
     return published, impossible
 
 
-def _list(settings: Settings, limit: int, only_open: bool, as_json: bool) -> None:
+def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> None:
     from tillstream import letters
     from tillstream.warehouse import open_warehouse
 

@@ -13,10 +13,10 @@ from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Flow, Json, Test
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from tillstream.flow_trial import DryRun as Trial
+    from tillstream.settings import Settings
 
 _AGO = re.compile(r"(\d{1,4})\s*([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -47,14 +47,14 @@ def run(
     show_dry_run(settings, flow, begin_of(since, settings, datetime.now(UTC)), live=not test, as_json=as_json)
 
 
-def begin_of(text: str, settings: Settings, now: datetime) -> datetime:
+def begin_of(text: str, settings: "Settings", now: datetime) -> datetime:
     """`30d`, `12h`, `2w` ago, or a moment. Raises ConfigurationError for anything else."""
     if found := _AGO.fullmatch(text.strip().lower()):
         return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     return datetime.fromtimestamp(moment(text, settings, "--since"), UTC)
 
 
-def show_dry_run(settings: Settings, flow: str, begin: datetime, *, live: bool, as_json: bool) -> None:
+def show_dry_run(settings: "Settings", flow: str, begin: datetime, *, live: bool, as_json: bool) -> None:
     """Play the flow over what has happened since `begin`, and say what it would have sent, and why not more."""
     from tillstream.flow_data import FlowData
     from tillstream.flow_trial import dry_run

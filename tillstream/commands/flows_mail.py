@@ -11,10 +11,10 @@ from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, Flow, Json, Test
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from tillstream.flow_preview import Preview
+    from tillstream.settings import Settings
 
 StepOption = Annotated[str, typer.Option("--step", metavar="N", help="Which of its mails: a number from 1, or its id.")]
 MetricId = Annotated[str, typer.Option("--metric-id", metavar="ID", help="Made from this fact, not from the newest.")]
@@ -88,7 +88,9 @@ def send_test(
     raise typer.Exit(0 if taken else 1)
 
 
-def _made(settings: Settings, flow: str, step: str, metric_id: str, email: str, live: bool, as_json: bool) -> "Preview":
+def _made(
+    settings: "Settings", flow: str, step: str, metric_id: str, email: str, live: bool, as_json: bool
+) -> "Preview":
     """The mail; a template that asks for what is not there ends the command with exit code 1."""
     from engage.templates.errors import MissingVariables
     from tillstream.flow_data import FlowData

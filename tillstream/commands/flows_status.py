@@ -11,10 +11,10 @@ from schemas.errors import TillstreamError
 from tillstream import screen
 from tillstream.commands.options import Data, Flow, Json
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from engage.flows.library import Found
+    from tillstream.settings import Settings
 
 
 _STYLES = {"live": "bold green", "manual": "bold yellow", "draft": "dim", "wrong": "bold red"}
@@ -123,7 +123,7 @@ def _set(flow: str, status: str, data: Any, as_json: bool) -> None:
         screen.err.print(Text("SMTP_URL is not set: its mails will be skipped, and listed as such", style="yellow"))
 
 
-def _counts(settings: Settings) -> dict[str, dict[str, int]] | None:
+def _counts(settings: "Settings") -> dict[str, dict[str, int]] | None:
     """None when nobody can be asked: the flows are shown all the same."""
     from tillstream.flows import counts
     from tillstream.warehouse import open_warehouse
@@ -134,7 +134,7 @@ def _counts(settings: Settings) -> dict[str, dict[str, int]] | None:
         return None
 
 
-def _newest(settings: Settings, flow: str) -> list[dict[str, Any]]:
+def _newest(settings: "Settings", flow: str) -> list[dict[str, Any]]:
     from tillstream.flows import newest_messages
     from tillstream.warehouse import open_warehouse
 

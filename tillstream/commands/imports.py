@@ -13,11 +13,11 @@ from tillstream import screen
 from tillstream.commands.options import Account, Data, Json
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.imports.account import AccountImport
     from connector.imports.resources import Resource
+    from tillstream.settings import Settings
 
 _PATIENCE = 6 * 3600.0  # seconds of Stripe being away that an import waits for
 _SHOW_SECONDS = 0.2
@@ -74,7 +74,7 @@ def import_(
 
 
 async def _import(
-    settings: Settings, resources: "tuple[Resource, ...]", account: str, since: int | None, again: bool
+    settings: "Settings", resources: "tuple[Resource, ...]", account: str, since: int | None, again: bool
 ) -> "list[AccountImport]":
     from connector.imports.account import AccountImport
     from connector.publish import Publisher

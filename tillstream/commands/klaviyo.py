@@ -12,11 +12,11 @@ from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:
     from engage.klaviyo.document import Names
     from engage.klaviyo.refusals import Imported
+    from tillstream.settings import Settings
 
 File = Annotated[Path, typer.Argument(help="What Klaviyo's API answered, as JSON.", exists=True, dir_okay=False)]
 Metrics = Annotated[
@@ -93,7 +93,7 @@ def _read(file: Path) -> Any:
         ) from None
 
 
-def _names(document: Any, settings: Settings, metric: list[str] | None, segment: list[str] | None) -> "Names":
+def _names(document: Any, settings: "Settings", metric: list[str] | None, segment: list[str] | None) -> "Names":
     from engage.klaviyo.document import names_in
 
     found = names_in(document)

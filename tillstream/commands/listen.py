@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -16,7 +16,9 @@ from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.settings import Settings
 
 
 def listen(
@@ -83,7 +85,9 @@ def kept_secret(data: Path) -> str:
     return made
 
 
-async def _listen(settings: Settings, url: str, wanted: frozenset[str], secret: str, limit: int, as_json: bool) -> None:
+async def _listen(
+    settings: "Settings", url: str, wanted: frozenset[str], secret: str, limit: int, as_json: bool
+) -> None:
     import aiohttp
 
     from tillstream.broker import open_broker

@@ -16,12 +16,12 @@ from schemas.money import major_decimal
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json, MetricName, Timezone
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.reconcile.compare import Comparison
     from connector.reconcile.facts import Fact
     from tillstream.reconciling import Answer, Asked
+    from tillstream.settings import Settings
 
 _NAMED = 40  # differences shown; --json has them all
 _DAY = "such as 2026-03-01, in the account's timezone."
@@ -61,7 +61,7 @@ def reconcile(
         raise typer.Exit(1)
 
 
-async def _ask(settings: Settings, account: str, asked: "Asked") -> "list[Answer]":
+async def _ask(settings: "Settings", account: str, asked: "Asked") -> "list[Answer]":
     from tillstream import reconciling
     from tillstream.places import find_places
     from tillstream.stripe_access import required_accesses

@@ -11,10 +11,10 @@ from rich.text import Text
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from tillstream.relink import Customer
+    from tillstream.settings import Settings
 
 
 def relink(
@@ -55,7 +55,7 @@ def relink(
         raise typer.Exit(1)
 
 
-async def _publish(settings: Settings, found: "list[Customer]") -> None:
+async def _publish(settings: "Settings", found: "list[Customer]") -> None:
     from connector.publish import Publisher
     from tillstream.broker import open_broker
     from tillstream.relink import present, request

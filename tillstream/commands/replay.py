@@ -15,11 +15,11 @@ from tillstream.commands import completion
 from tillstream.commands.options import Account, Data, DryRun, Json, Yes, agree
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from tillstream.rebuild import Rebuild
     from tillstream.replay import Selection
+    from tillstream.settings import Settings
 
 _QUESTION = "forget the processors' state, and have {events:,} events read anew with the next start?"
 _MOMENT = "Date or time, such as 2026-03-01 or 2026-03-01T12:00:00Z; in your account's timezone unless it names one."
@@ -86,7 +86,7 @@ def replay(
         screen.out.print(f"{total:,} events would be" if dry_run else f"{done:,} events", "published once more")
 
 
-async def _publish(settings: Settings, selection: "Selection", total: int) -> int:
+async def _publish(settings: "Settings", selection: "Selection", total: int) -> int:
     from tillstream.broker import open_broker
     from tillstream.replay import publisher
     from tillstream.replay import replay as publish_again
@@ -113,7 +113,7 @@ async def _publish(settings: Settings, selection: "Selection", total: int) -> in
             raise
 
 
-def _rebuild(settings: Settings, yes: bool, as_json: bool) -> None:
+def _rebuild(settings: "Settings", yes: bool, as_json: bool) -> None:
     found = asyncio.run(_forget(settings, lambda events: agree(_QUESTION.format(events=events), yes)))
     rest = f"tillstream replay --until {found.kept_since}" if found.kept_since else ""
     if as_json:
@@ -124,7 +124,7 @@ def _rebuild(settings: Settings, yes: bool, as_json: bool) -> None:
         screen.out.print(f"Kafka keeps events since {found.kept_since}; for older ones, after the start: {rest}")
 
 
-async def _forget(settings: Settings, ask: Callable[[int], None]) -> "Rebuild":
+async def _forget(settings: "Settings", ask: Callable[[int], None]) -> "Rebuild":
     from tillstream.broker import any_broker
     from tillstream.rebuild import forget_state, look
 

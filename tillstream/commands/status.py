@@ -14,12 +14,12 @@ from tillstream import screen
 from tillstream.commands.doctor import describe
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 from tillstream.state import running
 from tillstream.verdict import Finding, Light, Severity, Verdict, verdict
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from tillstream.doctor.facts import AccountFacts, Facts
+    from tillstream.settings import Settings
 
 _WATCH_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0  # Stripe, while it is watched
@@ -58,7 +58,7 @@ def status(
         raise typer.Exit(1)
 
 
-async def _look(settings: Settings, earlier: "Facts | None" = None) -> "Facts":
+async def _look(settings: "Settings", earlier: "Facts | None" = None) -> "Facts":
     """Raises ConfigurationError when nothing runs in the data directory."""
     from tillstream.doctor.gather import gather
 
@@ -66,7 +66,7 @@ async def _look(settings: Settings, earlier: "Facts | None" = None) -> "Facts":
     return await gather(settings, earlier)
 
 
-def _watch(settings: Settings, as_json: bool) -> None:
+def _watch(settings: "Settings", as_json: bool) -> None:
     import asyncio
 
     from rich.live import Live
@@ -90,7 +90,7 @@ def _verdict(facts: "Facts") -> Verdict:
     return verdict(findings(facts))
 
 
-def _record(settings: Settings, facts: "Facts", told: Verdict) -> dict[str, Any]:
+def _record(settings: "Settings", facts: "Facts", told: Verdict) -> dict[str, Any]:
     """The documented shape of --json; fields are added, never changed."""
     runtime = running(settings.tillstream_data)
     parts = {

@@ -11,10 +11,10 @@ from rich.text import Text
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json
 from tillstream.loading import load_settings
-from tillstream.settings import Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.sweep import Swept
+    from tillstream.settings import Settings
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
     raise typer.Exit(1 if failed or any(one.gap for one in outcomes) else 0)
 
 
-async def _sweep(settings: Settings, account: str) -> "list[Swept]":
+async def _sweep(settings: "Settings", account: str) -> "list[Swept]":
     from connector.accounts import Accounts
     from connector.publish import Publisher
     from connector.state import StateLog

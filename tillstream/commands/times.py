@@ -1,13 +1,16 @@
 """Moments as people write them on the command line."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from schemas.errors import ConfigurationError
-from tillstream.settings import Settings
+
+if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.settings import Settings
 
 
-def moment(text: str, settings: Settings, flag: str) -> float:
+def moment(text: str, settings: "Settings", flag: str) -> float:
     """`2026-03-01` or `2026-03-01T12:00:00Z` as Unix seconds, in the account's timezone unless it names one.
 
     Raises ConfigurationError for anything else.
