@@ -97,6 +97,12 @@ def test_options_of_one_name_mean_the_same_everywhere() -> None:
     assert {option: texts for option, texts in told.items() if len(texts) > 1} == {}
 
 
+def test_what_a_command_is_about_has_a_name_in_its_usage() -> None:
+    for name, command in every_command():
+        for each in command.params:
+            assert each.param_type_name == "option" or each.metavar, f"{name} {each.name}"
+
+
 def test_whatever_asks_can_be_answered_and_tried_without_doing_it() -> None:
     for name, command in every_command():
         options = {option for each in command.params for option in each.opts}

@@ -14,7 +14,7 @@ from tillstream.commands.options import Data, DryRun, Flow, Json, Test, Yes, agr
 from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 
-Email = Annotated[str, typer.Argument(help="Whose address.")]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="Whose address.")]
 
 
 def backfill(

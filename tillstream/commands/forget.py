@@ -12,7 +12,7 @@ from tillstream.loading import load_settings
 
 
 def forget(
-    email: Annotated[str, typer.Argument(help="The person's email; case and blanks don't matter.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's; case and blanks don't matter.")],
     dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,

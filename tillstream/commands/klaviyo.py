@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from engage.klaviyo.refusals import Imported
     from tillstream.settings import Settings
 
-File = Annotated[Path, typer.Argument(help="What Klaviyo's API answered, as JSON.", exists=True, dir_okay=False)]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="What Klaviyo's API answered, as JSON.", exists=True, dir_okay=False)
+]
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", metavar="ID=NAME", help="What a metric's id stands for, such as X1y2Z3='Failed Payment'."),

@@ -15,7 +15,10 @@ from tillstream.loading import load_settings
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="Any statement of ClickHouse's SQL; '-' reads it from standard input.")],
+    query: Annotated[
+        str,
+        typer.Argument(metavar="QUERY", help="Any statement of ClickHouse's SQL; '-' reads it from standard input."),
+    ],
     output_format: Annotated[
         str | None, typer.Option("--format", help="One of ClickHouse's formats, such as CSVWithNames or Parquet.")
     ] = None,
