@@ -22,6 +22,7 @@ from schemas.profile import Profile
 from tests.conftest import ClickHouseServer
 from tests.fixtures.mails import PERSON, PROPERTIES
 from tests.integration.console_support import create_schema, insert, rfc, row
+from tests.shapes import differences
 from tillstream.__main__ import app
 
 NOW = datetime.now(UTC)
@@ -37,9 +38,11 @@ class Shop:
 
     def run(self, *arguments: str, **environment: str) -> Result:
         """One command; `--data` is a directory where nothing runs."""
-        return CliRunner().invoke(
+        done = CliRunner().invoke(
             app, [*arguments, "--data", str(self.folder)], env={**self.environment, **environment}
         )
+        assert "--json" not in arguments or not differences(arguments, done.stdout)
+        return done
 
 
 @dataclass

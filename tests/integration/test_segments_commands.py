@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from schemas.metrics import Metric
 from tests.integration.segments_support import Shop, paid, project, shop, write
 from tests.integration.sinks_support import fact
+from tests.shapes import differences
 from tillstream.__main__ import app
 
 __all__ = ["project", "shop"]
@@ -40,7 +41,9 @@ async def people(shop: Shop, project: Path, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["segments", *arguments])
+    done = CliRunner().invoke(app, ["segments", *arguments])
+    assert "--json" not in arguments or not differences(["segments", *arguments], done.stdout)
+    return done
 
 
 def said(*arguments: str) -> object:
