@@ -1,5 +1,6 @@
 """Reading ClickHouse from the command line: of a running `up`, or the one that CLICKHOUSE_URL names."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,8 @@ from schemas.errors import ConfigurationError, Unavailable
 from tillstream.connections import clickhouse_password
 from tillstream.settings import Settings
 from tillstream.state import running
+
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would log is raised here, in our own words
 
 _AS_ON_THE_TOPICS = {
     "date_time_output_format": "iso",
@@ -99,6 +102,8 @@ class _own_errors:  # noqa: N801 -- reads as the statement that it is
 def _brief(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if "Connection refused" in text:  # amid an address, a query's id and the driver's own words
+        return "connection refused"
     return text.rpartition("DB::Exception: ")[2]  # before it stand the code and the driver's words
 
 
