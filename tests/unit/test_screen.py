@@ -48,7 +48,14 @@ def test_colours_only_on_a_terminal_that_wants_them(variables: dict[str, str], c
     shown = "from tillstream import screen; screen.out.print('x', style='red')"
     in_terminal = f"import pty, sys; pty.spawn([sys.executable, '-c', {shown!r}])"
     env = {**environment(), "TERM": "xterm-256color", **variables}
-    done = subprocess.run([sys.executable, "-c", in_terminal], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", in_terminal],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ("\x1b[31m" in done.stdout) is coloured
     piped = subprocess.run([sys.executable, "-c", shown], env=env, capture_output=True, text=True, check=True)
     assert piped.stdout == "x\n"
