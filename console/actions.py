@@ -90,6 +90,27 @@ class Part:
     counts: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A customer of Stripe's whose rows a merge moves."""
+
+    customer_id: str
+    livemode: bool
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """`moving`: whom a merge of this profile would move; `guests`: rows that stay, since they have no customer.
+
+    `came`: whom an earlier merge has moved here, and who can be sent back.
+    """
+
+    moving: tuple[Mover, ...]
+    guests: int
+    came: tuple[Mover, ...]
+
+
 class Actions(Protocol):
     """Each raises TillstreamError, whose text and remedy are shown."""
 
@@ -113,6 +134,15 @@ class Actions(Protocol):
 
     async def replay_letters(self) -> str:
         """Tries every open dead letter again; a sentence."""
+
+    async def merging(self, email: str) -> Merging:
+        """Whom a merge of that profile would move."""
+
+    async def merge(self, email: str, into: str) -> str:
+        """Moves all rows of its customers, past and future ones, to another profile; a sentence."""
+
+    async def unmerge(self, email: str) -> str:
+        """Sends back whom merges have moved to that profile; a sentence."""
 
     async def forget(self, email: str, *, dry_run: bool) -> Mapping[str, int]:
         """Erases a person; table → rows that went, or would."""

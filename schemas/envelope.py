@@ -23,6 +23,11 @@ TELL_AGAIN = "tillstream.tell_again"
 #: `{"object": "tillstream.relink", "id": …, "customer": "cus_…"}`, its source `replay`.
 RELINK = "tillstream.relink"
 
+#: The type of the envelope by which a person has all rows of a customer told with an email of choice, since two
+#: profiles are one person. Its body is `{"object": "tillstream.merge", "id": …, "customer": "cus_…", "email": …}`, its
+#: source `replay`; an empty email takes it back.
+MERGE = "tillstream.merge"
+
 
 class Envelope(BaseModel):
     """The value on `stripe.events`, as JSON; also the row of `tillstream.stripe_events`.

@@ -6,7 +6,7 @@ Settings are read anew for each, since connecting changes what is stored beside 
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -19,16 +19,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector import endpoint_api
 from connector.permissions import dashboard_timezone
 from connector.stripe_api import StripeAccess, StripeApi
-from console.actions import Compared, Comparison, Connection, Finding, Judged, Part
+from console.actions import Compared, Comparison, Connection, Finding, Judged, Merging, Mover, Part
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
-from tillstream import connecting, forgetting, letters
+from tillstream import connecting, forgetting, letters, merging
 from tillstream.broker import open_broker
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
 from tillstream.loading import load_settings
 from tillstream.places import find_places
 from tillstream.reconciling import Asked, reconcile
+from tillstream.relink import Customer
 from tillstream.replay import publisher
 from tillstream.secrets import read_account
 from tillstream.settings import Settings
@@ -201,6 +202,32 @@ class ConsoleActions:
         rest = f"; {impossible:,} can't be" if impossible else ""
         return f"{published:,} dead letters were tried again{rest}; what fails again is a new one"
 
+    async def merging(self, email: str) -> Merging:
+        """Asks ClickHouse."""
+        warehouse = await asyncio.to_thread(open_warehouse, self._settings())
+        found = await asyncio.to_thread(merging.meant, warehouse, email)
+        came = await asyncio.to_thread(merging.merged, warehouse, email)
+        return Merging(_movers(found.moving), found.guests, _movers(came))
+
+    async def merge(self, email: str, into: str) -> str:
+        """Publishes what asks the ledger for it."""
+        settings = self._settings()
+        warehouse = await asyncio.to_thread(open_warehouse, settings)
+        await asyncio.to_thread(merging.into_somebody, warehouse, email, into)
+        found = await asyncio.to_thread(merging.meant, warehouse, email)
+        if not found.moving:
+            raise ConfigurationError(f"{email} has no customer of Stripe's: there is nothing that could be moved")
+        await merging.publish(settings, found.moving, into)
+        return f"Everything of {email} is being moved to {into}: it takes some seconds"
+
+    async def unmerge(self, email: str) -> str:
+        """Publishes what takes merges back."""
+        settings = self._settings()
+        warehouse = await asyncio.to_thread(open_warehouse, settings)
+        came = await asyncio.to_thread(merging.merged, warehouse, email)
+        await merging.publish(settings, came, "")
+        return "They are being sent back to whom Stripe says: it takes some seconds"
+
     async def forget(self, email: str, *, dry_run: bool) -> Mapping[str, int]:
         """As `tillstream forget` does."""
         settings = self._settings()
@@ -215,6 +242,10 @@ class ConsoleActions:
 
     def _settings(self) -> Settings:
         return load_settings(tillstream_data=Path(self._data))
+
+
+def _movers(found: Iterable[Customer]) -> tuple[Mover, ...]:
+    return tuple(Mover(one.customer_id, one.livemode, one.rows) for one in found)
 
 
 async def _counted(session: aiohttp.ClientSession, part: Part, url: str) -> Part:

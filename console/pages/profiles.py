@@ -14,10 +14,13 @@ class ProfilePages(Page):
     """`/profiles` and `/profile`."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Both pages, and the erasure of a person, which is asked for twice."""
+        """Both pages, and what is asked for twice: two profiles that are one person, and the erasure of one."""
         return [
             web.get("/profiles", self.search),
             web.get("/profile", self.person),
+            web.get("/profile/merge", self.ask_to_merge),
+            web.post("/profile/merge", self.merge),
+            web.post("/profile/unmerge", self.unmerge),
             web.get("/profile/erase", self.ask_to_erase),
             web.post("/profile/erase", self.erase),
         ]
@@ -29,6 +32,27 @@ class ProfilePages(Page):
         return self.site.page(
             request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST, done=wanted.done
         )
+
+    async def ask_to_merge(self, request: web.Request) -> web.Response:
+        """Whom it would move, and into whom."""
+        self.must_be_allowed(request)
+        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
+        found = await self.actions.merging(email)
+        return self.site.page(request, "merge.html", email=email, found=found)
+
+    async def merge(self, request: web.Request) -> web.Response:
+        """Moves everything to the other profile."""
+        form = await forms.posted(request)
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        into = forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email.lower()
+        told = await self.actions.merge(email, into)
+        return self.site.back(request, "/profiles", q=into, done=told)
+
+    async def unmerge(self, request: web.Request) -> web.Response:
+        """Takes back what was merged into this profile."""
+        form = await forms.posted(request)
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        return self.site.back(request, "/profiles", done=await self.actions.unmerge(email))
 
     async def ask_to_erase(self, request: web.Request) -> web.Response:
         """What would go, and a button that says so."""

@@ -4,6 +4,7 @@ A party is one customer of Stripe's, or a guest (one charge without a customer).
     cust, at, rank    the newest customer object
     deleted, missing  there once it is known that Stripe has deleted the customer, or has none of this id
     relink            when a person last asked to have past rows told with the customer's present email
+    merged            [at, email]: whose rows all of this customer's are, as a person says; '' as Stripe says
     emails            [[at, email], …] ascending: when the customer object was seen with an email
     invmail           [at, email]: the newest `customer_email` on any of its invoices
     who               {"name" | "phone" | "place": [priority, at, value]}
@@ -62,6 +63,15 @@ def relink(party: Record, at: int) -> bool:
     if at <= party.get("relink", 0):
         return False
     party["relink"] = at
+    return True
+
+
+def merge(party: Record, at: int, email: str) -> bool:
+    """Have all rows belong to `email`, or, when it is '', to whom Stripe says; True when that is news."""
+    update = newest(party.get("merged"), at, email)
+    if update is None:
+        return False
+    party["merged"] = update
     return True
 
 
@@ -142,6 +152,8 @@ def knowledge(party: Record) -> int:
     total += HORIZON * (("deleted" in party) + ("missing" in party))
     for at, _ in party.get("emails", ()):
         total += at + 1
+    if "merged" in party:
+        total += party["merged"][0]
     if "invmail" in party:
         total += party["invmail"][0]
     return total
@@ -152,8 +164,10 @@ def email_of(party: Record, occurred_at: float, own: tuple[str, ...]) -> str:
 
     `own` are the charge's billing and receipt emails and the linked or own invoice's, in this order. An email that
     the customer got later than `occurred_at` counts when there was none before: late knowledge links old rows. Rows
-    from before a `relink` have the email that the customer had at the relink.
+    from before a `relink` have the email that the customer had at the relink. A `merge` goes before all of this.
     """
+    if party.get("merged", (0, ""))[1]:
+        return str(party["merged"][1])
     history: list[list[Any]] = party.get("emails", [])
     if history:
         place = bisect_right(history, max(occurred_at, party.get("relink", 0)), key=lambda entry: entry[0])

@@ -81,6 +81,8 @@ def _fold(session: Session, observation: Observation) -> bool:
             return belongings.subscription(session, observation)
         case "tillstream.relink":
             return _relink(session, observation)
+        case "tillstream.merge":
+            return _merge(session, observation)
     return True
 
 
@@ -259,6 +261,16 @@ def _customer(session: Session, observation: Observation) -> bool:
             # Also when it is known for the first time without either: the reason why rows are unlinked changes.
             session.touch_all()
     return fresh
+
+
+def _merge(session: Session, observation: Observation) -> bool:
+    email = f.email(observation.body.get("email"), "email")
+    session.open_party(observation.customer, observation.customer)
+    if not identity.merge(session.party, observation.at, email):
+        return False
+    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.touch_all()
+    return True
 
 
 def _relink(session: Session, observation: Observation) -> bool:

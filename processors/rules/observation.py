@@ -11,7 +11,7 @@ from typing import Any
 
 from processors.rules import fields as f
 from processors.rules.fields import Obj
-from schemas.envelope import RELINK, TELL_AGAIN, Source
+from schemas.envelope import MERGE, RELINK, TELL_AGAIN, Source
 from schemas.errors import BadEvent
 from schemas.times import unix_seconds
 
@@ -32,7 +32,18 @@ _PREFIXES = (
 
 #: The kinds of API object that are mapped, by their `object` field.
 KINDS = frozenset(
-    {"charge", "invoice", "refund", "dispute", "customer", "invoice_payment", "payment_method", "subscription", RELINK}
+    {
+        "charge",
+        "invoice",
+        "refund",
+        "dispute",
+        "customer",
+        "invoice_payment",
+        "payment_method",
+        "subscription",
+        RELINK,
+        MERGE,
+    }
 )
 
 #: Sources whose bodies may be API objects rather than events.

@@ -32,6 +32,7 @@ SHOWN = {
     "flow": "/flow?name=invoice-receipt",
     "flow-split": "/flow?name=gentle",
     "flow-live": "/flow/live?name=failed-payment",
+    "merge": "/profile/merge?email=ada.20@example.com",
 }
 GENTLE = """
 title: Gentle reminder

@@ -110,6 +110,25 @@ async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Plac
             assert answer.status == 404
 
 
+async def test_a_merge_says_whom_it_moves_and_needs_somebody_to_move_to(place: Place) -> None:
+    email, other = "ada.20@example.com", "ada.40@example.com"
+    async with await place.serve(read_token="look") as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        looking = {"Authorization": "Bearer look"}
+        async with http.get("/profile/merge", params={"email": email}, headers=looking) as answer:
+            assert answer.status == 403
+    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        async with http.get("/profile/merge", params={"email": email}) as answer:
+            page = await answer.text()
+            assert "<code>cus_20</code>" in page
+            assert "Merged into this profile" not in page
+        for into in (email, "nobody@example.com"):
+            async with http.post("/profile/merge", data={"email": email, "into": into}) as answer:
+                assert answer.status == 409
+        async with http.post("/profile/merge", data={"email": email, "into": other}) as answer:
+            assert (answer.status, answer.url.path) == (200, "/profiles")
+            assert f"is being moved to {other}" in await answer.text()
+
+
 @pytest.mark.parametrize(
     ("headers", "looks", "changes"),
     [

@@ -1,10 +1,7 @@
 """Dead letters get another chance after a fix, and kept events can be processed once more: nothing counts twice."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,123 +9,23 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from clickhouse_connect.driver.client import Client
 
 from ingest.admission import admit
-from processors.worker import Processor, ProcessorConfig
 from schemas import topics
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from schemas.times import rfc3339, unix_seconds
 from simulator.render import event_body
 from simulator.world import World
-from sinks.config import SinkConfig
-from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
-from tests.e2e.running import environment, tillstream_async
 from tests.integration.connector_support import KEY, simulated
+from tests.integration.replay_support import START, Stack, charge, customer, stack
 from tillstream import replay
 from tillstream.rebuild import forget_state, look
 from tillstream.replay import Selection, again, envelopes, windows
 from tillstream.warehouse import connect
 
-START = 1_767_225_600
-
-
-class Stack:
-    """The processors and the sink on the session's broker and engine, and the command line beside them."""
-
-    def __init__(self, bootstrap: str, prefix: str, clickhouse: Client, database: str, url: str) -> None:
-        self.bootstrap, self.prefix, self.database = bootstrap, prefix, database
-        self._clickhouse = clickhouse
-        self._environment = environment(
-            KAFKA_BOOTSTRAP_SERVERS=bootstrap,
-            CLICKHOUSE_URL=url,
-            CLICKHOUSE_DATABASE=database,
-            TILLSTREAM_TOPIC_PREFIX=prefix,
-            TILLSTREAM_TIMEZONE="Europe/Berlin",
-        )
-
-    def set(self, **settings: str) -> None:
-        """Further settings for the commands."""
-        self._environment.update(settings)
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        rows = self._clickhouse.query(query.replace("FROM ", f"FROM {self.database}.")).result_rows
-        return [tuple(row) for row in rows]
-
-    async def publish(self, topic: topics.Topic, *messages: tuple[bytes, bytes]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
-            for key, value in messages:
-                await producer.send_and_wait(self.prefix + topic.name, value, key=key)
-
-    async def run(self, *arguments: str, code: int = 0) -> Any:
-        """A command's JSON; its standard error when the exit code is 2."""
-        done = await tillstream_async(*arguments, *(["--json"] if code != 2 else []), env=self._environment)
-        assert done.returncode == code, (done.returncode, done.stderr, done.stdout)
-        return done.stderr if code == 2 else json.loads(done.stdout)
-
-
-@pytest.fixture
-async def stack(
-    kafka_bootstrap: str,
-    topic_prefix: str,
-    make_topics: MakeTopics,
-    clickhouse: Client,
-    clickhouse_server: ClickHouseServer,
-    database: str,
-    tmp_path: Path,
-) -> AsyncIterator[Stack]:
-    """It runs for as long as the test does."""
-    await make_topics(topic_prefix)
-    kafka = {"bootstrap_servers": kafka_bootstrap}
-    roles = (
-        Processor(ProcessorConfig(kafka=kafka, data=tmp_path, topic_prefix=topic_prefix, partitions=2)),
-        Sink(
-            SinkConfig(
-                kafka=kafka,
-                clickhouse_url=clickhouse_server.url,
-                database=database,
-                topic_prefix=topic_prefix,
-                group_id=topic_prefix + "sink",
-            )
-        ),
-    )
-    async with running(roles):
-        await eventually(lambda: not any(role.ready() for role in roles), deadline=60)
-        yield Stack(kafka_bootstrap, topic_prefix, clickhouse, database, clickhouse_server.url)
-
-
-@asynccontextmanager
-async def running(roles: tuple[Processor, Sink]) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:  # a role that fails ends the test at once
-        for role in roles:
-            group.create_task(role.run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-def charge(number: int, **changes: Any) -> bytes:
-    """A webhook's body: a payment of 12.34."""
-    body: dict[str, Any] = {
-        "id": f"ch_{number}",
-        "object": "charge",
-        "amount": 1234,
-        "amount_captured": 1234,
-        "amount_refunded": 0,
-        "currency": "usd",
-        "status": "succeeded",
-        "paid": True,
-        "captured": True,
-        "created": START + number,
-        "customer": f"cus_{number}",
-        "billing_details": {"email": f"p{number}@example.com"},
-    }
-    event = {"id": f"evt_{number}", "object": "event", "type": "charge.succeeded", "livemode": True}
-    return orjson.dumps(event | {"created": START + number, "data": {"object": body | changes}})
+__all__ = ["stack"]  # a fixture
 
 
 def letter(body: bytes, stage: Stage, topic: str, **more: Any) -> tuple[bytes, bytes]:
@@ -240,14 +137,6 @@ async def test_kept_events_are_published_once_each_in_order_of_time_and_change_n
     await eventually(lambda: stack.ask(again_query) == [(len(ids),)])
     assert stack.ask("SELECT count() FROM dead_letters") == [(0,)]
     assert stack.ask(rows) == before
-
-
-def customer(created: int, email: str, before: str = "", name: str = "cus_1") -> bytes:
-    """A webhook's body: the customer of the payments 1 and 2."""
-    body = {"id": name, "object": "customer", "created": START, "email": email, "livemode": True, "metadata": {}}
-    event = {"id": f"evt_c{created}", "object": "event", "type": "customer.updated", "livemode": True}
-    data = {"object": body, "previous_attributes": {"email": before} if before else {}}
-    return orjson.dumps(event | {"created": created, "data": data})
 
 
 async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_kept_for_replays(stack: Stack) -> None:

@@ -298,6 +298,42 @@ def test_a_relink_of_a_customer_without_a_known_email_changes_nothing() -> None:
     assert [email for _, email in told(world, "email")] == ["iris.vale@example.com"]
 
 
+# Merging.
+
+
+def merged(created: str, email: str = "vale@example.com") -> Json:
+    """What the console's merge publishes, as far as the story goes."""
+    return {"id": "cus_Iris01", "object": "tillstream.merge", "customer": "cus_Iris01", "email": email, "at": created}
+
+
+def test_a_merge_moves_all_rows_and_their_money_past_and_future_to_the_other_person() -> None:
+    world = after(*MOVED, merged("09-25 00:00:00", "  Vale@Example.com"), paid("09-29 10:00:02", "elm"))
+    assert [email for _, email in told(world, "email")] == ["vale@example.com"] * 3
+    (profile,) = world.profiles().values()
+    assert (profile["email"], profile["value"][0]["paid_minor"]) == ("vale@example.com", 3 * 4200)
+
+
+def test_a_merge_is_taken_back_and_all_is_as_stripe_says() -> None:
+    world = after(*MOVED, merged("09-25 00:00:00"), merged("09-26 00:00:00", ""))
+    assert [email for _, email in told(world, "email")] == [email for _, email in told(after(*MOVED), "email")]
+    assert {profile["email"] for profile in world.profiles().values()} == {"old@example.com", "new@example.com"}
+
+
+def test_merges_end_the_same_in_any_order() -> None:
+    events = (*MOVED, merged("09-25 00:00:00"), merged("09-26 00:00:00", "iris@vale.example"))
+    expected = after(*events)
+    assert {email for _, email in told(expected, "email")} == {"iris@vale.example"}
+    for number, order in enumerate(permutations(events)):
+        if number % 7 == 0:  # all of them take too long
+            world = after(*order, order[number % 6], partitions=1 + number % 3)
+            assert (world.facts(), world.profiles()) == (expected.facts(), expected.profiles())
+
+
+def test_a_merge_goes_before_a_relink_whichever_comes_first() -> None:
+    for order in permutations((relinked("09-27 00:00:00"), merged("09-25 00:00:00"))):
+        assert {email for _, email in told(after(*MOVED, *order), "email")} == {"vale@example.com"}
+
+
 def test_only_what_is_published_inside_relinks() -> None:
     """A webhook of that name is of a type that is not mapped."""
     world = after(*MOVED)
