@@ -36,9 +36,6 @@ settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("torture", max_examples=100_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-# Brokers that live for seconds: the JVM's second compiler would cost more than it brings.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
-
 T = TypeVar("T")
 MakeTopics = Callable[..., Awaitable[None]]
 RunStripe = Callable[..., Awaitable["RunningStripe"]]
