@@ -13,6 +13,7 @@ import structlog
 from faust.types import TP, StreamT
 
 from processors.checkpoint import Checkpointer, Output
+from processors.consuming import App
 from processors.sending import Sender
 from processors.stages import LedgerStage, PeopleStage
 from schemas.errors import Unavailable
@@ -188,7 +189,7 @@ def _app(config: ProcessorConfig) -> faust.App:
     """Faust with every setting that bites when left alone: see the reasons beside."""
     bootstrap = config.kafka["bootstrap_servers"]
     servers = bootstrap.split(",") if isinstance(bootstrap, str) else list(bootstrap)
-    return faust.App(
+    return App(
         f"{config.topic_prefix}{config.app_id}",
         broker=[f"aiokafka://{server.strip()}" for server in servers],
         broker_credentials=_credentials(config.kafka),

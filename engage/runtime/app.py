@@ -6,6 +6,8 @@ from typing import Any
 
 import faust
 
+from engage.runtime.consuming import App
+
 MAX_MESSAGE = 16 * 1024 * 1024
 ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) are for one database, not for sixteen
     "write_buffer_size": 8 * 1024 * 1024,
@@ -20,7 +22,7 @@ def make_app(name: str, kafka: Mapping[str, Any], data: Path, partitions: int, r
     """`name` is the app's id and with it the consumer group's."""
     bootstrap = kafka["bootstrap_servers"]
     servers = bootstrap.split(",") if isinstance(bootstrap, str) else list(bootstrap)
-    return faust.App(
+    return App(
         name,
         broker=[f"aiokafka://{server.strip()}" for server in servers],
         broker_credentials=_credentials(kafka),

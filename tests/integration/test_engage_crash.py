@@ -1,6 +1,7 @@
 """kill -9 while messages are on the wire: a mail becomes `unknown` and is not repeated, a webhook keeps its key."""
 
 import asyncio
+import shutil
 import signal
 import sys
 import time
@@ -9,13 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from embedded.child import die_with_parent
 from engage.web import serve
 from schemas.metrics import Metric
+from schemas.topics import METRICS
 from tests.conftest import eventually
 from tests.integration.engage_support import fact, messages, project, tell
 from tests.postbox import Postbox, postbox
@@ -160,3 +164,33 @@ async def test_what_waited_when_it_was_killed_acts_when_it_is_back_and_its_time_
         async with role(*arguments, folder=folder):
             await eventually(lambda: box.mails, deadline=60)
     await admin.close()
+
+
+async def test_what_is_the_first_of_its_partition_comes_too_while_state_is_made_anew(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    async with postbox() as box, AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        trigger = "status: live\ntrigger: {metric: METRIC}\nsteps:\n" + MAIL
+        flows = {"paid": "Successfully Paid", "failed": "Failed Payment"}
+        folder = project(tmp_path, **{name: trigger.replace("METRIC", metric) for name, metric in flows.items()})
+        arguments = (kafka_bootstrap, topic_prefix, str(folder), box.url, "0.2")
+        async with role(*arguments, folder=folder):
+            await tell(kafka_bootstrap, topic_prefix, *(fact(Metric.SUCCESSFULLY_PAID, str(n)) for n in range(200)))
+            await eventually(lambda: len(box.mails) == 200, deadline=60)
+        shutil.rmtree(folder / "state")
+        failures = 0
+
+        async def fail() -> None:
+            nonlocal failures
+            while True:
+                row = fact(Metric.FAILED_PAYMENT, f"f{failures}", email=f"{failures}@example.com")
+                topic = topic_prefix + METRICS[Metric.FAILED_PAYMENT].name
+                await producer.send_and_wait(topic, orjson.dumps(row), row["metric_id"].encode())
+                failures += 1
+                await asyncio.sleep(0.02)
+
+        failing = asyncio.create_task(fail())
+        async with role(*arguments, folder=folder):
+            failing.cancel()
+            await eventually(lambda: len({mail["To"] for mail in box.mails}) > failures, deadline=60)

@@ -1,6 +1,5 @@
 """What is shown in a terminal: coloured only there, and never obeyed by it."""
 
-import io
 import subprocess
 import sys
 
@@ -34,12 +33,9 @@ def test_wide_characters_keep_columns_in_line() -> None:
     console, table = screen.out, Table(box=None, pad_edge=False, show_header=False)
     for name in ("東京商店", "Zoë", "x"):
         table.add_row(name, "|")
-    file, console.file = console.file, io.StringIO()
-    try:
+    with console.capture() as shown:
         console.print(table)
-        lines = console.file.getvalue().splitlines()
-    finally:
-        console.file = file
+    lines = shown.get().splitlines()
     assert [Text(line.rpartition("|")[0]).cell_len for line in lines] == [len("東京商店") * 2 + 2] * 3
 
 
