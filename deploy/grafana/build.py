@@ -46,7 +46,7 @@ MONEY_SHOWN: Final = {
     "id": "configFromData",
     "options": {
         "configRefId": "unit",
-        "applyTo": {"id": "byFrameRefID", "options": "A"},
+        "applyTo": {"id": "numeric"},
         "mappings": [{"fieldName": name, "handlerKey": name} for name in ("unit", "decimals")],
     },
 }
