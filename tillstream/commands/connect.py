@@ -47,7 +47,7 @@ def connect(
 
     Uses STRIPE_API_KEY, or asks for a key on a terminal. A restricted key will do: Write for Webhook Endpoints, Read
     for the rest, and what is missing is named. Without a key it says what to do by hand. Safe to run again. Exit code
-    0 when all is as it should be, 1 when something is left to do, 2 when it could not be done.
+    1 when something is still missing (a permission, a door that takes the new secret), 2 when it could not be done.
 
     Example:  tillstream connect --url https://hooks.example.com
     """
