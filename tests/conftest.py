@@ -9,6 +9,7 @@ import contextlib
 import inspect
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,9 @@ settings.register_profile("ci", max_examples=2_000, deadline=None)
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("torture", max_examples=100_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: what tests start must hear a Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 MakeTopics = Callable[..., Awaitable[None]]

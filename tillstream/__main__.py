@@ -39,6 +39,7 @@ COMMANDS: Final[Sections] = {
         "deadletters": ("deadletters:app", "Events that could not be understood."),
         "replay": ("replay:replay", "Have kept events processed once more."),
         "relink": ("relink:relink", "Tell a customer's past rows with the present email."),
+        "merge": ("merge:merge", "Have two profiles that are one person be one."),
         "forget": ("forget:forget", "Erase a person."),
     },
     "Try it": {

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.running import RunningUp
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningUp]:
     """A running `up`, ready. Tests may kill its parts (it recovers) and send it events, but never stop it."""
     running = RunningUp(tmp_path_factory.mktemp("up") / "data")

@@ -20,7 +20,7 @@ from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillstream_async
 
 COMMANDS = (
-    "up demo connect status doctor metrics feed profile sql deadletters reconcile replay relink simulate listen "
+    "up demo connect status doctor metrics feed profile sql deadletters reconcile replay relink merge simulate listen "
     "settings ingest process sink console topics".split()
 )
 SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)

@@ -26,7 +26,11 @@ async def test_two_profiles_become_one_and_are_parted_again(stack: Stack, monkey
         with pytest.raises(ConfigurationError):
             await actions.merge(old, into)
     assert [one.customer_id for one in (await actions.merging(old)).moving] == ["cus_1"]
-    assert "is being moved" in await actions.merge(old, other)
+    told = {"customers": ["cus_1"], "into": other, "guests": 0}
+    assert await stack.run("merge", old, "--into", other, "--dry-run") == {**told, "dry_run": True}
+    assert "--into or --undo" in await stack.run("merge", old, code=2)
+    assert (await stack.run("merge", other, "--undo", "--yes", code=1))["customers"] == []
+    assert await stack.run("merge", old, "--into", other, "--yes") == {**told, "dry_run": False}
     one = [(other, {"Successfully Paid": 2})]
     await eventually(lambda: stack.ask(profiles) == one, deadline=60)
     await eventually(lambda: stack.ask("SELECT groupUniqArray(email) FROM metrics") == [([other],)], deadline=60)
@@ -38,6 +42,8 @@ async def test_two_profiles_become_one_and_are_parted_again(stack: Stack, monkey
 
     await eventually(lambda: stack.ask("SELECT count() FROM metrics") == [(3,)], deadline=60)
     assert [one.customer_id for one in (await actions.merging(other)).came] == ["cus_1"]
+    undone = {**told, "into": "", "dry_run": True}
+    assert await stack.run("merge", " Other@example.com", "--undo", "--dry-run") == undone
     await actions.unmerge(other)
     parted = [(old, {"Successfully Paid": 2}), (other, {"Successfully Paid": 1})]
     await eventually(lambda: stack.ask(profiles) == parted, deadline=60)

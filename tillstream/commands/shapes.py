@@ -257,6 +257,7 @@ SHAPES: Final[dict[str, Any]] = {
         }
     ),
     "relink": {"customers": ["ids"], "rows": "", "dry_run": ""},
+    "merge": {"customers": ["ids"], "into": "'' with --undo", "guests": "payments that stay", "dry_run": ""},
     "forget": {"email": "", "dry_run": "", "rows": {"TABLE": "how many"}},
     "simulate": {
         "sent": "deliveries",
