@@ -99,6 +99,7 @@ def fact(dice: random.Random, number: int) -> Row:
         "requires_action": True,
         "Disputed": True,
         "Total": major(amount * 2, currency),
+        "Tax": major(amount // 7, currency),
         "RefundedInAll": major(amount, currency),
         "DueDate": _told(_moment(dice)),
         "NextPaymentAttempt": _told(_moment(dice)),

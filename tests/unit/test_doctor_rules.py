@@ -180,7 +180,8 @@ def test_a_history_that_is_not_wanted_is_not_asked_for() -> None:
 
 
 def test_what_follows_from_a_part_that_is_down_is_not_told_again() -> None:
-    down = tuple(PartFacts(name, ready=False, reason="starting") for name in ("kafka", "sink"))
+    reasons = {"kafka": "starting", "sink": "starting", "process": "partitions are being assigned"}
+    down = tuple(PartFacts(name, ready=False, reason=reason) for name, reason in reasons.items())
     facts = replace(kafka(error="refused"), parts=down, clickhouse=replace(CLICKHOUSE, migrations=((), ("0001",))))
     assert [finding.name for finding in findings(facts)] == ["part-starting"]
 

@@ -18,6 +18,8 @@ _WAITING = {
     Why.GIVEN_UP: "nothing: they are asked again after the next sweep",
     Why.PUT_OFF: "nothing: they are asked again after the next sweep",
 }
+# What a part says of itself on its way to being ready.
+_PASSING = ("starting", "being assigned", "being loaded")
 
 
 def nothing_runs(facts: Facts) -> Iterator[Finding]:
@@ -28,7 +30,7 @@ def nothing_runs(facts: Facts) -> Iterator[Finding]:
 
 def part_starting(facts: Facts) -> Iterator[Finding]:
     """It takes some seconds: all of them at once are told once."""
-    names = [part.name for part in facts.parts or () if not part.ready and part.reason == "starting"]
+    names = [part.name for part in facts.parts or () if not part.ready and part.reason.endswith(_PASSING)]
     if names:
         text = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} starting"
         yield Finding("part-starting", _WARNING, text, "tillstream status --watch", names[0])
@@ -38,7 +40,7 @@ def part_not_ready(facts: Facts) -> Iterator[Finding]:
     """A part that can't do its work."""
     for part in facts.parts or ():
         # Without a signing secret the door waits for a person, and a finding of its own says so.
-        if part.ready or part.reason == "starting" or ("signing secret" in part.reason and part.name == "ingest"):
+        if part.ready or part.reason.endswith(_PASSING) or ("signing secret" in part.reason and part.name == "ingest"):
             continue
         text = f"{part.name} is not ready: {part.reason}"
         yield Finding("part-not-ready", _ERROR, text, f"look for {part.name} in what `up` prints", part.name)
