@@ -21,7 +21,7 @@ demo: install
 	@$(BIN)/tillstream demo $(ARGS)
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 torture: install ## Hours: each property with 100,000 examples, and a year of 100,000 events through everything.
 	@HYPOTHESIS_PROFILE=torture $(BIN)/python -m pytest --timeout=0 \

@@ -21,7 +21,7 @@ RECOVERY_PROMISE = 60.0
 
 
 def test_everything_is_ready_within_the_promised_time(up: RunningUp) -> None:
-    assert up.ready_after <= 3 * START_PROMISE
+    assert up.ready_after <= 2 * START_PROMISE
 
 
 async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
