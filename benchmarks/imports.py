@@ -93,7 +93,9 @@ async def _import(
     objects = sum(one["objects"] for one in json.loads(out)["imports"])
     deadline = time.monotonic() + ARRIVE_SECONDS
     async with aiohttp.ClientSession() as session:
-        while await _rows(session, runtime) < rows and time.monotonic() < deadline:  # noqa: ASYNC110 -- nobody tells us
+        while time.monotonic() < deadline and not (  # noqa: ASYNC110 -- nobody tells us
+            await _rows(session, runtime) >= rows and await _folded(session, runtime) >= objects
+        ):
             await asyncio.sleep(0.5)
     arrived = time.perf_counter() - began
     took = {f"CPU-s {name}": _cpu(process) - before[name] for name, process in parts.items()}
@@ -122,6 +124,13 @@ async def _rows(session: aiohttp.ClientSession, runtime: dict[str, Any]) -> int:
     query = f"SELECT count() FROM {runtime['database']}.metrics"
     async with session.post(runtime["clickhouse_url"], data=query) as response:
         return int(await response.text())
+
+
+async def _folded(session: aiohttp.ClientSession, runtime: dict[str, Any]) -> float:
+    """How many objects the processors have taken in."""
+    async with session.get(f"{runtime['roles']['process']['health_url']}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("tillstream_ledger_events_total{"))
 
 
 async def _read_all(url: str, kinds: dict[str, int]) -> int:
