@@ -72,7 +72,7 @@ class Engage:
     async def run(self, stop: asyncio.Event) -> None:
         """Run flows until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
         # Faust builds debug records for every message otherwise: half of its time.
-        for name in ("faust", "mode", "aiokafka", "kafka"):
+        for name in ("faust", "mode", "aiokafka", "kafka", "engage.runtime.consuming"):
             logging.getLogger(name).setLevel(logging.WARNING)
         gc.set_threshold(50_000, 20, 100)
         self._failure = asyncio.get_running_loop().create_future()

@@ -2,8 +2,9 @@
 
 While tables recover, Faust reads only changelogs, by a set of partitions that it goes on changing. When recovery ends
 that set is empty for a moment, and an empty one means every partition to aiokafka: a fetch under way takes what has
-come for all of them, and Faust drops it as not asked for. Then it seeks to what was committed, which brings nothing
-back where nothing was. So a fetch here keeps the set that it began with.
+come for all of them, and Faust drops it as not asked for. It also drops what a fetch brings that was under way when
+partitions were assigned. Then it seeks to what was committed, which brings nothing back where nothing was. So a fetch
+here keeps the set that it began with, and a partition without a committed offset is read from its beginning again.
 
 Of each message Faust makes four tasks, in case that a buffer is full when partitions are taken away. Mostly a message
 is in its buffer after the first step, and then nothing has to wait.
@@ -26,6 +27,17 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
+    async def seek_to_committed(self) -> Any:
+        return await self.call_thread(self._rewind)
+
+    async def _rewind(self) -> Any:
+        consumer, changelogs = self._ensure_consumer(), self.app.tables.changelog_topics
+        committed = await consumer.seek_to_committed()
+        unread = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
+        if unread:
+            await consumer.seek_to_beginning(*unread)
+        return committed
+
     async def _fetch_records(self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = set(active_partitions)
         return await super()._fetch_records(consumer, wanted, *args, **kwargs) if wanted else {}

@@ -63,7 +63,7 @@ class Processor:
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
         # Faust builds debug records for every message otherwise: half of its time.
-        for name in ("faust", "mode", "aiokafka", "kafka"):
+        for name in ("faust", "mode", "aiokafka", "kafka", "processors.consuming"):
             logging.getLogger(name).setLevel(logging.WARNING)
         # Records are plain trees without cycles: looking for some after every 700 new objects only costs.
         gc.set_threshold(50_000, 20, 100)
