@@ -9,6 +9,7 @@ Unavailable
 TillstreamError
 ├── NotFound              404: there is no such object
 ├── BadRequest            400: Stripe does not take a parameter
+├── BadAnswer             200, with what can't be one of Stripe's objects
 └── EndlessList           a list that does not move on
 """
 
@@ -64,6 +65,10 @@ class BadRequest(TillstreamError):
         self.param = param
 
 
+class BadAnswer(TillstreamError):
+    """A list holds what can't be one of Stripe's objects."""
+
+
 class EndlessList(TillstreamError):
     """A list gave the same page again, and asking by time instead did not help."""
 
@@ -77,7 +82,7 @@ class StripeDown(Unavailable):
 
 
 #: Whatever Stripe may answer that ends a question, by whether all other questions of the account end with it.
-ENDS_ONE = (PermissionMissing, NotFound, BadRequest, EndlessList)
+ENDS_ONE = (PermissionMissing, NotFound, BadRequest, BadAnswer, EndlessList)
 ENDS_ALL = (KeyRevoked, StripeDown, RateLimited)
 
 

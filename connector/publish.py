@@ -44,7 +44,8 @@ def event_message(account: str, livemode: bool, event: Json, source: Source = So
     about = about if isinstance(about, dict) else event
     mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
     version = str(event.get("api_version") or "")
-    at = rfc3339(event["created"])
+    created = event.get("created")  # without it, it is for the ledger to say that the event can't be used
+    at = rfc3339(created if type(created) is int else time.time())
     return _message(account, mode, event, about, event["id"], event.get("type", ""), version, source, at)
 
 

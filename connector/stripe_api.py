@@ -20,6 +20,7 @@ import stripe
 from multidict import CIMultiDict
 
 from connector.errors import (
+    BadAnswer,
     BadRequest,
     EndlessList,
     KeyRevoked,
@@ -129,9 +130,15 @@ class StripeApi:
         return (await self._ask("delete", path, {}))[0]
 
     async def page(self, path: str, params: Mapping[str, Any] | None = None) -> Page:
-        """One page of a list."""
+        """One page of a list. Raises BadAnswer for an object that has no id: it can neither be told nor left behind."""
         body, fetched_at = await self.fetch(path, {"limit": PAGE, **(params or {})})
-        return Page(body.get("data") or [], bool(body.get("has_more")), fetched_at)
+        objects = body.get("data") or []
+        if not all(isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"] for one in objects):
+            raise BadAnswer(
+                f"Stripe's list {path} gives an object without an id",
+                remedy="ask Stripe's support; what was read before is kept, and the same command goes on from there",
+            )
+        return Page(objects, bool(body.get("has_more")), fetched_at)
 
     async def pages(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Page]:
         """Every page of a list, newest first; see `turn_over` for lists that misbehave."""

@@ -4,8 +4,9 @@ A list can be asked for by `created` only, in whole seconds and inclusive on bot
 a piece nobody knows beforehand: so a piece that proves to hold more than a page is divided when a worker is idle.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 DAY = 86_400
 _STRETCH_PAGES = 4
@@ -27,6 +28,11 @@ class Range:
     def seconds(self) -> int:
         """How many seconds of time it covers."""
         return self.until - self.since + 1
+
+
+def created_times(objects: Iterable[Mapping[str, Any]]) -> list[int]:
+    """When they were created, in Unix seconds, of those that tell it."""
+    return [one["created"] for one in objects if type(one.get("created")) is int]
 
 
 def rest(piece: Range, last_created: int, last_id: str, has_more: bool) -> Range | None:

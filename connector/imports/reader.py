@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.errors import EndlessList
 from connector.imports.progress import Progress, State
-from connector.imports.ranges import Range, Stretch, divide, oldest_day, rest
+from connector.imports.ranges import Range, Stretch, created_times, divide, oldest_day, rest
 from connector.imports.resources import Resource
 from connector.invoices import completed
 from connector.publish import Publisher, object_message
@@ -17,6 +17,7 @@ from connector.together import together
 from schemas.envelope import Source
 
 _WORKERS = 8  # pages under way at once: hides Stripe's latency at the highest pace that it allows
+_NAMED = 5  # objects
 
 
 class Reader:
@@ -38,7 +39,8 @@ class Reader:
         self._numbers, self._stretch = count(), Stretch()
         self._saving = asyncio.Lock()
         self._changes = self._saved = 0
-        self._refused = ""
+        self._oversized: list[str] = []
+        self._undated: list[str] = []
 
     async def run(self) -> None:
         """Read what is left. Raises what Stripe answers (`connector.errors`) and Unavailable; go on with `run` then."""
@@ -51,7 +53,7 @@ class Reader:
         self._waiting = list(progress.left)
         async with together() as group:
             self._fill(group)
-        progress.state, progress.finished_at, progress.error = State.FINISHED, self._clock(), self._refused
+        progress.state, progress.finished_at, progress.error = State.FINISHED, self._clock(), self._remarks()
         await self._save()
 
     async def _beginning(self) -> int:
@@ -59,7 +61,8 @@ class Reader:
         since, until = self.progress.since, self.progress.until
         whole = await self._api.page(self._resource.path, self._asked(Range(since, until)))
         if not whole.has_more:
-            return whole.objects[-1]["created"] if whole.objects else until
+            times = created_times(whole.objects)
+            return until if not whole.objects else min(times) if len(times) == len(whole.objects) else since
         search = oldest_day(since, until)
         moment = next(search, None)
         while moment is not None:
@@ -98,8 +101,8 @@ class Reader:
         asked = self._asked(piece)
         if not piece.cursor:
             return await self._api.page(self._resource.path, asked)
-        last = before or [{"id": piece.cursor, "created": piece.until}]
-        return (await turn_over(self._api, self._resource.path, asked, last))[0]
+        last = {"id": piece.cursor, "created": piece.until}
+        return (await turn_over(self._api, self._resource.path, asked, [*before[:-1], last]))[0]
 
     def _asked(self, piece: Range) -> dict[str, Any]:
         return self._resource.params | {"created": {"gte": piece.since, "lte": piece.until}}
@@ -109,17 +112,30 @@ class Reader:
         refused = await self._publisher.publish(
             object_message(account, livemode, one, Source.IMPORT, fetched_at) for one in objects
         )
-        if refused:
-            names = ", ".join(key.decode() for key in refused)
-            self._refused = f"larger than a Kafka message may be: an object of {names}"
+        self._oversized += [key.decode() for key in refused]
+        self._undated += [one["id"] for one in objects if not created_times([one])]
+
+    def _remarks(self) -> str:
+        """What there is to say of single objects, '' when all are in as they should be."""
+        told = []
+        if self._oversized:
+            told.append(f"larger than a Kafka message may be: an object of {_some(self._oversized)}")
+        if self._undated:
+            told.append(
+                f"without the time at which it was created: {_some(self._undated)}; what can't be used without it is "
+                "named by: tillstream deadletters"
+            )
+        return "; ".join(told)
 
     def _advance(self, number: int, piece: Range, page: Page, published: int) -> None:
         """What is left after this page, which is in Kafka now."""
         if page.has_more and not page.objects:
             raise EndlessList(f"Stripe's list {self._resource.path} says that there is more, and gives nothing")
-        last: Json = page.objects[-1] if page.objects else {"created": piece.since, "id": ""}
-        left = rest(piece, last["created"], last["id"], page.has_more)
-        covered = page.objects[0]["created"] - last["created"] + 1 if page.objects else 0
+        # The last of a page may not tell when it was created; no later than the others, which is all that counts.
+        times = created_times(page.objects)
+        oldest = min(times, default=piece.until if page.objects else piece.since)
+        left = rest(piece, oldest, page.objects[-1]["id"] if page.objects else "", page.has_more)
+        covered = max(times) - oldest + 1 if times else 0
         self._stretch.read(covered, page.has_more)
         idle = len(self._active) + len(self._waiting) < _WORKERS
         parts = left and (self._stretch.cut(left) or (divide(left) if idle else None))
@@ -144,3 +160,7 @@ class Reader:
             self.progress.updated_at = self._clock()
             await self._state.put(self.progress.key, self.progress.as_json())
             self._saved = covers
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")

@@ -125,6 +125,49 @@ async def test_an_invoice_comes_with_all_of_its_lines(place: Place, world: World
     assert not any(one["lines"]["has_more"] for one in found)
 
 
+@pytest.mark.parametrize("undated", ["the last of each page", "all"])
+async def test_an_object_that_does_not_tell_when_it_was_created_is_named_and_nothing_is_lost(
+    place: Place, world: World, undated: str, clickhouse: Client
+) -> None:
+    async def without(request: web.Request) -> web.Response | None:
+        if request.path not in ("/v1/charges", "/v1/customers") or "without" in request.headers:
+            return None
+        answer = await fetch(place.stripe, request.path_qs, {"without": "1"})
+        for one in answer["data"][-1:] if undated == "the last of each page" else answer["data"]:
+            del one["created"]
+        return web.json_response(answer)
+
+    place.stripe.fault = without
+    async with place.importing() as account:
+        await account.prepare(None)
+        await account.run()
+        assert [progress.state for progress in account.progress] == [State.FINISHED] * 6
+        told = {progress.resource: progress.error for progress in account.progress}
+    assert set(await place.ids()) == set(everything(world))
+    assert told["charges"].startswith("without the time at which it was created: ")
+    assert "tillstream deadletters" in told["charges"]
+    assert told["invoices"] == ""
+    query = f"SELECT error FROM {place.warehouse.database}.imports WHERE resource = 'charges'"
+    assert clickhouse.query(query).result_rows == [(told["charges"],)]
+
+
+async def test_an_object_without_an_id_ends_its_list_by_name_and_no_other(place: Place, world: World) -> None:
+    async def nameless(request: web.Request) -> web.Response | None:
+        return web.json_response({"data": [{"object": "charge"}]}) if request.path == "/v1/charges" else None
+
+    place.stripe.fault = nameless
+    async with place.importing() as account:
+        await account.prepare(None)
+        await account.run()
+        [failed] = [progress for progress in account.progress if progress.state is State.FAILED]
+    assert (failed.resource, failed.error) == ("charges", "Stripe's list /v1/charges gives an object without an id")
+    place.stripe.fault = None
+    async with place.importing() as account:
+        assert await account.prepare(None)
+        await account.run()
+    assert await place.ids() == everything(world)
+
+
 async def fetch(stripe: Stripe, path: str, headers: dict[str, str]) -> Any:
     """Stripe's own answer, past the fault."""
     headers = headers | {"Authorization": f"Bearer {KEY}"}
