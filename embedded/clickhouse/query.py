@@ -116,12 +116,14 @@ class Query:
         current, self._current = self._current, None
         if current is None:
             return
-        if self._session is None:
-            current.connection.close()
-            return
-        if self._chunks is not None:
-            self._chunks.close()
-        current.end(self._ask)
+        try:
+            if self._chunks is not None:  # before its connection: the engine does not survive the other order
+                self._chunks.close()
+        finally:
+            if self._session is None:
+                current.connection.close()
+            else:
+                current.end(self._ask)
 
     def abandon(self) -> None:
         """Ends a query that only reads, wherever it is: nobody waits for it. From any thread."""
