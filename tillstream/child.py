@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from embedded.child import die_with_parent
+from tillstream.needs import inherited
 from tillstream.parts import Part
-from tillstream.settings import Settings
 
 Say = Callable[[str, str], None]  # (part's name, line)
 
@@ -34,7 +34,7 @@ class Child:
         argv = await asyncio.to_thread(part.command)  # may format a broker's storage
         process = await asyncio.create_subprocess_exec(
             *argv,
-            env={**_inherited(), "PYTHONUNBUFFERED": "1", **part.environment},
+            env={**inherited(part.name), "PYTHONUNBUFFERED": "1", **part.environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -88,9 +88,3 @@ class Child:
             text = line.decode("utf-8", "replace").rstrip()
             self.last_words = [*self.last_words[1 - _LAST_WORDS :], text]
             self._say(self.part.name, text)
-
-
-def _inherited() -> dict[str, str]:
-    """This process's environment without settings: `part.environment` has those that the part needs."""
-    own = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name not in own}

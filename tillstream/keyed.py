@@ -11,6 +11,7 @@ from connector.worker import Connector, ConnectorConfig
 from schemas.errors import ConfigurationError
 from tillstream.connections import kafka_arguments
 from tillstream.loading import with_stored
+from tillstream.needs import only_for
 from tillstream.places import settings_warehouse
 from tillstream.secrets import stamp
 from tillstream.settings import Settings
@@ -78,7 +79,7 @@ class KeyedConnector:
 def keys_now(settings: Settings, before: list[StripeAccess]) -> list[StripeAccess]:
     """Those in force with what is stored by now; `before` while that is half a file by a person's hand, or no key."""
     try:
-        return usable(with_stored(settings))
+        return usable(only_for("connector", with_stored(settings)))
     except ConfigurationError as error:
         log.warning("API keys not read", cause=str(error), next=error.remedy)
         return before

@@ -12,6 +12,7 @@ import aiohttp
 
 from schemas.errors import Unavailable
 from tillstream.connections import clickhouse_password
+from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
 from tillstream.settings import Settings
 from tillstream.state import read_json
@@ -146,12 +147,15 @@ def _role(name: str, settings: Settings) -> Part:
         name,
         lambda: [sys.executable, "-m", "tillstream", name],
         probe,
-        _environment(settings),
+        _environment(only_for(name, settings)),
         health_url=health_url,
     )
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """All settings in force, whether they came from flags, environment or file; never half of this process's own."""
+    """All settings in force, whether they came from flags, environment or file; never half of this process's own.
+
+    The role narrows what it reads of the file and of DATA/secrets by itself.
+    """
     times = os.environ.get("TILLSTREAM_LOG_TIMES", "short" if sys.stdout.isatty() else "iso")
     return {**settings.as_environment(), "TILLSTREAM_LOG_TIMES": times}

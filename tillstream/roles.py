@@ -18,6 +18,7 @@ from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.health import health_server
 from tillstream.loading import with_stored
 from tillstream.logs import configure_logging
+from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
 from tillstream.secrets import stamp
 from tillstream.settings import Settings
@@ -135,7 +136,7 @@ async def _watch_secrets(settings: Settings, use: Callable[[dict[str, tuple[str,
             continue
         seen, read_at = now, time.monotonic()
         try:
-            wanted = with_stored(settings).webhook_secrets()
+            wanted = only_for("ingest", with_stored(settings)).webhook_secrets()
             use(wanted)
         except ConfigurationError as error:  # half a file by a person's hand: what was in force stays so
             log.warning("secrets not read", cause=str(error), next=error.remedy)

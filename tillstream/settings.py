@@ -5,8 +5,9 @@ names (same names, any case), else it has its default. `[accounts.NAME]` tables 
 accounts; without any, the environment describes the one account `default`.
 """
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
@@ -194,6 +195,19 @@ class Settings(BaseModel):
         settings = self.model_copy()
         settings._stored = stored
         return settings
+
+    def without(self, secrets: Collection[str]) -> "Settings":
+        """The same settings with the named ones at their default, in the accounts and in what is stored too."""
+        here: dict[str, Any] = {}
+        stored: dict[str, Any] = {}
+        if "stripe_api_key" in secrets:
+            here["api_key"] = stored["api_key"] = None
+        if "stripe_webhook_secret" in secrets:
+            here["webhook_secrets"] = stored["endpoints"] = ()
+        accounts = {name: one.model_copy(update=here) for name, one in self.accounts.items()}
+        defaults = {name: type(self).model_fields[name].default for name in secrets}
+        narrowed = self.model_copy(update={**defaults, "accounts": accounts})
+        return narrowed.with_stored({name: one.model_copy(update=stored) for name, one in self._stored.items()})
 
     @property
     def project(self) -> Path:

@@ -6,12 +6,20 @@
 
 import json
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from schemas.errors import ConfigurationError
+
+# What `up` and the roles make in the data directory; the project in it is its user's own.
+_MADE = (
+    *("kafka", "clickhouse", "processors", "engage", "connector", "roles", "secrets", "logs"),
+    *("runtime.json", "up.lock"),
+)
 
 
 class RoleState(BaseModel):
@@ -44,6 +52,24 @@ class Runtime(BaseModel):
     clickhouse_pid: int | None = None
     roles: dict[str, RoleState] = {}
     ready: bool = False
+
+
+def keep_private(data: Path) -> None:
+    """From now on what this process and its children make is for their user alone, and so is what is there already."""
+    os.umask(0o077)
+    for path in open_to_others(data):
+        with suppress(OSError):  # somebody else's, or on a disk that takes no changes: `doctor` tells
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o700)
+
+
+def open_to_others(data: Path) -> list[Path]:
+    """What was made in the data directory and others than its owner may look into."""
+    found = []
+    for name in _MADE:
+        with suppress(OSError):
+            if (data / name).stat().st_mode & 0o077:
+                found.append(data / name)
+    return found
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -18,6 +18,7 @@ from schemas import topics
 from tests.compose import interpolate, load_compose
 from tillstream.__main__ import app
 from tillstream.loading import load_settings
+from tillstream.needs import NEEDS, SECRETS
 from tillstream.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,11 @@ def test_a_services_command_is_one_that_tillstream_takes(name: str) -> None:
     command, *arguments = OURS[name]["command"]
     assert command == name
     commands()[command].make_context(command, list(arguments))  # raises for an unknown option or value
+
+
+@pytest.mark.parametrize("name", sorted(ROLES))
+def test_a_service_is_given_no_secret_that_it_has_no_use_for(name: str) -> None:
+    assert {secret.lower() for secret in OURS[name]["environment"]} & SECRETS <= NEEDS[name]
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

@@ -16,6 +16,7 @@ from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HttpPort, Json, KafkaPort
 from tillstream.loading import load_settings
+from tillstream.state import keep_private
 
 _PARTS = "kafka clickhouse sink process engage ingest connector".split()
 
@@ -72,6 +73,7 @@ def demo(
     )
     if as_json:
         screen.out.stderr = True
+    keep_private(directory)
     try:
         equal = asyncio.run(Demonstration(settings, seed, customers, days, kill or [], leave, as_json).run())
     except BaseException:

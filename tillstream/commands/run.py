@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -14,9 +14,10 @@ from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HealthPort, HttpPort, Json, KafkaPort
 from tillstream.loading import load_settings
-from tillstream.state import Runtime
+from tillstream.state import Runtime, keep_private
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.settings import Settings
     from tillstream.supervisor import Supervisor
 
 
@@ -48,6 +49,7 @@ def up(
     if as_json:
         screen.out.stderr = True
     began = time.monotonic()
+    keep_private(settings.tillstream_data)
     plan = make_plan(settings)
 
     async def work() -> None:
@@ -116,6 +118,15 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
     return text
 
 
+def _settings_of(role: str, **flags: Any) -> "Settings":
+    """What the role is told; its files are for this user's eyes alone."""
+    from tillstream.needs import only_for
+
+    settings = load_settings(**flags)
+    keep_private(settings.tillstream_data)
+    return only_for(role, settings)
+
+
 def ingest(data: Data = None, http_port: HttpPort = None) -> None:
     """Run the door alone: Stripe's webhooks to Kafka.
 
@@ -123,7 +134,7 @@ def ingest(data: Data = None, http_port: HttpPort = None) -> None:
     """
     from tillstream import roles
 
-    roles.ingest(load_settings(tillstream_data=data, tillstream_http_port=http_port))
+    roles.ingest(_settings_of("ingest", tillstream_data=data, tillstream_http_port=http_port))
 
 
 def process(data: Data = None, health_port: HealthPort = 0) -> None:
@@ -133,7 +144,7 @@ def process(data: Data = None, health_port: HealthPort = 0) -> None:
     """
     from tillstream import roles
 
-    roles.process(load_settings(tillstream_data=data), health_port)
+    roles.process(_settings_of("process", tillstream_data=data), health_port)
 
 
 def sink(data: Data = None, health_port: HealthPort = 0) -> None:
@@ -143,7 +154,7 @@ def sink(data: Data = None, health_port: HealthPort = 0) -> None:
     """
     from tillstream import roles
 
-    roles.sink(load_settings(tillstream_data=data), health_port)
+    roles.sink(_settings_of("sink", tillstream_data=data), health_port)
 
 
 def engage(data: Data = None, health_port: HealthPort = 0) -> None:
@@ -153,7 +164,7 @@ def engage(data: Data = None, health_port: HealthPort = 0) -> None:
     """
     from tillstream import roles
 
-    roles.engage(load_settings(tillstream_data=data), health_port)
+    roles.engage(_settings_of("engage", tillstream_data=data), health_port)
 
 
 def connector(data: Data = None, health_port: HealthPort = 0) -> None:
@@ -163,7 +174,7 @@ def connector(data: Data = None, health_port: HealthPort = 0) -> None:
     """
     from tillstream import roles
 
-    roles.connector(load_settings(tillstream_data=data), health_port)
+    roles.connector(_settings_of("connector", tillstream_data=data), health_port)
 
 
 def console(data: Data = None, console_port: ConsolePort = None) -> None:
@@ -173,7 +184,7 @@ def console(data: Data = None, console_port: ConsolePort = None) -> None:
     """
     from tillstream import roles
 
-    roles.console(load_settings(tillstream_data=data, tillstream_console_port=console_port))
+    roles.console(_settings_of("console", tillstream_data=data, tillstream_console_port=console_port))
 
 
 def topics(data: Data = None, as_json: Json = False) -> None:

@@ -30,6 +30,7 @@ class MachineFacts:
     data: str
     writable: bool = True
     open_to_others: bool = False
+    open_state: tuple[str, ...] = ()
     open_secrets: tuple[str, ...] = ()
     disk_free: int = 0
     disk_total: int = 0

@@ -24,9 +24,9 @@ from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, Machin
 from tillstream.doctor.gather_data import Known
 from tillstream.parts import ask
 from tillstream.places import Places, find_places, settings_warehouse
-from tillstream.secrets import StoredAccount, read_account, too_open
+from tillstream.secrets import StoredAccount, read_account, secrets_directory, too_open
 from tillstream.settings import Account, Settings
-from tillstream.state import Runtime, running
+from tillstream.state import Runtime, open_to_others, running
 from tillstream.stripe_access import accesses
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
@@ -79,6 +79,7 @@ def machine_facts(settings: Settings) -> MachineFacts:
         data=str(data),
         writable=_writable(there),
         open_to_others=data.exists() and bool(data.stat().st_mode & stat.S_IWOTH),
+        open_state=tuple(str(path) for path in open_to_others(data) if path != secrets_directory(data)),
         open_secrets=tuple(map(str, too_open(data))),
         disk_free=disk.free,
         disk_total=disk.total,

@@ -90,6 +90,12 @@ def data_open(facts: Facts) -> Iterator[Finding]:
         yield Finding("data-open", _WARNING, f"other users may write to {data}", f"chmod go-w {data}")
 
 
+def state_open(facts: Facts) -> Iterator[Finding]:
+    """Customers' names, emails and payments are in it. `up` closes it when it starts, where it may."""
+    for path in facts.machine.open_state:
+        yield Finding("state-open", _WARNING, f"other users may look into {path}", f"chmod go= {path}", path)
+
+
 def secret_file_open(facts: Facts) -> Iterator[Finding]:
     """Whoever reads a signing secret can forge events."""
     for path in facts.machine.open_secrets:
@@ -205,6 +211,7 @@ RULES = (
     maven_missing,
     data_not_writable,
     data_open,
+    state_open,
     secret_file_open,
     disk_nearly_full,
     kafka_unreachable,
