@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,9 +18,10 @@ OK = "250 OK"
 
 @dataclass
 class Postbox:
-    """`answer` is the reply to a recipient, `content_answer` to a mail's content."""
+    """`answer` is the reply to a recipient, `content_answer` to a mail's content; `raw` are the mails as they came."""
 
     mails: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     answer: Callable[[str], str] = lambda _: OK
     content_answer: Callable[[EmailMessage], str] = lambda _: OK
     url: str = ""
@@ -40,7 +42,16 @@ class Postbox:
         reply = self.content_answer(mail)
         if reply == OK:
             self.mails.append(mail)
+            self.raw.append(envelope.original_content or b"")
         return reply
+
+    def one_click(self, to: str) -> str:
+        """The URL in the header of the last mail to somebody, read as a mail program reads it: from the bytes."""
+        [raw] = [raw for raw, mail in zip(self.raw, self.mails, strict=True) if mail["To"] == to][-1:]
+        head = raw.partition(b"\r\n\r\n")[0]
+        [address] = re.findall(rb"^List-Unsubscribe: <([^<>\s]+)>\r$", head, re.MULTILINE)
+        assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in head
+        return str(address, "ascii")
 
     def received(self) -> Counter[tuple[str, str]]:
         """How often each (recipient, subject) came."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, parseaddr
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +25,22 @@ _IDLE_SECONDS = 20.0  # servers close quiet connections: an older one is opened 
 _TIMEOUT = 30.0
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 _REMEDY = "export SMTP_URL=smtp+starttls://user:password@host:587 (or smtps://, or smtp:// without encryption)"
+
+
+class _Wire(EmailPolicy):
+    """SMTP's policy, but that a header of machines is never folded: Python would write a long URL as an encoded word,
+    which no mail program looks for an address in. And bodies are ASCII: not every server takes eight bits.
+    """
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name in _UNFOLDED:
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_UNFOLDED = frozenset({"List-Unsubscribe", "List-Unsubscribe-Post"})
+_LONGEST_LINK = 998 - len("List-Unsubscribe: <>")  # octets of a line: RFC 5321, 4.5.3.1.6
+_WIRE = _Wire(linesep=SMTP.linesep, cte_type="7bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ def parse_url(url: str) -> Server:
 def compose(mail: Mail, now: float) -> bytes:
     """The message as it goes over the wire. Raises ValueError for an address or header that can't be written."""
     international = not (address(mail.sender) + address(mail.to)).isascii()
-    message = EmailMessage(policy=SMTPUTF8 if international else SMTP)
+    message = EmailMessage(policy=_WIRE.clone(utf8=international))
     message["Message-ID"] = f"<{mail.message_id}@{address(mail.sender).rpartition('@')[2]}>"
     message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     message["From"] = mail.sender
@@ -87,6 +103,10 @@ def compose(mail: Mail, now: float) -> bytes:
     if mail.reply_to:
         message["Reply-To"] = mail.reply_to
     if mail.unsubscribe_url:
+        if not mail.unsubscribe_url.isascii() or len(mail.unsubscribe_url) > _LONGEST_LINE - len(
+            "List-Unsubscribe: <>"
+        ):
+            raise ValueError("the unsubscribe link is too long, or not plain ASCII: check TILLSTREAM_UNSUBSCRIBE_URL")
         message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message["Auto-Submitted"] = "auto-generated"

@@ -41,6 +41,22 @@ async def test_a_mail_arrives_with_both_parts_and_the_headers_that_automatic_mai
     assert [part.get_content().strip() for part in first.iter_parts()] == ["Hello", "<p>Hello</p>"]
 
 
+@pytest.mark.parametrize("to", ["ann@example.com", "chloé@bücher.example"])
+async def test_a_long_unsubscribe_link_arrives_on_one_line_as_it_is(to: str) -> None:
+    url = f"https://mail.shop.example/unsubscribe/{'x' * 150}"
+    async with postbox() as box:
+        smtp = Smtp(box.url)
+        assert isinstance(await smtp.send(mail(to=to, unsubscribe_url=url, text="Grüße\n", html="<p>ä</p>")), Sent)
+        refused = await smtp.send(mail(to=to, unsubscribe_url=f"https://shop.example/{'x' * 1000}"))
+        await smtp.close()
+    assert box.one_click(to) == url
+    assert max(map(len, box.raw[0].split(b"\r\n"))) <= 998
+    assert box.raw[0].partition(b"\r\n\r\n")[2].isascii()  # a server that takes no eight bits breaks nothing
+    assert [part.get_content().strip() for part in box.mails[0].iter_parts()] == ["Grüße", "<p>ä</p>"]
+    assert isinstance(refused, Refused)
+    assert "TILLSTREAM_UNSUBSCRIBE_URL" in refused.reason
+
+
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [

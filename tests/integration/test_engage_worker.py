@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -247,6 +248,38 @@ async def test_who_is_suppressed_is_skipped_and_a_bad_address_becomes_so(shop: S
 
 
 _FINAL = ("sent", "skipped", "failed")
+
+
+async def test_one_click_in_a_mail_program_ends_mail_and_opening_the_link_does_not(shop: Shop) -> None:
+    """The address comes from the bytes of a mail that arrived, and is posted to as RFC 8058 says."""
+    await shop.tell(fact(Metric.FAILED_PAYMENT, "uns1", "uns@example.com"))
+    await shop.until(1, "uns")
+    url = shop.box.one_click("uns@example.com")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as page:  # as a scanner of links does
+            assert page.status == 200
+            assert '<form method="post"><button>Unsubscribe</button></form>' in await page.text()
+        await shop.tell(fact(Metric.FAILED_PAYMENT, "uns2", "uns@example.com"))
+        assert await shop.until(2, "uns") == Counter({("uns@example.com", "first"): 2})
+        async with session.post(url, data={"List-Unsubscribe": "One-Click"}) as answer:
+            assert answer.status == 200
+
+    async def spared() -> bool:
+        number = token_hex(4)
+        await shop.tell(fact(Metric.FAILED_PAYMENT, number, "uns@example.com"))
+        known = await messages(
+            shop.bootstrap,
+            shop.prefix,
+            lambda found: any(number in m["metric_id"] and m["status"] in _FINAL for m in found),
+        )
+        return any(number in m["metric_id"] and m["reason"] == "suppressed: unsubscribed" for m in known.values())
+
+    await eventually(spared, deadline=60)
+    sent = shop.mails("uns")
+    await shop.tell(fact(Metric.FAILED_PAYMENT, "uns3", "uns@example.com"))
+    await shop.tell(fact(Metric.FAILED_PAYMENT, "uns4", "other-uns@example.com"))
+    await shop.until(1, "other-uns")
+    assert shop.mails("uns") == sent
 
 
 async def test_a_segment_that_is_entered_starts_its_flow_unless_the_segment_is_new(shop: Shop) -> None:
