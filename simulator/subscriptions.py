@@ -192,7 +192,7 @@ def _life_goes_on(shop: Shop, customer: Customer, at: int) -> None:
         renew(shop.books, customer, at)
     if rng.random() < 0.02:
         before = customer.snapshot()
-        customer.email = f"new.{customer.id[-7:]}@{catalog.DOMAINS[0]}".lower()
+        customer.email = f"new.{customer.id[-7:]}.{at:x}@{catalog.DOMAINS[0]}".lower()  # a second change is one too
         shop.books.emit("customer.updated", customer, at, before=before, request=True, extra=True)
 
 

@@ -77,9 +77,11 @@ def _named(row: Row, begin: Callable[[Row], Begin]) -> tuple[str, Begin]:
 
 
 def _by_email(trial: Trial, found: Iterable[tuple[str, Begin]]) -> dict[str, list[Begin]]:
-    """What may start the flow, by person; what belongs to nobody is counted."""
+    """What may start the flow up to the trial's end, by person; what belongs to nobody is counted."""
     begins: dict[str, list[Begin]] = defaultdict(list)
     for email, begin in found:
+        if begin.at > trial.until:
+            continue
         if email:
             begins[email].append(begin)
         else:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -237,11 +238,13 @@ async def test_who_was_in_a_segment_from_its_beginning_starts_no_flow(office: Of
 async def test_klaviyos_segments_and_flows_are_taken_over_and_used_at_once(office: Office, tmp_path: Path) -> None:
     """From the JSON of Klaviyo's API to a segment that counts, lists and exports, and to a flow that could run."""
     env = office.env | {"TILLSTREAM_PROJECT": str(tmp_path / "project")}
-    yesterday = {"occurred_at": rfc3339(time.time() - 3 * DAY), "source": "import"}
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0) - timedelta(days=4)
+    wednesday = noon - timedelta(days=(noon.weekday() - 2) % 7)  # the same days of the week whenever this runs
+    failed = {"occurred_at": rfc3339(wednesday.timestamp()), "source": "import"}
     declined = {"reason": "Your card was declined.", "properties": {"Reason": "Your card was declined."}}
     await office.tell(
-        fact(Metric.FAILED_PAYMENT, "k1", "kla@example.com", **yesterday, **declined),
-        fact(Metric.FAILED_PAYMENT, "k2", "other@example.com", **yesterday),
+        fact(Metric.FAILED_PAYMENT, "k1", "kla@example.com", **failed, **declined),
+        fact(Metric.FAILED_PAYMENT, "k2", "other@example.com", **failed),
         profile("kla@example.com", name="Kläre, 'O", properties={"plan": "pro"}),
         profile("other@example.com", properties={"plan": "pro"}),
     )
@@ -274,5 +277,8 @@ async def test_klaviyos_segments_and_flows_are_taken_over_and_used_at_once(offic
         "Failed Payment where Currency equals USD",
         "",
     )
-    tried = await said("flows", "run", flow, "--dry-run", "--since", "7d")
-    assert (tried["facts"], tried["started"], tried["would_send"]) == (2, 2, 4)  # two mails each
+    # The first mail goes out at once; the second waits for the next Friday or Monday at 09:30.
+    for days, people, mails in ((-1, 0, 0), (1, 2, 2), (3, 2, 4)):
+        until = (wednesday + timedelta(days=days)).isoformat()
+        tried = await said("flows", "run", flow, "--dry-run", "--since", "7d", "--until", until)
+        assert (tried["facts"], tried["started"], tried["would_send"]) == (people, people, mails)

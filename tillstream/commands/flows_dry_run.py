@@ -26,6 +26,9 @@ def run(
     flow: Flow,
     dry_run: DryRun = False,
     since: Annotated[str, typer.Option("--since", metavar="30d", help="How far back: 30d, 12h, or a time.")] = "30d",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="As if it were then, with nothing after it; else now.")
+    ] = None,
     test: Test = False,
     data: Data = None,
     as_json: Json = False,
@@ -44,18 +47,19 @@ def run(
             remedy=f"tillstream flows run {flow} --dry-run, or for the past: {past}",
         )
     settings = load_settings(tillstream_data=data)
-    show_dry_run(settings, flow, begin_of(since, settings, datetime.now(UTC)), live=not test, as_json=as_json)
+    now = datetime.fromtimestamp(moment(until, settings, "--until"), UTC) if until else datetime.now(UTC)
+    show_dry_run(settings, flow, begin_of(since, settings, now), now, live=not test, as_json=as_json)
 
 
 def begin_of(text: str, settings: "Settings", now: datetime) -> datetime:
-    """`30d`, `12h`, `2w` ago, or a moment. Raises ConfigurationError for anything else."""
+    """`30d`, `12h`, `2w` before `now`, or a moment. Raises ConfigurationError for anything else."""
     if found := _AGO.fullmatch(text.strip().lower()):
         return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
     return datetime.fromtimestamp(moment(text, settings, "--since"), UTC)
 
 
-def show_dry_run(settings: "Settings", flow: str, begin: datetime, *, live: bool, as_json: bool) -> None:
-    """Play the flow over what has happened since `begin`, and say what it would have sent, and why not more."""
+def show_dry_run(settings: "Settings", flow: str, begin: datetime, now: datetime, *, live: bool, as_json: bool) -> None:
+    """Play the flow over what happened from `begin` to `now`, and say what it would have sent, and why not more."""
     from tillstream.flow_data import FlowData
     from tillstream.flow_trial import dry_run
     from tillstream.warehouse import open_warehouse
@@ -71,7 +75,7 @@ def show_dry_run(settings: "Settings", flow: str, begin: datetime, *, live: bool
                 FlowData(warehouse, live),
                 flow,
                 begin,
-                datetime.now(UTC),
+                now,
                 lambda done, total: progress.update(task, completed=done, total=total),
             )
     finally:
