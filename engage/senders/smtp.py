@@ -103,9 +103,7 @@ def compose(mail: Mail, now: float) -> bytes:
     if mail.reply_to:
         message["Reply-To"] = mail.reply_to
     if mail.unsubscribe_url:
-        if not mail.unsubscribe_url.isascii() or len(mail.unsubscribe_url) > _LONGEST_LINE - len(
-            "List-Unsubscribe: <>"
-        ):
+        if not mail.unsubscribe_url.isascii() or len(mail.unsubscribe_url) > _LONGEST_LINK:
             raise ValueError("the unsubscribe link is too long, or not plain ASCII: check TILLSTREAM_UNSUBSCRIBE_URL")
         message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
