@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from console.days import Interval
 from console.forms import Measure
 from console.numbers import Answer, Cell, Part, Series
+from console.properties import Property
 from console.text import money, number, period, shortened
 from schemas.metrics import Metric
 
@@ -31,11 +32,9 @@ def currency_of(found: Answer) -> str:
     return next(iter(found.whole.currencies), "")
 
 
-def part_name(part: Part, split: str) -> str:
+def part_name(part: Part, split: Property) -> str:
     """As people read it."""
-    if part.others:
-        return "all others"
-    return (part.value.upper() if split == "currency" else part.value) or "none"
+    return "all others" if part.others else split.shown(part.value)
 
 
 def of_answer(found: Answer, measure: Measure, zone: ZoneInfo) -> tuple[dict[str, Any], int]:
@@ -46,7 +45,7 @@ def of_answer(found: Answer, measure: Measure, zone: ZoneInfo) -> tuple[dict[str
         lines = [(question.metric.value, found.whole)]
     else:
         lines = [
-            (part_name(part, question.split.key), part.series)
+            (part_name(part, question.split), part.series)
             for part in found.parts
             if measure is not Measure.AMOUNT or currency in part.series.total.amounts
         ]

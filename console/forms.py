@@ -107,8 +107,9 @@ class Where(Asked):
         if self.currency:
             if self.currency.lower() not in CURRENCIES:
                 raise bad(f"currency: {self.currency!r} is none that Stripe knows")
-            pairs.append(("currency", self.currency.lower()))
-        return tuple(Is(Property.parse(key), value) for key, value in dict.fromkeys(pairs))
+            pairs.append(("currency", self.currency))
+        about = [(Property.parse(key), value) for key, value in pairs]
+        return tuple(dict.fromkeys(Is(known, known.stored(value)) for known, value in about))
 
 
 class MetricQuery(Range, Where):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from console.config import ConsoleConfig
-from console.days import Interval, before, periods
+from console.days import Interval, before, periods, span
 from console.properties import Is, Property, conditions
 from console.queries import Query, period_of, within
 from console.text import aware
@@ -78,7 +78,8 @@ class Part:
 class Answer:
     """What a Question is answered; `parts` (none without a split) has the most frequent first, the others last.
 
-    `earlier` is the time of the same length right before, with its own periods, when it was asked for.
+    `earlier` is the time of the same length right before, with its own periods, when it was asked for. `begun` is as
+    `first_known` gives it for that time: when it is a moment, the two times can't be compared.
     """
 
     question: Question
@@ -88,6 +89,7 @@ class Answer:
     queries: tuple[Query, ...]
     earlier: Series | None = None
     earlier_periods: list[date] = field(default_factory=list)
+    begun: datetime | None = None
 
 
 async def ask(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> Answer:
@@ -108,9 +110,31 @@ async def ask(warehouse: Warehouse, config: ConsoleConfig, question: Question) -
         (*asked, *part_queries),
     )
     if question.compare:
+        answer.begun = await first_known(warehouse, config, question.metric, question.livemode, first)
         answer.earlier = _filled(Series(), found[2], found[3])
         answer.earlier_periods = periods(first, last, question.interval, config.zones)
     return answer
+
+
+async def first_known(
+    warehouse: Warehouse, config: ConsoleConfig, metric: Metric, livemode: bool, first: date
+) -> datetime | None:
+    """The first fact of all when there is none from before the day `first`, else None. Raises Unavailable.
+
+    A time that begins before everything that is known can't be compared with: not even its zeros are facts. What an
+    import brings is known from the first fact of any metric on; upcoming invoices only Stripe's events tell.
+    """
+    since, _ = span(first, first, config.zones)
+    told = "=" if metric is Metric.UPCOMING_INVOICE else "!="
+    facts = (
+        f"FROM metric_arrivals\nWHERE livemode = {{livemode:Bool}} AND NOT withdrawn AND metric {told} {{told:String}}"
+    )
+    given = {"livemode": livemode, "told": Metric.UPCOMING_INVOICE.value, "since": since}
+    older = Query(f"SELECT 1 AS older {facts} AND occurred_at < {{since:DateTime64(3, 'UTC')}} LIMIT 1", given)
+    if await warehouse.rows(older):
+        return None
+    (found,) = await warehouse.rows(Query(f"SELECT count() AS facts, min(occurred_at) AS begun {facts}", given))
+    return aware(found["begun"]) if found["facts"] else None
 
 
 def amounts_query(config: ConsoleConfig, question: Question) -> Query:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from console.queries import Query
 from console.warehouse import Warehouse
@@ -42,16 +42,18 @@ class Property:
     sql: str
     parameters: tuple[tuple[str, str], ...] = ()
     many: bool = False
+    case: Literal["", "upper", "lower"] = ""  # of the values as they are stored, however somebody writes them
 
     @classmethod
     def parse(cls, key: str) -> Self:
         """Raises ValueError."""
         if key in COLUMNS:
             label, sql = COLUMNS[key]
-            return cls(key, label, sql, many=key == "product")
+            return cls(key, label, sql, many=key == "product", case="lower" if key == "currency" else "")
         kind, _, rest = key.partition(".")
         if kind == "properties" and _NAME.fullmatch(rest):
-            return cls(key, rest, f"ifNull(toString(properties.`{rest}`), '')")
+            case: Literal["", "upper"] = "upper" if rest == "Currency" else ""
+            return cls(key, rest, f"ifNull(toString(properties.`{rest}`), '')", case=case)
         origin, _, name = rest.partition(".")
         if kind == "metadata" and _NAME.fullmatch(origin) and name:
             sql = "properties.metadata[{origin_N:String}][{key_N:String}]"
@@ -62,6 +64,14 @@ class Property:
         """Its SQL and parameters, whose names differ from those of any other `number`."""
         parameters = {name.replace("_N", f"_{number}"): value for name, value in self.parameters}
         return self.sql.replace("_N:", f"_{number}:"), parameters
+
+    def stored(self, value: str) -> str:
+        """A value that somebody wrote, as rows have it: EUR and eur are the same currency."""
+        return str(getattr(value, self.case)()) if self.case else value
+
+    def shown(self, value: str) -> str:
+        """A value of a row as people read it."""
+        return (value.upper() if self.key == "currency" else value) or "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,31 @@
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from console.config import ConsoleConfig
 from console.days import Interval, before, periods
-from console.numbers import PEOPLE, Cell, Series
+from console.numbers import PEOPLE, Cell, Series, first_known
 from console.queries import Query, period_of, within
 from console.warehouse import Warehouse
 from schemas.metrics import Metric
 
+_OF_A_KIND = (Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE)  # of those that an import brings, and not
+
 
 @dataclass(slots=True)
 class Summary:
-    """A series a metric; `earlier` has the totals of as many days right before."""
+    """A series a metric; `earlier` has the totals of as many days right before.
+
+    `begun`: of metrics whose two times can't be compared, the first fact of all (`numbers.first_known`).
+    """
 
     first: date
     last: date
     days: list[date]
     series: dict[Metric, Series]
     earlier: dict[Metric, Cell]
+    begun: dict[Metric, datetime]
 
     def counts(self, metric: Metric) -> list[int]:
         """By day."""
@@ -47,13 +53,18 @@ async def summary(warehouse: Warehouse, config: ConsoleConfig, first: date, last
         f"WHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric",
         more | {"livemode": livemode},
     )
-    condition, more = within(config, *before(first, last))
+    first_before, last_before = before(first, last)
+    condition, more = within(config, first_before, last_before)
     earlier = Query(
         "SELECT metric, currency, count() AS events, sum(amount) AS total\nFROM metrics\n"
         f"WHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric, currency",
         more | {"livemode": livemode},
     )
-    rows, people_rows, earlier_rows = await asyncio.gather(*map(warehouse.rows, (by_day, people, earlier)))
+    (rows, people_rows, earlier_rows), (imported, told) = await asyncio.gather(
+        asyncio.gather(*map(warehouse.rows, (by_day, people, earlier))),
+        asyncio.gather(*(first_known(warehouse, config, metric, livemode, first_before) for metric in _OF_A_KIND)),
+    )
+    begun = {metric: told if metric is Metric.UPCOMING_INVOICE else imported for metric in Metric}
     series: dict[Metric, Series] = {metric: Series() for metric in Metric}
     for row in rows:
         one = series[Metric(row["metric"])]
@@ -68,4 +79,5 @@ async def summary(warehouse: Warehouse, config: ConsoleConfig, first: date, last
         cell = preceding[Metric(row["metric"])]
         cell.count += row["events"]
         cell.amounts[row["currency"]] += row["total"]
-    return Summary(first, last, periods(first, last, Interval.DAY), series, preceding)
+    known = {metric: at for metric, at in begun.items() if at is not None}
+    return Summary(first, last, periods(first, last, Interval.DAY), series, preceding, known)

@@ -11,6 +11,7 @@ import jinja2
 
 from console import charts, text
 from console.config import ConsoleConfig
+from console.days import Interval
 from console.stripe_events import dashboard_url
 from schemas.metrics import Metric
 
@@ -35,6 +36,7 @@ def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
         "heights": text.heights,
         "period": lambda begin, interval: text.period(begin, interval, config.zone_of("")),
         "weblink": weblink,
+        "day_of": lambda at: text.period(at.astimezone(config.zone_of("")).date(), Interval.DAY),
     }
     env.globals |= {
         "static": static_urls(),

@@ -36,7 +36,9 @@ def heading(found: Answer) -> Text:
     text.append(f"  {number(total.people)} {'person' if total.people == 1 else 'people'}", "dim")
     for currency in found.whole.currencies:
         text.append(f"  {money(total.amounts[currency], currency)}")
-    changed = change(total.count, found.earlier.total.count) if found.earlier else ""
+    if found.begun is not None:
+        text.append(f"  nothing is known from before {found.begun:%Y-%m-%d}", "dim")
+    changed = change(total.count, found.earlier.total.count) if found.earlier and found.begun is None else ""
     if changed:
         days = (found.question.last - found.question.first).days + 1
         before = f"the {days} days before" if days > 1 else "the day before"
@@ -68,7 +70,7 @@ def parts(found: Answer, measure: Measure, width: int) -> Table:
     for part in found.parts:
         values = [float(_value(found, part.series.at(begin), measure)) for begin in found.periods]
         table.add_row(
-            Text(part_name(part, found.question.split.key), overflow="fold"),
+            Text(part_name(part, found.question.split), overflow="fold"),
             Text(sparkline(values[-min(_PART, width // 5) :]), COLOURS[found.question.metric]),
             number(part.series.total.count),
             number(part.series.total.people),
@@ -102,7 +104,7 @@ def write_csv(file: TextIO, answers: list[Answer]) -> None:
     out.writerow(CSV_HEAD)
     for found in answers:
         split = found.question.split
-        named = [(part_name(part, split.key), part.series) for part in found.parts] if split else []
+        named = [(part_name(part, split), part.series) for part in found.parts] if split else []
         for begin in found.periods:
             at = iso(begin) if found.question.interval is Interval.HOUR else begin  # type: ignore[arg-type]
             for name, series in named or [("", found.whole)]:

@@ -49,6 +49,7 @@ class Earlier(Cell):
     first: date = Field(serialization_alias="from")
     last: date = Field(serialization_alias="to")
     periods: list[Period]
+    known: bool = Field(description="Whether anything is known from before that time: else there is no comparing")
 
 
 class Part(Cell):
@@ -87,6 +88,7 @@ class Before(Answer):
 
     count: int
     amounts: Amounts
+    known: bool = Field(description="Whether anything is known from before these days: else there is no comparing")
 
 
 class MetricSummary(Cell):

@@ -140,7 +140,11 @@ class Api:
                         models.DayCount(day=day, count=series.at(day).count, amounts=amounts(series.at(day)))
                         for day in found.days
                     ],
-                    before=models.Before(count=found.earlier[metric].count, amounts=amounts(found.earlier[metric])),
+                    before=models.Before(
+                        count=found.earlier[metric].count,
+                        amounts=amounts(found.earlier[metric]),
+                        known=metric not in found.begun,
+                    ),
                 )
                 for metric, series in found.series.items()
             ],
@@ -158,6 +162,7 @@ class Api:
                 last=last,
                 **cell(found.earlier.total),
                 periods=cells(found.earlier, found.earlier_periods),
+                known=found.begun is None,
             )
         return models.MetricAnswer(
             **self._head(wanted),

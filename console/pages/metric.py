@@ -68,7 +68,8 @@ class MetricPage(Page):
         """The most frequent values of the property that is being chosen, for the field beside it."""
         _, question = self._asked(request)
         found = await values(self.warehouse, self.config, question)
-        return self.site.page(request, "values.html", values=found)
+        shown = question.split.shown if question.split else str
+        return self.site.page(request, "values.html", values=[(value, shown(value)) for value in found])
 
     async def csv_file(self, request: web.Request) -> web.Response:
         """The same numbers for a spreadsheet: a line a period, part and currency."""
@@ -108,7 +109,7 @@ def csv_text(found: Answer) -> str:
     table = csv.writer(out)
     split = found.question.split
     table.writerow(("period", "part", "count", "unique_profiles", "currency", "amount"))
-    parts = [(charts.part_name(part, split.key), part.series) for part in found.parts] if split else []
+    parts = [(charts.part_name(part, split), part.series) for part in found.parts] if split else []
     for begin in found.periods:
         for name, series in parts or [("", found.whole)]:
             _lines(table, begin, name, series)

@@ -224,7 +224,7 @@ def _word(reader: Reader, about: Property, node: yaml.Node) -> str | None:
     if text is not None and "\x00" in text:
         reader.wrong(node, "text with a NUL character can't be compared")
         return None
-    return getattr(text, about.case)() if text is not None and about.case else text
+    return getattr(text.strip(), about.case)() if text is not None and about.case else text
 
 
 def _flag(reader: Reader, node: yaml.Node) -> bool | None:

@@ -163,3 +163,13 @@ def test_more_conditions_than_klaviyo_takes_are_refused() -> None:
     assert validate(many) == []
     more = validate(many + many.removeprefix("all:\n"))
     assert [str(problem) for problem in more] == ["1:1: there are 120 conditions, and at most 100 can be"]
+
+
+@pytest.mark.parametrize("written", ["EUR", "eur", "' Eur '"])
+def test_a_currency_and_a_country_may_be_written_in_any_case(written: str) -> None:
+    about_facts = parse(f"all:\n  - metric: Successfully Paid\n    where: {{Currency: {written}}}\n", "x")
+    (done,) = about_facts.leaves()
+    assert isinstance(done, Done)
+    assert done.where[0].operand == "EUR"
+    about_people = parse(f"all:\n  - person: {{currency: {{in: [{written}]}}}}\n", "x")
+    assert '"eur"' in about_people.root.model_dump_json()
