@@ -30,7 +30,7 @@ class Message:
     type: str
 
 
-def admit(body: bytes, endpoint_account: str, received_at: float) -> Message:
+def admit(body: bytes | bytearray, endpoint_account: str, received_at: float) -> Message:
     """The message of `body`, which came in at `endpoint_account` at `received_at` (Unix seconds).
 
     Raises NotAnObject. The account is the event's own (Connect), else the endpoint's.

@@ -1,26 +1,29 @@
 """The door's HTTP side: POST /webhooks/stripe[/{account}], GET /readyz, /livez and /metrics."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ingest import body as bodies
 from ingest import telemetry
 from ingest.admission import NotAnObject, admit
-from ingest.idle import IdleConnections
+from ingest.connections import MOST_CONNECTIONS, ROOM, Connection, Connections
 from ingest.publisher import Publisher
-from ingest.signature import BadSignature, verify
+from ingest.signature import BadSignature, read_header
 from schemas.errors import ConfigurationError, Unavailable
 
 BODY_SECONDS = 20.0
 DEFAULT_ACCOUNT = "default"
 WEBHOOKS = "/webhooks/stripe"
 _OF_ACCOUNT = f"{WEBHOOKS}/"
+_OTHER_FILES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,13 @@ class Door:
         self._config = config
         self._secrets = config.secrets
         self.publisher = Publisher(config.kafka, config.topic)
-        self.idle = IdleConnections()
         self._accepted = {account: telemetry.ACCEPTED.labels(account) for account in config.secrets}
         self._pages = {"/readyz": self.ready, "/livez": _live, "/metrics": _metrics}
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Any request; unknown paths are 404, other methods 405."""
-        self.idle.begin(request.protocol)
+        connection = cast(Connection, request.protocol)
+        connection.begin()
         try:
             path = request.path
             if path == WEBHOOKS or path.startswith(_OF_ACCOUNT):
@@ -73,14 +76,14 @@ class Door:
                     return _refuse(405, "path", "only POST is taken here", {"Allow": "POST"})
                 account = DEFAULT_ACCOUNT if path == WEBHOOKS else path.removeprefix(_OF_ACCOUNT)
                 with telemetry.IN_FLIGHT.track_inprogress():
-                    return await self._webhook(request, account)
+                    return await self._webhook(request, connection, account)
             if (page := self._pages.get(path)) is None:
                 return _refuse(404, "path", "nothing is here")
             if request.method not in ("GET", "HEAD"):
                 return _refuse(405, "path", "only GET is taken here", {"Allow": "GET, HEAD"})
             return page()
         finally:
-            self.idle.end(request.protocol)
+            connection.end()
 
     def use_secrets(self, accounts: Mapping[str, tuple[str, ...]]) -> None:
         """From the next request on, take what these secrets sign. Raises ConfigurationError for a blank one."""
@@ -101,37 +104,39 @@ class Door:
             return "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"
         return self.publisher.refusal
 
-    async def _webhook(self, request: web.BaseRequest, account: str) -> web.Response:
+    async def _webhook(self, request: web.BaseRequest, connection: Connection, account: str) -> web.Response:
         """200 kept, 400 not Stripe's or no JSON object, 404 no such account, 408, 413, 503 Kafka can't take it."""
         secrets = self._secrets.get(account)
         if secrets is None and (account != DEFAULT_ACCOUNT or self._secrets):
             return _refuse(404, "account", f"no account {account!r} is configured")
         if not secrets:
             return _refuse(503, "account", f"account {account!r} has no webhook signing secret", {"Retry-After": "60"})
+        limit = self._config.max_body_bytes
         try:
-            if request.content.is_eof():  # most bodies come with the head: no timer and no waiting for these
-                body = request.content.read_nowait()
-                if len(body) > self._config.max_body_bytes:
-                    return self._too_large()
-            else:
+            signature = read_header(request.headers.get("Stripe-Signature"), time.time())
+            body: bytes | bytearray | None = bodies.whole(request, limit)
+            if body is None:  # for most there is no timer and no waiting
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return self._too_large()
-        except TimeoutError:
-            return _refuse(408, "slow", f"the body took more than {BODY_SECONDS:.0f} s")
-        except (web.RequestPayloadError, web.HTTPException):  # such as a Content-Encoding that does not unpack
-            return _refuse(400, "body", "the body can't be read")
-        except ConnectionError:
-            return _refuse(400, "body", "the client hung up")  # nobody hears it, but it is counted
-        received_at = time.time()
-        try:
-            verify(request.headers.get("Stripe-Signature"), body, secrets, received_at)
+                    body = await bodies.rest(request, limit)
+            received_at = time.time()
+            if encoding := request.headers.get("Content-Encoding"):
+                body = bodies.unpacked(body, encoding, limit)
+            signature.check(body, secrets)
+            connection.trust()
             message = admit(body, account, received_at)
         except BadSignature as error:
             return _refuse(400, "signature", str(error))
-        except NotAnObject as error:
+        except (bodies.Unreadable, NotAnObject) as error:
             return _refuse(400, "body", str(error))
+        except bodies.TooLarge:
+            return _refuse(413, "size", f"the body is larger than {limit} bytes")
+        except TimeoutError:
+            return _refuse(408, "slow", f"the body took more than {BODY_SECONDS:.0f} s")
+        except web.RequestPayloadError:
+            return _refuse(400, "body", "the body can't be read")
+        except ConnectionError:
+            return _refuse(400, "body", "the client hung up")  # nobody hears it, but it is counted
+        del body  # it is in the message, and Kafka may take its time
         try:
             await self.publisher.publish(message.key, message.value)
         except Unavailable as error:
@@ -141,9 +146,6 @@ class Door:
         telemetry.ACKNOWLEDGED_IN.observe(time.time() - received_at)
         self._accepted[account].inc()
         return web.Response(body=b"ok", content_type="text/plain")
-
-    def _too_large(self) -> web.Response:
-        return _refuse(413, "size", f"the body is larger than {self._config.max_body_bytes} bytes")
 
     def ready(self) -> web.Response:
         """200 when events can be accepted now."""
@@ -171,17 +173,17 @@ def create_app(config: DoorConfig) -> Door:
 
 async def serve(door: Door, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then let open requests finish, for 10 s at most, and flush what Kafka was sent."""
-    loop = asyncio.get_running_loop()
-    limit = door.max_body_bytes
-
-    def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limit)
-
-    server = web.Server(
-        door.handle, request_factory=make_request, access_log=None, max_line_size=8190, max_field_size=8190
+    server = Connections(
+        door.handle,
+        room=max(ROOM, 8 * door.max_body_bytes),
+        most=_most_connections(),
+        access_log=None,
+        auto_decompress=False,  # what is not Stripe's is never unpacked before it is whole
+        max_line_size=8190,
+        max_field_size=8190,
     )
     runner = web.ServerRunner(server, shutdown_timeout=10.0)
-    watcher = asyncio.create_task(door.idle.watch(server), name="door-idle")
+    watcher = asyncio.create_task(server.watch(), name="door-idle")
     await door.publisher.start()
     try:
         await runner.setup()
@@ -191,3 +193,13 @@ async def serve(door: Door, host: str, port: int, stop: asyncio.Event) -> None:
         watcher.cancel()
         await runner.cleanup()
         await door.publisher.stop()
+
+
+def _most_connections() -> int:
+    """As many as files can be open, with some left for Kafka and the files of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, soft - _OTHER_FILES))

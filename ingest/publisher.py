@@ -18,6 +18,7 @@ _RETRY_START, _RETRY_LONGEST = 1.0, 10.0
 _PROBE_EVERY, _PROBE_WITHIN = 1.0, 2.0
 _TOPIC_WITHIN = 5.0
 _FLUSH_WITHIN = 10.0
+MOST_WAITING = 64 * 1024 * 1024  # bytes that wait for Kafka at once
 
 
 class Publisher:
@@ -30,6 +31,7 @@ class Publisher:
         self._rounds: Rounds | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
+        self._waiting = 0
         self._refusal = "the Kafka producer has not connected yet"
 
     @property
@@ -55,7 +57,11 @@ class Publisher:
         """
         if self._rounds is None:
             raise Unavailable(self._refusal)
+        size = len(value)
+        if self._waiting + size > MOST_WAITING and self._waiting:
+            raise Unavailable("as much as can be held waits for Kafka")
         acknowledged = self._rounds.put(key, value)
+        self._waiting += size
         alarm = asyncio.get_running_loop().call_later(ACKNOWLEDGE_WITHIN, _give_up, acknowledged)
         try:
             await acknowledged
@@ -68,6 +74,7 @@ class Publisher:
             raise Unavailable(f"Kafka refused a message: {error!r}") from error
         finally:
             alarm.cancel()
+            self._waiting -= size
         self._refusal = ""
 
     def _failed(self, error: BaseException) -> None:

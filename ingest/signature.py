@@ -9,6 +9,7 @@ any other form is refused rather than raising.
 import hashlib
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 TOLERANCE_SECONDS = 300
 _MAX_HEADER = 4096
@@ -20,24 +21,38 @@ class BadSignature(Exception):
     """The header doesn't prove that Stripe sent this body; `str()` is the reason, safe to show."""
 
 
-def verify(
-    header: str | None, body: bytes, secrets: Sequence[bytes], now: float, tolerance: int = TOLERANCE_SECONDS
-) -> None:
-    """Raise BadSignature unless `header` signs `body` with one of `secrets` within `tolerance` seconds of `now`."""
+@dataclass(slots=True)
+class Signature:
+    """What the header says: when the body was signed, as it was written, and the signatures, of which one must fit."""
+
+    timestamp: bytes
+    candidates: tuple[bytes, ...]
+
+    def check(self, body: bytes | bytearray, secrets: Sequence[bytes]) -> None:
+        """Raise BadSignature unless one of `secrets` signed `body`."""
+        matched = False
+        for secret in secrets:
+            made = hmac.new(secret, self.timestamp, hashlib.sha256)
+            made.update(b".")
+            made.update(body)
+            expected = made.hexdigest().encode("ascii")
+            for candidate in self.candidates:
+                # No early exit: the time taken must not tell which secret or signature came close.
+                matched |= hmac.compare_digest(expected, candidate)
+        if not matched:
+            raise BadSignature("no v1 signature matches a configured signing secret")
+
+
+def read_header(header: str | None, now: float, tolerance: int = TOLERANCE_SECONDS) -> Signature:
+    """What `header` says, without the body: raises BadSignature when it is missing, malformed, or signed more than
+    `tolerance` seconds away from `now`.
+    """
     if not header:
         raise BadSignature("the Stripe-Signature header is missing")
     timestamp, signatures = _parse(header)
     if abs(now - int(timestamp)) > tolerance:
         raise BadSignature(f"the signature's timestamp is more than {tolerance} s away from this machine's clock")
-    signed = timestamp.encode("ascii") + b"." + body
-    matched = False
-    for secret in secrets:
-        expected = hmac.new(secret, signed, hashlib.sha256).hexdigest().encode("ascii")
-        for signature in signatures:
-            # No early exit: the time taken must not tell which secret or signature came close.
-            matched |= hmac.compare_digest(expected, signature)
-    if not matched:
-        raise BadSignature("no v1 signature matches a configured signing secret")
+    return Signature(timestamp.encode("ascii"), tuple(signatures))
 
 
 def _parse(header: str) -> tuple[str, list[bytes]]:

@@ -140,6 +140,20 @@ async def test_what_can_not_be_unpacked_is_400(open_door: RunningDoor, encoding:
     assert (await open_door.post(b"{}", sent=sent, Content_Encoding=encoding))[0] == 400
 
 
+@pytest.mark.parametrize("signature", ["", "Stripe-Signature: v1=00\r\n", f"Stripe-Signature: t=1,v1={'0' * 64}\r\n"])
+async def test_a_missing_malformed_or_stale_signature_is_refused_before_the_body_comes(
+    open_door: RunningDoor, signature: str
+) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n{signature}\r\n"
+    assert await raw(open_door.port, head.encode()) == 400
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(open_door: RunningDoor) -> None:
+    signature = f"Stripe-Signature: {sign(b'{}', SECRET, int(time.time()))}"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * MIB + 1}\r\n{signature}\r\n\r\n"
+    assert await raw(open_door.port, head.encode()) == 413
+
+
 async def test_a_body_that_does_not_come_is_408(open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.app.BODY_SECONDS", 0.2)
 
@@ -154,7 +168,8 @@ async def test_a_client_that_hangs_up_half_way_leaves_nothing_behind(
     open_door: RunningDoor, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", open_door.port)
-    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+    signature = f"Stripe-Signature: {sign(b'{}', SECRET, int(time.time()))}"
+    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{signature}\r\n\r\n{{".encode())
     await eventually(lambda: metric(open_door, "tillstream_door_in_flight", 1))
     writer.close()
     await writer.wait_closed()
@@ -169,7 +184,7 @@ async def metric(running: RunningDoor, name: str, value: float) -> bool:
 async def test_a_head_that_is_never_finished_is_hung_up_on(
     open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.idle.HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.connections.HEAD_SECONDS", 0.3)
     async with door(open_door.bootstrap, open_door.topic) as impatient:
         await eventually(impatient.ready)
         reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
@@ -183,7 +198,7 @@ async def test_a_head_that_is_never_finished_is_hung_up_on(
 async def test_a_connection_that_works_is_not_hung_up_on(
     open_door: RunningDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.idle.HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.connections.HEAD_SECONDS", 0.3)
     async with door(open_door.bootstrap, open_door.topic) as impatient:
         await eventually(impatient.ready)
         body = event("slow_body")
