@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from console import telemetry
+from console.access.gate import HEADERS, HEALTH, LOGIN, Gate, safe_next, too_many
+from console.access.keys import Key
 from console.actions import Actions
 from console.api.server import Api, answer
 from console.config import ConsoleConfig
@@ -24,12 +26,12 @@ from console.pages.overview import OverviewPage
 from console.pages.profiles import ProfilePages
 from console.pages.segments import SegmentPages
 from console.pages.site import Site
-from console.security import COOKIE, HEADERS, Gate, safe_next
 from console.templates_env import STATIC
 from console.warehouse import Warehouse
 from schemas.errors import TillstreamError, Unavailable
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
+_KEPT_HEADERS: Final = ("WWW-Authenticate", "HX-Redirect", "Retry-After")  # of an error that is told as a page
 FORM_BYTES: Final = 64 * 1024
 PAGES: Final = (
     OverviewPage,
@@ -50,8 +52,8 @@ class Console:
 
     def __init__(self, config: ConsoleConfig, actions: Actions | None, engagement: Engagement | None) -> None:
         self._warehouse = Warehouse(config)
-        self._gate = Gate(config)
-        self._site = Site(config, self._warehouse, actions, engagement, closed=self._gate.closed)
+        self._gate = Gate(config, Key(config.state))
+        self._site = Site(config, self._warehouse, actions, engagement)
         self._api = Api(config, self._warehouse, engagement)
 
     def application(self) -> web.Application:
@@ -60,8 +62,8 @@ class Console:
         for page in PAGES:
             app.router.add_routes(page(self._site).routes())
         app.router.add_routes(self._api.routes())
-        app.router.add_get("/login", self._login_page)
-        app.router.add_post("/login", self._login)
+        app.router.add_get(LOGIN, self._login_page)
+        app.router.add_post(LOGIN, self._login)
         app.router.add_post("/logout", self._logout)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
@@ -95,9 +97,7 @@ class Console:
             if error.status < 400:
                 raise
             response = self._wrong(request, error.status, error.text or error.reason)
-            response.headers.update(
-                {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "HX-Redirect")}
-            )
+            response.headers.update({k: v for k, v in error.headers.items() if k in _KEPT_HEADERS})
         except Exception:  # whatever a page did wrong, its reader gets a page that says so
             log.exception("a page failed", path=request.path)
             response = self._wrong(request, 500, "This page has a fault; the log says more.")
@@ -109,7 +109,7 @@ class Console:
 
     def _wrong(self, request: web.Request, status: int, message: str, remedy: str = "") -> web.Response:
         """In the form that was asked for: JSON, a part of a page, or a page."""
-        if request.path.startswith("/api/") or request.path in ("/livez", "/readyz", "/metrics"):
+        if request.path.startswith("/api/") or request.path in HEALTH:
             return answer({"error": message, "next": remedy}, status)
         template = "wrong_part.html" if "HX-Request" in request.headers else "wrong.html"
         title = {503: "No answer", 409: "That can't be done yet"}.get(status, HTTPStatus(status).phrase)
@@ -124,22 +124,32 @@ class Console:
             response.enable_compression()
 
     async def _login_page(self, request: web.Request) -> web.Response:
-        return self._site.page(request, "login.html", next=safe_next(request.query.get("next", "/")), wrong=False)
+        self._must_have_tokens()
+        return self._site.page(request, "login.html", next=safe_next(request.query.get("next", "/")), wrong="")
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
+        self._must_have_tokens()
         form = await request.post()
         target = safe_next(str(form.get("next", "/")))
-        role = self._gate.accepts(str(form.get("token", "")))
-        if role is None:
-            return self._site.page(request, "login.html", status=403, next=target, wrong=True)
+        tried = self._gate.try_token(request, str(form.get("token", "")))
+        if tried.role is None:
+            told = too_many(tried.wait) if tried.wait else None
+            wrong = (told.text if told else None) or "That is not the token."
+            status = told.status if told else 403
+            response = self._site.page(request, "login.html", status=status, next=target, wrong=wrong)
+            response.headers.update({"Retry-After": told.headers["Retry-After"]} if told else {})
+            return response
         response = web.Response(status=303, headers={"Location": target})
-        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-        self._gate.sign_in(response, role, secure=secure)
+        self._gate.sign_in(request, response, tried.role)
         return response
 
-    async def _logout(self, _: web.Request) -> web.Response:
-        response = web.Response(status=303, headers={"Location": "/login"})
-        response.del_cookie(COOKIE, path="/")
+    def _must_have_tokens(self) -> None:
+        if not self._gate.by_token:
+            raise web.HTTPNotFound(text="Nobody signs in here by a token.")
+
+    async def _logout(self, request: web.Request) -> web.Response:
+        response = web.Response(status=303, headers={"Location": LOGIN if self._gate.by_token else "/"})
+        self._gate.sign_out(request, response)
         return response
 
     async def _live(self, _: web.Request) -> web.Response:

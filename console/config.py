@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.errors import ConfigurationError
+from schemas.hosts import is_loopback
 
+SHORTEST_SECRET = 24  # characters of a token
 DEFAULT_ACCOUNT = "default"
 
 
@@ -16,11 +18,16 @@ DEFAULT_ACCOUNT = "default"
 class ConsoleConfig:
     """What the console needs to know.
 
-    Accounts that are not in `timezones` (account to IANA name) have `default_timezone`. With a `token` every page
-    asks for it; `read_token` opens it too, but may change nothing; `trusted_proxies` (addresses or networks) say by a
-    header who has signed in with them. Without any of these the console answers only to `localhost`, to IP addresses
-    and to the names in `hosts`, so that no web page can reach it through a name of its own. `door_url` is the door as
-    Stripe is to reach it, and `runtime` the runtime.json of a running `up`; both may be missing.
+    Accounts that are not in `timezones` (account to IANA name) have `default_timezone`. `host` is the address that it
+    listens on, `public_url` the one that people use, `hosts` further names of it.
+
+    With a `token` every page asks for it; `read_token` opens it too, but may change nothing. A proxy that is known by
+    its address (`trusted_proxies`, addresses or networks), by `proxy_secret` or by both says by headers who has signed
+    in with it; those in `editors` (users or emails; `*` for all) or `editor_groups` may change things. Without any of
+    these the console is for this machine only, and refuses to be reachable from elsewhere.
+
+    `state` is the directory of sessions and of the console's key; without one they are gone when it ends. `door_url`
+    is the door as Stripe is to reach it, and `runtime` the runtime.json of a running `up`; both may be missing.
     """
 
     clickhouse_url: str
@@ -32,6 +39,12 @@ class ConsoleConfig:
     token: str = field(default="", repr=False)
     read_token: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
+    proxy_secret: str = field(default="", repr=False)
+    editors: tuple[str, ...] = ()
+    editor_groups: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    public_url: str = ""
+    state: Path | None = None
     door_url: str = ""
     runtime: Path | None = None
     hosts: tuple[str, ...] = ()
@@ -41,16 +54,21 @@ class ConsoleConfig:
             raise ConfigurationError(
                 f"{self.clickhouse_url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"
             )
-        for token, name in (
+        for secret, name in (
             (self.token, "TILLSTREAM_CONSOLE_TOKEN"),
             (self.read_token, "TILLSTREAM_CONSOLE_READ_TOKEN"),
+            (self.proxy_secret, "TILLSTREAM_CONSOLE_PROXY_SECRET"),
         ):
-            if token and not token.strip():
-                raise ConfigurationError("the console's token is blank", remedy=f"unset {name}, or fill it")
+            if secret and len(secret.strip()) < SHORTEST_SECRET:
+                raise ConfigurationError(
+                    f"{name} has {len(secret.strip())} characters, and fewer than {SHORTEST_SECRET} can be guessed",
+                    remedy=f"export {name}=$(openssl rand -hex 24)",
+                )
         if self.token and self.token.strip() == self.read_token.strip():
             raise ConfigurationError(
                 "both tokens of the console are the same", remedy="export another TILLSTREAM_CONSOLE_READ_TOKEN"
             )
+        self._refuse_to_be_open()
         for text in self.trusted_proxies:
             try:
                 ip_network(text)
@@ -66,6 +84,22 @@ class ConsoleConfig:
                 raise ConfigurationError(
                     f"unknown timezone {name!r}", remedy="use an IANA name, such as UTC"
                 ) from error
+
+    def _refuse_to_be_open(self) -> None:
+        """Without a sign-in whoever reaches the console may do everything: then nobody elsewhere may reach it."""
+        if self.token or self.read_token or self.trusted_proxies or self.proxy_secret:
+            return
+        public = urlsplit(self.public_url).hostname or "localhost"
+        if not is_loopback(self.host):
+            where = f"would listen on {self.host or 'every address'}"
+        elif not is_loopback(public):
+            where = f"would be reached as {self.public_url}"
+        else:
+            return
+        raise ConfigurationError(
+            f"the console {where}, and nobody would have to sign in",
+            remedy="export TILLSTREAM_CONSOLE_TOKEN=$(openssl rand -hex 24)   (or listen on 127.0.0.1 alone)",
+        )
 
     @property
     def zones(self) -> tuple[str, ...]:

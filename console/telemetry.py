@@ -12,3 +12,6 @@ ANSWERED_IN = Histogram(
 
 #: Answers by status.
 ANSWERS = Counter("tillstream_console_answers_total", "Answers by HTTP status", ["status"])
+
+#: Tokens that were tried, by a form or a program: accepted, refused, or not looked at because too many were wrong.
+SIGN_INS = Counter("tillstream_console_sign_ins_total", "Tokens that were tried, by outcome", ["outcome"])

@@ -18,8 +18,8 @@ from schemas.metrics import Metric
 STATIC = resources.files("console").joinpath("static")
 
 
-def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
-    """`closed`: whether there is a way to sign out."""
+def environment(config: ConsoleConfig) -> jinja2.Environment:
+    """For every page."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("console"),
         autoescape=True,
@@ -50,7 +50,6 @@ def environment(config: ConsoleConfig, *, closed: bool) -> jinja2.Environment:
         "timedelta": timedelta,
         "part_name": charts.part_name,
         "dashboard": dashboard_url,
-        "closed": closed,
     }
     return env
 

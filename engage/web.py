@@ -1,7 +1,8 @@
 """The page behind the link in every mail: whoever opens it and agrees, or whose mail program does, gets no more.
 
 GET shows a button (link scanners open every link: opening must change nothing), POST is the answer, also RFC 8058's
-one-click. The page speaks of nothing but the address, and only to those who have its link.
+one-click. The page speaks of nothing but the address, and only to those who have its link: the signed link is what
+lets one in, so any name of the host will do. A proxy that gives another one must not keep people from unsubscribing.
 """
 
 import html
@@ -22,7 +23,9 @@ body {{ font: 17px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 15vh aut
 h1 {{ font-size: 1.4rem }} button {{ font: inherit; padding: .6rem 1.2rem; border-radius: .5rem; cursor: pointer }}
 </style></head><body><main><h1>{title}</h1>{body}</main></body></html>"""
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }

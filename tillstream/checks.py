@@ -41,7 +41,7 @@ def web_address(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"'{url}' is no web address; give one such as https://hooks.example.com")
     if parts.query or parts.fragment or parts.username:
-        raise ValueError("a user, a query or a fragment is not part of the door's address")
+        raise ValueError("a user, a query or a fragment is not part of such an address")
     return url.rstrip("/")
 
 

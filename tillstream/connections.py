@@ -3,6 +3,7 @@
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
+from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
 from tillstream.settings import Settings
@@ -40,4 +41,9 @@ def kafka_arguments(settings: Settings) -> dict[str, Any]:
 
 def clickhouse_password(settings: Settings) -> str:
     """The password for ClickHouse in plain text, '' when there is none."""
-    return settings.clickhouse_password.get_secret_value() if settings.clickhouse_password else ""
+    return plain(settings.clickhouse_password)
+
+
+def plain(secret: SecretStr | None) -> str:
+    """A secret in plain text, '' when there is none."""
+    return secret.get_secret_value() if secret else ""

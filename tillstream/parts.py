@@ -68,6 +68,10 @@ def make_plan(settings: Settings) -> Plan:
             settings.tillstream_console_port, "--console-port", settings.tillstream_console_host
         )
     settings = settings.model_copy(update=found)
+    if has_console:
+        from tillstream.console_config import console_config
+
+        console_config(settings)  # raises for what it would refuse later, with everything else running
     names = ("sink", "process", "engage", "ingest", "connector", *(["console"] if has_console else []))
     roles = [_role(name, settings) for name in names]
     return Plan(tuple(services), tuple(roles), settings)

@@ -22,7 +22,7 @@ from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
 from tillstream.secrets import stamp
 from tillstream.settings import Settings
-from tillstream.state import announce_role, runtime_path
+from tillstream.state import announce_role
 
 log = structlog.get_logger(__name__)
 
@@ -213,30 +213,12 @@ def connector(settings: Settings, health_port: int) -> None:
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.app import create_app, serve
-    from console.config import ConsoleConfig
     from tillstream.console_actions import ConsoleActions
+    from tillstream.console_config import console_config
     from tillstream.console_engagement import ConsoleEngagement
 
     async def work(stop: asyncio.Event) -> None:
-        token, read_token = settings.tillstream_console_token, settings.tillstream_console_read_token
-        proxies = settings.tillstream_console_trusted_proxies.split(",")
-        app = create_app(
-            ConsoleConfig(
-                clickhouse_url=settings.clickhouse_url,
-                clickhouse_user=settings.clickhouse_user,
-                clickhouse_password=clickhouse_password(settings),
-                database=settings.clickhouse_database,
-                timezones=settings.timezones(),
-                default_timezone=settings.tillstream_timezone,
-                token=token.get_secret_value() if token else "",
-                read_token=read_token.get_secret_value() if read_token else "",
-                trusted_proxies=tuple(text.strip() for text in proxies if text.strip()),
-                door_url=f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}",
-                runtime=runtime_path(settings.tillstream_data),
-            ),
-            ConsoleActions(settings),
-            ConsoleEngagement(settings),
-        )
+        app = create_app(console_config(settings), ConsoleActions(settings), ConsoleEngagement(settings))
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)
         announced = announce_role(settings.tillstream_data, "console", f"http://{reachable(host)}:{port}")

@@ -121,7 +121,9 @@ class Settings(BaseModel):
         default="127.0.0.1", description="Address the door listens on; 0.0.0.0 to be reached from other machines"
     )
     tillstream_http_port: Port = Field(default=8080, description="Port of the door; 0 for any free one")
-    tillstream_console_host: str = Field(default="127.0.0.1", description="Address the console listens on")
+    tillstream_console_host: str = Field(
+        default="127.0.0.1", description="Address the console listens on; any other one needs a sign-in"
+    )
     tillstream_health_host: str = Field(
         default="127.0.0.1", description="Address of the health pages of the roles that have no other port"
     )
@@ -134,14 +136,39 @@ class Settings(BaseModel):
     tillstream_startup_seconds: float = Field(
         default=30, gt=0, description="How long to wait for a Kafka or ClickHouse that is not Tillstream's own"
     )
-    tillstream_console_token: SecretStr | None = Field(default=None, description="Token that opens the console")
+    tillstream_console_url: Annotated[str, AfterValidator(web_address)] = Field(
+        default="", description="The console's address as people reach it, such as https://console.example.com"
+    )
+    tillstream_hosts: str = Field(
+        default="",
+        description="Further host names, comma-separated, that are Tillstream's own: a request by any other name is "
+        "refused",
+    )
+    tillstream_console_token: SecretStr | None = Field(
+        default=None,
+        description="Token that opens the console, of 24 characters or more. Needed to listen on another address than "
+        "127.0.0.1, unless a proxy signs people in",
+    )
     tillstream_console_read_token: SecretStr | None = Field(
         default=None, description="Another token: who signs in by it may look, and change nothing"
     )
     tillstream_console_trusted_proxies: str = Field(
         default="",
         description="Addresses or networks, comma-separated, of reverse proxies that sign people in: who one of them "
-        "names in `X-Forwarded-User` is let in",
+        "names in `X-Forwarded-User` or `X-Forwarded-Email` is let in",
+    )
+    tillstream_console_proxy_secret: SecretStr | None = Field(
+        default=None,
+        description="What such a proxy sends as `X-Tillstream-Proxy-Secret`, of 24 characters or more; instead of its "
+        "address, or beside it",
+    )
+    tillstream_console_editors: str = Field(
+        default="",
+        description="Users or emails, comma-separated, who may change things when such a proxy names them; `*` for "
+        "all. Everybody else may look",
+    )
+    tillstream_console_editor_groups: str = Field(
+        default="", description="The same for groups, as the proxy names them in `X-Forwarded-Groups`"
     )
     tillstream_log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from console.access.gate import VISITOR
+from console.access.sessions import Role
+from console.access.visitors import Way
 from console.actions import Actions
 from console.config import ConsoleConfig
 from console.engagement import Engagement
 from console.live import Live
-from console.security import ROLE, Role
 from console.templates_env import address, environment
 from console.warehouse import Warehouse
 from schemas.errors import ConfigurationError
@@ -54,15 +56,13 @@ class Site:
         warehouse: Warehouse,
         actions: Actions | None,
         engagement: Engagement | None,
-        *,
-        closed: bool,
     ) -> None:
         self.config = config
         self.actions = actions
         self.engagement = engagement
         self.warehouse = warehouse
         self.live = Live(warehouse)
-        self._templates = environment(config, closed=closed)
+        self._templates = environment(config)
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """Renders; beside `values` every template knows those below."""
@@ -85,6 +85,7 @@ class Site:
             all_metrics=METRICS,
             status=status,
             may=self.may(request),
+            signed_in=self._signed_in(request),
             now=datetime.now(UTC),
             **values,
         )
@@ -92,7 +93,13 @@ class Site:
 
     def may(self, request: web.Request) -> bool:
         """Whether the visitor may change anything."""
-        return self.actions is not None and request.get(ROLE) is Role.ALL
+        visitor = request.get(VISITOR)
+        return self.actions is not None and visitor is not None and visitor.role is Role.ALL
+
+    def _signed_in(self, request: web.Request) -> bool:
+        """Whether there is a session that can be ended here."""
+        visitor = request.get(VISITOR)
+        return visitor is not None and visitor.way is Way.SESSION
 
     def back(self, request: web.Request, path: str, **parameters: str) -> web.Response:
         """To a page after something was done, in the mode that it was done from."""

@@ -15,6 +15,7 @@ from tests.integration.console_support import rfc
 from tests.integration.engagement_support import Place, environment, evaluate, furnish
 
 NOW = datetime.now(UTC)
+READ = "whoever has this may look"
 PAYERS = "name: Payers\nall:\n  - metric: Successfully Paid\n"
 
 
@@ -159,9 +160,9 @@ async def test_a_broken_file_is_named_and_the_others_stay(place: Place, http: ai
 
 
 async def test_who_may_only_look_changes_nothing_and_is_offered_nothing(place: Place) -> None:
-    reader = {"Authorization": "Bearer look"}
+    reader = {"Authorization": f"Bearer {READ}"}
     async with (
-        place.serve(token="all", read_token="look") as server,
+        place.serve(token=READ[::-1], read_token=READ) as server,
         aiohttp.ClientSession(server.make_url("/"), headers=reader) as http,
     ):
         for path in ("/segments", "/flows", "/segment?name=lapsed-customers", "/flow?name=invoice-receipt"):

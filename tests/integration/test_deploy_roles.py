@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -31,7 +32,9 @@ class Place:
     """Where the compose file's addresses are on this machine."""
 
     def __init__(self, kafka: str, clickhouse: str, prefix: str, database: str, data: Path) -> None:
-        self.services = load_compose(STRIPE_WEBHOOK_SECRET=SECRET, CLICKHOUSE_PASSWORD="unused")["services"]
+        self.services = load_compose(
+            STRIPE_WEBHOOK_SECRET=SECRET, CLICKHOUSE_PASSWORD="unused", TILLSTREAM_CONSOLE_TOKEN=secrets.token_hex(12)
+        )["services"]
         self.data = data
         self.extra = {
             "TILLSTREAM_TOPIC_PREFIX": prefix,

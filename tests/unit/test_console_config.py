@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import console
+from console.access.gate import safe_next
 from console.config import ConsoleConfig
-from console.security import safe_next
 from console.stripe_events import dashboard_url
 from schemas.errors import ConfigurationError
 
@@ -16,7 +16,19 @@ STATIC = Path(console.__file__).parent / "static"
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"clickhouse_url": "localhost"}, {"token": "  "}, {"default_timezone": "Mars"}, {"timezones": {"a": "../x"}}],
+    [
+        {"clickhouse_url": "localhost"},
+        {"token": "x" * 23},
+        {"read_token": "  "},
+        {"proxy_secret": "short"},
+        {"host": "0.0.0.0"},
+        {"host": ""},
+        {"host": "192.0.2.7"},
+        {"host": "::"},
+        {"public_url": "https://console.example"},
+        {"default_timezone": "Mars"},
+        {"timezones": {"a": "../x"}},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
@@ -24,7 +36,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> No
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    config = ConsoleConfig("http://127.0.0.1:8123", clickhouse_password="hunter2", token="letmein")
+    config = ConsoleConfig("http://127.0.0.1:8123", clickhouse_password="hunter2", token="letmein" * 4)
     assert "hunter2" not in repr(config)
     assert "letmein" not in repr(config)
 

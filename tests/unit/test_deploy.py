@@ -25,7 +25,12 @@ ROOT = Path(__file__).parents[2]
 ROLES = {"ingest", "process", "sink", "connector", "engage", "console"}
 EXAMPLE = ROOT / "deploy" / ".env.example"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-COMPOSE = load_compose(STRIPE_WEBHOOK_SECRET="whsec_x", CLICKHOUSE_PASSWORD="secret")
+GIVEN = {
+    "STRIPE_WEBHOOK_SECRET": "whsec_x",
+    "CLICKHOUSE_PASSWORD": "secret",
+    "TILLSTREAM_CONSOLE_TOKEN": "a token that nobody guesses",
+}
+COMPOSE = load_compose(**GIVEN)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 
@@ -73,8 +78,8 @@ def test_every_variable_of_the_compose_file_is_in_the_example_and_is_a_setting()
 
 
 def test_a_missing_secret_is_named_before_anything_starts() -> None:
-    for name in ("STRIPE_WEBHOOK_SECRET", "CLICKHOUSE_PASSWORD"):
-        given = {"STRIPE_WEBHOOK_SECRET": "whsec_x", "CLICKHOUSE_PASSWORD": "secret"} | {name: ""}
+    for name in GIVEN:
+        given = GIVEN | {name: ""}
         with pytest.raises(KeyError, match=re.escape(f"{name}: set it in .env, see deploy/.env.example")):
             interpolate((ROOT / "docker-compose.yml").read_text("utf-8"), given)
 

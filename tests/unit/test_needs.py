@@ -18,8 +18,9 @@ GIVEN = {
     "KAFKA_SASL_PASSWORD": "kafkas",
     "CLICKHOUSE_PASSWORD": "clickhouses",
     "SMTP_URL": "smtp://user:mails@127.0.0.1",
-    "TILLSTREAM_CONSOLE_TOKEN": "opens-the-console",
-    "TILLSTREAM_CONSOLE_READ_TOKEN": "looks-at-the-console",
+    "TILLSTREAM_CONSOLE_TOKEN": "opens-the-console-for-all",
+    "TILLSTREAM_CONSOLE_READ_TOKEN": "looks-at-the-console-only",
+    "TILLSTREAM_CONSOLE_PROXY_SECRET": "between-proxy-and-console",
     "TILLSTREAM_UNSUBSCRIBE_SECRET": "unsubscribes",
 }
 HAS = {
