@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from embedded.child import die_with_parent, free_port
+from embedded.clickhouse.logins import logins
 from engage.conditions import Definition, parse
 from engage.conditions.sql import Query
 from engage.segments.library import find
 from engage.segments.membership import Membership
 from engage.segments.warehouse import WarehouseConfig, open_warehouse
+from schemas.addresses import with_login
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
@@ -77,7 +79,10 @@ async def measure() -> dict[str, float]:
         argv = [sys.executable, "-m", "embedded.clickhouse", "--data", data, "--port", str(port)]
         server = subprocess.Popen(argv, preexec_fn=die_with_parent)  # noqa: ASYNC220 (nothing else runs yet)
         try:
-            return await _measure(f"http://127.0.0.1:{port}", [*definitions, parse(VIP, "very-important")])
+            return await _measure(
+                with_login(f"http://127.0.0.1:{port}", "default", logins(Path(data)).password),
+                [*definitions, parse(VIP, "very-important")],
+            )
         finally:
             server.terminate()
             server.wait(60)

@@ -4,7 +4,7 @@ The tables are made by the sink (`sinks/migrations/0003_imports.sql`), which may
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -13,6 +13,7 @@ import orjson
 
 from connector.errors import in_words
 from connector.stripe_api import Json
+from schemas.addresses import keep_login_apart
 from schemas.errors import Unavailable
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
@@ -20,12 +21,15 @@ _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
 
 @dataclass(frozen=True, slots=True)
 class WarehouseConfig:
-    """Where ClickHouse is; `url` is `http(s)://host:port`, '' when there is none."""
+    """Where ClickHouse is; `url` is `http(s)://[user:password@]host:port`, '' when there is none."""
 
     url: str
     user: str = "default"
-    password: str = ""
+    password: str = field(default="", repr=False)
     database: str = "tillstream"
+
+    def __post_init__(self) -> None:
+        keep_login_apart(self, "url", "user", "password")
 
 
 class Warehouse:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schemas.addresses import keep_login_apart
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_loopback
 
@@ -50,6 +51,7 @@ class ConsoleConfig:
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        keep_login_apart(self, "clickhouse_url", "clickhouse_user", "clickhouse_password")
         if urlsplit(self.clickhouse_url).scheme not in ("http", "https"):
             raise ConfigurationError(
                 f"{self.clickhouse_url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.addresses import keep_login_apart
+
 
 @dataclass(frozen=True, slots=True)
 class SinkConfig:
@@ -28,3 +30,6 @@ class SinkConfig:
     batch_age: float = 0.2
     longest_age: float = 1.0
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised
+
+    def __post_init__(self) -> None:
+        keep_login_apart(self, "clickhouse_url", "clickhouse_user", "clickhouse_password")

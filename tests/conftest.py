@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +26,10 @@ from hypothesis import settings
 from stripe import AIOHTTPClient, StripeClient
 
 from embedded.child import die_with_parent
+from embedded.clickhouse.logins import READER, Logins, logins
 from embedded.kafka import KafkaProcess
 from schemas import topics
+from schemas.addresses import with_login
 from simulator.server import StripeServer
 from simulator.virtual import VirtualStripe
 from simulator.world import World
@@ -76,10 +78,17 @@ class ClickHouseServer:
     port: int
     host: str = "127.0.0.1"
 
+    logins: Logins = field(default_factory=lambda: Logins("", ""))
+
     @property
     def url(self) -> str:
-        """`http://HOST:PORT`."""
-        return f"http://{self.host}:{self.port}"
+        """`http://default:PASSWORD@HOST:PORT`: all that a client needs."""
+        return with_login(f"http://{self.host}:{self.port}", "default", self.logins.password)
+
+    @property
+    def reader_url(self) -> str:
+        """The same, of the user who may only read."""
+        return with_login(f"http://{self.host}:{self.port}", READER, self.logins.reader_password)
 
 
 async def start_clickhouse(data: Path, *args: str) -> ClickHouseServer:
@@ -96,7 +105,7 @@ async def start_clickhouse(data: Path, *args: str) -> ClickHouseServer:
         return int(announced.read_text())
 
     try:
-        return ClickHouseServer(process, await eventually(port, deadline=60))
+        return ClickHouseServer(process, await eventually(port, deadline=60), logins=logins(data))
     except BaseException:
         process.kill()
         process.wait()
@@ -156,7 +165,7 @@ def make_topics(kafka_bootstrap: str) -> MakeTopics:
 
 @pytest.fixture(scope="session")
 async def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseServer]:
-    """The session's engine; attributes `url`, `host`, `port`."""
+    """The session's engine; its `url` has the login; `reader_url`, `host`, `port`."""
     server = await start_clickhouse(tmp_path_factory.mktemp("clickhouse"))
     yield server
     stop(server)
@@ -165,7 +174,7 @@ async def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
 @pytest.fixture(scope="session")
 def clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
     """clickhouse-connect's sync client, in the database `default`; one query at a time."""
-    client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port)
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url)
     yield client
     client.close()
 

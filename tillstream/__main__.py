@@ -26,6 +26,7 @@ COMMANDS: Final[Sections] = {
         "feed": ("feed:feed", "What happened, newest first; --follow goes on."),
         "profile": ("profile:profile", "One person: cards, value, segments, messages, timeline."),
         "sql": ("sql:sql", "Ask ClickHouse."),
+        "env": ("env:env", "What other programs need to reach Kafka and ClickHouse."),
         "listen": ("listen:listen", "Stripe's events as they come, sent on to a program of yours."),
     },
     "Act on it": {

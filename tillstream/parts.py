@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
+from pydantic import SecretStr
 
+from embedded.clickhouse.logins import logins
 from schemas.errors import Unavailable
 from tillstream.connections import clickhouse_password
 from tillstream.needs import only_for
@@ -43,7 +45,8 @@ class Plan:
 
     services: tuple[Part, ...]
     roles: tuple[Part, ...]
-    settings: Settings  # with the addresses of the own services filled in
+    settings: Settings  # with the addresses of the own services, and our login to ClickHouse, filled in
+    reader_password: str = field(default="", repr=False)  # of the own engine's user who may only read
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -54,6 +57,7 @@ def make_plan(settings: Settings) -> Plan:
         settings.tillstream_http_port, "--http-port", settings.tillstream_http_host
     )
     services: list[Part] = []
+    reader_password = ""
     if not settings.kafka_bootstrap_servers:
         port = claim_port(settings.tillstream_kafka_port, "--kafka-port")
         found["kafka_bootstrap_servers"] = f"127.0.0.1:{port}"
@@ -61,6 +65,9 @@ def make_plan(settings: Settings) -> Plan:
     if not settings.clickhouse_url:
         port = claim_port(settings.tillstream_clickhouse_port, "--clickhouse-port")
         found["clickhouse_url"] = f"http://127.0.0.1:{port}"
+        known = logins(data / "clickhouse")
+        found["clickhouse_password"] = settings.clickhouse_password or SecretStr(known.password)
+        reader_password = known.reader_password
         services.append(_clickhouse(data / "clickhouse", port, settings))
     has_console = find_spec("console.app") is not None
     if has_console:
@@ -74,7 +81,7 @@ def make_plan(settings: Settings) -> Plan:
         console_config(settings)  # raises for what it would refuse later, with everything else running
     names = ("sink", "process", "engage", "ingest", "connector", *(["console"] if has_console else []))
     roles = [_role(name, settings) for name in names]
-    return Plan(tuple(services), tuple(roles), settings)
+    return Plan(tuple(services), tuple(roles), settings, reader_password)
 
 
 def http_url(settings: Settings) -> str:

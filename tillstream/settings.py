@@ -9,8 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from schemas.addresses import split_login
 from tillstream.checks import known_timezone, split_secrets, time_of_day, usable_account_name, usable_port, web_address
 from tillstream.secrets import StoredAccount
 
@@ -92,7 +93,8 @@ class Settings(BaseModel):
 
     # ClickHouse
     clickhouse_url: str = Field(
-        default="", description="`http(s)://host:port`; `up` and `demo` start an engine of their own when it is empty"
+        default="",
+        description="`http(s)://[user:password@]host:port`; without it `up` and `demo` start an engine of their own",
     )
     clickhouse_user: str = Field(default="default", description="User for ClickHouse")
     clickhouse_password: SecretStr | None = Field(default=None, description="Password for ClickHouse")
@@ -213,6 +215,14 @@ class Settings(BaseModel):
     accounts: dict[Annotated[str, AfterValidator(usable_account_name)], Account] = Field(
         default={}, description="Several Stripe accounts, by name: `[accounts.NAME]` tables, only in the file"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_login_apart(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """CLICKHOUSE_URL's own user and password come first, and stand nowhere but in their own settings."""
+        url, user, password = split_login(str(values.get("clickhouse_url", "")))
+        found = {"clickhouse_url": url, "clickhouse_user": user, "clickhouse_password": password}
+        return values | {name: value for name, value in found.items() if value}
 
     # What `connect` stored beside these settings: read at loading, and by every process for itself.
     _stored: dict[str, StoredAccount] = PrivateAttr(default_factory=dict)

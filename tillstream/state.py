@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.addresses import split_login
 from schemas.errors import ConfigurationError
 
 # What `up` and the roles make in the data directory; the project in it is its user's own.
@@ -44,14 +45,27 @@ class Runtime(BaseModel):
     http_url: str
     console_url: str = ""
     kafka_bootstrap: str
-    clickhouse_url: str
+    clickhouse_url: str = Field(repr=False)  # of the own engine: with the login inside
     clickhouse_user: str
+    clickhouse_password: str = Field(default="", repr=False)  # these three: of the own engine only
+    clickhouse_reader: str = ""
+    clickhouse_reader_password: str = Field(default="", repr=False)
     database: str
     topic_prefix: str
     kafka_pid: int | None = None
     clickhouse_pid: int | None = None
     roles: dict[str, RoleState] = {}
     ready: bool = False
+
+    @property
+    def clickhouse_place(self) -> str:
+        """`http://host:port` of ClickHouse, to be shown to anybody."""
+        return split_login(self.clickhouse_url)[0]
+
+    def shown(self) -> dict[str, Any]:
+        """What may stand on a screen or in a log: everything but the passwords."""
+        secret = {"clickhouse_password", "clickhouse_reader_password"}
+        return self.model_dump(mode="json", exclude=secret) | {"clickhouse_url": self.clickhouse_place}
 
 
 def keep_private(data: Path) -> None:
@@ -73,10 +87,12 @@ def open_to_others(data: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Atomically: a reader sees the old file or the new one, never half of one."""
+    """Atomically: a reader sees the old file or the new one, never half of one; and nobody but the owner sees it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
     temporary.replace(path)
 
 

@@ -17,9 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from embedded.clickhouse.logins import READER
+from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, Unavailable
 from tillstream.child import Child, Say
-from tillstream.connections import kafka_arguments
+from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.parts import Part, Plan, ask, console_url, http_url
 from tillstream.state import RoleState, Runtime, read_json, runtime_path, write_json
 from tillstream.topics import ensure_topics
@@ -45,14 +47,19 @@ class Supervisor:
         self._stopping = False
         self.data = plan.settings.tillstream_data
         settings = plan.settings
+        url, user, password = settings.clickhouse_url, settings.clickhouse_user, clickhouse_password(settings)
+        own = bool(plan.reader_password)  # the own engine's logins are told; whoever named another knows it
         self.runtime = Runtime(
             pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             http_url=http_url(settings),
             console_url=console_url(settings) if "console" in self._states else "",
             kafka_bootstrap=settings.kafka_bootstrap_servers,
-            clickhouse_url=settings.clickhouse_url,
-            clickhouse_user=settings.clickhouse_user,
+            clickhouse_url=with_login(url, user, password) if own else url,
+            clickhouse_user=user,
+            clickhouse_password=password if own else "",
+            clickhouse_reader=READER if own else "",
+            clickhouse_reader_password=plan.reader_password,
             database=settings.clickhouse_database,
             topic_prefix=settings.tillstream_topic_prefix,
         )

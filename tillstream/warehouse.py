@@ -12,6 +12,7 @@ import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from schemas.addresses import split_login
 from schemas.errors import ConfigurationError, Unavailable
 from tillstream.connections import clickhouse_password
 from tillstream.settings import Settings
@@ -19,6 +20,7 @@ from tillstream.state import running
 
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would log is raised here, in our own words
 
+_READONLY = 164  # the code of such a refusal
 _AS_ON_THE_TOPICS = {
     "date_time_output_format": "iso",
     "output_format_json_quote_decimals": 1,
@@ -92,6 +94,10 @@ class _own_errors:  # noqa: N801 -- reads as the statement that it is
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+            if error.code == _READONLY:
+                raise ConfigurationError(
+                    "this statement would change something", remedy='tillstream sql --write "…"'
+                ) from None
             raise ConfigurationError(f"ClickHouse says: {_brief(error)}") from None
         if isinstance(error, ClickHouseError):
             raise Unavailable(
@@ -126,17 +132,22 @@ def find_clickhouse(settings: Settings) -> Address:
         if not settings.clickhouse_url:
             raise
         return Address(settings.clickhouse_url, settings.clickhouse_user, password, settings.clickhouse_database)
-    return Address(runtime.clickhouse_url, runtime.clickhouse_user, password, runtime.database)
+    url, user, password = split_login(runtime.clickhouse_url, runtime.clickhouse_user, password)
+    return Address(url, user, password, runtime.database)
 
 
-def open_warehouse(settings: Settings) -> Warehouse:
-    """Raises ConfigurationError when there is no ClickHouse to ask, Unavailable when it does not answer."""
+def open_warehouse(settings: Settings, *, reads_only: bool = False) -> Warehouse:
+    """With `reads_only` ClickHouse refuses what would change something.
+
+    Raises ConfigurationError when there is no ClickHouse to ask, Unavailable when it does not answer.
+    """
     at = find_clickhouse(settings)
-    return connect(at.url, at.user, at.password, at.database)
+    return connect(at.url, at.user, at.password, at.database, reads_only=reads_only)
 
 
-def connect(url: str, user: str, password: str, database: str) -> Warehouse:
-    """Raises Unavailable when nothing answers at `url`."""
+def connect(url: str, user: str, password: str, database: str, *, reads_only: bool = False) -> Warehouse:
+    """Raises Unavailable when nothing answers at `url`, whose own login comes first."""
+    url, user, password = split_login(url, user, password)
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     with _own_errors(url):
@@ -148,6 +159,7 @@ def connect(url: str, user: str, password: str, database: str) -> Warehouse:
             password=password,
             autogenerate_session_id=False,
             connect_timeout=5,
+            settings={"readonly": 2} if reads_only else {},
         )
     client.database = database  # not verified at connecting: the sink may still be creating it
     return Warehouse(client, database, url)

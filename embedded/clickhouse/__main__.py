@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -12,7 +11,9 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from embedded.clickhouse.logins import READER, User, Users, logins
 from schemas.errors import ConfigurationError
+from schemas.hosts import OwnHosts
 
 _MAX_BODY = 1024**3
 _DRAIN = 10.0  # seconds that running queries have when the server is told to end; then they fail
@@ -30,7 +31,7 @@ async def serve(args: argparse.Namespace) -> None:
     engine = Engine(args.data)
     try:
         announced.unlink(missing_ok=True)
-        server = Server(engine, args.user, args.password, args.max_body)
+        server = Server(engine, _users(args), OwnHosts.of(args.host, hosts=args.hosts.split(",")), args.max_body)
         runner = web.AppRunner(
             server.application(),
             auto_decompress=False,
@@ -64,20 +65,26 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         ) from error
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _users(args: argparse.Namespace) -> Users:
+    """By name; CLICKHOUSE_PASSWORD takes the place of the password that the directory has."""
+    known = logins(args.data)
+    if args.user == READER:
+        raise ConfigurationError(
+            f"The user {READER} of ClickHouse only reads.", remedy="choose another CLICKHOUSE_USER"
+        )
+    return {
+        args.user: User(os.environ.get("CLICKHOUSE_PASSWORD") or known.password, reads_only=False),
+        READER: User(known.reader_password, reads_only=True),
+    }
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m embedded.clickhouse", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the directory that keeps everything")
     parser.add_argument("--port", type=int, default=8123, help="0 for any free one, told in DIR/http_port")
-    parser.add_argument("--host", default="127.0.0.1", help="an address other than loopback needs a password")
-    parser.add_argument("--user", default="default")
-    parser.add_argument("--password", default=os.environ.get("CLICKHOUSE_PASSWORD", ""), help="or CLICKHOUSE_PASSWORD")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--hosts", default="", help="further names by which it is reached, comma-separated")
+    parser.add_argument("--user", default="default", help="who may do everything; the passwords are in DIR/logins.json")
     parser.add_argument("--max-body", type=int, default=_MAX_BODY, help="bytes of a request, unpacked (default 1 GiB)")
     return parser.parse_args()
 
@@ -90,11 +97,6 @@ def main() -> int:
     os.chdir("/")  # a table's name without a slash is then no file's: the engine would look for one
     os.environ["TZ"] = "UTC"  # the engine's own time zone: the same on every machine
     try:
-        if not _loopback(args.host) and not args.password:
-            raise ConfigurationError(
-                f"ClickHouse on {args.host} would be open to everybody: its SQL reads this machine's files.",
-                remedy="give --password, or leave --host out",
-            )
         uvloop.run(serve(args))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\nTry: {error.remedy}\n")

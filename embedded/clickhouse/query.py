@@ -23,6 +23,7 @@ from embedded.clickhouse.sessions import Session
 from embedded.clickhouse.statement import STREAMABLE, Statement, header_length
 
 _STREAMED_VERBS = ("SELECT", "WITH", "FROM")
+_READING_VERBS = (*_STREAMED_VERBS, "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE")
 # Settings that make one document of a format that otherwise can be cut into chunks, or add a part at the end.
 _WHOLE_ANSWER = ("output_format_json_array_of_rows", "extremes")
 
@@ -76,7 +77,7 @@ class Query:
         if found := outside(self._text):
             cause = f"default: Not enough privileges. {found} would reach out of this engine's own data"
             raise QueryFailed.of(ACCESS_DENIED, cause)
-        self._current = self._session or Session(self._engine.connect())
+        self._current = self._session or Session.open(self._engine, self._ask)
         self._current.begin(self._ask)
         connection = self._current.connection
         text = self._admit(connection)
@@ -157,7 +158,8 @@ class Query:
     def _admit_reading(self, connection: Connection, verb: str) -> None:
         if self._session is None:
             connection.execute("SET readonly = 2")
-        if verb == "INSERT" or (self._session and verb not in ("SET", "USE") and not connection.reads_only(self._text)):
+        changes = self._session and verb not in ("SET", "USE") and not connection.reads_only(self._text)
+        if changes or verb not in _READING_VERBS:  # the engine itself would let SYSTEM and KILL pass
             raise QueryFailed.of(READONLY, "default: Cannot execute query in readonly mode.")
 
     def _insert_from_spool(self) -> str:

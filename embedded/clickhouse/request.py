@@ -19,6 +19,7 @@ from embedded.clickhouse.errors import (
     UNKNOWN_SETTING,
     QueryFailed,
 )
+from embedded.clickhouse.logins import Users
 from embedded.clickhouse.native import WITH_KINDS
 
 DEFAULT_FORMAT = "TabSeparated"
@@ -44,6 +45,8 @@ class Ask:
     session_timeout: int  # seconds
     session_check: bool
     read_only: bool
+    user: str = ""
+    reader: bool = False  # a user who may only read, whatever the request sets
     protocol: int = 0  # the version that the client speaks in the format Native
     settings: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +59,9 @@ class Ask:
         return "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in self.settings.items())
 
 
-def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: bool) -> Ask:
+def read(
+    query: Mapping[str, str], headers: Mapping[str, str], user: str = "", *, read_only: bool, reader: bool = False
+) -> Ask:
     """Raises QueryFailed for what makes no sense or isn't spoken here."""
     for name in ("compress", "decompress"):
         if query.get(name, "0") not in ("0", ""):
@@ -79,7 +84,9 @@ def read(query: Mapping[str, str], headers: Mapping[str, str], *, read_only: boo
         session_id=query.get("session_id", ""),
         session_timeout=_session_timeout(query.get("session_timeout", "60")),
         session_check=query.get("session_check", "0") == "1",
-        read_only=read_only,
+        read_only=read_only or reader,
+        user=user,
+        reader=reader,
         protocol=protocol,
         settings=settings,
         params=params,
@@ -103,28 +110,32 @@ async def form(request: web.Request) -> dict[str, str]:
     return told
 
 
-def authenticate(query: Mapping[str, str], headers: Mapping[str, str], user: str, password: str) -> None:
-    """Raises QueryFailed unless the request names `user` and `password`, in any of the three ways."""
-    given_user, given_password = "default", ""
+def authenticate(query: Mapping[str, str], headers: Mapping[str, str], users: Users) -> str:
+    """The name of the user whose password the request gives, in any of the three ways. Raises QueryFailed."""
     authorization = headers.get("Authorization", "")
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
-        given_user = headers.get("X-ClickHouse-User", "default")
-        given_password = headers.get("X-ClickHouse-Key", "")
+        name, password = headers.get("X-ClickHouse-User", ""), headers.get("X-ClickHouse-Key", "")
     elif authorization.lower().startswith("basic "):
         try:
             decoded = base64.b64decode(authorization[6:].strip(), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             decoded = ""
-        given_user, _, given_password = decoded.partition(":")
+        name, _, password = decoded.partition(":")
     else:
-        given_user = query.get("user", "default")
-        given_password = query.get("password", "")
-    same_user = hmac.compare_digest((given_user or "default").encode(), user.encode())
-    if not (hmac.compare_digest(given_password.encode(), password.encode()) and same_user):
+        name, password = query.get("user", ""), query.get("password", "")
+    name = name or "default"
+    user = users.get(name)
+    right = hmac.compare_digest(_bytes(password), _bytes(user.password if user else ""))
+    if user is None or not right:
         raise QueryFailed.of(
             AUTHENTICATION_FAILED,
-            f"{given_user}: Authentication failed: password is incorrect, or there is no user with such name.",
+            f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
         )
+    return name
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")  # as headers are read: any bytes can come
 
 
 def _protocol(value: str) -> int:

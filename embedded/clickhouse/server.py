@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,11 +16,14 @@ from embedded.clickhouse.body import Body
 from embedded.clickhouse.compression import Encoder, encoder
 from embedded.clickhouse.engine import Answer, Engine
 from embedded.clickhouse.errors import UNKNOWN_EXCEPTION, QueryFailed
+from embedded.clickhouse.logins import Users
 from embedded.clickhouse.query import Query
 from embedded.clickhouse.request import Ask
 from embedded.clickhouse.sessions import Session, Sessions
+from schemas.hosts import OwnHosts
 
 T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
 _THREADS = 16  # queries at once; more wait their turn
@@ -32,11 +35,11 @@ _METHODS = (*_READING, hdrs.METH_POST, hdrs.METH_PUT)
 
 
 class Server:
-    """The interface's handlers. `user` and `password` are the only ones accepted, and bodies of `max_body` bytes."""
+    """The interface's handlers, for `users` alone, under the names `hosts`, with bodies of `max_body` bytes."""
 
-    def __init__(self, engine: Engine, user: str, password: str, max_body: int) -> None:
+    def __init__(self, engine: Engine, users: Users, hosts: OwnHosts, max_body: int) -> None:
         self._engine = engine
-        self._user, self._password = user, password
+        self._users, self._hosts = users, hosts
         self._max_body = max_body
         self._sessions = Sessions(engine)
         self._threads = ThreadPoolExecutor(_THREADS, "query")
@@ -48,7 +51,7 @@ class Server:
 
     def application(self) -> web.Application:
         """To be run with `auto_decompress=False`: bodies are unpacked here, at the insert's own pace."""
-        app = web.Application(client_max_size=self._max_body)
+        app = web.Application(client_max_size=self._max_body, middlewares=[self._keep_pages_out])
         app.router.add_get("/ping", self._alive)
         app.router.add_get("/replicas_status", self._alive)
         for method in _METHODS:
@@ -65,18 +68,26 @@ class Server:
         self._killer.shutdown()
         self._sessions.close()
 
+    @web.middleware
+    async def _keep_pages_out(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """No web page but one of this server's own gets an answer, whatever name it gave the address."""
+        host, origin = request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN)
+        foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        if foreign or not self._hosts.accept_host(host) or not self._hosts.accept_origin(origin, host):
+            raise web.HTTPForbidden(text="ClickHouse does not answer web pages, nor under a name that is not its own\n")
+        return await handler(request)
+
     async def _alive(self, _: web.Request) -> web.Response:
         return web.Response(text="Ok.\n")
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         if request.method in _READING and "query" not in request.query:
             return await self._alive(request)
-        if request.headers.get("Sec-Fetch-Site") == "cross-site":  # some web page, in a browser on this machine
-            raise web.HTTPForbidden
         try:
-            asked.authenticate(request.query, request.headers, self._user, self._password)
+            user = asked.authenticate(request.query, request.headers, self._users)
             fields = {**request.query, **await asked.form(request)}
-            ask = asked.read(fields, request.headers, read_only=request.method in _READING)
+            reader, read_only = self._users[user].reads_only, request.method in _READING
+            ask = asked.read(fields, request.headers, user, read_only=read_only, reader=reader)
             if not ask.session_id:
                 return await self._answer(request, ask, None)
             with self._sessions.lease(ask) as session:

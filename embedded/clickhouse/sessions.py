@@ -23,6 +23,14 @@ class Session:
     expiry: asyncio.TimerHandle | None = None
     _current: str = _DEFAULT_DATABASE
 
+    @classmethod
+    def open(cls, engine: Engine, ask: Ask) -> "Session":
+        """A new one, for the user who asks. Raises QueryFailed."""
+        session = cls(engine.connect())
+        if ask.reader:  # which no setting of a request can take back
+            session.connection.execute("SET readonly = 2")
+        return session
+
     def begin(self, ask: Ask) -> None:
         """Puts a request's own settings and database on the connection."""
         if ask.set_clause:
@@ -54,20 +62,21 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by id. Lives on the event loop; the connections' work is done by the caller's threads."""
+    """All sessions, by user and id. Lives on the event loop; the connections' work is done by the caller's threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[tuple[str, str], Session] = {}
 
     @contextmanager
     def lease(self, ask: Ask) -> Iterator[Session]:
         """The session of a request, new or kept, for this request alone; raises QueryFailed."""
-        session = self._sessions.get(ask.session_id)
+        key = (ask.user, ask.session_id)
+        session = self._sessions.get(key)
         if session is None:
             if ask.session_check:
                 raise QueryFailed.of(SESSION_NOT_FOUND, f"Session {ask.session_id} not found")
-            session = self._sessions[ask.session_id] = Session(self._engine.connect())
+            session = self._sessions[key] = Session.open(self._engine, ask)
         elif session.busy:
             raise QueryFailed.of(SESSION_IS_LOCKED, f"Session {ask.session_id} is locked by a concurrent client")
         session.busy = True
@@ -78,15 +87,15 @@ class Sessions:
         finally:
             session.busy = False
             loop = asyncio.get_running_loop()
-            session.expiry = loop.call_later(ask.session_timeout, self._drop, ask.session_id)
+            session.expiry = loop.call_later(ask.session_timeout, self._drop, key)
 
     def close(self) -> None:
         """Ends all of them."""
-        for session_id in list(self._sessions):
-            self._drop(session_id)
+        for key in list(self._sessions):
+            self._drop(key)
 
-    def _drop(self, session_id: str) -> None:
-        session = self._sessions.pop(session_id)
+    def _drop(self, key: tuple[str, str]) -> None:
+        session = self._sessions.pop(key)
         if session.expiry is not None:
             session.expiry.cancel()
         session.connection.close()

@@ -11,6 +11,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from engage.conditions.sql import Query
+from schemas.addresses import keep_login_apart
 from schemas.errors import Unavailable
 
 _SECONDS: Final = 300  # the longest evaluation
@@ -18,12 +19,15 @@ _SECONDS: Final = 300  # the longest evaluation
 
 @dataclass(frozen=True, slots=True)
 class WarehouseConfig:
-    """Where ClickHouse is; `url` is `http(s)://host:port`, '' when there is none."""
+    """Where ClickHouse is; `url` is `http(s)://[user:password@]host:port`, '' when there is none."""
 
     url: str = ""
     user: str = "default"
     password: str = field(default="", repr=False)
     database: str = "tillstream"
+
+    def __post_init__(self) -> None:
+        keep_login_apart(self, "url", "user", "password")
 
 
 class Warehouse:

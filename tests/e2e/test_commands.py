@@ -21,7 +21,7 @@ from tests.e2e.running import SECRET, RunningUp, environment, tillstream, tillst
 
 COMMANDS = (
     "up demo connect status doctor metrics feed profile sql deadletters reconcile replay relink merge simulate listen "
-    "settings ingest process sink console topics".split()
+    "env settings ingest process sink console topics".split()
 )
 SIGNED = environment(STRIPE_WEBHOOK_SECRET=SECRET)
 

@@ -100,7 +100,7 @@ async def green(command: Command) -> bool:
 
 def warehouse(up: RunningUp) -> Warehouse:
     runtime = up.runtime()
-    return connect(runtime["clickhouse_url"], runtime["clickhouse_user"], "", runtime["database"])
+    return connect(runtime["clickhouse_url"], "", "", runtime["database"])
 
 
 def meddle(store: Warehouse) -> tuple[str, str]:

@@ -148,8 +148,7 @@ async def test_everybody_gets_exactly_the_mails_that_are_due_to_them(box: Postbo
 async def arrived(up: RunningUp, box: Postbox, story: Story, due: Mails) -> Mails:
     """Wait until all of `due` has come, but for mails that are told to be `unknown`; gives these."""
     runtime = up.runtime()
-    address = runtime["clickhouse_url"].rpartition(":")
-    client = clickhouse_connect.get_client(host="127.0.0.1", port=int(address[2]), database=runtime["database"])
+    client = clickhouse_connect.get_client(dsn=runtime["clickhouse_url"], database=runtime["database"])
 
     def unknown() -> Mails:
         asked = "SELECT flow, step, metric_id, email FROM messages WHERE status = 'unknown'"

@@ -39,6 +39,9 @@ def commands() -> list[str]:
     return lines + REMEDIES
 
 
+LOGIN = next(line for line in commands() if line.startswith("eval "))
+
+
 def told_to(program: str) -> list[str]:
     return [line for line in commands() if Path(shlex.split(line)[0]).name == program]
 
@@ -49,9 +52,7 @@ def here(text: str, up: RunningUp) -> str:
     addresses = {
         "http://127.0.0.1:8080": runtime["http_url"],
         "http://127.0.0.1:8081": runtime["console_url"],
-        "http://127.0.0.1:8123": runtime["clickhouse_url"],
         "127.0.0.1:9092": runtime["kafka_bootstrap"],
-        "port=8123": f"port={runtime['clickhouse_url'].rpartition(':')[2]}",
     }
     return re.sub("|".join(map(re.escape, addresses)), lambda match: addresses[match[0]], text)
 
@@ -64,7 +65,7 @@ def shell(up: RunningUp) -> dict[str, str]:
 
 async def run(command: str, up: RunningUp) -> str:
     """Run one line as a reader would; what it printed."""
-    argv = ["bash", "-c", here(command, up)]
+    argv = ["bash", "-c", f"{LOGIN}\n{here(command, up)}" if "CLICKHOUSE" in command else here(command, up)]
     done = await asyncio.to_thread(
         subprocess.run, argv, env=shell(up), capture_output=True, text=True, timeout=60, check=False, cwd=up.data
     )
@@ -75,7 +76,7 @@ async def run(command: str, up: RunningUp) -> str:
 
 def warehouse(up: RunningUp) -> Warehouse:
     runtime = up.runtime()
-    return connect(runtime["clickhouse_url"], runtime["clickhouse_user"], "", runtime["database"])
+    return connect(runtime["clickhouse_url"], "", "", runtime["database"])
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +123,9 @@ async def test_the_query_in_sql_answers(told: RunningUp) -> None:
 
 async def test_the_python_that_queries_prints_reasons(told: RunningUp) -> None:
     code = here(next(block for block in blocks("python") if "clickhouse_connect" in block), told)
+    argv = ["bash", "-c", f'{LOGIN}\nexec "$0" -c "$1"', sys.executable, code]
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, argv, env=shell(told), capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(r"\w+ \d+\n", done.stdout)
@@ -184,7 +186,7 @@ def test_the_two_commands_are_make_targets_that_run_the_demo_and_the_tests() -> 
 
 
 def test_no_command_is_left_out() -> None:
-    known = {"tillstream", "curl", "kcat", "export", "make", "apt-get"}
+    known = {"tillstream", "curl", "kcat", "export", "eval", "make", "apt-get"}
     assert {Path(shlex.split(line)[0]).name for line in commands()} == known
     assert {name for name, _ in BLOCKS} == {"sh", "sql", "python", "text", "console"}
     assert told_to("apt-get") == ["apt-get install openjdk-17-jre-headless"]

@@ -210,8 +210,7 @@ async def world(clickhouse_server: ClickHouseServer) -> AsyncIterator[World]:
         await _insert(sink, "profile_rows", [{**people[0], "country": "XX", "version": 1}])
         await _insert(sink, "segment_member_rows", [{**row, "sequence": 1, "member": True} for row in left])
         await _insert(sink, "segment_member_rows", member_rows + left)
-    host, port = clickhouse_server.host, clickhouse_server.port
-    client = clickhouse_connect.get_client(host=host, port=port, database=name)
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
     yield World(client, facts, people, members)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

@@ -254,7 +254,7 @@ async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Clien
         await _tell(sink, deliveries)
         await _tell(sink, [*map(_in_test_mode, deliveries), *_deliveries(others)])
         await _insert(sink, "dead_letter_rows", map(_bytes, _letters()))
-    client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port, database=name)
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
     yield client, _shop(live, deliveries)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

@@ -40,7 +40,6 @@ class Place:
             "TILLSTREAM_TOPIC_PREFIX": prefix,
             "CLICKHOUSE_DATABASE": database,
             "CLICKHOUSE_USER": "default",
-            "CLICKHOUSE_PASSWORD": "",
             "PYTHONPATH": str(ROOT),
         }
         self.swaps = {
@@ -121,7 +120,7 @@ async def test_an_event_passes_through_the_roles_as_the_compose_file_starts_them
         async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
             assert response.status == 200
 
-        client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port)
+        client = clickhouse_connect.get_client(dsn=clickhouse_server.url)
         try:
             query = f"SELECT email, amount FROM {database}.metrics"
             rows = await eventually(lambda: client.query(query).result_rows, deadline=30)

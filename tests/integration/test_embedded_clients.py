@@ -107,14 +107,14 @@ def test_errors_are_the_engines_own(clickhouse: Client) -> None:
 
 
 def test_a_session_keeps_temporary_tables_and_settings(clickhouse_server: ClickHouseServer) -> None:
-    with clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port) as client:
+    with clickhouse_connect.get_client(dsn=clickhouse_server.url) as client:
         client.command("CREATE TEMPORARY TABLE kept (a Int8)")
         client.command("INSERT INTO kept VALUES (1), (2)")
         client.command("SET max_block_size = 4321")
         assert client.command("SELECT count() FROM kept") == 2
         assert client.command("SELECT getSetting('max_block_size')", settings={"max_threads": 1}) == 4321
     with (
-        clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port) as another,
+        clickhouse_connect.get_client(dsn=clickhouse_server.url) as another,
         pytest.raises(DatabaseError, match="UNKNOWN_TABLE"),
     ):
         another.command("SELECT count() FROM kept")
@@ -122,8 +122,7 @@ def test_a_session_keeps_temporary_tables_and_settings(clickhouse_server: ClickH
 
 async def test_many_async_queries_run_at_once(clickhouse_server: ClickHouseServer, database: str) -> None:
     client = await clickhouse_connect.get_async_client(
-        host=clickhouse_server.host,
-        port=clickhouse_server.port,
+        dsn=clickhouse_server.url,
         database=database,
         autogenerate_session_id=False,
     )

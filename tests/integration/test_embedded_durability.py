@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from aiohttp import ClientError, ClientSession
 
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
@@ -117,8 +116,3 @@ async def test_a_taken_port_is_named(clickhouse_server: ClickHouseServer, tmp_pa
     said = await asyncio.to_thread(refusal, "--data", str(tmp_path), "--port", port)
     assert f"Port {port} for ClickHouse" in said
     assert "--clickhouse-port" in said
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_an_open_address_needs_a_password(tmp_path: Path, host: str) -> None:
-    assert "open to everybody" in refusal("--data", str(tmp_path), "--host", host)

@@ -3,16 +3,15 @@
 import gzip
 import io
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import orjson
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from aiohttp import ClientResponse, ClientSession, encode_basic_auth
+from aiohttp import ClientResponse, ClientSession
 
-from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
+from tests.conftest import ClickHouseServer, eventually
 
 
 @pytest.fixture
@@ -202,38 +201,3 @@ async def test_use_and_set_last_for_a_session(http: ClientSession, database: str
     probe = "SELECT currentDatabase(), getSetting('max_block_size')"
     assert await ask(http, probe, session_id="u", database="system", max_block_size="5") == b"system\t5\n"
     assert await ask(http, probe, session_id="u") == f"{database}\t77\n".encode()
-
-
-async def test_a_web_page_of_another_site_is_kept_out(http: ClientSession) -> None:
-    async with http.post("/", data="SELECT 1", headers={"Sec-Fetch-Site": "cross-site"}) as answer:
-        assert answer.status == 403
-
-
-async def test_only_the_right_password_opens(tmp_path: Path) -> None:
-    server = await start_clickhouse(tmp_path, "--user", "till", "--password", "sécret")
-    try:
-        async with ClientSession(server.url) as http:
-            right: list[dict[str, object]] = [
-                {"headers": {"Authorization": encode_basic_auth("till", "sécret", encoding="utf-8")}},
-                {"params": {"user": "till", "password": "sécret"}},
-                {"headers": {"X-ClickHouse-User": "till", "X-ClickHouse-Key": "sécret"}},
-            ]
-            for way in right:
-                async with http.post("/", data="SELECT 1", **way) as answer:  # type: ignore[arg-type]
-                    assert await answer.text() == "1\n"
-            wrong: list[dict[str, object]] = [
-                {},
-                {"headers": {"Authorization": encode_basic_auth("till", "guess")}},
-                {"headers": {"Authorization": encode_basic_auth("default", "sécret", encoding="utf-8")}},
-                {"params": {"user": "till"}},
-                {"headers": {"X-ClickHouse-User": "till", "X-ClickHouse-Key": ""}},
-                {"headers": {"Authorization": "Basic !!!"}},
-            ]
-            for way in wrong:
-                found = await refused(await http.post("/", data="SELECT 1", **way))  # type: ignore[arg-type]
-                assert found[:2] == (403, "516")
-                assert "Authentication failed" in found[2]
-            async with http.get("/ping") as answer:
-                assert await answer.text() == "Ok.\n"
-    finally:
-        stop(server)

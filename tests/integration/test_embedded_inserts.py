@@ -149,7 +149,8 @@ async def test_a_client_that_leaves_in_the_middle_inserts_nothing(
     await ask(http, TABLE, database=database)
     _, writer = await asyncio.open_connection(clickhouse_server.host, clickhouse_server.port)
     path = f"/?database={database}&query=INSERT+INTO+t+FORMAT+CSV"
-    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n".encode() + b"1,x\n" * 500_000)
+    headers = f"Host: localhost\r\nX-ClickHouse-Key: {clickhouse_server.logins.password}\r\nContent-Length: 9000000"
+    writer.write(f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + b"1,x\n" * 500_000)
     await writer.drain()
     writer.close()
     await writer.wait_closed()

@@ -83,7 +83,7 @@ async def empty(clickhouse_server: ClickHouseServer) -> AsyncIterator[Client]:
     config = SinkConfig({}, clickhouse_server.url, database=name)
     async with ClickHouse(config) as sink:
         await migrate(sink, config)
-    client = clickhouse_connect.get_client(host=clickhouse_server.host, port=clickhouse_server.port, database=name)
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
     yield client
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()

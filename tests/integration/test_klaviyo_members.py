@@ -94,9 +94,7 @@ async def test_the_right_people_are_members(
     names = replace(names_in(document), currency="eur", timezone="Europe/Berlin")
     found = next(each for each in import_segments(document, names) if each.name == segment)
     query = compile_members(parse(as_yaml(found.content), segment), Clock(NOW, "Europe/Berlin"))
-    client = clickhouse_connect.get_client(
-        host=clickhouse_server.host, port=clickhouse_server.port, database=database, autogenerate_session_id=False
-    )
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=database, autogenerate_session_id=False)
     try:
         client.insert(
             "segment_member_rows",

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from embedded.clickhouse.logins import READER
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.integration.cookbook_support import START, Shop, grouped, local_day, month, net, when
@@ -27,6 +28,8 @@ def names(
     """What the cells have defined when all have run, with other days and another engine than people would take."""
     monkeypatch.setenv("CLICKHOUSE_HOST", clickhouse_server.host)
     monkeypatch.setenv("CLICKHOUSE_PORT", str(clickhouse_server.port))
+    monkeypatch.setenv("CLICKHOUSE_USER", READER)
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", clickhouse_server.logins.reader_password)
     monkeypatch.setenv("CLICKHOUSE_DATABASE", str(told[0].database))
     found: dict[str, Any] = {}
     for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]:

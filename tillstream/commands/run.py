@@ -89,7 +89,7 @@ async def _welcome(supervisor: "Supervisor", has_secret: bool, began: float, as_
     """Once, when everything that can be ready is."""
     await supervisor.up.wait()
     if as_json:
-        screen.say_json(supervisor.runtime.model_dump(mode="json"))
+        screen.say_json(supervisor.runtime.shown())
         sys.stdout.flush()
     screen.out.print(describe_up(supervisor.runtime, supervisor.data, has_secret, time.monotonic() - began))
 
@@ -103,7 +103,7 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
     places = {
         "webhooks": f"{runtime.http_url}/webhooks/stripe",
         "console": runtime.console_url,
-        "ClickHouse": f"{runtime.clickhouse_url}   database {runtime.database}",
+        "ClickHouse": f"{runtime.clickhouse_place}   database {runtime.database}",
         "Kafka": runtime.kafka_bootstrap,
         "state": str(data),
     }

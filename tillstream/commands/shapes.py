@@ -50,6 +50,7 @@ SHAPES: Final[dict[str, Any]] = {
         "kafka_bootstrap": "",
         "clickhouse_url": "",
         "clickhouse_user": "",
+        "clickhouse_reader": "",
         "database": "",
         "topic_prefix": "",
         "kafka_pid": "",
@@ -178,6 +179,15 @@ SHAPES: Final[dict[str, Any]] = {
         "events": ["@Event"],
     },
     "sql": [{"COLUMN": "its value"}],
+    "env": {
+        "KAFKA_BOOTSTRAP_SERVERS": "",
+        "CLICKHOUSE_URL": "with user and password",
+        "CLICKHOUSE_HOST": "",
+        "CLICKHOUSE_PORT": "of the HTTP interface",
+        "CLICKHOUSE_USER": "",
+        "CLICKHOUSE_PASSWORD": "",
+        "CLICKHOUSE_DATABASE": "",
+    },
     "listen": Either(
         {
             "one a line": {"id": "", "type": "", "source": ""},

@@ -22,16 +22,17 @@ def sql(
     output_format: Annotated[
         str | None, typer.Option("--format", help="One of ClickHouse's formats, such as CSVWithNames or Parquet.")
     ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Let the statement change something.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Ask ClickHouse, in the database that holds the views.
+    """Ask ClickHouse, in the database that holds the views. Nothing is changed, unless --write allows it.
 
     Example:  tillstream sql "SELECT metric, count() FROM metrics GROUP BY metric"
     """
     from tillstream.warehouse import open_warehouse
 
-    warehouse = open_warehouse(load_settings(tillstream_data=data))
+    warehouse = open_warehouse(load_settings(tillstream_data=data), reads_only=not write)
     query = sys.stdin.read() if query == "-" else query
     query = query.strip().rstrip(";")
     if not query:

@@ -118,7 +118,7 @@ def _record(settings: "Settings", facts: "Facts", told: Verdict) -> dict[str, An
         "urls": {
             "webhooks": f"{runtime.http_url}/webhooks/stripe",
             "console": runtime.console_url,
-            "clickhouse": runtime.clickhouse_url,
+            "clickhouse": runtime.clickhouse_place,
             "kafka": runtime.kafka_bootstrap,
         },
         "pid": runtime.pid,
