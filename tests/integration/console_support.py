@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from console.app import create_app, serve
 from console.config import ConsoleConfig
 from console.engagement import Engagement
+from schemas.addresses import with_login
 from schemas.envelope import Envelope, Source
 from schemas.metrics import LineItem, Metric, MetricEvent
 from schemas.money import major
@@ -189,6 +190,11 @@ async def create_schema(url: str, database: str, **zones: Any) -> None:
     config = SinkConfig({}, url, database=database, **zones)
     async with ClickHouse(config) as connection:
         await migrate(connection, config)
+
+
+def address(config: ConsoleConfig) -> str:
+    """The URL of its ClickHouse, with the login inside."""
+    return with_login(config.clickhouse_url, config.clickhouse_user, config.clickhouse_password)
 
 
 async def insert(url: str, database: str, table: str, values: Iterable[BaseModel]) -> None:

@@ -20,6 +20,7 @@ from connector.stripe_api import StripeApi
 from connector.sweep import Sweeper, Swept
 from connector.warehouse import Warehouse, WarehouseConfig
 from ingest.admission import admit
+from schemas.addresses import with_login
 from schemas.errors import Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from simulator.render import event_body
@@ -201,7 +202,7 @@ async def test_the_command_sweeps_and_its_exit_code_tells_of_a_gap(place: Place,
     env = environment(
         KAFKA_BOOTSTRAP_SERVERS=place.bootstrap,
         TILLSTREAM_TOPIC_PREFIX=place.prefix,
-        CLICKHOUSE_URL=place.warehouse.url,
+        CLICKHOUSE_URL=with_login(place.warehouse.url, place.warehouse.user, place.warehouse.password),
         CLICKHOUSE_DATABASE=place.warehouse.database,
         STRIPE_API_KEY=KEY,
         STRIPE_API_BASE=place.stripe.url,

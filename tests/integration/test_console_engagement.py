@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
-from tests.integration.console_support import rfc
+from tests.integration.console_support import address, rfc
 from tests.integration.engagement_support import Place, environment, evaluate, furnish
 
 NOW = datetime.now(UTC)
@@ -32,7 +32,7 @@ async def furnished(
 @pytest.fixture
 def place(furnished: tuple[Place, Path], monkeypatch: pytest.MonkeyPatch) -> Place:
     found, data = furnished
-    for name, value in environment(found.config.clickhouse_url, found.config.database, data).items():
+    for name, value in environment(address(found.config), found.config.database, data).items():
         monkeypatch.setenv(name, value)
     return found
 
@@ -115,7 +115,7 @@ async def test_a_segment_is_written_whole_evaluated_and_removed(place: Place, ht
     assert file.read_text("utf-8") == PAYERS
     assert [path.name for path in file.parent.iterdir()] == ["payers.yaml"]
     assert "looked at for the first time" in await page(http, "/segment", name="payers")
-    await evaluate(place.config.clickhouse_url, place.config.database, place.project, [NOW])
+    await evaluate(address(place.config), place.config.database, place.project, [NOW])
     assert "looked at for the first time" not in await page(http, "/segment", name="payers")
     assert "already" in await post(http, "/segment/save", 400, name="payers", yaml=PAYERS, new="true")
     assert "is removed" in await post(http, "/segment/remove", name="payers")

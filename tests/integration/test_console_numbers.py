@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from console.config import ConsoleConfig
 from schemas.metrics import Metric, MetricEvent
 from tests.conftest import ClickHouseServer
-from tests.integration.console_support import create_schema, envelope, fill, insert, row, serving
+from tests.integration.console_support import address, create_schema, envelope, fill, insert, row, serving
 
 NOW = datetime.now(UTC).replace(hour=18)
 
@@ -214,7 +214,7 @@ async def test_paging_through_the_feed_meets_every_event_once(
 ) -> None:
     config, rows = shop
     same_moment = [row(Metric.ISSUED_INVOICE, 900_000 + n, NOW, email="twin@example.com") for n in range(25)]
-    await insert(config.clickhouse_url, config.database, "metric_rows", same_moment)
+    await insert(address(config), config.database, "metric_rows", same_moment)
     wanted = {one.metric_id for one in [*rows, *same_moment] if one.metric == Metric.ISSUED_INVOICE and one.livemode}
     seen: list[dict[str, Any]] = []
     async with serving(config) as url:
@@ -243,8 +243,8 @@ async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
         envelope(102, NOW, "ch_47110"),
         envelope(103, NOW, "ch_4711", livemode=False),
     ]
-    await insert(config.clickhouse_url, config.database, "metric_rows", [paid])
-    await insert(config.clickhouse_url, config.database, "stripe_event_rows", sent)
+    await insert(address(config), config.database, "metric_rows", [paid])
+    await insert(address(config), config.database, "stripe_event_rows", sent)
     async with serving(config) as url:
         told = await get(http, f"{url}/api/v1/events/{issued.metric_id}")
         assert told["properties"]["InvoiceNumber"] == issued.properties["InvoiceNumber"]
@@ -268,7 +268,7 @@ async def test_an_event_tells_how_it_was_enriched(
     later = first.model_copy(update={"version": 2, "email": "late@example.com", "unlinked_reason": ""})
     linked = later.model_copy(update={"version": 3, "invoice_id": "in_5150", "source": "lookup"})
     for one in (first, later, first, linked, linked):
-        await insert(config.clickhouse_url, config.database, "metric_rows", [one])
+        await insert(address(config), config.database, "metric_rows", [one])
     clickhouse.command(f"OPTIMIZE TABLE {config.database}.metric_rows FINAL")
     async with serving(config) as url:
         told = await get(http, f"{url}/api/v1/events/{first.metric_id}")
@@ -312,7 +312,7 @@ async def test_open_pages_are_told_of_what_is_written(
         async with asyncio.timeout(30):
             assert await stream.content.readline() == b"event: change\n"
             await stream.content.readuntil(b"\n\n")
-            await insert(config.clickhouse_url, config.database, "metric_rows", [row(Metric.FAILED_PAYMENT, 1, NOW)])
+            await insert(address(config), config.database, "metric_rows", [row(Metric.FAILED_PAYMENT, 1, NOW)])
             assert await stream.content.readline() == b"event: change\n"
 
 

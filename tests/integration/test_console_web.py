@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +108,7 @@ async def test_every_page_is_light_and_loads_nothing_from_elsewhere(
 
 
 async def test_without_the_token_nothing_is_told(http: aiohttp.ClientSession, config: ConsoleConfig) -> None:
-    closed = ConsoleConfig(config.clickhouse_url, database=config.database, token="open sesame, by all means")
+    closed = replace(config, token="open sesame, by all means")
     async with serving(closed) as url:
         for page in PAGES:
             async with http.get(url + page, allow_redirects=False) as answer:
@@ -125,7 +126,7 @@ async def test_without_the_token_nothing_is_told(http: aiohttp.ClientSession, co
 
 
 async def test_signing_in_and_out(http: aiohttp.ClientSession, config: ConsoleConfig) -> None:
-    closed = ConsoleConfig(config.clickhouse_url, database=config.database, token="open sesame, by all means")
+    closed = replace(config, token="open sesame, by all means")
     async with serving(closed) as url:
         async with http.post(f"{url}/login", data={"token": "wrong", "next": "/feed"}) as answer:
             assert answer.status == 403

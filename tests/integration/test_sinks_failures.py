@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from embedded.child import die_with_parent, free_port
 from schemas import topics
+from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.metrics import Metric
 from sinks.clickhouse import ClickHouse
@@ -61,7 +62,8 @@ asyncio.run(Sink(config).run(asyncio.Event()))
 
 @contextmanager
 def sink_that_never_commits(config: SinkConfig, reached: Path) -> Iterator[subprocess.Popen[bytes]]:
-    arguments = [config.kafka["bootstrap_servers"], config.clickhouse_url, config.database, config.topic_prefix]
+    url = with_login(config.clickhouse_url, config.clickhouse_user, config.clickhouse_password)
+    arguments = [config.kafka["bootstrap_servers"], url, config.database, config.topic_prefix]
     process = subprocess.Popen([sys.executable, "-c", CHILD, *arguments, str(reached)], preexec_fn=die_with_parent)
     try:
         yield process
