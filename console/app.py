@@ -17,6 +17,7 @@ from console.actions import Actions
 from console.api.server import Api, answer
 from console.config import ConsoleConfig
 from console.engagement import Engagement
+from console.notices import Notices
 from console.pages.activity import ActivityPages
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
@@ -52,8 +53,9 @@ class Console:
 
     def __init__(self, config: ConsoleConfig, actions: Actions | None, engagement: Engagement | None) -> None:
         self._warehouse = Warehouse(config)
-        self._gate = Gate(config, Key(config.state))
-        self._site = Site(config, self._warehouse, actions, engagement)
+        key = Key(config.state)
+        self._gate = Gate(config, key)
+        self._site = Site(config, self._warehouse, actions, engagement, Notices(key))
         self._api = Api(config, self._warehouse, engagement)
 
     def application(self) -> web.Application:

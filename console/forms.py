@@ -148,12 +148,6 @@ class FeedQuery(Where):
         return Filter(self.live, metric, self.email.lower(), before, self.limit, self.filters())
 
 
-class DoneQuery(Asked):
-    """A page to which a form leads back, with a sentence about what was done."""
-
-    done: Annotated[str, Field(max_length=2_000), AfterValidator(_is_text)] = ""
-
-
 class SearchQuery(Asked):
     """The search for people."""
 
@@ -177,10 +171,6 @@ class Named(BaseModel):
     """What a path names."""
 
     name: Annotated[Text, Field(min_length=1)]
-
-
-class PeopleQuery(SearchQuery, DoneQuery):
-    """The page of the search."""
 
 
 class PersonQuery(Asked):

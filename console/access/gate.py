@@ -21,7 +21,7 @@ from console import telemetry
 from console.access.keys import Key, same
 from console.access.sessions import SESSION_SECONDS, Role, Sessions
 from console.access.throttle import Throttle
-from console.access.visitors import EMAIL, USER, Proxies, Visitor, Way
+from console.access.visitors import EMAIL, USER, Proxies, Visitor, Way, is_encrypted
 from console.config import ConsoleConfig
 from schemas.hosts import OwnHosts, is_loopback
 
@@ -111,7 +111,7 @@ class Gate:
         """Gives the browser a session of its own; the one that it had ends."""
         self._sessions.end(request.cookies.get(COOKIE, ""))
         cookie, session = self._sessions.begin(role)
-        secure = self._is_encrypted(request)
+        secure = is_encrypted(request, self._public)
         keep: dict[str, object] = {"httponly": True, "samesite": "Lax", "secure": secure, "path": "/"}
         response.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, **keep)  # type: ignore[arg-type]
         if not self._device(request):
@@ -252,11 +252,6 @@ class Gate:
             text="The console has no sign-in, so it is for this machine only, by localhost and without a proxy"
             f"{how}. Set TILLSTREAM_CONSOLE_TOKEN to reach it from elsewhere."
         )
-
-    def _is_encrypted(self, request: web.Request) -> bool:
-        """Whether the browser talks TLS: a cookie then never goes without."""
-        said = (request.headers.get("X-Forwarded-Proto", ""), urlsplit(request.headers.get("Origin", "")).scheme)
-        return request.secure or "https" in (*said, urlsplit(self._public).scheme)
 
 
 def too_many(wait: float) -> web.HTTPTooManyRequests:

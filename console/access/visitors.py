@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -79,6 +80,12 @@ class Proxies:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def is_encrypted(request: web.Request, public_url: str) -> bool:
+    """Whether the browser talks TLS: a cookie then never goes without."""
+    said = (request.headers.get("X-Forwarded-Proto", ""), urlsplit(request.headers.get("Origin", "")).scheme)
+    return request.secure or "https" in (*said, urlsplit(public_url).scheme)
 
 
 def one(request: web.Request, header: str, *, last: bool = False) -> str:

@@ -27,7 +27,7 @@ DONE: Final = {
 }
 
 
-class FlowQuery(forms.DoneQuery):
+class FlowQuery(forms.Asked):
     """One flow; `step` is one of its mails, and `email` whom it is made for."""
 
     name: Annotated[forms.Text, Field(min_length=1)]
@@ -68,7 +68,7 @@ class FlowPages(Page):
 
     async def all(self, request: web.Request) -> web.Response:
         """Every flow, with what it did lately."""
-        wanted = forms.parsed(forms.DoneQuery, request.query)
+        wanted = forms.parsed(forms.Asked, request.query)
         files, done, post = await asyncio.gather(
             self.engagement.flows(),
             mailings.by_flow(self.warehouse, wanted.live, datetime.now(UTC)),
@@ -96,7 +96,6 @@ class FlowPages(Page):
             held=held,
             step=wanted.step if wanted.step in mails else next(iter(mails), ""),
             email=wanted.email,
-            done=wanted.done,
         )
 
     async def before_live(self, request: web.Request) -> web.Response:

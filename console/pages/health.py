@@ -56,7 +56,6 @@ class HealthPage(Page):
             balance=balance(parts),
             judged=None,
             verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
-            done=forms.parsed(forms.DoneQuery, request.query).done,
         )
 
     async def flow(self, request: web.Request) -> web.Response:

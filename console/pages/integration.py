@@ -40,7 +40,7 @@ class CompareQuery(forms.Asked):
     day: forms.Day | None = None
 
 
-class IntegrationQuery(forms.DoneQuery):
+class IntegrationQuery(forms.Asked):
     """The page."""
 
     account: forms.Text = Field(default="")
@@ -85,7 +85,6 @@ class IntegrationPage(Page):
             imports=[row for row in found if row["account"] == account],
             yesterday=last_days(today(self.config.zones, now), 2)[0],
             verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
-            done=wanted.done,
         )
 
     async def connection(self, request: web.Request) -> web.Response:

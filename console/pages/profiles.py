@@ -27,11 +27,9 @@ class ProfilePages(Page):
 
     async def search(self, request: web.Request) -> web.Response:
         """Those whose email begins so, and others that match."""
-        wanted = forms.parsed(forms.PeopleQuery, request.query)
+        wanted = forms.parsed(forms.SearchQuery, request.query)
         rows = await people.search(self.warehouse, wanted.q, wanted.live)
-        return self.site.page(
-            request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST, done=wanted.done
-        )
+        return self.site.page(request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST)
 
     async def ask_to_merge(self, request: web.Request) -> web.Response:
         """Whom it would move, and into whom."""
@@ -56,6 +54,7 @@ class ProfilePages(Page):
 
     async def ask_to_erase(self, request: web.Request) -> web.Response:
         """What would go, and a button that says so."""
+        self.must_be_allowed(request)
         email = forms.parsed(forms.PersonQuery, request.query).email.lower()
         found = await self.actions.forget(email, dry_run=True)
         return self.site.page(request, "erase.html", email=email, found=found, wrong=False)

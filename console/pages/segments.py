@@ -28,7 +28,7 @@ SegmentName = Annotated[forms.Text, Field(min_length=1, max_length=64)]
 Yaml = Annotated[str, Field(max_length=LONGEST_YAML), AfterValidator(lambda text: text.replace("\r\n", "\n"))]
 
 
-class SegmentQuery(forms.DoneQuery):
+class SegmentQuery(forms.Asked):
     """One segment; `after` is the last member of the page before."""
 
     name: SegmentName
@@ -71,11 +71,11 @@ class SegmentPages(Page):
 
     async def all(self, request: web.Request) -> web.Response:
         """Every segment with its size."""
-        wanted = forms.parsed(forms.DoneQuery, request.query)
+        wanted = forms.parsed(forms.Asked, request.query)
         files, sizes = await asyncio.gather(
             self.engagement.segments(), groups.sizes(self.warehouse, wanted.live, self._today())
         )
-        return self.site.page(request, "segments.html", files=files, sizes=sizes, done=wanted.done)
+        return self.site.page(request, "segments.html", files=files, sizes=sizes)
 
     async def one(self, request: web.Request) -> web.Response:
         """Conditions, growth and members."""
@@ -95,7 +95,6 @@ class SegmentPages(Page):
             rows=rows,
             after=wanted.after,
             limit=groups.PAGE,
-            done=wanted.done,
         )
 
     async def count(self, request: web.Request) -> web.Response:

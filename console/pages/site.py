@@ -7,11 +7,12 @@ from aiohttp import web
 
 from console.access.gate import VISITOR
 from console.access.sessions import Role
-from console.access.visitors import Way
+from console.access.visitors import Way, is_encrypted
 from console.actions import Actions
 from console.config import ConsoleConfig
 from console.engagement import Engagement
 from console.live import Live
+from console.notices import Notices
 from console.templates_env import address, environment
 from console.warehouse import Warehouse
 from schemas.errors import ConfigurationError
@@ -56,12 +57,14 @@ class Site:
         warehouse: Warehouse,
         actions: Actions | None,
         engagement: Engagement | None,
+        notices: Notices,
     ) -> None:
         self.config = config
         self.actions = actions
         self.engagement = engagement
         self.warehouse = warehouse
         self.live = Live(warehouse)
+        self._notices = notices
         self._templates = environment(config)
 
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
@@ -74,6 +77,7 @@ class Site:
             """`link('/feed', email=…)`, in the page's mode; parameters that are empty are left out."""
             return address(path, [*parameters.items(), *([] if live or "mode" in parameters else [("mode", "test")])])
 
+        notice = self._notices.take(request) if request.method == "GET" and "HX-Request" not in request.headers else ""
         html = self._templates.get_template(template).render(
             live=live,
             link=link,
@@ -86,10 +90,14 @@ class Site:
             status=status,
             may=self.may(request),
             signed_in=self._signed_in(request),
+            notice=notice,
             now=datetime.now(UTC),
             **values,
         )
-        return web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+        response = web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+        if notice:
+            self._notices.told(response, request.path)
+        return response
 
     def may(self, request: web.Request) -> bool:
         """Whether the visitor may change anything."""
@@ -101,11 +109,13 @@ class Site:
         visitor = request.get(VISITOR)
         return visitor is not None and visitor.way is Way.SESSION
 
-    def back(self, request: web.Request, path: str, **parameters: str) -> web.Response:
-        """To a page after something was done, in the mode that it was done from."""
+    def back(self, request: web.Request, path: str, done: str, **parameters: str) -> web.Response:
+        """To a page after something was `done`, in the mode that it was done from; the page tells it."""
         test = request.query.get("mode") == "test"
         where = address(path, [*parameters.items(), *([("mode", "test")] if test else [])])
-        return web.Response(status=303, headers={"Location": where})
+        response = web.Response(status=303, headers={"Location": where})
+        self._notices.leave(response, path, done, secure=is_encrypted(request, self.config.public_url))
+        return response
 
 
 class Page:

@@ -44,6 +44,11 @@ class Place:
         return server
 
 
+def browsing(server: TestServer) -> aiohttp.ClientSession:
+    """A client that keeps cookies, as a browser does."""
+    return aiohttp.ClientSession(server.make_url("/"), cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+
 @pytest.fixture
 async def place(
     clickhouse_server: ClickHouseServer,
@@ -117,7 +122,7 @@ async def test_a_merge_says_whom_it_moves_and_needs_somebody_to_move_to(place: P
         looking = {"Authorization": f"Bearer {READ}"}
         async with http.get("/profile/merge", params={"email": email}, headers=looking) as answer:
             assert answer.status == 403
-    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+    async with await place.serve() as server, browsing(server) as http:
         async with http.get("/profile/merge", params={"email": email}) as answer:
             page = await answer.text()
             assert "<code>cus_20</code>" in page
@@ -128,6 +133,8 @@ async def test_a_merge_says_whom_it_moves_and_needs_somebody_to_move_to(place: P
         async with http.post("/profile/merge", data={"email": email, "into": other}) as answer:
             assert (answer.status, answer.url.path) == (200, "/profiles")
             assert f"is being moved to {other}" in await answer.text()
+        async with http.get(answer.url) as again:
+            assert "is being moved" not in await again.text()  # it is told once
 
 
 async def test_who_may_only_look_is_offered_nothing_to_change(place: Place) -> None:

@@ -1,5 +1,7 @@
 """What the console answers when it is asked wrongly, by a stranger, or while ClickHouse is away."""
 
+import base64
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -82,6 +84,18 @@ async def test_odd_text_is_searched_for_as_it_is(http: aiohttp.ClientSession, co
             async with http.get(f"{url}/profiles", params={"q": text}) as answer:
                 assert answer.status == 200, text
                 assert "<script>&" not in await answer.text()
+
+
+async def test_no_address_makes_the_console_say_something(http: aiohttp.ClientSession, config: ConsoleConfig) -> None:
+    said = "Your account is locked, call 555-0100"
+    forged = base64.urlsafe_b64encode(json.dumps(["/profiles", 2**40, said]).encode()).decode()
+    async with serving(config) as url:
+        for page in ("/profiles", "/integration", "/health"):
+            async with http.get(url + page, params={"done": said, "notice": said}) as answer:
+                assert (answer.status, "555-0100" in await answer.text()) == (200, False)
+        for value in (forged, f"{forged}.{'0' * 64}"):
+            async with http.get(f"{url}/profiles", headers={"Cookie": f"tillstream_notice={value}"}) as answer:
+                assert (answer.status, "555-0100" in await answer.text()) == (200, False)
 
 
 async def test_every_page_is_light_and_loads_nothing_from_elsewhere(

@@ -9,14 +9,17 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp import web
+from aiohttp.test_utils import TestServer, make_mocked_request
 
+from console import notices
 from console.access import sessions, throttle
 from console.access.keys import Key
 from console.access.sessions import Role, Sessions
 from console.access.throttle import Throttle
 from console.app import create_app
 from console.config import ConsoleConfig
+from console.notices import Notices
 from schemas.errors import ConfigurationError
 
 TOKEN, READ = "all-of-it-" + "a" * 20, "only-look-" + "b" * 20
@@ -348,3 +351,26 @@ def test_a_console_that_would_be_open_does_not_start(wrong: dict[str, str], reme
     with pytest.raises(ConfigurationError) as raised:
         ConsoleConfig("http://127.0.0.1:1", **wrong)  # type: ignore[arg-type]
     assert remedy in raised.value.remedy
+
+
+def test_a_notice_is_for_one_page_and_one_minute() -> None:
+    now = [1000.0]
+    key, response = Key(None), web.Response()
+    left = Notices(key, lambda: now[0])
+    left.leave(response, "/profiles", "Done — ünï", secure=True)
+    cookie = response.cookies[notices.COOKIE]
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"], cookie["secure"]) == (
+        "/profiles",
+        True,
+        "Strict",
+        True,
+    )
+
+    def told(path: str, by: Notices = left) -> str:
+        sent = {"Cookie": f"{notices.COOKIE}={cookie.value}"}
+        return by.take(make_mocked_request("GET", path, headers=sent))
+
+    assert told("/profiles?q=x") == "Done — ünï"
+    assert (told("/health"), told("/profiles", Notices(Key(None)))) == ("", "")
+    now[0] += notices.SECONDS
+    assert told("/profiles") == ""
