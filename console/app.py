@@ -15,10 +15,12 @@ from console.access.gate import HEADERS, HEALTH, LOGIN, Gate, safe_next, too_man
 from console.access.keys import Key
 from console.actions import Actions
 from console.api.server import Api, answer
+from console.audit import Action, Audit
 from console.config import ConsoleConfig
 from console.engagement import Engagement
 from console.notices import Notices
 from console.pages.activity import ActivityPages
+from console.pages.audit import AuditPage
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
 from console.pages.integration import IntegrationPage
@@ -43,6 +45,7 @@ PAGES: Final = (
     FlowPages,
     IntegrationPage,
     HealthPage,
+    AuditPage,
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
@@ -55,7 +58,8 @@ class Console:
         self._warehouse = Warehouse(config)
         key = Key(config.state)
         self._gate = Gate(config, key)
-        self._site = Site(config, self._warehouse, actions, engagement, Notices(key))
+        self._audit = Audit(config, key)
+        self._site = Site(config, self._warehouse, actions, engagement, self._audit, Notices(key))
         self._api = Api(config, self._warehouse, engagement)
 
     def application(self) -> web.Application:
@@ -77,7 +81,10 @@ class Console:
         return app
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        sending = asyncio.create_task(self._audit.run(), name="audit")
         yield
+        sending.cancel()
+        await self._audit.close()
         await self._warehouse.close()
 
     async def _hang_up(self, _: web.Application) -> None:
@@ -142,8 +149,9 @@ class Console:
             response.headers.update({"Retry-After": told.headers["Retry-After"]} if told else {})
             return response
         response = web.Response(status=303, headers={"Location": target})
-        self._gate.sign_in(request, response, tried.role)
-        return response
+        visitor = self._gate.sign_in(request, response, tried.role)
+        async with self._audit.change(visitor, Action.SIGN_IN):
+            return response
 
     def _must_have_tokens(self) -> None:
         if not self._gate.by_token:
@@ -152,7 +160,8 @@ class Console:
     async def _logout(self, request: web.Request) -> web.Response:
         response = web.Response(status=303, headers={"Location": LOGIN if self._gate.by_token else "/"})
         self._gate.sign_out(request, response)
-        return response
+        async with self._site.change(request, Action.SIGN_OUT):
+            return response
 
     async def _live(self, _: web.Request) -> web.Response:
         return answer({"live": True})

@@ -40,14 +40,15 @@ class Shelf:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
-                if new:
-                    os.link(temporary, path)
-                else:
+                if not new:
                     temporary.replace(path)
+                    return True
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return False
             finally:
                 temporary.unlink(missing_ok=True)
-        except FileExistsError:
-            return False
         except OSError as error:
             raise Unavailable(
                 f"{self._directory} can't be written: {error.strerror}", remedy=f"make room in {self._directory}"

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from console import forms, mailings
+from console.audit import Action
 from console.engagement import Mail
 from console.pages.site import Page
 from schemas.errors import TillstreamError
@@ -138,13 +139,15 @@ class FlowPages(Page):
     async def set_status(self, request: web.Request) -> web.Response:
         """From now on."""
         form = forms.parsed(StatusForm, await forms.posted(request))
-        await self.engagement.set_status(form.name, form.status)
+        async with self.site.change(request, Action.SET_STATUS, detail=f"{form.name}: {form.status}"):
+            await self.engagement.set_status(form.name, form.status)
         return self.site.back(request, "/flow", name=form.name, done=DONE[form.status])
 
     async def release(self, request: web.Request) -> web.Response:
         """What a manual flow holds back goes out."""
         form = forms.parsed(StatusForm, await forms.posted(request))
-        count = await self.engagement.release(form.name)
+        async with self.site.change(request, Action.RELEASE, detail=form.name):
+            count = await self.engagement.release(form.name)
         done = f"{count:,} message{'' if count == 1 else 's'} released"
         return self.site.back(request, "/flow", name=form.name, done=done)
 
@@ -152,9 +155,11 @@ class FlowPages(Page):
         """One mail to the person who looks at it."""
         live = forms.parsed(forms.Asked, request.query).live
         form = forms.parsed(TestForm, await forms.posted(request))
-        said = await self.engagement.send_test(
-            form.name, form.step, form.to, live=live, email=form.email, metric_id=form.metric_id
-        )
+        about = (form.to, *([form.email] if form.email else []))
+        async with self.site.change(request, Action.SEND_TEST, people=about, detail=f"{form.name}: {form.step}"):
+            said = await self.engagement.send_test(
+                form.name, form.step, form.to, live=live, email=form.email, metric_id=form.metric_id
+            )
         return self.site.page(request, "flow_tested.html", said=said)
 
     async def _made(self, wanted: FlowQuery) -> Mail:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from console import forms, health, pipeline
 from console.actions import Judged, Part
+from console.audit import Action
 from console.days import today
 from console.pages.site import Page
 from schemas.errors import TillstreamError
@@ -76,7 +77,8 @@ class HealthPage(Page):
 
     async def replay(self, request: web.Request) -> web.Response:
         """Every open dead letter again; then back to the page, which says what was done."""
-        told = await self.actions.replay_letters()
+        async with self.site.change(request, Action.REPLAY):
+            told = await self.actions.replay_letters()
         return self.site.back(request, "/health", done=told)
 
     async def _parts(self) -> list[Part]:

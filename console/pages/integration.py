@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from console import forms, health, pipeline
 from console.actions import Connection
+from console.audit import Action
 from console.days import last_days, today
 from console.pages.site import Page
 from console.queries import Query
@@ -53,9 +54,9 @@ class IntegrationPage(Page):
         """The page, its parts, and what can be done there."""
         return [
             web.get("/integration", self.page),
-            web.get("/part/connection", self.connection),
             web.get("/part/imports", self.imports),
-            web.get("/part/compare", self.compare),
+            web.post("/part/connection", self.connection),
+            web.post("/part/compare", self.compare),
             web.post("/integration/connect", self.connect),
             web.post("/integration/import", self.start_import),
         ]
@@ -88,8 +89,8 @@ class IntegrationPage(Page):
         )
 
     async def connection(self, request: web.Request) -> web.Response:
-        """The checklist with what the endpoint in Stripe really has."""
-        wanted = forms.parsed(CompareQuery, request.query)
+        """The checklist with what the endpoint in Stripe really has. Asks Stripe, so it is no GET."""
+        wanted = forms.parsed(CompareQuery, {**request.query, **await forms.posted(request)})
         asked: list[Connection] = []
         received, _ = await asyncio.gather(
             self._received(wanted.account, wanted.live), self._ask(wanted.account, asked)
@@ -112,25 +113,30 @@ class IntegrationPage(Page):
         return self.site.page(request, "imports.html", imports=rows, account=wanted.account)
 
     async def compare(self, request: web.Request) -> web.Response:
-        """A day, ours against Stripe's."""
-        wanted = forms.parsed(CompareQuery, request.query)
+        """A day, ours against Stripe's. Asks Stripe, and what comes of it is kept."""
+        wanted = forms.parsed(CompareQuery, {**request.query, **await forms.posted(request)})
         day = wanted.day or today(self.config.zones, datetime.now(UTC)) - timedelta(days=1)
-        found = await self.actions.compare(wanted.account, day)
+        async with self.site.change(request, Action.COMPARE, account=wanted.account, detail=str(day)):
+            found = await self.actions.compare(wanted.account, day)
         template = "compare.html" if "HX-Request" in request.headers else "compare_page.html"
         return self.site.page(request, template, found=found, day=day)
 
     async def connect(self, request: web.Request) -> web.Response:
         """Keep what was given, and bring the endpoint up to date."""
         form = forms.parsed(ConnectForm, await forms.posted(request))
-        told = await self.actions.connect(
-            form.account, api_key=form.api_key, secret=form.secret, url=form.url, extended=form.extended
-        )
+        given = [name for name in ("api_key", "secret", "url") if getattr(form, name)]
+        detail = " ".join((f"gave {', '.join(given) or 'nothing'}", form.url))
+        async with self.site.change(request, Action.CONNECT, account=form.account, detail=detail):
+            told = await self.actions.connect(
+                form.account, api_key=form.api_key, secret=form.secret, url=form.url, extended=form.extended
+            )
         return self.site.back(request, "/integration", account=form.account, done=" · ".join(told))
 
     async def start_import(self, request: web.Request) -> web.Response:
         """Begin, or go on."""
         form = forms.parsed(AccountForm, await forms.posted(request))
-        told = await self.actions.start_import(form.account)
+        async with self.site.change(request, Action.IMPORT, account=form.account):
+            told = await self.actions.start_import(form.account)
         return self.site.back(request, "/integration", account=form.account, done=told)
 
     async def _ask(self, account: str, answer: list[Connection]) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from console import feed, forms, people
+from console.audit import Action
 from console.days import today
 from console.pages.site import Page
 
@@ -43,14 +44,17 @@ class ProfilePages(Page):
         form = await forms.posted(request)
         email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
         into = forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email.lower()
-        told = await self.actions.merge(email, into)
+        async with self.site.change(request, Action.MERGE, people=(email, into), detail=f"{email} into {into}"):
+            told = await self.actions.merge(email, into)
         return self.site.back(request, "/profiles", q=into, done=told)
 
     async def unmerge(self, request: web.Request) -> web.Response:
         """Takes back what was merged into this profile."""
         form = await forms.posted(request)
         email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
-        return self.site.back(request, "/profiles", done=await self.actions.unmerge(email))
+        async with self.site.change(request, Action.UNMERGE, people=(email,)):
+            told = await self.actions.unmerge(email)
+        return self.site.back(request, "/profiles", done=told)
 
     async def ask_to_erase(self, request: web.Request) -> web.Response:
         """What would go, and a button that says so."""
@@ -66,7 +70,8 @@ class ProfilePages(Page):
         if form.get("again", "").strip().lower() != email:
             found = await self.actions.forget(email, dry_run=True)
             return self.site.page(request, "erase.html", status=400, email=email, found=found, wrong=True)
-        gone = await self.actions.forget(email, dry_run=False)
+        async with self.site.change(request, Action.ERASE, people=(email,)):
+            gone = await self.actions.forget(email, dry_run=False)
         return self.site.back(request, "/profiles", done=f"{sum(gone.values()):,} rows of one person are erased")
 
     async def person(self, request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
 
 from console import forms, groups
+from console.audit import Action
 from console.days import today
 from console.engagement import Mistake, Start
 from console.pages.site import Page
@@ -153,7 +154,9 @@ class SegmentPages(Page):
     async def save(self, request: web.Request) -> web.Response:
         """Writes the file, if nothing is wrong with it."""
         draft = forms.parsed(Draft, await forms.posted(request))
-        mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
+        async with self.site.change(request, Action.SAVE_SEGMENT, detail=draft.name) as outcome:
+            mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
+            outcome.error = "; ".join(one.message for one in mistakes)
         if mistakes:
             return self._editor(request, draft, mistakes=mistakes, status=400)
         return self.site.back(
@@ -163,18 +166,21 @@ class SegmentPages(Page):
     async def add(self, request: web.Request) -> web.Response:
         """One of the starts, as it is."""
         start = forms.parsed(EditQuery, await forms.posted(request)).start
-        chosen = next((one for one in await self.engagement.starts() if one.name == start), None)
-        if chosen is None:
-            raise web.HTTPNotFound(text=f"there is no segment {start!r} to begin with")
-        mistakes = await self.engagement.save_segment(chosen.name, chosen.yaml, new=True)
-        assert not mistakes, mistakes
+        async with self.site.change(request, Action.SAVE_SEGMENT, detail=start):
+            chosen = next((one for one in await self.engagement.starts() if one.name == start), None)
+            if chosen is None:
+                raise web.HTTPNotFound(text=f"there is no segment {start!r} to begin with")
+            mistakes = await self.engagement.save_segment(chosen.name, chosen.yaml, new=True)
+            assert not mistakes, mistakes
         done = f"{chosen.title} is there. Its members are looked for now, and kept up to date."
         return self.site.back(request, "/segment", name=chosen.name, done=done)
 
     async def remove(self, request: web.Request) -> web.Response:
         """The project's file; who was in the segment leaves it."""
         name = forms.parsed(SegmentQuery, await forms.posted(request)).name
-        return self.site.back(request, "/segments", done=await self.engagement.remove_segment(name))
+        async with self.site.change(request, Action.REMOVE_SEGMENT, detail=name):
+            told = await self.engagement.remove_segment(name)
+        return self.site.back(request, "/segments", done=told)
 
     async def _counted(self, request: web.Request, name: str, text: str, live: bool) -> web.Response:
         found = await self.engagement.ask(name, text)

@@ -1,5 +1,7 @@
 """What all pages share: where they read, how they are rendered, and what leads from one to the other."""
 
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,6 +11,7 @@ from console.access.gate import VISITOR
 from console.access.sessions import Role
 from console.access.visitors import Way, is_encrypted
 from console.actions import Actions
+from console.audit import Action, Audit, Outcome
 from console.config import ConsoleConfig
 from console.engagement import Engagement
 from console.live import Live
@@ -35,6 +38,7 @@ NAVIGATION: Final = (
     ("/flows", "Flows", "flows"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
+    ("/audit", "Audit log", "audit"),
 )
 #: The entry of the navigation that a page below it belongs to.
 _BELOW: Final = {
@@ -57,6 +61,7 @@ class Site:
         warehouse: Warehouse,
         actions: Actions | None,
         engagement: Engagement | None,
+        audit: Audit,
         notices: Notices,
     ) -> None:
         self.config = config
@@ -64,6 +69,7 @@ class Site:
         self.engagement = engagement
         self.warehouse = warehouse
         self.live = Live(warehouse)
+        self.audit = audit
         self._notices = notices
         self._templates = environment(config)
 
@@ -108,6 +114,12 @@ class Site:
         """Whether there is a session that can be ended here."""
         visitor = request.get(VISITOR)
         return visitor is not None and visitor.way is Way.SESSION
+
+    def change(
+        self, request: web.Request, action: Action, *, account: str = "", people: Iterable[str] = (), detail: str = ""
+    ) -> AbstractAsyncContextManager[Outcome]:
+        """Around everything that changes something: the audit log tells that the visitor had it done."""
+        return self.audit.change(request[VISITOR], action, account=account, people=people, detail=detail)
 
     def back(self, request: web.Request, path: str, done: str, **parameters: str) -> web.Response:
         """To a page after something was `done`, in the mode that it was done from; the page tells it."""

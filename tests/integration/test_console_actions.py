@@ -16,12 +16,13 @@ from schemas.stripe_types import EVENT_TYPES
 from simulator.api import create_app as create_stripe
 from simulator.virtual import VirtualStripe
 from simulator.world import World
-from tests.conftest import ClickHouseServer, MakeTopics
+from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
 from tillstream.loading import load_settings
 from tillstream.secrets import read_account
+from tillstream.warehouse import open_warehouse
 
 KEY = "sk_live_simulated"
 READ = "whoever has this may look"
@@ -73,7 +74,12 @@ async def place(
             "TILLSTREAM_STRIPE_RATE": "1000",
         }.items():
             monkeypatch.setenv(name, value)
-        config = ConsoleConfig(clickhouse_server.url, database=database, door_url="https://hooks.example.com")
+        config = ConsoleConfig(
+            clickhouse_server.url,
+            database=database,
+            door_url="https://hooks.example.com",
+            state=tmp_path / "console",
+        )
         yield Place(config, ConsoleActions(load_settings()), virtual, tmp_path)
 
 
@@ -85,12 +91,15 @@ async def test_an_account_is_connected_and_compared_from_the_page(place: Place) 
         (made,) = place.stripe.account("default").endpoints
         assert (made.url, tuple(made.enabled_events)) == ("https://hooks.example.com/webhooks/stripe", EVENT_TYPES)
         assert len(read_account(place.data, "default").secrets()) == 1
-        async with http.get("/part/connection") as answer:
+        async with http.post("/part/connection") as answer:
             page = await answer.text()
         assert page.count("✓ enabled") == len(EVENT_TYPES)
         assert KEY not in page
         assert "whsec_" not in page
-        async with http.get("/part/compare", params={"day": str(DAY)}) as answer:
+        for asks in ("/part/compare", "/part/connection"):
+            async with http.get(asks, params={"day": str(DAY)}) as answer:
+                assert answer.status == 405  # a link must not have Stripe asked
+        async with http.post("/part/compare", data={"day": str(DAY)}) as answer:
             page = await answer.text()
         assert f"{DAY}: not equal to Stripe" in page  # the rows here are of another month than the account's
         assert "missing" in page
@@ -114,6 +123,28 @@ async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Plac
             assert (answer.status, answer.url.path) == (200, "/profiles")
         async with http.get("/profile", params={"email": email}) as answer:
             assert answer.status == 404
+        page = await eventually_told(http, email.upper())
+        assert page.count("erased a person") == 1
+        async with http.get("/audit", params={"email": "grace.1@example.com"}) as answer:
+            assert "Nothing about that person" in await answer.text()
+        warehouse = open_warehouse(load_settings())
+        found = warehouse.rows("SELECT * FROM audit")
+        assert [(row["action"], row["outcome"]) for row in found] == [("erased a person", "done")]
+        assert "ada" not in str(found)
+        assert not list((place.data / "console" / "audit").iterdir())
+
+
+async def eventually_told(http: aiohttp.ClientSession, email: str) -> str:
+    """The page of the audit log about somebody, as soon as there is something."""
+
+    async def told() -> str:
+        async with http.get("/audit", params={"email": email}) as answer:
+            page = await answer.text()
+            assert "not ended" not in page
+            assert "erased" in page
+            return page
+
+    return await eventually(told, deadline=20)
 
 
 async def test_a_merge_says_whom_it_moves_and_needs_somebody_to_move_to(place: Place) -> None:

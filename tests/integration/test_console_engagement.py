@@ -39,7 +39,8 @@ def place(furnished: tuple[Place, Path], monkeypatch: pytest.MonkeyPatch) -> Pla
 
 @pytest.fixture
 async def http(place: Place) -> AsyncIterator[aiohttp.ClientSession]:
-    async with place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as session:
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with place.serve() as server, aiohttp.ClientSession(server.make_url("/"), cookie_jar=jar) as session:
         yield session
 
 
