@@ -5,7 +5,7 @@ The console knows only these shapes. Without actions (the console alone) it show
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -47,6 +47,33 @@ class Connection:
     endpoint: str = ""
     enabled: frozenset[str] | None = None
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """A signing secret that the door accepts, masked; `until`: it was replaced, and ends then.
+
+    `origin` is connect (of an endpoint that was made for one), hand, or settings. `id` is what removes it, '' for those
+    of the settings.
+    """
+
+    id: str
+    masked: str
+    origin: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a connection. `key`: where the API key in force is from, stored or settings; '' for none.
+
+    `stored`: whether there is anything to disconnect.
+    """
+
+    key: str
+    url: str
+    secrets: tuple[Signing, ...]
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +150,20 @@ class Actions(Protocol):
     async def connection(self, account: str) -> Connection:
         """Asks Stripe, if there is a key; changes nothing."""
 
-    async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
-        """Keeps what was given and brings the endpoint in Stripe up to date; what was done, a sentence each."""
+    async def kept(self, account: str) -> Kept:
+        """What is kept of the connection; asks nobody."""
+
+    async def connect(self, account: str, *, api_key: str, url: str, extended: bool) -> list[str]:
+        """Brings the endpoint in Stripe up to date, and keeps a key that did; what was done, a sentence each."""
+
+    async def disconnect(self, account: str) -> list[str]:
+        """Deletes the endpoint that was made, and forgets key, secrets and address; what was done."""
+
+    async def add_secret(self, account: str, secret: str) -> str:
+        """Keeps the signing secret of an endpoint that was made by hand; a sentence."""
+
+    async def remove_secret(self, account: str, identifier: str) -> str:
+        """Forgets one; a sentence."""
 
     async def start_import(self, account: str) -> str:
         """Begins or goes on with an import; gives a sentence at once, and the view `imports` tells the rest."""

@@ -31,7 +31,7 @@ from tillstream.state import running
 WEBHOOKS = "/webhooks/stripe"
 _DOOR_SECONDS = 20.0
 _POLL_SECONDS = 0.2
-_BY_HAND = "by-hand-"  # in place of the id of an endpoint that a person made
+BY_HAND = "by-hand-"  # in place of the id of an endpoint that a person made
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,13 @@ async def carry_out(api: StripeApi, settings: Settings, intent: Intent, prepared
     return done
 
 
-def store_by_hand(settings: Settings, account: str, *, secret: str = "", api_key: str = "", url: str = "") -> str:
-    """Keep a secret or key that a person gave; the file. Raises ConfigurationError for what can't be one."""
+def store_by_hand(
+    settings: Settings, account: str, *, secret: str = "", api_key: str = "", url: str = "", replaces: bool = True
+) -> str:
+    """Keep a secret or key that a person gave; the file. Raises ConfigurationError for what can't be one.
+
+    With `replaces`, the secrets that were given before are accepted for a day more only.
+    """
     stored = read_account(settings.tillstream_data, account)
     if secret:
         if not secret.startswith("whsec_"):
@@ -123,8 +128,8 @@ def store_by_hand(settings: Settings, account: str, *, secret: str = "", api_key
                 "a signing secret begins with whsec_", remedy="copy it from the endpoint's page in Stripe's dashboard"
             )
         known = next((one.id for one in stored.endpoints if one.secret.get_secret_value() == secret), "")
-        replaced = [one.id for one in stored.endpoints if one.id.startswith(_BY_HAND)]
-        new = StoredEndpoint(id=known or f"{_BY_HAND}{token_hex(4)}", secret=SecretStr(secret))
+        replaced = [one.id for one in stored.endpoints if replaces and one.id.startswith(BY_HAND)]
+        new = StoredEndpoint(id=known or f"{BY_HAND}{token_hex(4)}", secret=SecretStr(secret))
         stored = stored.with_endpoint(new, time.time(), replaced)
     changes: dict[str, object] = {"url": url or stored.url}
     if api_key:

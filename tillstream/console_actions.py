@@ -6,10 +6,10 @@ Settings are read anew for each, since connecting changes what is stored beside 
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,12 +17,13 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector import endpoint_api
-from connector.permissions import dashboard_timezone
+from connector.errors import KeyRevoked
+from connector.permissions import dashboard_timezone, lacking
 from connector.stripe_api import StripeAccess, StripeApi
-from console.actions import Compared, Comparison, Connection, Finding, Judged, Merging, Mover, Part
+from console.actions import Compared, Comparison, Connection, Finding, Judged, Kept, Merging, Mover, Part, Signing
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
-from tillstream import connecting, forgetting, letters, merging
+from tillstream import connecting, disconnecting, forgetting, letters, merging
 from tillstream.broker import open_broker
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
@@ -40,6 +41,7 @@ from tillstream.warehouse import open_warehouse
 
 JUDGED_SECONDS = 20.0
 _UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})  # days are the same in all of them
+_ANOTHER_KEY = "make another one at https://dashboard.stripe.com/apikeys, and paste it here"
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
 #: Which counters of a part's own page are shown, by part: (name, label that names them).
 _COUNTERS = {"process": ("tillstream_ledger_events_total", "outcome"), "sink": ("tillstream_sink_lag", "")}
@@ -113,41 +115,83 @@ class ConsoleActions:
             enabled=frozenset(ours[-1].types) if ours else frozenset(),
         )
 
-    async def connect(self, account: str, *, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
+    async def kept(self, account: str) -> Kept:
+        """Reads the settings and what is stored beside them."""
+        found = disconnecting.kept(self._settings(), account)
+        secrets = tuple(
+            Signing(one.id, one.masked, one.origin, datetime.fromtimestamp(one.until, UTC) if one.until else None)
+            for one in found.secrets
+        )
+        return Kept(found.key, found.url, secrets, found.stored)
+
+    async def connect(self, account: str, *, api_key: str, url: str, extended: bool) -> list[str]:
         """As `tillstream connect` does."""
+        with self._changing():
+            return await self._connect(account, api_key, url, extended)
+
+    async def disconnect(self, account: str) -> list[str]:
+        """Stripe first, so that nothing is forgotten of what could not be taken back."""
+        with self._changing():
+            return await disconnecting.disconnect(self._settings(), account)
+
+    async def add_secret(self, account: str, secret: str) -> str:
+        """Beside those that are there."""
+        settings = self._settings()
+        disconnecting.kept(settings, account)  # raises for an account that there isn't
+        if not secret:
+            raise ConfigurationError("no signing secret was given", remedy="paste the one of the endpoint: whsec_…")
+        with self._changing():
+            connecting.store_by_hand(settings, account, secret=secret, replaces=False)
+        return "The signing secret is kept: the door takes what it signs within a second or two"
+
+    async def remove_secret(self, account: str, identifier: str) -> str:
+        """What it signs is refused from now on."""
+        with self._changing():
+            masked = disconnecting.remove_secret(self._settings(), account, identifier)
+        return f"{masked} is removed: the door refuses what it signs"
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around what changes the connection: the verdict is another one then."""
         try:
-            return await self._connect(account, api_key, secret, url, extended)
+            yield
         finally:
             self._changes += 1
             self._judged = None
 
-    async def _connect(self, account: str, api_key: str, secret: str, url: str, extended: bool) -> list[str]:
+    async def _connect(self, account: str, api_key: str, url: str, extended: bool) -> list[str]:
         settings = self._settings()
-        if account not in settings.all_accounts():
-            raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")
-        told = []
+        before = disconnecting.kept(settings, account)
         if api_key:
-            _ = StripeAccess(account, api_key, settings.stripe_api_base).livemode  # raises for what is no key
-        if api_key or secret:
-            connecting.store_by_hand(settings, account, secret=secret, api_key=api_key)
-            told.append("kept, readable by Tillstream alone")
-            settings = self._settings()
-        if not accesses(settings, account):
-            if not told:
-                raise ConfigurationError("nothing to connect with", remedy="give an API key, or a signing secret")
-            return [*told, "without an API key the endpoint is made by hand in Stripe's dashboard"]
-        (access,) = required_accesses(settings, account, patience=_PATIENCE)
+            rate = settings.tillstream_stripe_rate
+            access = StripeAccess(account, api_key, settings.stripe_api_base, rate=rate, patience=_PATIENCE)
+            _ = access.livemode  # raises for what is no key
+        elif found := accesses(settings, account, patience=_PATIENCE):
+            access = found[0]
+        else:
+            raise ConfigurationError(
+                "there is no API key to connect with",
+                remedy="give one, or make the endpoint by hand in Stripe's dashboard and add its signing secret",
+            )
         intent = connecting.Intent(account, url, extended)
         async with StripeApi(access) as api:
-            prepared = await connecting.prepare(api, settings, intent)
+            try:
+                prepared = await connecting.prepare(api, settings, intent)
+            except KeyRevoked as error:
+                raise ConfigurationError(str(error), remedy=_ANOTHER_KEY) from None
             done = await connecting.carry_out(api, settings, intent, prepared)
+        told = []
+        if api_key:  # only now: one that Stripe refuses is not kept
+            connecting.store_by_hand(settings, account, api_key=api_key)
+            kept = "kept, readable by Tillstream alone"
+            told.append(f"{kept}; the API key of the settings goes before it" if before.key == "settings" else kept)
         mode = "live" if prepared.report.livemode else "test"
         wish = prepared.wish
         told.append(f"endpoint {done.endpoint} sends {len(wish.types)} types in {mode} mode to {wish.url}")
         if done.door is not None:
             takes = "takes its events" if done.door == "takes" else "does not take its secret yet"
             told.append(f"the door {takes}")
-        return told
+        return [*told, *(sentence for sentence, _ in lacking(account, prepared.report.missing))]
 
     async def start_import(self, account: str) -> str:
         """`tillstream import` as a process of its own: it goes on when the console ends."""

@@ -114,6 +114,17 @@ def write_account(data: Path, account: str, stored: StoredAccount) -> Path:
     return path
 
 
+def remove_account(data: Path, account: str) -> None:
+    """Forget all that is stored of it. Raises ConfigurationError when the file can't be removed."""
+    path = secrets_path(data, account)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can't be removed: {error.strerror}", remedy=f"give Tillstream's user write access to {path.parent}"
+        ) from None
+
+
 def stamp(data: Path) -> tuple[tuple[str, int], ...]:
     """Something that differs whenever a file was written, came or went."""
     try:

@@ -66,7 +66,8 @@ class Gate:
         self._key = key
         self._proxies = Proxies(config)
         self._public = config.public_url
-        self._hosts = OwnHosts.of(config.host, [config.public_url], config.hosts)
+        own = (*config.hosts, *([] if _is_address(config.host) else [config.host]))
+        self._hosts = OwnHosts.of(config.host, [config.public_url], own)
         self._sessions = Sessions(_below(config.state), key, self._tokens)
         self._throttle = throttle or Throttle()
         self._programs: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -271,6 +272,15 @@ def safe_next(target: str) -> str:
 def _named(role: Role, session: str = "") -> str:
     token = "token" if role is Role.ALL else "read token"
     return f"{token}, session {session}" if session else token
+
+
+def _is_address(host: str) -> bool:
+    """Whether it is written in digits: such are the console's own where it is bound to them, on its own port alone."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _below(state: Path | None) -> Path | None:

@@ -79,6 +79,7 @@ class Proxies:
             address = ipaddress.ip_address(remote)
         except ValueError:
             return False
+        address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
 
 

@@ -1,18 +1,19 @@
 """Integration: connect an account in the browser, see what its endpoint has and what came, import, compare a day."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from console import forms, health, pipeline
-from console.actions import Connection
+from console.actions import Connection, Kept
 from console.audit import Action
 from console.days import last_days, today
 from console.pages.site import Page
 from console.queries import Query
-from schemas.errors import TillstreamError
+from schemas.errors import TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
 
 RECEIVED = timedelta(days=90)
@@ -23,7 +24,6 @@ class ConnectForm(BaseModel):
 
     account: forms.Text = "default"
     api_key: forms.Text = ""
-    secret: forms.Text = ""
     url: forms.Text = ""
     extended: bool = False
 
@@ -32,6 +32,13 @@ class AccountForm(BaseModel):
     """Which account."""
 
     account: forms.Text = "default"
+
+
+class SecretForm(AccountForm):
+    """A signing secret to be added, or the id of one to be removed."""
+
+    secret: forms.Text = ""
+    id: forms.Text = ""
 
 
 class CompareQuery(forms.Asked):
@@ -47,6 +54,20 @@ class IntegrationQuery(forms.Asked):
     account: forms.Text = Field(default="")
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A form that was not taken: which one, why, and what was given; a key or secret is never given back."""
+
+    form: str
+    error: TillstreamError
+    given: ConnectForm
+
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return 503 if isinstance(self.error, Unavailable) else 409
+
+
 class IntegrationPage(Page):
     """`/integration`."""
 
@@ -58,6 +79,10 @@ class IntegrationPage(Page):
             web.post("/part/connection", self.connection),
             web.post("/part/compare", self.compare),
             web.post("/integration/connect", self.connect),
+            web.get("/integration/disconnect", self.ask_to_disconnect),
+            web.post("/integration/disconnect", self.disconnect),
+            web.post("/integration/secret/add", self.add_secret),
+            web.post("/integration/secret/remove", self.remove_secret),
             web.post("/integration/import", self.start_import),
         ]
 
@@ -65,16 +90,25 @@ class IntegrationPage(Page):
         """How each account is connected. What Stripe says comes a moment later, by itself."""
         wanted = forms.parsed(IntegrationQuery, request.query)
         accounts = list(self.config.webhook_urls)
-        account = wanted.account if wanted.account in accounts else accounts[0]
-        now = datetime.now(UTC)
-        seen, received, found = await asyncio.gather(
-            health.arrivals(self.warehouse, wanted.live, now),
-            self._received(account, wanted.live),
-            pipeline.imports(self.warehouse, wanted.live),
+        return await self._page(request, wanted.account if wanted.account in accounts else accounts[0])
+
+    async def _page(self, request: web.Request, account: str, wrong: Wrong | None = None) -> web.Response:
+        """With `wrong`, one of its forms has what was typed, and says why it was not taken."""
+        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
+        accounts = list(self.config.webhook_urls)
+        seen, received, found, kept = await asyncio.gather(
+            health.arrivals(self.warehouse, live, now),
+            self._received(account, live),
+            pipeline.imports(self.warehouse, live),
+            self._kept(account),
         )
         return self.site.page(
             request,
             "integration.html",
+            status=wrong.status if wrong else 200,
+            wrong=wrong,
+            given=wrong.given if wrong else ConnectForm(account=account),
+            kept=kept,
             accounts=accounts,
             account=account,
             url=self.config.webhook_urls[account] if self.config.door_url else "",
@@ -122,15 +156,47 @@ class IntegrationPage(Page):
         return self.site.page(request, template, found=found, day=day)
 
     async def connect(self, request: web.Request) -> web.Response:
-        """Keep what was given, and bring the endpoint up to date."""
+        """Bring the endpoint up to date; the form again when Stripe refuses."""
         form = forms.parsed(ConnectForm, await forms.posted(request))
-        given = [name for name in ("api_key", "secret", "url") if getattr(form, name)]
-        detail = " ".join((f"gave {', '.join(given) or 'nothing'}", form.url))
-        async with self.site.change(request, Action.CONNECT, account=form.account, detail=detail):
-            told = await self.actions.connect(
-                form.account, api_key=form.api_key, secret=form.secret, url=form.url, extended=form.extended
-            )
+        detail = " ".join(filter(None, ("with a new API key" if form.api_key else "", form.url)))
+        try:
+            async with self.site.change(request, Action.CONNECT, account=form.account, detail=detail):
+                told = await self.actions.connect(
+                    form.account, api_key=form.api_key, url=form.url, extended=form.extended
+                )
+        except TillstreamError as error:
+            return await self._refused(request, Wrong("connect", error, form))
         return self.site.back(request, "/integration", account=form.account, done=" · ".join(told))
+
+    async def ask_to_disconnect(self, request: web.Request) -> web.Response:
+        """What becomes of what, and a button that says so."""
+        self.must_be_allowed(request)
+        account = forms.parsed(AccountForm, request.query).account
+        return self.site.page(request, "disconnect.html", account=account, kept=await self.actions.kept(account))
+
+    async def disconnect(self, request: web.Request) -> web.Response:
+        """The endpoint in Stripe, then what is kept here."""
+        account = forms.parsed(AccountForm, await forms.posted(request)).account
+        async with self.site.change(request, Action.DISCONNECT, account=account):
+            told = await self.actions.disconnect(account)
+        return self.site.back(request, "/integration", account=account, done=" · ".join(told))
+
+    async def add_secret(self, request: web.Request) -> web.Response:
+        """Of an endpoint that was made by hand."""
+        form = forms.parsed(SecretForm, await forms.posted(request))
+        try:
+            async with self.site.change(request, Action.ADD_SECRET, account=form.account):
+                told = await self.actions.add_secret(form.account, form.secret)
+        except TillstreamError as error:
+            return await self._refused(request, Wrong("secret", error, ConnectForm(account=form.account)))
+        return self.site.back(request, "/integration", account=form.account, done=told)
+
+    async def remove_secret(self, request: web.Request) -> web.Response:
+        """What it signs is refused from now on."""
+        form = forms.parsed(SecretForm, await forms.posted(request))
+        async with self.site.change(request, Action.REMOVE_SECRET, account=form.account, detail=form.id):
+            told = await self.actions.remove_secret(form.account, form.id)
+        return self.site.back(request, "/integration", account=form.account, done=told)
 
     async def start_import(self, request: web.Request) -> web.Response:
         """Begin, or go on."""
@@ -138,6 +204,18 @@ class IntegrationPage(Page):
         async with self.site.change(request, Action.IMPORT, account=form.account):
             told = await self.actions.start_import(form.account)
         return self.site.back(request, "/integration", account=form.account, done=told)
+
+    async def _refused(self, request: web.Request, wrong: Wrong) -> web.Response:
+        if wrong.given.account not in self.config.webhook_urls:
+            raise wrong.error
+        return await self._page(request, wrong.given.account, wrong)
+
+    async def _kept(self, account: str) -> Kept | None:
+        """None where nobody knows, and of an account whose file is broken: the verdict tells of that."""
+        try:
+            return await self.site.actions.kept(account) if self.site.actions else None
+        except TillstreamError:
+            return None
 
     async def _ask(self, account: str, answer: list[Connection]) -> None:
         if self.site.actions is None:

@@ -169,6 +169,8 @@ async def test_wrong_settings_are_named_before_anything_starts(tmp_path: Path) -
         "TILLSTREAM_TIMEZONE": ("Europe/Berln", "did you mean Europe/Berlin?"),
         "STRIPE_WEBHOOK_SECRET": (" ", "a webhook secret is blank"),
         "TILLSTREAM_CONFIG": (str(tmp_path / "missing.toml"), "can't be read"),
+        "TILLSTREAM_CONSOLE_HOST": ("0.0.0.0", "nobody would have to sign in"),
+        "TILLSTREAM_CONSOLE_TOKEN": ("letmein", "openssl rand -hex 24"),
     }
     for name, (value, cause) in wrong.items():
         done = await tillstream_async("up", "--data", tmp_path / "data", *ANY_PORTS, env=environment(**{name: value}))

@@ -21,7 +21,7 @@ from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
 from tillstream.loading import load_settings
-from tillstream.secrets import read_account
+from tillstream.secrets import read_account, secrets_path
 from tillstream.warehouse import open_warehouse
 
 KEY = "sk_live_simulated"
@@ -105,9 +105,84 @@ async def test_an_account_is_connected_and_compared_from_the_page(place: Place) 
         assert "missing" in page
         async with http.get("/health") as answer:
             assert "day different" in await answer.text() or DAY.toordinal() + 84 < datetime.now(UTC).toordinal()
-        async with http.post("/integration/connect", data={"api_key": "nonsense"}) as answer:
+
+
+@pytest.mark.parametrize("key", ["nonsense", "sk_live_unknown", "rk_live_weak"])
+async def test_a_key_that_is_refused_is_not_kept_and_the_form_stays(place: Place, key: str) -> None:
+    place.stripe.keys.restrict("rk_live_weak", {"charge_read"})
+    place.stripe.keys.revoke("sk_live_unknown")
+    form = {"api_key": key, "url": "https://typed.example.com", "extended": "true"}
+    async with await place.serve() as server, browsing(server) as http:
+        async with http.post("/integration/connect", data=form) as answer:
+            page = await answer.text()
+        assert (answer.status, answer.url.path) == (409, "/integration/connect")
+        assert 'role="alert"' in page
+        assert 'value="https://typed.example.com"' in page
+        assert 'name="extended" value="true" checked' in page
+        assert f'"{key}"' not in page
+        assert "An API key is kept" not in page
+    assert not secrets_path(place.data, "default").exists()
+    assert list(place.stripe.account("default").endpoints) == []
+
+
+async def test_signing_secrets_are_listed_added_and_removed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_of_the_settings_0000")
+    async with await place.serve() as server, browsing(server) as http:
+        for secret in ("whsec_first_by_hand_1111", "whsec_second_by_hand_2222"):
+            async with http.post("/integration/secret/add", data={"secret": secret}) as answer:
+                page = await answer.text()
+                assert (answer.status, answer.url.path) == (200, "/integration")
+                assert "The signing secret is kept" in page
+        assert [f"whsec_…{end}" in page for end in ("0000", "1111", "2222")] == [True] * 3
+        assert "by_hand" not in page
+        assert "of_the_settings" not in page
+        stored = read_account(place.data, "default").endpoints
+        assert [one.until for one in stored] == [None, None]  # a second one by hand does not end the first
+        assert page.count('name="id"') == 2  # what the settings hold can't be removed here
+        async with http.post("/integration/secret/add", data={"secret": "sk_live_elsewhere"}) as answer:
+            assert (answer.status, "begins with whsec_" in await answer.text()) == (409, True)
+        async with http.post("/integration/secret/remove", data={"id": stored[0].id}) as answer:
+            assert "whsec_…1111 is removed" in await answer.text()
+        assert [one.id for one in read_account(place.data, "default").endpoints] == [stored[1].id]
+        async with http.post("/integration/secret/remove", data={"id": stored[0].id}) as answer:
             assert answer.status == 409
-            assert "key" in await answer.text()
+
+
+async def test_disconnecting_takes_back_what_connecting_made(place: Place) -> None:
+    account = place.stripe.account("default")
+    async with await place.serve() as server, browsing(server) as http:
+        form = {"api_key": KEY, "url": "https://hooks.example.com"}
+        async with http.post("/integration/connect", data=form) as answer:
+            assert "An API key is kept" in await answer.text()
+        async with http.post("/integration/secret/add", data={"secret": "whsec_made_by_hand_1111"}) as answer:
+            assert answer.status == 200
+        (made,) = account.endpoints
+        async with http.get("/integration/disconnect") as answer:
+            page = await answer.text()
+        assert "deleted in Stripe" in page
+        assert made.id in page
+        assert "stays in Stripe" in page
+        assert list(account.endpoints) == [made]  # asking changes nothing
+        async with http.post("/integration/disconnect") as answer:
+            page = await answer.text()
+        assert f"endpoint {made.id} is deleted in Stripe" in page
+        assert "made by hand stays in Stripe" in page
+        assert list(account.endpoints) == []
+        assert not secrets_path(place.data, "default").exists()
+        async with http.post("/integration/disconnect") as answer:
+            assert (answer.status, "nothing is kept" in await answer.text()) == (409, True)
+
+
+async def test_a_key_that_was_revoked_can_be_disconnected_and_says_what_stays(place: Place) -> None:
+    async with await place.serve() as server, browsing(server) as http:
+        form = {"api_key": KEY, "url": "https://hooks.example.com"}
+        async with http.post("/integration/connect", data=form) as answer:
+            assert answer.status == 200
+        (made,) = place.stripe.account("default").endpoints
+        place.stripe.keys.revoke(KEY)
+        async with http.post("/integration/disconnect") as answer:
+            assert f"{made.id} stays in Stripe" in await answer.text()
+        assert not secrets_path(place.data, "default").exists()
 
 
 async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Place) -> None:

@@ -25,7 +25,7 @@ from schemas.errors import ConfigurationError
 TOKEN, READ = "all-of-it-" + "a" * 20, "only-look-" + "b" * 20
 SECRET = "between-proxy-and-console"
 LOOK = "/api/v1/openapi.json"  # behind the gate, and asks nobody
-CHANGE = "/integration/connect"  # answered with 409 by a console that can only show, once somebody is let in
+CHANGE = "/integration/import"  # answered with 409 by a console that can only show, once somebody is let in
 SIGNED: dict[str, Any] = {"token": TOKEN, "read_token": READ}
 
 

@@ -66,8 +66,9 @@ def connect(
         ).strip()
     if (given_key or given_secret) and not dry_run:
         _check_key(given_key, account, settings)
-        store_by_hand(settings, account, secret=given_secret, api_key=given_key)
-        settings = load_settings(tillstream_data=data)
+        if given_secret:
+            store_by_hand(settings, account, secret=given_secret)
+            settings = load_settings(tillstream_data=data)
         _warn_of_another(settings, account, given_key)
     if has_key or given_key:
         _with_key(settings, intent, given_key, dry_run, as_json)
@@ -89,17 +90,23 @@ def _with_key(settings: Settings, intent: "Intent", given_key: str, dry_run: boo
 
 
 async def _work(settings: Settings, intent: "Intent", given_key: str, dry_run: bool) -> "tuple[Prepared, Done | None]":
+    """A key that was given is kept once it has done all that it is for."""
     from connector.stripe_api import StripeAccess, StripeApi
-    from tillstream.connecting import carry_out, prepare
+    from tillstream.connecting import carry_out, prepare, store_by_hand
     from tillstream.stripe_access import required_accesses
 
-    if given_key:  # also when nothing is stored, as with --dry-run
+    if given_key:
         access = StripeAccess(intent.account, given_key, settings.stripe_api_base)
     else:
         (access,) = required_accesses(settings, intent.account)
     async with StripeApi(access) as api:
         prepared = await prepare(api, settings, intent)
-        return prepared, None if dry_run else await carry_out(api, settings, intent, prepared)
+        if dry_run:
+            return prepared, None
+        done = await carry_out(api, settings, intent, prepared)
+    if given_key:
+        store_by_hand(settings, intent.account, api_key=given_key)
+    return prepared, done
 
 
 def _show(account: str, prepared: "Prepared", done: "Done | None", dry_run: bool) -> None:
@@ -238,8 +245,12 @@ def _check_key(key: str, account: str, settings: Settings) -> None:
 
 
 def _warn_of_another(settings: Settings, account: str, given_key: str) -> None:
-    """The settings' own key goes before the one that was just stored."""
+    """The settings' own key goes before one that is stored."""
+    from tillstream.secrets import read_account
+
     own = settings.all_accounts()[account].api_key
+    if own == read_account(settings.tillstream_data, account).api_key:
+        return
     if given_key and own is not None and own.get_secret_value() != given_key:
         told = Text.assemble(("! ", "yellow"), "another key of this account is in the settings, and stays in force")
         screen.err.print(Text.assemble(told, ("\n  next: ", "green"), "unset STRIPE_API_KEY where `up` is started"))
