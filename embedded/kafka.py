@@ -5,6 +5,7 @@ import contextlib
 import functools
 import re
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ _HEAP = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=128
 _ONE_COMPILER = "-XX:TieredStopAtLevel=1"
 _STOP_TIMEOUT = 20.0  # seconds for a clean stop before the broker is killed; its log is recovered then
 _START_TIMEOUT = 60.0
+_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # size, request ApiVersions, its version, an id, no client name
 
 
 def command(data: Path, port: int) -> list[str]:
@@ -80,6 +82,21 @@ async def wait_ready(bootstrap: str, timeout: float = _START_TIMEOUT) -> None:  
                 return
         await asyncio.sleep(0.05)
     raise Unavailable(f"Kafka at {bootstrap} did not answer within {timeout:.0f} s.", remedy="look into its kafka.log")
+
+
+async def ask_versions(port: int) -> None:
+    """Returns when a running broker has answered the smallest question there is: its threads work.
+
+    An open port says less: the kernel also takes connections for a process that is stopped. Raises OSError or EOFError;
+    waits for as long as the broker is silent.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(_API_VERSIONS)
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        await reader.readexactly(size)
+    finally:
+        writer.close()
 
 
 async def _answers(bootstrap: str) -> bool:

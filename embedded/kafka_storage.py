@@ -13,9 +13,10 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, Unavailable, may_pass
 from schemas.topics import PARTITIONS, STRIPE_EVENTS
 
 NODE_ID = "1"
@@ -66,20 +67,22 @@ def prepare(data: Path, settings: Mapping[str, str], java_tool: Sequence[str]) -
     """Writes server.properties and formats the storage if it is new; returns the path of server.properties.
 
     `java_tool` is the start of a java command line to which a main class and its arguments are added.
-    Raises ConfigurationError for a directory that can't be written, is in use, corrupt or another cluster's.
+    Raises ConfigurationError for a directory that can't be written, is in use, corrupt or another cluster's, and
+    Unavailable for a full or failing disk.
     """
     storage = data / "storage"
     try:
         storage.mkdir(parents=True, exist_ok=True)
         config = data / "server.properties"
-        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+        _write_config(config, "".join(f"{name}={value}\n" for name, value in settings.items()))
         _wait_unlocked(storage)
         if not (storage / "meta.properties").exists():
             _format(data, config, java_tool)
     except OSError as error:
-        raise ConfigurationError(
-            f"Kafka's directory {data} can't be used: {error.strerror}.", remedy="choose another with --data"
-        ) from error
+        cause = f"Kafka's directory {data} can't be used: {error.strerror}."
+        if may_pass(error):
+            raise Unavailable(cause, remedy=f"df -h {data}") from error
+        raise ConfigurationError(cause, remedy="choose another with --data") from error
     _check(data)
     return config
 
@@ -92,6 +95,16 @@ def read_properties(path: Path) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _write_config(path: Path, text: str) -> None:
+    """Only what has changed, and never half of it: a broker must be startable on a disk that has just become full."""
+    with suppress(OSError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    new = path.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _wait_unlocked(storage: Path) -> None:

@@ -6,6 +6,12 @@ TillstreamError               something a person has to know; `str()` names the 
 └── Unavailable               a part (Kafka, ClickHouse, Stripe) does not answer: try again later
 """
 
+import errno
+
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+)
+
 
 class TillstreamError(Exception):
     """Base of all errors that Tillstream raises on purpose.
@@ -33,3 +39,8 @@ class BadEvent(TillstreamError):
 
 class Unavailable(TillstreamError):
     """A part that Tillstream needs does not answer."""
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether it is a full or failing disk, or a want of memory or files: nobody's mistake, and over one day."""
+    return error.errno in _PASSING

@@ -25,6 +25,7 @@ class Child:
         self.process = process
         self.started_at = time.monotonic()
         self.last_words: list[str] = []
+        self.has_answered = False  # any probe at all
         self._say = say
         self._listener = asyncio.create_task(self._listen(), name=f"listen-{part.name}")
 
@@ -86,5 +87,6 @@ class Child:
             if not line:
                 return
             text = line.decode("utf-8", "replace").rstrip()
-            self.last_words = [*self.last_words[1 - _LAST_WORDS :], text]
+            if text and not text[0].isspace():  # of a traceback what it is about, not where it was
+                self.last_words = [*self.last_words[1 - _LAST_WORDS :], text]
             self._say(self.part.name, text)

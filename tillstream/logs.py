@@ -3,11 +3,15 @@
 import logging
 import os
 import sys
+import time
 
 import structlog
 
 # Measured: these build debug records for every message unless they are told not to.
 _NOISY = ("faust", "mode", "aiokafka", "kafka", "aiohttp.access", "asyncio", "clickhouse_connect", "urllib3")
+
+_TIMES, _WHILE = 3, 10.0  # how often a library may say the same in so many seconds
+_KEPT = 1_000  # messages that are remembered
 
 # What the libraries say when a worker starts for the first time, while Faust is making its tables' topics: a person who
 # reads [error] on a healthy first start stops reading errors.
@@ -16,6 +20,33 @@ _FIRST_START = ("Topic %s not found in cluster metadata", "Ignoring missing topi
 
 def _expected(record: logging.LogRecord) -> bool:
     return record.msg in _FIRST_START and str(record.args).rstrip(",)'").endswith("-changelog")
+
+
+class _Seldom(logging.Filter):
+    """Lets through what a library says a few times in a while, and then how often it was said besides.
+
+    While Kafka is away its clients would say so a hundred times a second, which fills disks and hides everything else.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # (logger, message): since when, how often
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is said; adds the number of those that were not."""
+        if not isinstance(record.msg, str) or not record.name.startswith(_NOISY):  # our own are told as they are
+            return True
+        what, now = (record.name, record.msg), time.monotonic()
+        since, count = self._said.get(what, (now, 0))
+        if now - since > _WHILE:
+            unsaid = count - _TIMES
+            since, count = now, 0
+            if unsaid > 0:
+                record.msg += f" (and {unsaid} more in the {_WHILE:.0f} s before)"
+        if len(self._said) > _KEPT:  # some put names into the message itself
+            self._said.clear()
+        self._said[what] = since, count + 1
+        return count < _TIMES
 
 
 def configure_logging(level: str = "info") -> None:
@@ -48,6 +79,7 @@ def configure_logging(level: str = "info") -> None:
         )
     )
     handler.addFilter(lambda record: not _expected(record))
+    handler.addFilter(_Seldom())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)

@@ -19,8 +19,27 @@ from tillstream.ports import claim_port, reachable
 from tillstream.settings import Settings
 from tillstream.state import read_json
 
+KAFKA, CLICKHOUSE = "kafka", "clickhouse"
+SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part that says nothing itself
+
+# Seconds without any answer after which a part counts as hung. With eight busy programs beside `up` on two cores, and
+# events coming, no part was silent for more than 2.3 s; one that answers "not ready" is not silent. A service gets
+# longer: while it starts it may have the log of a crash to read, and ending it then would have it begin anew.
+_ROLE_SILENCE, _ROLE_STARTING_SILENCE = 30.0, 120.0
+_SERVICE_SILENCE, _SERVICE_STARTING_SILENCE = 120.0, 1800.0
+
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 _KAFKA_PROBE_SECONDS = 2.0
+
+# Without ClickHouse the door takes events all the same; the console starts at once, to show what else does not.
+_NEEDS = {
+    "ingest": (KAFKA,),
+    "process": (KAFKA,),
+    "sink": (KAFKA, CLICKHOUSE),
+    "engage": (KAFKA, CLICKHOUSE),
+    "connector": (KAFKA, CLICKHOUSE),
+    "console": (),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +47,10 @@ class Part:
     """One child of the supervisor.
 
     `command` makes the argv anew for every start. `probe(pid, was_ready)` gives '' when the part can do its work, else
-    why not; it is asked every second. `drain` is how many seconds the part may take to end after SIGTERM.
+    why not, SILENT or STARTING when it says nothing; it is asked every second, and ended after `silence` seconds
+    (`starting_silence` before its first answer) without one. `drain` is how many seconds the part may take to end after
+    SIGTERM. It is started once all that it `needs` (KAFKA: with topics) has been there. Without an `optional` part
+    others can still do their work: it never ends them, not even by a mistake that a person has to mend.
     """
 
     name: str
@@ -37,6 +59,10 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     drain: float = 15.0
     health_url: Callable[[], str] = str
+    silence: float = _ROLE_SILENCE
+    starting_silence: float = _ROLE_STARTING_SILENCE
+    needs: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +133,7 @@ async def ask(url: str) -> str:
                 return str((await response.json()).get("reason", f"HTTP {response.status}"))
             return f"HTTP {response.status}"
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        return "does not answer yet"
+        return SILENT
 
 
 def _kafka(data: Path, port: int) -> Part:
@@ -117,17 +143,23 @@ def _kafka(data: Path, port: int) -> Part:
 
     async def probe(_: int, was_ready: bool) -> str:
         try:
-            if was_ready:  # an open port is enough then, and cheaper than a new client each second
+            if was_ready:  # a small question is enough then, and cheaper than a new client each second
                 async with asyncio.timeout(_KAFKA_PROBE_SECONDS):
-                    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
+                    await kafka.ask_versions(port)
             else:
                 await kafka.wait_ready(bootstrap, _KAFKA_PROBE_SECONDS)
-        except (OSError, TimeoutError, Unavailable):
-            return "does not answer yet"
+        except (OSError, TimeoutError, EOFError, Unavailable):
+            return SILENT
         return ""
 
-    return Part("kafka", lambda: kafka.command(data, port), probe, drain=20.0)
+    return Part(
+        KAFKA,
+        lambda: kafka.command(data, port),
+        probe,
+        drain=20.0,
+        silence=_SERVICE_SILENCE,
+        starting_silence=_SERVICE_STARTING_SILENCE,
+    )
 
 
 def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
@@ -139,7 +171,16 @@ def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
     async def probe(_: int, __: bool) -> str:
         return await ask(url)
 
-    return Part("clickhouse", lambda: argv, probe, environment, drain=20.0)
+    return Part(
+        CLICKHOUSE,
+        lambda: argv,
+        probe,
+        environment,
+        drain=20.0,
+        silence=_SERVICE_SILENCE,
+        starting_silence=_SERVICE_STARTING_SILENCE,
+        optional=True,
+    )
 
 
 def _role(name: str, settings: Settings) -> Part:
@@ -151,7 +192,7 @@ def _role(name: str, settings: Settings) -> Part:
     async def probe(pid: int, _: bool) -> str:
         state = read_json(announced) or {}
         if state.get("pid") != pid:  # not yet announced, or left behind by an earlier run
-            return "starting"
+            return STARTING
         return await ask(f"{state.get('health_url')}/readyz")
 
     return Part(
@@ -160,6 +201,7 @@ def _role(name: str, settings: Settings) -> Part:
         probe,
         _environment(only_for(name, settings)),
         health_url=health_url,
+        needs=_NEEDS[name],
     )
 
 

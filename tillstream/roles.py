@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -79,15 +78,19 @@ async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[
     log.info("stopped", role=name)
 
 
+def _announce(settings: Settings, name: str, url: str) -> None:
+    """Without it nobody finds the health pages, but the role can do its work."""
+    try:
+        announce_role(settings.tillstream_data, name, url)
+    except OSError as error:
+        log.warning("health pages not announced", cause=error.strerror, url=url)
+
+
 async def _with_health(name: str, role: Role, settings: Settings, health_port: int, stop: asyncio.Event) -> None:
     try:
         async with health_server(role.ready, health_port, settings.tillstream_health_host) as url:
-            announced = announce_role(settings.tillstream_data, name, url)
-            try:
-                await role.run(stop)
-            finally:
-                with suppress(OSError):
-                    announced.unlink(missing_ok=True)
+            _announce(settings, name, url)
+            await role.run(stop)
     except OSError as error:
         if error.errno is None or not health_port:
             raise
@@ -111,7 +114,7 @@ def ingest(settings: Settings) -> None:
         )
         host = settings.tillstream_http_host
         port = claim_port(settings.tillstream_http_port, "--http-port", host)
-        announced = announce_role(settings.tillstream_data, "ingest", f"http://{reachable(host)}:{port}")
+        _announce(settings, "ingest", f"http://{reachable(host)}:{port}")
         log.info("listening", url=f"http://{host}:{port}/webhooks/stripe")
         if not any(settings.webhook_secrets().values()):
             log.warning("accepting nothing: no webhook secret", next="tillstream connect")
@@ -120,7 +123,6 @@ def ingest(settings: Settings) -> None:
             await serve(app, host, port, stop)
         finally:
             watching.cancel()
-            announced.unlink(missing_ok=True)
 
     run_role("ingest", work, settings)
 
@@ -221,11 +223,8 @@ def console(settings: Settings) -> None:
         app = create_app(console_config(settings), ConsoleActions(settings), ConsoleEngagement(settings))
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)
-        announced = announce_role(settings.tillstream_data, "console", f"http://{reachable(host)}:{port}")
+        _announce(settings, "console", f"http://{reachable(host)}:{port}")
         log.info("listening", url=f"http://{host}:{port}")
-        try:
-            await serve(app, host, port, stop)
-        finally:
-            announced.unlink(missing_ok=True)
+        await serve(app, host, port, stop)
 
     run_role("console", work, settings)

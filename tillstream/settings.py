@@ -136,7 +136,7 @@ class Settings(BaseModel):
         default=4 * 1024 * 1024, ge=1024, description="Largest webhook body in bytes, also after unpacking gzip"
     )
     tillstream_startup_seconds: float = Field(
-        default=30, gt=0, description="How long to wait for a Kafka or ClickHouse that is not Tillstream's own"
+        default=30, gt=0, description="How long `up` waits for a Kafka that is not Tillstream's own before it ends"
     )
     tillstream_console_url: Annotated[str, AfterValidator(web_address)] = Field(
         default="", description="The console's address as people reach it, such as https://console.example.com"

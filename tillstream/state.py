@@ -1,9 +1,10 @@
 """The small JSON files under the data directory by which processes find each other.
 
 `runtime.json`     of a running `up`: where everything is, and whether it is ready
-`roles/NAME.json`  of a running role: its pid and the URL of its health pages
+`roles/NAME.json`  of a role that runs or ran: its pid and the URL of its health pages
 """
 
+import errno
 import json
 import os
 import stat
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.addresses import split_login
 from schemas.errors import ConfigurationError
+
+_BLOCK = 4096  # bytes: what disks are given out in
 
 # What `up` and the roles make in the data directory; the project in it is its user's own.
 _MADE = (
@@ -87,13 +90,35 @@ def open_to_others(data: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Atomically: a reader sees the old file or the new one, never half of one; and nobody but the owner sees it."""
+    """Atomically: a reader sees the old file or the new one, never half of one; and nobody but the owner sees it.
+
+    On a full disk the old file is written over, which needs no room. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(value, indent=2) + "\n").encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _write_over(path, text):
+            raise
+
+
+def _write_over(path: Path, text: bytes) -> bool:
+    """Whether the file had room enough. In one write and never shorter, so that no reader sees half of it or a rest."""
+    try:
+        with path.open("r+b", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if len(text) > -(-size // _BLOCK) * _BLOCK:
+                return False
+            return file.write(text[:-1].ljust(size - 1) + b"\n") >= len(text)
+    except OSError:
+        return False
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -110,11 +135,12 @@ def runtime_path(data: Path) -> Path:
     return data / "runtime.json"
 
 
-def announce_role(data: Path, role: str, health_url: str) -> Path:
-    """Tell the supervisor (or an operator) where this process's health pages are; returns the file."""
-    path = data / "roles" / f"{role}.json"
-    write_json(path, {"pid": os.getpid(), "health_url": health_url})
-    return path
+def announce_role(data: Path, role: str, health_url: str) -> None:
+    """Tell the supervisor (or an operator) where this process's health pages are. Raises OSError.
+
+    The file stays when the role ends: on a disk that has become full it is written over.
+    """
+    write_json(data / "roles" / f"{role}.json", {"pid": os.getpid(), "health_url": health_url})
 
 
 def alive(pid: int) -> bool:

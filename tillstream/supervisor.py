@@ -1,17 +1,19 @@
 """Runs every part on one machine: starts in order, watches, restarts, and leaves nothing behind.
 
-    1. services   Kafka and ClickHouse (unless they are somebody else's)
+    1. services    Kafka and ClickHouse (unless they are somebody else's), and the console, which shows how all are
     2. topics
-    3. roles      sink, process, engage, ingest, connector, console
+    3. roles       the door and the processors; with ClickHouse the sink, engage and the connector
 
-`DIR/runtime.json` always says where everything is and whether it is ready.
+Only a mistake that a person has to mend ends it, and only at the start: what dies, hangs or can't be started is tried
+again (`keeper.py`) while the others go on, the door above all. `DIR/runtime.json` says where everything is, whether it
+is ready, and else why not.
 """
 
 import asyncio
 import fcntl
 import os
-import re
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,20 +21,17 @@ from typing import IO
 
 from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
-from schemas.errors import ConfigurationError, Unavailable
-from tillstream.child import Child, Say
+from schemas.errors import ConfigurationError, TillstreamError
+from tillstream.child import Say
 from tillstream.connections import clickhouse_password, kafka_arguments
-from tillstream.parts import Part, Plan, ask, console_url, http_url
+from tillstream.keeper import Keeper
+from tillstream.parts import CLICKHOUSE, KAFKA, Plan, ask, console_url, http_url
 from tillstream.state import RoleState, Runtime, read_json, runtime_path, write_json
 from tillstream.topics import ensure_topics
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.25, 10.0  # seconds before a restart: doubles with every death
-_HEALTHY_AFTER = 10.0  # seconds of being ready after which the delay begins anew
-_GIVE_UP_AFTER = 5  # deaths of a part that was never ready: a person is needed
-_PROBE_STARTING, _PROBE_READY = 0.1, 1.0  # seconds between probes
-_MEND_FIRST = 2  # exit code of a role that a person has to configure
-_CAUSE = re.compile(r"\bcause=|^[\w.]+(Error|Exception): ")  # as roles log it, or as a traceback ends
-_ANY_ERROR = re.compile("error", re.IGNORECASE)
+_DESCRIBE_SECONDS = 0.1
+_WAIT_SECONDS = 1.0  # between two looks at what others run
+_SAY_SECONDS = 30.0  # between two lines that say the same
 
 
 class Supervisor:
@@ -40,11 +39,11 @@ class Supervisor:
 
     def __init__(self, plan: Plan, say: Say) -> None:
         self._plan = plan
-        self._say = say
-        self._children: dict[str, Child] = {}
-        self._states = {part.name: RoleState() for part in (*plan.services, *plan.roles)}
-        self._ready = {part.name: asyncio.Event() for part in (*plan.services, *plan.roles)}
-        self._stopping = False
+        self._say = _heard_or_not(say)
+        parts = (*plan.services, *plan.roles)
+        self._keepers = {part.name: Keeper(part, self._say) for part in parts}
+        self._open = {KAFKA: asyncio.Event(), CLICKHOUSE: asyncio.Event()}  # what parts wait for before they start
+        self._trouble = {KAFKA: "", CLICKHOUSE: ""}
         self.data = plan.settings.tillstream_data
         settings = plan.settings
         url, user, password = settings.clickhouse_url, settings.clickhouse_user, clickhouse_password(settings)
@@ -53,7 +52,7 @@ class Supervisor:
             pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             http_url=http_url(settings),
-            console_url=console_url(settings) if "console" in self._states else "",
+            console_url=console_url(settings) if "console" in self._keepers else "",
             kafka_bootstrap=settings.kafka_bootstrap_servers,
             clickhouse_url=with_login(url, user, password) if own else url,
             clickhouse_user=user,
@@ -65,26 +64,28 @@ class Supervisor:
         )
         # Without a webhook secret the door says that it isn't ready, and nothing but a person can change that.
         has_secret = any(settings.webhook_secrets().values())
-        self._needed = set(self._states) - (set() if has_secret else {"ingest"})
+        self._needed = set(self._keepers) - (set() if has_secret else {"ingest"})
         self.up = asyncio.Event()
 
     @property
     def names(self) -> list[str]:
         """The parts, in the order of their start."""
-        return list(self._states)
+        return list(self._keepers)
 
     def state(self, name: str) -> RoleState:
         """How a part is doing now."""
-        return self._states[name]
+        return self._keepers[name].state
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Run until `stop` is set, then drain part by part; `hurry` kills what is left.
 
-        Raises ConfigurationError or Unavailable when a part can't be brought up; everything has ended by then.
+        Raises ConfigurationError for what a person has to mend before a part can be started, and Unavailable when a
+        Kafka of somebody else does not answer; everything has ended by then.
         """
         lock = _lock(self.data)
         try:
-            runtime_path(self.data).unlink(missing_ok=True)  # left behind by one that was killed
+            with suppress(OSError):
+                runtime_path(self.data).unlink(missing_ok=True)  # left behind by one that was killed
             await self._work(stop, hurry)
         finally:
             with suppress(OSError):
@@ -92,45 +93,44 @@ class Supervisor:
             lock.close()
 
     async def _work(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        keepers: list[asyncio.Task[None]] = []
-
-        def keep(part: Part) -> None:
-            keepers.append(asyncio.create_task(self._keep(part), name=f"keep-{part.name}"))
-            keepers.append(asyncio.create_task(self._probe(part), name=f"probe-{part.name}"))
-
-        async def bring_up() -> None:
-            for part in self._plan.services:
-                keep(part)
-            await self._services_ready()
-            for part in self._plan.roles:
-                keep(part)
-
-        describing = asyncio.create_task(self._describe_for_ever())
-        starting = asyncio.create_task(bring_up())
+        works: list[Awaitable[None]] = [self._describe_for_ever(), self._open_kafka(), self._open_clickhouse()]
+        for keeper in self._keepers.values():
+            works += [keeper.keep(self._gate(keeper)), keeper.probe()]
+        working = {asyncio.ensure_future(work) for work in works}
         stopped = asyncio.create_task(stop.wait())
         try:
-            waiting: set[asyncio.Task[None]] = {starting}
             while not stop.is_set():
-                done, _ = await asyncio.wait(
-                    {*waiting, *keepers, describing, stopped}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, _ = await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stopped}:
                     task.result()  # an error here ends everything
-                waiting -= done
+                working -= done
         finally:
-            self._stopping = True
-            for task in (starting, stopped, describing, *keepers):
+            for task in (stopped, *working):
                 task.cancel()
-            await asyncio.gather(starting, stopped, describing, *keepers, return_exceptions=True)
+            await asyncio.gather(stopped, *working, return_exceptions=True)
             await self._stop_all(hurry)
 
-    async def _services_ready(self) -> None:
-        """Wait for the services and create the topics; for those of somebody else, a limited time."""
+    def _gate(self, keeper: Keeper) -> Callable[[], Awaitable[None]]:
+        """Returns when all that the part can't do without has been there."""
+
+        async def passed() -> None:
+            for name in keeper.part.needs:
+                while not self._open[name].is_set():
+                    keeper.state.reason = f"waiting for {self._trouble[name] or name}"
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._open[name].wait(), _WAIT_SECONDS)
+
+        return passed
+
+    async def _open_kafka(self) -> None:
+        """Wait for Kafka and create the topics; that of somebody else must answer in a limited time."""
         settings = self._plan.settings
-        own = {part.name for part in self._plan.services}
-        await asyncio.gather(*(self._ready[name].wait() for name in own))
+        own = self._keepers.get(KAFKA)
         deadline = time.monotonic() + settings.tillstream_startup_seconds
+        said = _Seldom(self._say)
         while True:
+            if own is not None:
+                await own.ready.wait()
             try:
                 created = await ensure_topics(
                     kafka_arguments(settings),
@@ -138,78 +138,34 @@ class Supervisor:
                     replication=settings.kafka_replication_factor,
                 )
                 break
-            except Unavailable as error:
-                if time.monotonic() > deadline:
+            except TillstreamError as error:
+                if own is None and (isinstance(error, ConfigurationError) or time.monotonic() > deadline):
                     raise
-                self._say("kafka", f"waiting: {error}")
-                await asyncio.sleep(1.0)
+                self._trouble[KAFKA] = str(error)
+                said.say(KAFKA, f"waiting: {error}")
+                await asyncio.sleep(_WAIT_SECONDS)
         if created:
-            self._say("kafka", f"created {len(created)} topics")
-        while "clickhouse" not in own and (reason := await ask(f"{settings.clickhouse_url.rstrip('/')}/ping")):
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"ClickHouse at {settings.clickhouse_url} {reason.removesuffix(' yet')}",
-                    remedy="check CLICKHOUSE_URL and that ClickHouse runs, or unset it to use Tillstream's own engine",
-                )
-            self._say("clickhouse", f"waiting: {settings.clickhouse_url} {reason}")
-            await asyncio.sleep(1.0)
+            self._say(KAFKA, f"created {len(created)} topics")
+        self._open[KAFKA].set()
 
-    async def _keep(self, part: Part) -> None:
-        """Start the part whenever it isn't running."""
-        state, delay, deaths = self._states[part.name], _FIRST_DELAY, 0
-        ever_ready = False
-        while True:
-            self._say(part.name, "starting")
-            try:
-                child = await Child.start(part, self._say)
-            except ConfigurationError as error:
-                if not ever_ready:
-                    raise
-                cause = str(error)
-            else:
-                self._children[part.name], state.pid = child, child.process.pid
-                code = await child.wait()
-                del self._children[part.name]
-                was_ready, state.pid, state.ready = state.ready, None, False
-                ever_ready = ever_ready or was_ready
-                self._ready[part.name].clear()
-                if was_ready and time.monotonic() - child.started_at > _HEALTHY_AFTER:
-                    delay, deaths = _FIRST_DELAY, 0
-                cause = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                if code == _MEND_FIRST:
-                    raise ConfigurationError(f"{part.name} can't start: {_last_error(child)}")
-            deaths += 1
-            if not ever_ready and deaths >= _GIVE_UP_AFTER:
-                raise Unavailable(f"{part.name} {cause}, {deaths} times, and was never ready: {_last_error(child)}")
-            state.reason = f"{cause}; starting again"
-            state.restarts += 1
-            self._say(part.name, f"{cause}; starting again in {delay:g} s")
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
-
-    async def _probe(self, part: Part) -> None:
-        """Keep the part's `ready` and `reason` true to what it says of itself."""
-        state = self._states[part.name]
-        while True:
-            pid = state.pid
-            if pid is not None:
-                reason = await part.probe(pid, state.ready)
-                if state.pid == pid:  # else it died meanwhile
-                    if reason and state.ready:
-                        self._say(part.name, f"not ready: {reason}")
-                    elif not reason and not state.ready:
-                        self._say(part.name, "ready")
-                    state.ready, state.reason = not reason, reason
-                    state.health_url = part.health_url()
-                    if state.ready:
-                        self._ready[part.name].set()
-            await asyncio.sleep(_PROBE_READY if state.ready else _PROBE_STARTING)
+    async def _open_clickhouse(self) -> None:
+        """Wait for ClickHouse, for as long as it takes: events are taken without it."""
+        own = self._keepers.get(CLICKHOUSE)
+        if own is not None:
+            await own.ready.wait()
+        url, place = self._plan.settings.clickhouse_url, self.runtime.clickhouse_place
+        said = _Seldom(self._say)
+        while own is None and (reason := await ask(f"{url.rstrip('/')}/ping")):
+            self._trouble[CLICKHOUSE] = f"ClickHouse at {place}, which {reason.removesuffix(' yet')} (CLICKHOUSE_URL)"
+            said.say(CLICKHOUSE, f"waiting: {place} {reason}; check CLICKHOUSE_URL and that ClickHouse runs")
+            await asyncio.sleep(_WAIT_SECONDS)
+        self._open[CLICKHOUSE].set()
 
     async def _describe_for_ever(self) -> None:
-        """Keep runtime.json true."""
-        written = None
+        """Keep runtime.json true; where it can't be written everything else goes on."""
+        written, said = None, _Seldom(self._say)
         while True:
-            states = self._states
+            states = {name: keeper.state for name, keeper in self._keepers.items()}
             all_ready = all(state.ready for state in states.values())
             if all(states[name].ready for name in self._needed):
                 self.up.set()
@@ -218,24 +174,50 @@ class Supervisor:
             self.runtime = self.runtime.model_copy(
                 update={
                     "roles": {name: state.model_copy() for name, state in states.items()},
-                    "kafka_pid": states["kafka"].pid if "kafka" in states else None,
-                    "clickhouse_pid": states["clickhouse"].pid if "clickhouse" in states else None,
+                    "kafka_pid": states[KAFKA].pid if KAFKA in states else None,
+                    "clickhouse_pid": states[CLICKHOUSE].pid if CLICKHOUSE in states else None,
                     "ready": all_ready,
                 }
             )
             if self.runtime != written:
-                written = self.runtime
-                write_json(runtime_path(self.data), written.model_dump(mode="json"))
-            await asyncio.sleep(_PROBE_STARTING)
+                try:
+                    write_json(runtime_path(self.data), self.runtime.model_dump(mode="json"))
+                    written = self.runtime
+                except OSError as error:
+                    said.say("up", f"{runtime_path(self.data)} can't be written: {error.strerror}")
+            await asyncio.sleep(_DESCRIBE_SECONDS)
 
     async def _stop_all(self, hurry: asyncio.Event) -> None:
         """In reverse order, one after the other: each part still has what it needs to drain."""
-        for part in reversed((*self._plan.services, *self._plan.roles)):
-            child = self._children.pop(part.name, None)
+        for keeper in reversed(self._keepers.values()):
+            child, keeper.child = keeper.child, None
             if child is not None:
-                self._say(part.name, "stopping")
+                self._say(keeper.part.name, "stopping")
                 await child.stop(hurry)
                 await child.wait()
+
+
+class _Seldom:
+    """Says one line, and the same again only after a while."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._last, self._at = "", 0.0
+
+    def say(self, name: str, line: str) -> None:
+        if line != self._last or time.monotonic() - self._at > _SAY_SECONDS:
+            self._last, self._at = line, time.monotonic()
+            self._say(name, line)
+
+
+def _heard_or_not(say: Say) -> Say:
+    """What is said for people must not end anything: the terminal may be gone, the file's disk full."""
+
+    def said(name: str, line: str) -> None:
+        with suppress(OSError, ValueError):
+            say(name, line)
+
+    return said
 
 
 def _lock(data: Path) -> IO[str]:
@@ -257,12 +239,3 @@ def _lock(data: Path) -> IO[str]:
             remedy=f"tillstream status --data {data}, or choose another directory by --data DIR",
         ) from None
     return lock
-
-
-def _last_error(child: Child) -> str:
-    """The line in which a dead child most likely named the cause."""
-    for wanted in (_CAUSE, _ANY_ERROR):
-        for line in reversed(child.last_words):
-            if wanted.search(line):
-                return line.strip()
-    return child.last_words[-1].strip() if child.last_words else "it said nothing"

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 
+from simulator.sender import sign
 from tests.shapes import differences
 
 SECRET = "whsec_of_the_tests"
@@ -50,6 +52,7 @@ class RunningUp:
     env: dict[str, str] = field(default_factory=lambda: environment(STRIPE_WEBHOOK_SECRET=SECRET))
     arguments: list[str] = field(default_factory=lambda: list(ANY_PORTS))
     ready_after: float = 0.0
+    http_url: str = ""  # as soon as it was known: the file that says it may be gone on a full disk
 
     async def start(self, *, until_ready: bool = True) -> "RunningUp":
         """Start it; with `until_ready`, wait until runtime.json says so."""
@@ -85,6 +88,7 @@ class RunningUp:
             content: dict[str, Any] = json.loads((self.data / "runtime.json").read_text("utf-8"))
         except FileNotFoundError:
             return {}
+        self.http_url = content.get("http_url", self.http_url)
         return content
 
     def family(self) -> list[psutil.Process]:
@@ -102,3 +106,28 @@ class RunningUp:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"`up` did not end within {seconds} s:\n{self.said()}") from None
+
+
+async def send_event(running: RunningUp, event_id: str, *, padding: int = 0) -> int:
+    """Post one signed event, of a customer of its own, to the door; the status of its answer."""
+    customer = {
+        "id": f"cus_{event_id}",
+        "object": "customer",
+        "email": f"{event_id}@example.com",
+        "name": "x" * padding,
+    }
+    event = {
+        "id": event_id,
+        "object": "event",
+        "type": "customer.created",
+        "created": int(time.time()),
+        "livemode": True,
+        "api_version": "2026-10-28.endive",
+        "data": {"object": customer | {"created": int(time.time()), "livemode": True}},
+    }
+    body = json.dumps(event).encode()
+    url = f"{running.http_url}/webhooks/stripe"
+    headers = {"Stripe-Signature": sign(body, SECRET, int(time.time()))}
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url, data=body, headers=headers) as got:
+        return got.status

@@ -1,6 +1,5 @@
 """`tillstream up`: starts everything, says so, survives what dies, and leaves nothing behind."""
 
-import asyncio
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from tests.conftest import eventually
-from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, tillstream_async
+from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, send_event, tillstream_async
 
 PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "connector", "console")
 START_PROMISE = 15.0  # for a machine of its own: here it shares two cores with other tests
@@ -126,18 +125,31 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-async def test_a_service_of_somebody_else_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    nowhere = "127.0.0.1:9"  # the discard port: nothing listens there
-    env = environment(STRIPE_WEBHOOK_SECRET=SECRET, KAFKA_BOOTSTRAP_SERVERS=nowhere, TILLSTREAM_STARTUP_SECONDS="2")
-    kafka = tillstream_async("up", "--data", tmp_path / "kafka", *ANY_PORTS, env=env)
-    clickhouse_env = {**env, "CLICKHOUSE_URL": f"http://{nowhere}", "KAFKA_BOOTSTRAP_SERVERS": ""}
-    clickhouse = tillstream_async("up", "--data", tmp_path / "clickhouse", *ANY_PORTS, env=clickhouse_env)
-    done = await asyncio.gather(kafka, clickhouse)
-    assert [one.returncode for one in done] == [2, 2]
-    assert f"Kafka at {nowhere}" in done[0].stderr
-    assert "KAFKA_BOOTSTRAP_SERVERS" in done[0].stderr
-    assert f"ClickHouse at http://{nowhere}" in done[1].stderr
-    assert "CLICKHOUSE_URL" in done[1].stderr
+NOWHERE = "127.0.0.1:9"  # the discard port: nothing listens there
+
+
+async def test_a_kafka_of_somebody_else_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    env = environment(STRIPE_WEBHOOK_SECRET=SECRET, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, TILLSTREAM_STARTUP_SECONDS="2")
+    done = await tillstream_async("up", "--data", tmp_path / "data", *ANY_PORTS, env=env)
+    assert done.returncode == 2
+    assert f"Kafka at {NOWHERE}" in done.stderr
+    assert "KAFKA_BOOTSTRAP_SERVERS" in done.stderr
+
+
+async def test_events_are_taken_while_a_clickhouse_of_somebody_else_does_not_answer(tmp_path: Path) -> None:
+    running = RunningUp(tmp_path / "data")
+    running.env["CLICKHOUSE_URL"] = f"http://{NOWHERE}"
+    try:
+        await running.start(until_ready=False)
+        await eventually(lambda: running.runtime()["roles"]["ingest"]["ready"], 60)
+        assert await send_event(running, "evt_1") == 200
+        await eventually(lambda: running.runtime()["roles"]["process"]["ready"], 60)
+        now = running.runtime()
+        assert not now["ready"]
+        assert now["roles"]["sink"]["reason"].startswith(f"waiting for ClickHouse at http://{NOWHERE}")
+        assert "CLICKHOUSE_URL" in running.said()
+    finally:
+        await running.stop()
 
 
 async def test_a_missing_java_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:

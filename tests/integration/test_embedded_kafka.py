@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from embedded.kafka import KafkaProcess, command, wait_ready
+from embedded.kafka import KafkaProcess, ask_versions, command, wait_ready
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from tests.conftest import MakeTopics, eventually
@@ -196,3 +196,19 @@ async def test_the_broker_dies_with_its_parent_even_by_kill_9(tmp_path: Path) ->
         assert "java" in broker.name()
         parent.send_signal(signal.SIGKILL)
         await eventually(lambda: not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE, deadline=10)
+
+
+async def test_a_stopped_broker_takes_connections_and_answers_nothing(broker: KafkaProcess) -> None:
+    await broker.restart()
+    port = int(broker.bootstrap.rpartition(":")[2])
+    await ask_versions(port)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await ask_versions(port)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    await ask_versions(port)

@@ -25,3 +25,25 @@ def test_tables_topics_that_are_being_made_are_no_error() -> None:
 def test_any_other_missing_topic_is() -> None:
     assert "[error] Topic stripe.events not found" in said("stripe.events")
     assert "[warning]" in said("stripe.events")
+
+
+def test_what_a_library_repeats_is_said_a_few_times_and_then_how_often() -> None:
+    repeat = """
+import logging
+from tillstream import logs
+logs._WHILE = 0.2
+logs.configure_logging()
+speak, began = logging.getLogger("aiokafka.client").error, logs.time.monotonic()
+for node in range(100):
+    speak("Unable connect to node %s", node)
+while logs.time.monotonic() - began < 0.3:
+    pass
+speak("Unable connect to node %s", 100)
+"""
+    lines = subprocess.run(
+        [sys.executable, "-c", repeat], capture_output=True, text=True, check=True
+    ).stderr.splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        *(f"Unable connect to node {node}" for node in range(3)),
+        "Unable connect to node 100 (and 97 more in the 0 s before)",
+    ]

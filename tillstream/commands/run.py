@@ -63,7 +63,8 @@ def up(
             welcome.cancel()
             with suppress(asyncio.CancelledError):
                 await welcome
-        screen.out.print(Text("everything has stopped", style="bold"))
+        with suppress(OSError):
+            screen.out.print(Text("everything has stopped", style="bold"))
 
     asyncio.run(work())
 
@@ -75,23 +76,27 @@ def stop_events(on_first: Callable[[], None]) -> tuple[asyncio.Event, asyncio.Ev
     def signalled() -> None:
         if stop.is_set():
             hurry.set()
-        else:
-            on_first()
+            return
         stop.set()
+        with suppress(OSError):  # a terminal that is gone, a file on a full disk
+            on_first()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` wants it ignored
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     return stop, hurry
 
 
 async def _welcome(supervisor: "Supervisor", has_secret: bool, began: float, as_json: bool) -> None:
     """Once, when everything that can be ready is."""
     await supervisor.up.wait()
-    if as_json:
-        screen.say_json(supervisor.runtime.shown())
-        sys.stdout.flush()
-    screen.out.print(describe_up(supervisor.runtime, supervisor.data, has_secret, time.monotonic() - began))
+    with suppress(OSError):
+        if as_json:
+            screen.say_json(supervisor.runtime.shown())
+            sys.stdout.flush()
+        screen.out.print(describe_up(supervisor.runtime, supervisor.data, has_secret, time.monotonic() - began))
 
 
 def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float) -> Text:
