@@ -2,6 +2,7 @@
 
 Maven copies what `pom.xml` pins into `${XDG_CACHE_HOME:-~/.cache}/tillstream/kafka-VERSION-DIGEST/`, where DIGEST is
 that of the pom: another pin is another directory, and an existing directory is complete, since it appears by rename.
+The tests have a pom of their own.
 """
 
 import hashlib
@@ -19,30 +20,30 @@ POM = Path(__file__).with_name("pom.xml")
 _TIMEOUT = 15 * 60  # seconds; 43 MB on a slow line
 
 
-def jars_directory() -> Path:
+def jars_directory(pom: Path = POM, name: str = f"kafka-{KAFKA_VERSION}") -> Path:
     """Where the jars are, or will be."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
-    return cache / "tillstream" / f"kafka-{KAFKA_VERSION}-{digest}"
+    digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:8]
+    return cache / "tillstream" / f"{name}-{digest}"
 
 
-def fetch() -> Path:
+def fetch(pom: Path = POM, name: str = f"kafka-{KAFKA_VERSION}") -> Path:
     """The directory of the jars, filled by Maven if it isn't there yet. Raises ConfigurationError."""
-    target = jars_directory()
+    target = jars_directory(pom, name)
     if target.is_dir():
         return target
     maven = shutil.which("mvn")
     if maven is None:
-        raise ConfigurationError("Maven is missing: it fetches Kafka's jars.", remedy="apt-get install maven")
+        raise ConfigurationError(f"Maven is missing: it fetches the jars of {name}.", remedy="apt-get install maven")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".kafka-", dir=target.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     except OSError as error:
         raise ConfigurationError(
             f"The cache {target.parent} can't be written: {error.strerror}.", remedy="set XDG_CACHE_HOME"
         ) from error
     try:
-        _copy_dependencies(maven, temporary)
+        _copy_dependencies(maven, pom, temporary)
         temporary.chmod(0o755)
         try:
             temporary.rename(target)
@@ -54,19 +55,18 @@ def fetch() -> Path:
     return target
 
 
-def _copy_dependencies(maven: str, target: Path) -> None:
+def _copy_dependencies(maven: str, pom: Path, target: Path) -> None:
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={target}"]
-    command = [maven, "--batch-mode", "--quiet", "--file", str(POM), *goal]
+    command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pom), *goal]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ConfigurationError("Maven did not finish fetching Kafka's jars.", remedy=" ".join(command)) from error
-    if done.returncode or not any(target.glob("kafka_2.13-*.jar")):
-        cause = (done.stdout + done.stderr).strip().splitlines()
-        raise ConfigurationError(
-            f"Maven could not fetch Kafka's jars: {cause[0] if cause else f'exit code {done.returncode}'}",
-            remedy=" ".join(command),
-        )
+        cause = f"Maven did not finish fetching the jars that {pom} names."
+        raise ConfigurationError(cause, remedy=" ".join(command)) from error
+    if done.returncode or not any(target.glob("*.jar")):
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        cause = lines[0] if lines else f"exit code {done.returncode}"
+        raise ConfigurationError(f"Maven could not fetch the jars that {pom} names: {cause}", remedy=" ".join(command))
 
 
 def main() -> int:

@@ -1,10 +1,12 @@
 """A request's body: the statement at its head (or in the URL), and an INSERT's data after it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
 from embedded.clickhouse import statement as sql_text
+from embedded.clickhouse.blocks import BlockDecoder
 from embedded.clickhouse.compression import Decoder
 from embedded.clickhouse.errors import BAD_ARGUMENTS, QUERY_IS_TOO_LARGE, QueryFailed
 from embedded.clickhouse.statement import Statement
@@ -15,11 +17,15 @@ _PIECE = 1024 * 1024  # bytes of data handed to the engine at a time
 
 
 class Body:
-    """Reads a request once, from front to back; `limit` bytes at most, unpacked."""
+    """Reads a request once, from front to back; `limit` bytes at most, unpacked.
 
-    def __init__(self, request: web.Request, query: str, limit: int) -> None:
+    `framed` tells that its data, once the HTTP coding is off, come in ClickHouse's own framing.
+    """
+
+    def __init__(self, request: web.Request, query: str, limit: int, *, framed: bool) -> None:
         self._content = request.content
         self._decoder = Decoder(request.headers.get("Content-Encoding", ""))
+        self._blocks = BlockDecoder() if framed else None
         self._unpacked: Iterator[bytes] = iter(())
         self._limit = self._left = limit
         self._head = query.encode()
@@ -77,7 +83,10 @@ class Body:
 
     async def _next(self) -> bytes:
         """The next unpacked bytes, perhaps none."""
-        piece = next(self._unpacked, None)
+        if self._blocks is not None and self._blocks.heavy:  # the others are not to wait for it
+            piece = await asyncio.to_thread(next, self._unpacked, None)
+        else:
+            piece = next(self._unpacked, None)
         if piece is not None:
             self._left -= len(piece)
             if self._left < 0:
@@ -85,11 +94,20 @@ class Body:
             return piece
         packed = await self._content.readany()
         if packed:
-            self._unpacked = self._decoder.feed(packed)
+            self._unpacked = self._unpack(packed)
         elif self._content.at_eof():
             self._ended = True
             self._decoder.finish()
+            if self._blocks is not None:
+                self._blocks.finish()
         return b""
+
+    def _unpack(self, packed: bytes) -> Iterator[bytes]:
+        for piece in self._decoder.feed(packed):
+            if self._blocks is None:
+                yield piece
+            else:
+                yield from self._blocks.feed(piece)
 
     async def _read_all(self) -> bytes:
         parts = bytearray()

@@ -1,4 +1,7 @@
-"""HTTP content codings of requests and answers, piece by piece: gzip, deflate, zstd and lz4."""
+"""HTTP content codings of requests and answers, piece by piece: gzip, deflate, zstd and lz4.
+
+An answer can be packed twice, as with the server: in ClickHouse's own framing, and that in a content coding.
+"""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -7,6 +10,7 @@ from typing import Any, Protocol
 import lz4.frame
 import zstandard
 
+from embedded.clickhouse.blocks import BlockEncoder
 from embedded.clickhouse.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, QueryFailed
 
 _SLICE = 1024  # bytes unpacked at a time: at most 32 MiB, which is what zstd can make of them
@@ -44,7 +48,7 @@ _ENCODERS: dict[str, Callable[[], Encoder]] = {
 
 
 def encoder(accepted: str) -> tuple[str, Encoder] | None:
-    """The coding to answer in, by an Accept-Encoding header; None for none."""
+    """The content coding to answer in, by an Accept-Encoding header; None for none."""
     offered = {}
     for part in accepted.lower().split(","):
         name, _, parameters = part.partition(";")
@@ -53,6 +57,28 @@ def encoder(accepted: str) -> tuple[str, Encoder] | None:
         if offered.get(name, False):
             return name, make()
     return None
+
+
+class Packing:
+    """How one answer is packed: by its client's Accept-Encoding, and by the method of its framing, each '' for none."""
+
+    def __init__(self, accepted: str, framing: str) -> None:
+        coded = encoder(accepted)
+        self.coding = coded[0] if coded else ""  # the Content-Encoding
+        self._encoders: list[Encoder] = [BlockEncoder(framing)] if framing else []
+        if coded:
+            self._encoders.append(coded[1])
+
+    def pack(self, data: bytes, *, last: bool = False) -> bytes:
+        """What can be sent after `data`; with `last`, all that is left."""
+        for one in self._encoders:
+            data = one.compress(data) if data else data
+            if last:
+                data += one.flush()
+        return data
+
+    def __bool__(self) -> bool:
+        return bool(self._encoders)
 
 
 class Decoder:

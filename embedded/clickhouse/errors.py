@@ -3,7 +3,10 @@
 import re
 from typing import Self
 
+CANNOT_READ_ALL_DATA = 33
 BAD_ARGUMENTS = 36
+TOO_LARGE_SIZE_COMPRESSED = 39
+CHECKSUM_DOESNT_MATCH = 40
 NOT_IMPLEMENTED = 48
 SYNTAX_ERROR = 62
 UNKNOWN_COMPRESSION_METHOD = 89
@@ -11,16 +14,23 @@ UNKNOWN_SETTING = 115
 READONLY = 164
 QUERY_IS_TOO_LARGE = 229
 NOT_ENOUGH_SPACE = 243
+CORRUPTED_DATA = 246
 CANNOT_DECOMPRESS = 271
 INTO_OUTFILE_NOT_ALLOWED = 358
 SESSION_NOT_FOUND = 372
 ACCESS_DENIED = 497
 SESSION_IS_LOCKED = 373
 INVALID_SESSION_TIMEOUT = 374
+UNKNOWN_CODEC = 432
 AUTHENTICATION_FAILED = 516
 UNKNOWN_EXCEPTION = 1002
 
 _NAMES = {
+    CANNOT_READ_ALL_DATA: "CANNOT_READ_ALL_DATA",
+    TOO_LARGE_SIZE_COMPRESSED: "TOO_LARGE_SIZE_COMPRESSED",
+    CHECKSUM_DOESNT_MATCH: "CHECKSUM_DOESNT_MATCH",
+    CORRUPTED_DATA: "CORRUPTED_DATA",
+    UNKNOWN_CODEC: "UNKNOWN_CODEC",
     BAD_ARGUMENTS: "BAD_ARGUMENTS",
     NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
     SYNTAX_ERROR: "SYNTAX_ERROR",
@@ -46,6 +56,7 @@ _STATUS = (
     | {192: 403, 193: 403, 194: 401, AUTHENTICATION_FAILED: 403}
     | {NOT_IMPLEMENTED: 501, 159: 408, QUERY_IS_TOO_LARGE: 413, 209: 503, 439: 503}
 )
+_LATE = 16 * 1024 - 128  # bytes of a message within an answer: drivers look at its last 16 KiB
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 # An insert's data are a file here, which no client knows of: its name, and the exception's head that comes with it.
 _REPEATED_HEAD = re.compile(r"(Code: \d+\. DB::Exception: )\1+")
@@ -82,3 +93,13 @@ class QueryFailed(Exception):
         """The response's body."""
         text = str(self).rstrip()
         return f"{text}\n" if "(version " in text else f"{text} (version {version})\n"
+
+    def late(self, version: str, tag: str) -> bytes:
+        """What ends an answer that had begun when the query failed, as the server writes it from version 25.11 on."""
+        message = self.body(version).encode()[:_LATE].rstrip(b"\n") + b"\n"
+        return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (
+            tag.encode(),
+            message,
+            len(message),
+            tag.encode(),
+        )

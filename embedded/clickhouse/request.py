@@ -47,6 +47,8 @@ class Ask:
     read_only: bool
     user: str = ""
     reader: bool = False  # a user who may only read, whatever the request sets
+    framing: str = ""  # the method of the answer's blocks in ClickHouse's own framing, '' for no such framing
+    framed: bool = False  # whether the body comes in that framing
     protocol: int = 0  # the version that the client speaks in the format Native
     settings: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -63,30 +65,28 @@ def read(
     query: Mapping[str, str], headers: Mapping[str, str], user: str = "", *, read_only: bool, reader: bool = False
 ) -> Ask:
     """Raises QueryFailed for what makes no sense or isn't spoken here."""
-    for name in ("compress", "decompress"):
-        if query.get(name, "0") not in ("0", ""):
-            raise QueryFailed.of(NOT_IMPLEMENTED, f"{name}=1 is not supported: use Content-Encoding, Accept-Encoding")
     settings = {name: value for name, value in query.items() if name not in _OWN and not name.startswith("param_")}
     params = {name.removeprefix("param_"): value for name, value in query.items() if name.startswith("param_")}
-    for name in (*settings, *params):
+    for name in settings:
         if not _NAME.fullmatch(name):
             raise QueryFailed.of(UNKNOWN_SETTING, f"Setting {name!r} is neither a builtin setting nor a parameter")
     protocol = _protocol(query.get("client_protocol_version", "0"))
     if protocol >= WITH_KINDS:  # whose JSON has no simple shape but this one
         settings = {"output_format_native_write_json_as_string": "1"} | settings
-    compressed = settings.get("enable_http_compression", "0") in ("1", "true")
     return Ask(
         query=query.get("query", ""),
-        query_id=query.get("query_id") or str(uuid.uuid4()),
-        database=query.get("database") or headers.get("X-ClickHouse-Database", ""),
-        format=query.get("default_format") or headers.get("X-ClickHouse-Format") or DEFAULT_FORMAT,
-        accepts=headers.get("Accept-Encoding", "") if compressed else "",
+        query_id=query.get("query_id") or headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4()),
+        database=headers.get("X-ClickHouse-Database") or query.get("database", ""),
+        format=headers.get("X-ClickHouse-Format") or query.get("default_format") or DEFAULT_FORMAT,
+        accepts=headers.get("Accept-Encoding", "") if _on(query, "enable_http_compression") else "",
         session_id=query.get("session_id", ""),
         session_timeout=_session_timeout(query.get("session_timeout", "60")),
-        session_check=query.get("session_check", "0") == "1",
+        session_check=_on(query, "session_check"),
         read_only=read_only or reader,
         user=user,
         reader=reader,
+        framing=settings.get("network_compression_method", "LZ4") if _on(query, "compress") else "",
+        framed=_on(query, "decompress"),
         protocol=protocol,
         settings=settings,
         params=params,
@@ -136,6 +136,10 @@ def authenticate(query: Mapping[str, str], headers: Mapping[str, str], users: Us
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")  # as headers are read: any bytes can come
+
+
+def _on(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name, "").lower() in ("1", "true")
 
 
 def _protocol(value: str) -> int:

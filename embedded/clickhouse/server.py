@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from string import ascii_lowercase
 from typing import TypeVar
 
 import orjson
@@ -13,7 +15,7 @@ from aiohttp import hdrs, web
 
 from embedded.clickhouse import request as asked
 from embedded.clickhouse.body import Body
-from embedded.clickhouse.compression import Encoder, encoder
+from embedded.clickhouse.compression import Packing
 from embedded.clickhouse.engine import Answer, Engine
 from embedded.clickhouse.errors import UNKNOWN_EXCEPTION, QueryFailed
 from embedded.clickhouse.logins import Users
@@ -28,9 +30,9 @@ log = logging.getLogger(__name__)
 
 _THREADS = 16  # queries at once; more wait their turn
 _KILL_INTERVAL = 0.2  # seconds
-_WORTH_COMPRESSING = 1024  # bytes
 _WORTH_A_THREAD = 64 * 1024  # bytes to compress
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
+_TAG = "X-ClickHouse-Exception-Tag"  # names the text that tells, at the end of an answer, that it failed halfway
 _METHODS = (*_READING, hdrs.METH_POST, hdrs.METH_PUT)
 
 
@@ -105,7 +107,7 @@ class Server:
         return web.Response(status=error.status, text=error.body(self._engine.version), headers=headers)
 
     async def _answer(self, request: web.Request, ask: Ask, session: Session | None) -> web.StreamResponse:
-        body = Body(request, ask.query, self._max_body)
+        body = Body(request, ask.query, self._max_body, framed=ask.framed)
         text, statement = await body.statement()
         started = time.perf_counter_ns()
         query = Query(self._engine, session, ask, text, statement)
@@ -126,37 +128,34 @@ class Server:
         return await self._whole(ask, query, answer, started)
 
     async def _whole(self, ask: Ask, query: Query, answer: Answer, started: int) -> web.Response:
-        """An answer in one piece, compressed when that pays."""
-        headers = self._answer_headers(ask, query, answer, started)
+        """An answer in one piece."""
+        packing = Packing(ask.accepts, ask.framing)
+        headers = self._answer_headers(ask, query, answer, packing, started)
         payload = answer.body
-        packed = encoder(ask.accepts) if len(payload) >= _WORTH_COMPRESSING else None
-        if packed is not None:
-            headers[hdrs.CONTENT_ENCODING] = packed[0]
-            large = len(payload) >= _WORTH_A_THREAD
-            payload = await self._run(query, _compress, packed[1], payload) if large else _compress(packed[1], payload)
+        if packing and len(payload) >= _WORTH_A_THREAD:
+            payload = await self._run(query, _whole, packing, payload)
+        else:
+            payload = _whole(packing, payload)
         return web.Response(body=payload, headers=headers)
 
     async def _stream(self, request: web.Request, ask: Ask, query: Query, started: int) -> web.StreamResponse:
         """A long answer, piece by piece, as fast as the client takes it."""
-        headers = self._answer_headers(ask, query, query.first, started)
-        packed = encoder(ask.accepts)
-        pieces = query.pieces()
-        if packed is not None:
-            headers[hdrs.CONTENT_ENCODING] = packed[0]
-            pieces = _compressed(pieces, packed[1])
+        packing = Packing(ask.accepts, ask.framing)
+        headers = self._answer_headers(ask, query, query.first, packing, started)
+        pieces = _packed(query.pieces(), packing)
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         try:
             while (piece := await self._run(query, next, pieces, None)) is not None:
                 await response.write(piece)
         except QueryFailed as error:  # too late for a status: the text, and a connection that ends too early
-            if packed is None:
-                await response.write(error.body(self._engine.version).encode())
+            told = error.late(self._engine.version, headers[_TAG])
+            await response.write(packing.pack(told, last=True))
             if request.transport is not None:
                 request.transport.close()
         return response
 
-    def _answer_headers(self, ask: Ask, query: Query, answer: Answer, started: int) -> dict[str, str]:
+    def _answer_headers(self, ask: Ask, query: Query, answer: Answer, packing: Packing, started: int) -> dict[str, str]:
         summary = {
             "read_rows": answer.read_rows or answer.written_rows,
             "read_bytes": answer.read_bytes or answer.written_bytes,
@@ -167,12 +166,18 @@ class Server:
             "result_bytes": len(answer.body) or answer.written_bytes,
             "elapsed_ns": time.perf_counter_ns() - started,
         }
-        return self._headers | {
-            hdrs.CONTENT_TYPE: _content_type(query.format),
-            "X-ClickHouse-Query-Id": ask.query_id,
-            "X-ClickHouse-Format": query.format,
-            "X-ClickHouse-Summary": orjson.dumps({name: str(value) for name, value in summary.items()}).decode(),
-        }
+        coding = {hdrs.CONTENT_ENCODING: packing.coding} if packing.coding else {}
+        return (
+            self._headers
+            | coding
+            | {
+                hdrs.CONTENT_TYPE: _content_type(query.format),
+                "X-ClickHouse-Query-Id": ask.query_id,
+                "X-ClickHouse-Format": query.format,
+                _TAG: "".join(secrets.choice(ascii_lowercase) for _ in range(16)),
+                "X-ClickHouse-Summary": orjson.dumps({name: str(value) for name, value in summary.items()}).decode(),
+            }
+        )
 
     async def _run(self, query: Query, function: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
@@ -187,15 +192,16 @@ class Server:
             raise
 
 
-def _compress(packer: Encoder, data: bytes) -> bytes:
-    return packer.compress(data) + packer.flush()
+def _whole(packing: Packing, data: bytes) -> bytes:
+    return packing.pack(data, last=True)
 
 
-def _compressed(pieces: Iterator[bytes], packer: Encoder) -> Iterator[bytes]:
+def _packed(pieces: Iterator[bytes], packing: Packing) -> Iterator[bytes]:
     for piece in pieces:
-        if packed := packer.compress(piece):
+        if packed := packing.pack(piece):
             yield packed
-    yield packer.flush()
+    if packed := packing.pack(b"", last=True):
+        yield packed
 
 
 def _content_type(format: str) -> str:

@@ -35,7 +35,8 @@ async def call(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Sends a request whose body is `length` bytes long by its own word: more than it is, when it breaks off."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
-    told = f"Host: {server.host}\r\n{headers}Content-Length: {length or len(body)}\r\n"
+    login = f"X-ClickHouse-User: default\r\nX-ClickHouse-Key: {server.logins.password}\r\n"
+    told = f"Host: {server.host}\r\n{login}{headers}Content-Length: {length or len(body)}\r\n"
     writer.write(f"POST {path} HTTP/1.1\r\n{told}\r\n{body}".encode())
     await writer.drain()
     return reader, writer
