@@ -4,6 +4,7 @@ An authentic JSON object always gets in, however strange: what it means is the l
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import orjson
 
 from schemas.envelope import Source
 from schemas.routing import partition_key
+from schemas.signing import is_account_id
 from schemas.times import rfc3339, unix_seconds
 
 _YEAR_2100 = 4_102_444_800
@@ -30,10 +32,14 @@ class Message:
     type: str
 
 
-def admit(body: bytes | bytearray, endpoint_account: str, received_at: float) -> Message:
+Owner = Callable[[str, bool], str]  # (the `acct_…` that a body names or '', its livemode) → whose it is
+
+
+def admit(body: bytes | bytearray, endpoint_account: str, received_at: float, owner: Owner | None = None) -> Message:
     """The message of `body`, which came in at `endpoint_account` at `received_at` (Unix seconds).
 
-    Raises NotAnObject. The account is the event's own (Connect), else the endpoint's.
+    Raises NotAnObject, and what `owner` does. Without it, the account is the one that the event names (Connect,
+    organizations), else the endpoint's.
     """
     try:
         text = body.decode("utf-8")
@@ -48,11 +54,12 @@ def admit(body: bytes | bytearray, endpoint_account: str, received_at: float) ->
     event_id = _text(event.get("id")) or f"sha256:{sha256(body).hexdigest()[:32]}"
     key = (partition_key(obj) if isinstance(obj, dict) else "") or event_id
     kind = _text(event.get("type"))
+    named, livemode = _account(event), event.get("livemode") is True
     envelope = {
         "event_id": event_id,
         "type": kind,
-        "account": _text(event.get("account")) or _context(event) or endpoint_account,
-        "livemode": event.get("livemode") is True,
+        "account": owner(named, livemode) if owner else named or endpoint_account,
+        "livemode": livemode,
         "api_version": _text(event.get("api_version")),
         "source": Source.WEBHOOK.value,
         "observed_at": _observed_at(event.get("created"), received_at),
@@ -79,10 +86,16 @@ def _parse(text: str) -> dict[str, Any]:
     return event
 
 
-def _context(event: dict[str, Any]) -> str:
-    """The connected account of a thin event, which names it as its context; '' when it has none."""
-    context = event.get("context") if event.get("object") == "v2.core.event" else None
-    return context if isinstance(context, str) and context.startswith("acct_") and context.isascii() else ""
+def _account(event: dict[str, Any]) -> str:
+    """The account that the event names, '' when it names none.
+
+    Source: Stripe, "The Event object": `account` for Connect; `context`, since 2025-04-30, for organizations too: an
+    `acct_…`, or a path that ends in one. What is no account's id names none.
+    """
+    for value in (event.get("account"), event.get("context")):
+        if isinstance(value, str) and is_account_id(identifier := value.rpartition("/")[2]):
+            return identifier
+    return ""
 
 
 def _refuse(constant: str) -> NoReturn:

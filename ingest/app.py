@@ -3,21 +3,23 @@
 import asyncio
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
 from aiokafka.errors import MessageSizeTooLargeError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from ingest import body as bodies
 from ingest import telemetry
 from ingest.admission import NotAnObject, admit
+from ingest.belonging import keys
 from ingest.connections import MOST_CONNECTIONS, ROOM, Connection, Connections
 from ingest.publisher import Publisher
 from ingest.signature import BadSignature, read_header
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import Unavailable
 
 BODY_SECONDS = 20.0
 DEFAULT_ACCOUNT = "default"
@@ -28,27 +30,15 @@ _OTHER_FILES = 128
 
 @dataclass(frozen=True, slots=True)
 class DoorConfig:
-    """What the door needs: aiokafka's client arguments, the signing secrets by account, and the full topic name."""
+    """What the door needs: aiokafka's client arguments, the signing secrets by account as they are written in settings
+    (`schemas.signing`), and the full topic name.
+    """
 
     kafka: Mapping[str, Any]
-    accounts: Mapping[str, tuple[str, ...]]
+    accounts: Mapping[str, Sequence[str]]
     topic: str
     max_body_bytes: int = 4 * 1024 * 1024
-    secrets: Mapping[str, tuple[bytes, ...]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "secrets", usable_secrets(self.accounts))
-
-
-def usable_secrets(accounts: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[bytes, ...]]:
-    """Signing secrets by account, as the signature check needs them. Raises ConfigurationError for a blank one."""
-    for account, secrets in accounts.items():
-        if any(not secret.strip() for secret in secrets):
-            raise ConfigurationError(
-                f"the webhook secret of account {account!r} is blank",
-                remedy="copy it from Stripe (Developers > Webhooks > Signing secret) to STRIPE_WEBHOOK_SECRET",
-            )
-    return {name: tuple(s.strip().encode() for s in secrets) for name, secrets in accounts.items()}
+    account_ids: Mapping[str, str] = field(default_factory=dict)  # account name → Stripe's `acct_…`, as far as known
 
 
 class Door:
@@ -60,9 +50,9 @@ class Door:
 
     def __init__(self, config: DoorConfig) -> None:
         self._config = config
-        self._secrets = config.secrets
         self.publisher = Publisher(config.kafka, config.topic)
-        self._accepted = {account: telemetry.ACCEPTED.labels(account) for account in config.secrets}
+        self._accepted: dict[str, Counter] = {}
+        self.use_secrets(config.accounts, config.account_ids)
         self._pages = {"/readyz": self.ready, "/livez": _live, "/metrics": _metrics}
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -85,12 +75,11 @@ class Door:
         finally:
             connection.end()
 
-    def use_secrets(self, accounts: Mapping[str, tuple[str, ...]]) -> None:
+    def use_secrets(self, accounts: Mapping[str, Sequence[str]], account_ids: Mapping[str, str] | None = None) -> None:
         """From the next request on, take what these secrets sign. Raises ConfigurationError for a blank one."""
-        secrets = usable_secrets(accounts)
-        for account in secrets.keys() - self._accepted.keys():
+        self._keys = keys(accounts, account_ids or {})
+        for account in accounts.keys() - self._accepted.keys():
             self._accepted[account] = telemetry.ACCEPTED.labels(account)
-        self._secrets = secrets
 
     @property
     def max_body_bytes(self) -> int:
@@ -100,14 +89,15 @@ class Door:
     @property
     def refusal(self) -> str:
         """'' when events can be accepted now, else why not."""
-        if not any(self._secrets.values()):
+        if not any(self._keys.signing.values()):
             return "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"
         return self.publisher.refusal
 
     async def _webhook(self, request: web.BaseRequest, connection: Connection, account: str) -> web.Response:
         """200 kept, 400 not Stripe's or no JSON object, 404 no such account, 408, 413, 503 Kafka can't take it."""
-        secrets = self._secrets.get(account)
-        if secrets is None and (account != DEFAULT_ACCOUNT or self._secrets):
+        known = self._keys
+        secrets = known.signing.get(account)
+        if secrets is None and (account != DEFAULT_ACCOUNT or known.signing):
             return _refuse(404, "account", f"no account {account!r} is configured")
         if not secrets:
             return _refuse(503, "account", f"account {account!r} has no webhook signing secret", {"Retry-After": "60"})
@@ -121,9 +111,9 @@ class Door:
             received_at = time.time()
             if encoding := request.headers.get("Content-Encoding"):
                 body = bodies.unpacked(body, encoding, limit)
-            signature.check(body, secrets)
+            signers = signature.check(body, secrets)
             connection.trust()
-            message = admit(body, account, received_at)
+            message = admit(body, account, received_at, partial(known.owner, account, signature, body, signers))
         except BadSignature as error:
             return _refuse(400, "signature", str(error))
         except (bodies.Unreadable, NotAnObject) as error:

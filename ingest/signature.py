@@ -8,8 +8,9 @@ any other form is refused rather than raising.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 TOLERANCE_SECONDS = 300
 _MAX_HEADER = 4096
@@ -17,8 +18,18 @@ _MAX_TIMESTAMP_DIGITS = 12
 _MAX_SIGNATURES = 16  # a roll has two; the bound keeps a forged header from buying many HMAC comparisons
 
 
+Body = bytes | bytearray
+
+
 class BadSignature(Exception):
     """The header doesn't prove that Stripe sent this body; `str()` is the reason, safe to show."""
+
+
+class Key(NamedTuple):
+    """A signing secret. `livemode`: of the events that it may sign; None for both modes."""
+
+    secret: bytes
+    livemode: bool | None = None
 
 
 @dataclass(slots=True)
@@ -28,19 +39,28 @@ class Signature:
     timestamp: bytes
     candidates: tuple[bytes, ...]
 
-    def check(self, body: bytes | bytearray, secrets: Sequence[bytes]) -> None:
-        """Raise BadSignature unless one of `secrets` signed `body`."""
-        matched = False
-        for secret in secrets:
-            made = hmac.new(secret, self.timestamp, hashlib.sha256)
+    def signers(self, body: Body, keys: Iterable[Key]) -> list[Key]:
+        """Those of `keys` that signed `body`."""
+        found = []
+        for key in keys:
+            made = hmac.new(key.secret, self.timestamp, hashlib.sha256)
             made.update(b".")
             made.update(body)
             expected = made.hexdigest().encode("ascii")
+            matched = False
             for candidate in self.candidates:
                 # No early exit: the time taken must not tell which secret or signature came close.
                 matched |= hmac.compare_digest(expected, candidate)
-        if not matched:
+            if matched:
+                found.append(key)
+        return found
+
+    def check(self, body: Body, keys: Iterable[Key]) -> list[Key]:
+        """The same; raises BadSignature when there is none."""
+        found = self.signers(body, keys)
+        if not found:
             raise BadSignature("no v1 signature matches a configured signing secret")
+        return found
 
 
 def read_header(header: str | None, now: float, tolerance: int = TOLERANCE_SECONDS) -> Signature:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
+from schemas.signing import is_account_id, signing_secret
+
 
 def known_timezone(name: str) -> str:
     """`name` itself when it is an IANA timezone; else the error names the nearest one."""
@@ -31,6 +33,15 @@ def usable_account_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise ValueError(f"account name '{name}' must be 1 to 64 letters, digits, - or _")
     return name
+
+
+def usable_account_id(text: str) -> str:
+    """Stripe's id of an account; '' when it is not known."""
+    if text and not is_account_id(text):
+        raise ValueError(
+            f"'{text}' is no account's id; it begins with acct_ (https://dashboard.stripe.com/settings/account)"
+        )
+    return text
 
 
 def web_address(url: str) -> str:
@@ -57,10 +68,7 @@ def _split_secrets(value: Any) -> Any:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
         return value
-    parts = [part.strip() if isinstance(part, str) else part for part in parts]
-    if "" in parts:
-        raise ValueError("a webhook secret is blank; give the endpoint's signing secret (whsec_…), or unset it")
-    return tuple(parts)
+    return tuple(str(signing_secret(part)) if isinstance(part, str) else part for part in parts)
 
 
 split_secrets = BeforeValidator(_split_secrets)

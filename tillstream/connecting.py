@@ -11,6 +11,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from connector.errors import PermissionMissing
 from connector.permissions import MANAGED, KeyReport, examine
 from connector.stripe_api import API_VERSION, STRIPE, StripeApi
 from schemas.errors import ConfigurationError
+from schemas.signing import signing_secret
 from schemas.stripe_types import wanted_types
 from tillstream.checks import web_address
 from tillstream.doctor.door import Door, ask_door
@@ -89,14 +91,24 @@ async def carry_out(api: StripeApi, settings: Settings, intent: Intent, prepared
     data = settings.tillstream_data
     done = Done(endpoint=prepared.plan.kept.id if prepared.plan.kept else "")
     stored = read_account(data, intent.account)
-    if stored.url != prepared.wish.url:
-        stored = stored.model_copy(update={"url": prepared.wish.url})
+    report, known = prepared.report, stored
+    stored = stored.model_copy(
+        update={
+            "url": prepared.wish.url,
+            "account_id": report.account_id or stored.account_id,
+            "endpoints": tuple(
+                one.model_copy(update={"mode": _mode(report.livemode)}) if one.id == done.endpoint else one
+                for one in stored.endpoints
+            ),
+        }
+    )
+    if stored != known:
         write_account(data, intent.account, stored)
     for step in prepared.plan.steps:
         match step:
             case Create():
                 done.endpoint, secret = await endpoint_api.create(api, step.wish)
-                new = StoredEndpoint(id=done.endpoint, secret=SecretStr(secret))
+                new = StoredEndpoint(id=done.endpoint, secret=SecretStr(secret), mode=_mode(report.livemode))
                 replaced = [later.endpoint.id for later in prepared.plan.steps if isinstance(later, Delete)]
                 stored = stored.with_endpoint(new, time.time(), replaced)
                 done.secret_file = str(write_account(data, intent.account, stored))
@@ -123,13 +135,15 @@ def store_by_hand(
     """
     stored = read_account(settings.tillstream_data, account)
     if secret:
+        secret, livemode = signing_secret(secret)
         if not secret.startswith("whsec_"):
             raise ConfigurationError(
                 "a signing secret begins with whsec_", remedy="copy it from the endpoint's page in Stripe's dashboard"
             )
         known = next((one.id for one in stored.endpoints if one.secret.get_secret_value() == secret), "")
         replaced = [one.id for one in stored.endpoints if replaces and one.id.startswith(BY_HAND)]
-        new = StoredEndpoint(id=known or f"{BY_HAND}{token_hex(4)}", secret=SecretStr(secret))
+        mode = None if livemode is None else _mode(livemode)
+        new = StoredEndpoint(id=known or f"{BY_HAND}{token_hex(4)}", secret=SecretStr(secret), mode=mode)
         stored = stored.with_endpoint(new, time.time(), replaced)
     changes: dict[str, object] = {"url": url or stored.url}
     if api_key:
@@ -176,6 +190,10 @@ def with_path(address: str, account: str) -> str:
 def secret_place(settings: Settings, account: str) -> str:
     """The file that holds an account's secret."""
     return str(secrets_path(settings.tillstream_data, account))
+
+
+def _mode(livemode: bool) -> Literal["live", "test"]:
+    return "live" if livemode else "test"
 
 
 async def _door(settings: Settings, account: str, url: str, secret: str) -> Door:

@@ -6,8 +6,6 @@ Keys and secrets are never told: of a signing secret its last four characters, w
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pydantic import SecretStr
-
 from connector import endpoint_api
 from connector.endpoint import Delete
 from connector.errors import KeyRevoked, NotFound, PermissionMissing
@@ -57,8 +55,8 @@ def kept(settings: Settings, account: str) -> Kept:
         raise ConfigurationError(f"there is no account '{account}'", remedy=f"add [accounts.{account}] to the file")
     stored = read_account(settings.tillstream_data, account)
     own = [_signing(one) for one in reversed(stored.endpoints)]
-    ours = {one.secret for one in stored.endpoints}
-    others = [_of_settings(secret) for secret in known.webhook_secrets if secret not in ours]
+    ours = {one.secret.get_secret_value() for one in stored.endpoints}
+    others = [_of_settings(secret) for secret in settings.webhook_secrets()[account] if secret not in ours]
     is_stored = known.api_key is not None and known.api_key == stored.api_key
     key: Literal["", "stored", "settings"] = "" if known.api_key is None else "stored" if is_stored else "settings"
     return Kept(key, stored.url, (*own, *others), stored != StoredAccount())
@@ -141,8 +139,8 @@ def _signing(one: StoredEndpoint) -> Signing:
     return Signing(one.id, _masked(one.secret.get_secret_value()), origin, one.until)
 
 
-def _of_settings(secret: SecretStr) -> Signing:
-    return Signing("", _masked(secret.get_secret_value()), "settings")
+def _of_settings(secret: str) -> Signing:
+    return Signing("", _masked(secret), "settings")
 
 
 def _masked(secret: str) -> str:

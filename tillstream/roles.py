@@ -107,9 +107,10 @@ def ingest(settings: Settings) -> None:
         app = create_app(
             DoorConfig(
                 kafka=kafka_arguments(settings),
-                accounts=settings.webhook_secrets(),
+                accounts=settings.signing_secrets(),
                 topic=topics.full_name(topics.STRIPE_EVENTS, settings.tillstream_topic_prefix),
                 max_body_bytes=settings.tillstream_max_body_bytes,
+                account_ids=settings.account_ids(),
             )
         )
         host = settings.tillstream_http_host
@@ -127,10 +128,10 @@ def ingest(settings: Settings) -> None:
     run_role("ingest", work, settings)
 
 
-async def _watch_secrets(settings: Settings, use: Callable[[dict[str, tuple[str, ...]]], None]) -> None:
+async def _watch_secrets(settings: Settings, use: Callable[[dict[str, tuple[str, ...]], dict[str, str]], None]) -> None:
     """Take up what `connect` stores while this runs, and let go of what a roll has ended."""
     data, seen, read_at = settings.tillstream_data, stamp(settings.tillstream_data), time.monotonic()
-    in_force = settings.webhook_secrets()
+    in_force = settings.signing_secrets(), settings.account_ids()
     while True:
         await asyncio.sleep(_SECRETS_SECONDS)
         now = stamp(data)
@@ -138,13 +139,14 @@ async def _watch_secrets(settings: Settings, use: Callable[[dict[str, tuple[str,
             continue
         seen, read_at = now, time.monotonic()
         try:
-            wanted = only_for("ingest", with_stored(settings)).webhook_secrets()
-            use(wanted)
+            found = only_for("ingest", with_stored(settings))
+            wanted = found.signing_secrets(), found.account_ids()
+            use(*wanted)
         except ConfigurationError as error:  # half a file by a person's hand: what was in force stays so
             log.warning("secrets not read", cause=str(error), next=error.remedy)
             continue
         if wanted != in_force:
-            log.info("webhook secrets changed", accounts={name: len(secrets) for name, secrets in wanted.items()})
+            log.info("webhook secrets changed", accounts={name: len(secrets) for name, secrets in wanted[0].items()})
             in_force = wanted
 
 

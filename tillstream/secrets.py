@@ -1,10 +1,12 @@
 """What `connect` was given or learned, one file an account: `DATA/secrets/ACCOUNT.toml`, for its owner's eyes alone.
 
     api_key = "rk_live_…"        only when it was given to `connect`
+    account_id = "acct_…"        Stripe's id of the account, once a key told it
     url = "https://…"            where Stripe sends to
     [[endpoints]]                the newest last; older ones are accepted until `until`, so that a roll loses nothing
     id = "we_…"
     secret = "whsec_…"
+    mode = "live"                of the events that it may sign; absent: both
     until = 1767693600           Unix seconds; absent: for as long as the file says so
 
 They count beside the settings: whatever the environment or TILLSTREAM_CONFIG says of an account stays in force.
@@ -16,6 +18,7 @@ import stat
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -32,7 +35,13 @@ class StoredEndpoint(BaseModel):
 
     id: str
     secret: SecretStr
+    mode: Literal["live", "test"] | None = None
     until: int | None = None
+
+    @property
+    def signing(self) -> SecretStr:
+        """The secret as settings have it, with its mode."""
+        return SecretStr(f"{self.mode}:{self.secret.get_secret_value()}") if self.mode else self.secret
 
     def accepted(self, now: float) -> bool:
         """Whether the door takes what this secret signs."""
@@ -45,13 +54,18 @@ class StoredAccount(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     api_key: SecretStr | None = None
+    account_id: str = ""
     url: str = ""
     endpoints: tuple[StoredEndpoint, ...] = ()
 
     def secrets(self, now: float | None = None) -> tuple[SecretStr, ...]:
         """The signing secrets that are accepted now, the newest first."""
+        return tuple(endpoint.secret for endpoint in self.accepted(now))
+
+    def accepted(self, now: float | None = None) -> tuple[StoredEndpoint, ...]:
+        """The endpoints whose secrets are accepted now, the newest first."""
         at = time.time() if now is None else now
-        return tuple(endpoint.secret for endpoint in reversed(self.endpoints) if endpoint.accepted(at))
+        return tuple(endpoint for endpoint in reversed(self.endpoints) if endpoint.accepted(at))
 
     def with_endpoint(self, endpoint: StoredEndpoint, now: float, replaced: Collection[str] = ()) -> "StoredAccount":
         """With a new endpoint; those that it has `replaced` are accepted for a day more, and forgotten after that."""
@@ -149,10 +163,14 @@ def _toml(stored: StoredAccount) -> str:
     lines = ["# Made by `tillstream connect`. Whoever reads this can forge events: keep it to yourself."]
     if stored.api_key is not None:
         lines.append(f"api_key = {json.dumps(stored.api_key.get_secret_value())}")
+    if stored.account_id:
+        lines.append(f"account_id = {json.dumps(stored.account_id)}")
     lines.append(f"url = {json.dumps(stored.url)}")
     for endpoint in stored.endpoints:
         lines += ["", "[[endpoints]]", f"id = {json.dumps(endpoint.id)}"]
         lines.append(f"secret = {json.dumps(endpoint.secret.get_secret_value())}")
+        if endpoint.mode is not None:
+            lines.append(f"mode = {json.dumps(endpoint.mode)}")
         if endpoint.until is not None:
             lines.append(f"until = {endpoint.until}")
     return "\n".join(lines) + "\n"

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from schemas.addresses import split_login
-from tillstream.checks import known_timezone, split_secrets, time_of_day, usable_account_name, usable_port, web_address
+from schemas.signing import signing_secret
+from tillstream.checks import (
+    known_timezone,
+    split_secrets,
+    time_of_day,
+    usable_account_id,
+    usable_account_name,
+    usable_port,
+    web_address,
+)
 from tillstream.secrets import StoredAccount
 
 DEFAULT_ACCOUNT = "default"
@@ -30,7 +39,14 @@ class Account(BaseModel):
 
     api_key: SecretStr | None = Field(default=None, description="A secret or restricted key of the account")
     webhook_secrets: Secrets = Field(
-        default=(), description="Signing secrets of its webhook endpoint; all are accepted"
+        default=(),
+        description="Signing secrets of its webhook endpoint; all are accepted. `live:whsec_…` or `test:whsec_…`: for "
+        "events of that mode alone",
+    )
+    account_id: Annotated[str, AfterValidator(usable_account_id)] = Field(
+        default="",
+        description="Stripe's id of the account, `acct_…`: events that name it belong to it, and need its secret. "
+        "`tillstream connect` learns it",
     )
     timezone: Timezone | None = Field(
         default=None, description="IANA name of its dashboard's timezone; else TILLSTREAM_TIMEZONE"
@@ -59,7 +75,8 @@ class Settings(BaseModel):
     stripe_webhook_secret: Secrets = Field(
         default=(),
         description="Signing secrets (whsec_…) of the webhook endpoint, comma-separated; all are accepted, so that a "
-        "roll loses nothing. Without any, the door accepts nothing",
+        "roll loses nothing. `live:whsec_…` or `test:whsec_…`: for events of that mode alone. Without any, the door "
+        "accepts nothing",
     )
 
     tillstream_public_url: Annotated[str, AfterValidator(web_address)] = Field(
@@ -268,15 +285,31 @@ class Settings(BaseModel):
         stored = self._stored.get(name)
         if stored is None:
             return {}
-        secrets = (*account.webhook_secrets, *(s for s in stored.secrets() if s not in account.webhook_secrets))
-        return {"api_key": account.api_key or stored.api_key, "webhook_secrets": secrets}
+        given = {signing_secret(one.get_secret_value()).secret for one in account.webhook_secrets}
+        learned = (one.signing for one in stored.accepted() if one.secret.get_secret_value() not in given)
+        return {
+            "api_key": account.api_key or stored.api_key,
+            "webhook_secrets": (*account.webhook_secrets, *learned),
+            "account_id": account.account_id or stored.account_id,
+        }
 
     def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
-        """Account name → its signing secrets in plain text; for the door alone."""
+        """Account name → its signing secrets in plain text, as they sign."""
+        return {
+            name: tuple(signing_secret(text).secret for text in secrets)
+            for name, secrets in self.signing_secrets().items()
+        }
+
+    def signing_secrets(self) -> dict[str, tuple[str, ...]]:
+        """The same as they are written, each with the mode that it is for; for the door alone."""
         return {
             name: tuple(secret.get_secret_value() for secret in account.webhook_secrets)
             for name, account in self.all_accounts().items()
         }
+
+    def account_ids(self) -> dict[str, str]:
+        """Account name → Stripe's `acct_…`, of those whose id is known."""
+        return {name: one.account_id for name, one in self.all_accounts().items() if one.account_id}
 
     def timezones(self) -> dict[str, str]:
         """Account name → IANA timezone."""

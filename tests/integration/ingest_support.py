@@ -92,10 +92,15 @@ class RunningDoor:
 
 @asynccontextmanager
 async def door(
-    bootstrap: str, topic: str, accounts: dict[str, tuple[str, ...]] | None = None, **kafka: Any
+    bootstrap: str,
+    topic: str,
+    accounts: dict[str, tuple[str, ...]] | None = None,
+    account_ids: dict[str, str] | None = None,
+    **kafka: Any,
 ) -> AsyncIterator[RunningDoor]:
     """A door that is served while the context lasts, whether or not it is ready."""
-    config = DoorConfig({"bootstrap_servers": bootstrap, **kafka}, ACCOUNTS if accounts is None else accounts, topic)
+    known = ACCOUNTS if accounts is None else accounts
+    config = DoorConfig({"bootstrap_servers": bootstrap, **kafka}, known, topic, account_ids=account_ids or {})
     port, stop = free_port(), asyncio.Event()
     app = create_app(config)
     served = asyncio.create_task(serve(app, "127.0.0.1", port, stop))

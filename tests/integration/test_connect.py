@@ -77,7 +77,7 @@ class Installation:
             prepared = await prepare(api, self.settings, intent)
             done = await carry_out(api, self.settings, intent, prepared)
         if take:
-            self.door.door.use_secrets(self.settings.webhook_secrets())
+            self.door.door.use_secrets(self.settings.signing_secrets(), self.settings.account_ids())
         return prepared, done
 
     def secrets(self) -> tuple[str, ...]:
@@ -100,10 +100,12 @@ async def test_the_endpoint_is_made_with_the_eighteen_types_and_a_pinned_version
     assert made.secrets == list(here.secrets())
     assert secrets_path(here.settings.tillstream_data, "default").stat().st_mode & 0o777 == 0o600
     assert prepared.report.timezone == "America/New_York"
+    assert here.settings.account_ids() == {"default": here.virtual.account("default").id}
+    assert here.settings.signing_secrets() == {"default": (f"live:{made.secrets[0]}",)}
     assert abs(prepared.report.clock or 0) < 5
     assert done.door is Door.REFUSES  # the door had not seen the file yet
     await eventually(here.door.ready)
-    assert (await here.door.post(event("first"), secret=made.secrets[0]))[0] == 200
+    assert (await here.door.post(event("first", livemode=True), secret=made.secrets[0]))[0] == 200
 
 
 async def test_twice_changes_nothing_and_a_disabled_or_changed_endpoint_is_mended(here: Installation) -> None:
@@ -125,10 +127,10 @@ async def test_a_roll_never_leaves_the_door_without_the_secret_that_signs(here: 
     assert len(here.endpoints) == 2
     new = next(one for one in here.endpoints if one is not old)
     assert here.secrets() == (new.secrets[0], old.secrets[0])
-    here.door.door.use_secrets(here.settings.webhook_secrets())
+    here.door.door.use_secrets(here.settings.signing_secrets(), here.settings.account_ids())
     await eventually(here.door.ready)
     for secret in here.secrets():
-        assert (await here.door.post(event("during"), secret=secret))[0] == 200
+        assert (await here.door.post(event("during", livemode=True), secret=secret))[0] == 200
     _, done = await here.connect()
     assert done.waiting == []
     assert here.endpoints == [new]
@@ -184,7 +186,7 @@ async def test_a_secret_made_by_hand_is_kept_beside_the_one_before(here: Install
     for secret in ("whsec_one", "whsec_two"):
         store_by_hand(here.settings, "default", secret=secret)
     assert here.secrets() == ("whsec_two", "whsec_one")
-    here.door.door.use_secrets(here.settings.webhook_secrets())
+    here.door.door.use_secrets(here.settings.signing_secrets(), here.settings.account_ids())
     await eventually(here.door.ready)
     assert (await here.door.post(event("by_hand"), secret="whsec_one"))[0] == 200
     with pytest.raises(ConfigurationError, match="whsec_"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.app import DoorConfig
+from ingest.app import DoorConfig, create_app
 from schemas import topics
 from schemas.errors import ConfigurationError
 from simulator.sender import sign
@@ -49,6 +49,26 @@ async def test_each_account_has_its_own_path_and_its_own_secret(open_door: Runni
     assert kept["evt_shop"][1].account == "shop"
     assert kept["evt_own"][1].account == "default"
     assert "evt_wrong" not in kept
+
+
+async def test_no_accounts_secret_makes_events_of_another_account_or_mode(open_door: RunningDoor) -> None:
+    accounts = {"default": (SECRET,), "shop": (f"live:{SHOP_SECRET}",)}
+    async with door(open_door.bootstrap, open_door.topic, accounts, account_ids={"shop": "acct_shop"}) as several:
+        await eventually(several.ready)
+        for field in ("account", "context"):
+            forged = event("of_another", livemode=True, **{field: "acct_shop"})
+            status, text = await several.post(forged)
+            assert status == 400
+            assert "no signing secret of that account" in text
+        to_shop = {"path": f"{PATH}/shop", "secret": SHOP_SECRET}
+        assert (await several.post(event("own", livemode=True, context="org_1/acct_shop"), **to_shop))[0] == 200
+        assert (await several.post(event("connected", account="acct_connected")))[0] == 200
+        status, text = await several.post(event("test_mode", livemode=False), **to_shop)
+        assert status == 400
+        assert "live mode alone" in text
+    kept = await open_door.kept()
+    assert (kept["evt_own"][1].account, kept["evt_connected"][1].account) == ("shop", "acct_connected")
+    assert not {"evt_of_another", "evt_test_mode"} & kept.keys()
 
 
 async def test_during_a_roll_both_secrets_open_the_door(open_door: RunningDoor) -> None:
@@ -240,7 +260,7 @@ async def test_without_a_secret_nothing_is_accepted_and_readyz_says_why(open_doo
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
 def test_a_blank_secret_is_refused_at_the_start(blank: str) -> None:
     with pytest.raises(ConfigurationError, match="'shop' is blank"):
-        DoorConfig({}, {"default": (SECRET,), "shop": (SHOP_SECRET, blank)}, "stripe.events")
+        create_app(DoorConfig({}, {"default": (SECRET,), "shop": (SHOP_SECRET, blank)}, "stripe.events"))
 
 
 async def test_a_secret_that_comes_later_is_accepted_from_then_on(open_door: RunningDoor) -> None:

@@ -136,6 +136,29 @@ def test_an_event_without_an_account_belongs_to_its_endpoints() -> None:
     assert admitted(of({}, account="acct_9"), "shop")[1].account == "acct_9"
 
 
+@pytest.mark.parametrize("thin", [False, True])
+@pytest.mark.parametrize("context", ["acct_9", "org_1/acct_9", "org_1/ws_2/acct_9"])
+def test_a_context_names_the_account_as_account_does(context: str, thin: bool) -> None:
+    """Organizations: Stripe, "The Event object", since 2025-04-30; thin events always had it."""
+    shape = {"object": "v2.core.event"} if thin else {}
+    assert admitted(of({}, context=context, **shape), "shop")[1].account == "acct_9"
+    assert admitted(of({}, account="acct_1", context=context, **shape), "shop")[1].account == "acct_1"
+
+
+@pytest.mark.parametrize(
+    "named", ["shop2", "acct_", "acct_1|live", "acct_9/", "acct_é", "org_1", "x" * 100, 7, ["acct_9"]]
+)
+def test_what_is_no_accounts_id_names_no_account(named: object) -> None:
+    for event in (of({}, account=named), of({}, context=named)):
+        assert admitted(event, "shop")[1].account == "shop"
+
+
+def test_whose_an_event_is_can_be_decided_by_another_rule() -> None:
+    body = json.dumps(of({}, account="acct_9", livemode=True)).encode()
+    message = admit(body, "shop", RECEIVED, lambda named, livemode: f"{named} {livemode}")
+    assert Envelope.model_validate_json(message.value).account == "acct_9 True"
+
+
 @pytest.mark.parametrize("nameless", [b"{}", b'{"id": ""}', b'{"id": 7, "data": {"object": {"id": null}}}'])
 def test_what_names_no_id_is_named_by_its_content(nameless: bytes) -> None:
     key, envelope = admitted(nameless)

@@ -1,5 +1,6 @@
 """What `connect` stores: readable by its owner alone, taken beside the settings, forgotten a day after a roll."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
+from tillstream.commands import simulate
 from tillstream.keyed import keys_now
 from tillstream.loading import load_settings, with_stored
 from tillstream.secrets import (
@@ -19,6 +21,7 @@ from tillstream.secrets import (
     too_open,
     write_account,
 )
+from tillstream.state import Runtime, runtime_path, write_json
 
 NOW = 1_767_607_200.0
 STORED = StoredAccount(
@@ -149,3 +152,26 @@ def test_a_key_that_is_stored_while_it_runs_is_in_force_and_what_is_no_key_chang
     assert keys_now(settings, found) == found
     secrets_path(tmp_path, "default").write_text("api_key = ")
     assert keys_now(settings, found) == found
+
+
+def test_what_is_stored_binds_a_secret_to_its_mode_and_knows_the_account(tmp_path: Path) -> None:
+    one = StoredEndpoint(id="we_2", secret=SecretStr("whsec_2"), mode="live")
+    stored = STORED.with_endpoint(one, NOW).model_copy(update={"account_id": "acct_1Shop"})
+    write_account(tmp_path, "default", stored)
+    assert read_account(tmp_path, "default") == stored
+    settings = load_settings({"STRIPE_WEBHOOK_SECRET": "test:whsec_1"}, tillstream_data=tmp_path)
+    assert settings.signing_secrets() == {"default": ("test:whsec_1", "live:whsec_2")}  # the settings' own word counts
+    assert settings.account_ids() == {"default": "acct_1Shop"}
+
+
+def test_simulated_events_are_signed_with_a_secret_that_may_sign_live_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"http_url": "http://127.0.0.1:1", "kafka_bootstrap": "", "clickhouse_url": "", "clickhouse_user": ""}
+    here = Runtime(pid=os.getpid(), started_at="", database="", topic_prefix="", **places)
+    write_json(runtime_path(tmp_path), here.model_dump())
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "test:whsec_test,live:whsec_live,whsec_both")
+    assert simulate.door("default", tmp_path) == ("http://127.0.0.1:1/webhooks/stripe", "whsec_live")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "test:whsec_test")
+    with pytest.raises(ConfigurationError, match="takes events of test mode alone"):
+        simulate.door("default", tmp_path)

@@ -157,3 +157,20 @@ def test_every_setting_has_help(model: type[Settings] | type[Account]) -> None:
 def test_the_documentation_names_every_setting_as_it_is() -> None:
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     assert page.read_text("utf-8") == settings_page(), "run: tillstream settings --markdown > docs/settings.md"
+
+
+def test_a_secret_can_be_for_one_mode_and_an_account_can_have_its_id(tmp_path: Path) -> None:
+    environment = {"STRIPE_WEBHOOK_SECRET": "live:whsec_a, test: whsec_b ,whsec_c"}
+    settings = load_settings(environment, tillstream_data=tmp_path)
+    assert settings.signing_secrets() == {"default": ("live:whsec_a", "test:whsec_b", "whsec_c")}
+    assert settings.webhook_secrets() == {"default": ("whsec_a", "whsec_b", "whsec_c")}
+    assert load_settings(settings.as_environment(), tillstream_data=tmp_path).signing_secrets() == (
+        settings.signing_secrets()
+    )
+    several = config(
+        tmp_path, '[accounts.shop]\nwebhook_secrets = ["live:whsec_a"]\naccount_id = "acct_1Shop"\n[accounts.academy]\n'
+    )
+    assert load_settings(several, tillstream_data=tmp_path).account_ids() == {"shop": "acct_1Shop"}
+    assert "is blank" in str(error_of({"STRIPE_WEBHOOK_SECRET": "live:"}))
+    wrong = config(tmp_path, "[accounts.shop]\naccount_id = 'shop'\n")
+    assert "accounts.shop.account_id: 'shop' is no account's id" in str(error_of(wrong))

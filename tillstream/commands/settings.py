@@ -50,7 +50,7 @@ def settings(
         secrets = len(account.webhook_secrets)
         screen.out.print(
             f"\naccount {name}: {secrets or 'no'} webhook secret{'' if secrets == 1 else 's'}, "
-            f"timezone {account.timezone}, mode {account.mode}"
+            f"timezone {account.timezone}, mode {account.mode}{account.account_id and f', {account.account_id}'}"
         )
 
 
@@ -100,7 +100,8 @@ def settings_page() -> str:
         'webhook_secrets = ["whsec_…"]',
         "",
         "[accounts.academy]",
-        'webhook_secrets = ["whsec_…", "whsec_…"]',
+        'webhook_secrets = ["live:whsec_…", "test:whsec_…"]',
+        'account_id = "acct_…"',
         'timezone = "America/New_York"',
         'mode = "live"',
         "```",

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from schemas.signing import signing_secret
 from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import Account, Data, Json
@@ -131,12 +132,18 @@ def _pair(text: str) -> tuple[str, str]:
 def door(account: str, data: Data) -> tuple[str, str]:
     """The endpoint of a running `up` for an account, and the secret to sign with. Raises ConfigurationError."""
     settings = load_settings(tillstream_data=data)
-    signing = settings.webhook_secrets().get(account)
+    signing = settings.signing_secrets().get(account)
     if signing is None:
         raise ConfigurationError(f"no account '{account}' is configured", remedy="tillstream settings")
     if not signing:
         raise ConfigurationError(
             f"account '{account}' has no webhook secret to sign with", remedy="export STRIPE_WEBHOOK_SECRET=whsec_…"
         )
+    fitting = [one.secret for one in map(signing_secret, signing) if one.livemode is not False]
+    if not fitting:
+        raise ConfigurationError(
+            f"account '{account}' takes events of test mode alone, and simulated ones are live",
+            remedy="STRIPE_WEBHOOK_SECRET=whsec_simulated tillstream up --data .simulated",
+        )
     path = "/webhooks/stripe" if account == DEFAULT_ACCOUNT else f"/webhooks/stripe/{account}"
-    return running(settings.tillstream_data).http_url + path, signing[0]
+    return running(settings.tillstream_data).http_url + path, fitting[0]
