@@ -1,4 +1,7 @@
-"""The door's HTTP side: POST /webhooks/stripe[/{account}], GET /readyz, /livez and /metrics."""
+"""The door's HTTP side: POST /webhooks/stripe[/{account}], and GET /readyz and /livez, which tell yes or no.
+
+This port may face the internet: what else there is to know is on the role's health port.
+"""
 
 import asyncio
 import resource
@@ -10,7 +13,7 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiokafka.errors import MessageSizeTooLargeError
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+from prometheus_client import Counter
 
 from ingest import body as bodies
 from ingest import telemetry
@@ -53,10 +56,9 @@ class Door:
         self.publisher = Publisher(config.kafka, config.topic)
         self._accepted: dict[str, Counter] = {}
         self.use_secrets(config.accounts, config.account_ids)
-        self._pages = {"/readyz": self.ready, "/livez": _live, "/metrics": _metrics}
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Any request; unknown paths are 404, other methods 405."""
+        """Any request; unknown paths are 404 with nothing in it, other methods 405."""
         connection = cast(Connection, request.protocol)
         connection.begin()
         try:
@@ -67,11 +69,12 @@ class Door:
                 account = DEFAULT_ACCOUNT if path == WEBHOOKS else path.removeprefix(_OF_ACCOUNT)
                 with telemetry.IN_FLIGHT.track_inprogress():
                     return await self._webhook(request, connection, account)
-            if (page := self._pages.get(path)) is None:
-                return _refuse(404, "path", "nothing is here")
+            if path not in ("/readyz", "/livez"):
+                telemetry.REFUSED.labels("path").inc()
+                return web.Response(status=404)
             if request.method not in ("GET", "HEAD"):
                 return _refuse(405, "path", "only GET is taken here", {"Allow": "GET, HEAD"})
-            return page()
+            return web.Response(status=503 if path == "/readyz" and self.ready() else 200)
         finally:
             connection.end()
 
@@ -86,8 +89,7 @@ class Door:
         """The largest body taken, also after unpacking."""
         return self._config.max_body_bytes
 
-    @property
-    def refusal(self) -> str:
+    def ready(self) -> str:
         """'' when events can be accepted now, else why not."""
         if not any(self._keys.signing.values()):
             return "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"
@@ -136,19 +138,6 @@ class Door:
         telemetry.ACKNOWLEDGED_IN.observe(time.time() - received_at)
         self._accepted[account].inc()
         return web.Response(body=b"ok", content_type="text/plain")
-
-    def ready(self) -> web.Response:
-        """200 when events can be accepted now."""
-        refusal = self.refusal
-        return web.json_response({"ready": not refusal, "reason": refusal}, status=503 if refusal else 200)
-
-
-def _live() -> web.Response:
-    return web.json_response({"live": True})
-
-
-def _metrics() -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _refuse(status: int, reason: str, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics of a role that is no web server itself."""
+"""/livez, /readyz and /metrics of a role, on a port of their own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

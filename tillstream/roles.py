@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import structlog
@@ -87,24 +88,28 @@ def _announce(settings: Settings, name: str, url: str) -> None:
 
 
 async def _with_health(name: str, role: Role, settings: Settings, health_port: int, stop: asyncio.Event) -> None:
-    try:
-        async with health_server(role.ready, health_port, settings.tillstream_health_host) as url:
-            _announce(settings, name, url)
-            await role.run(stop)
-    except OSError as error:
-        if error.errno is None or not health_port:
-            raise
-        raise ConfigurationError(
-            f"health port {health_port} is taken", remedy="choose another --health-port"
-        ) from error
+    async with AsyncExitStack() as stack:
+        server = health_server(role.ready, health_port, settings.tillstream_health_host)
+        try:
+            url = await stack.enter_async_context(server)
+        except OSError as error:
+            if error.errno is None or not health_port:
+                raise
+            raise ConfigurationError(
+                f"health port {health_port} is taken", remedy="choose another --health-port"
+            ) from error
+        _announce(settings, name, url)
+        await role.run(stop)
 
 
-def ingest(settings: Settings) -> None:
-    """The door: POST /webhooks/stripe, on the http port."""
-    from ingest.app import DoorConfig, create_app, serve
+class _Door:
+    """The door as a role."""
 
-    async def work(stop: asyncio.Event) -> None:
-        app = create_app(
+    def __init__(self, settings: Settings) -> None:
+        from ingest.app import DoorConfig, create_app
+
+        self._settings = settings
+        self._door = create_app(
             DoorConfig(
                 kafka=kafka_arguments(settings),
                 accounts=settings.signing_secrets(),
@@ -113,17 +118,30 @@ def ingest(settings: Settings) -> None:
                 account_ids=settings.account_ids(),
             )
         )
-        host = settings.tillstream_http_host
-        port = claim_port(settings.tillstream_http_port, "--http-port", host)
-        _announce(settings, "ingest", f"http://{reachable(host)}:{port}")
+
+    def ready(self) -> str:
+        return self._door.ready()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        from ingest.app import serve
+
+        host = self._settings.tillstream_http_host
+        port = claim_port(self._settings.tillstream_http_port, "--http-port", host)
         log.info("listening", url=f"http://{host}:{port}/webhooks/stripe")
-        if not any(settings.webhook_secrets().values()):
+        if not any(self._settings.webhook_secrets().values()):
             log.warning("accepting nothing: no webhook secret", next="tillstream connect")
-        watching = asyncio.create_task(_watch_secrets(settings, app.use_secrets), name="secrets")
+        watching = asyncio.create_task(_watch_secrets(self._settings, self._door.use_secrets), name="secrets")
         try:
-            await serve(app, host, port, stop)
+            await serve(self._door, host, port, stop)
         finally:
             watching.cancel()
+
+
+def ingest(settings: Settings, health_port: int) -> None:
+    """The door: POST /webhooks/stripe, on the http port."""
+
+    async def work(stop: asyncio.Event) -> None:
+        await _with_health("ingest", _Door(settings), settings, health_port, stop)
 
     run_role("ingest", work, settings)
 

@@ -144,7 +144,7 @@ class Settings(BaseModel):
         default="127.0.0.1", description="Address the console listens on; any other one needs a sign-in"
     )
     tillstream_health_host: str = Field(
-        default="127.0.0.1", description="Address of the health pages of the roles that have no other port"
+        default="127.0.0.1", description="Address of the health pages of all roles but the console"
     )
     tillstream_console_port: Port = Field(default=8081, description="Port of the console; 0 for any free one")
     tillstream_kafka_port: Port = Field(default=9092, description="Port of the own broker; 0 for any free one")

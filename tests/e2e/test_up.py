@@ -32,7 +32,11 @@ async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
             for page in ("readyz", "livez", "metrics"):
                 async with session.get(f"{url}/{page}") as response:
                     assert response.status == 200, (name, page, await response.text())
-    assert runtime["roles"]["ingest"]["health_url"] == runtime["http_url"]
+        door = runtime["http_url"]
+        assert runtime["roles"]["ingest"]["health_url"] != door
+        for path, status in (("readyz", 200), ("livez", 200), ("metrics", 404), ("", 404), ("anything", 404)):
+            async with session.get(f"{door}/{path}") as response:
+                assert (response.status, await response.text()) == (status, "")
 
 
 @pytest.mark.parametrize("part", PARTS)

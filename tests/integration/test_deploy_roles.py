@@ -46,7 +46,7 @@ class Place:
             "kafka:19092": kafka,
             "http://clickhouse:8123": clickhouse,
             "0.0.0.0": "127.0.0.1",
-        } | {port: str(free_port()) for port in ("8080", "8081", "8082", "8083", "8084", "8085", "8086")}
+        } | {port: str(free_port()) for port in ("8080", "8081", "8082", "8083", "8084", "8085", "8086", "8087")}
 
     def here(self, text: str) -> str:
         """`text` of the compose file with this machine's addresses and ports."""

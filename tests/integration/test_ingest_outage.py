@@ -53,8 +53,9 @@ async def test_while_kafka_is_down_it_says_so_within_a_second_and_recovers_by_it
             return not await ready_door.ready() and not await impatient.ready()
 
         await eventually(neither_is_ready, deadline=10)  # although nobody has posted
-        assert "Kafka" in (await ready_door.get("/readyz"))[1]
-        assert (await ready_door.get("/livez"))[0] == 200
+        assert "Kafka" in ready_door.door.ready()
+        assert await ready_door.get("/readyz") == (503, "")
+        assert await ready_door.get("/livez") == (200, "")
         took = [await seconds_to_503(ready_door, f"during_{number}") for number in range(5)]
         assert sorted(took)[2] < 1.0, took
         began = time.monotonic()
@@ -87,9 +88,8 @@ async def test_it_starts_while_kafka_is_away_and_opens_when_it_comes(broker: Kaf
     await broker.stop()
     async with door(broker.bootstrap, "events") as early:
         assert await seconds_to_503(early, "early") < 1.0
-        status, text = await early.get("/readyz")
-        assert status == 503
-        assert "Kafka" in text
+        assert await early.get("/readyz") == (503, "")
+        assert "Kafka" in early.door.ready()
         await broker.restart()
         await eventually(early.ready)
         assert (await early.post(event("opened")))[0] == 200

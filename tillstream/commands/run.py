@@ -132,14 +132,16 @@ def _settings_of(role: str, **flags: Any) -> "Settings":
     return only_for(role, settings)
 
 
-def ingest(data: Data = None, http_port: HttpPort = None) -> None:
+def ingest(data: Data = None, http_port: HttpPort = None, health_port: HealthPort = 0) -> None:
     """Run the door alone: Stripe's webhooks to Kafka.
+
+    The http port may face the internet: why the door is not ready, and its metrics, are on the health port alone.
 
     Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 STRIPE_WEBHOOK_SECRET=whsec_… tillstream ingest --http-port 8080
     """
     from tillstream import roles
 
-    roles.ingest(_settings_of("ingest", tillstream_data=data, tillstream_http_port=http_port))
+    roles.ingest(_settings_of("ingest", tillstream_data=data, tillstream_http_port=http_port), health_port)
 
 
 def process(data: Data = None, health_port: HealthPort = 0) -> None:
