@@ -12,9 +12,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from connector.stripe_api import API_VERSION, Json
-from schemas.envelope import Source
+from schemas.envelope import Source, envelope_message
 from schemas.errors import Unavailable
-from schemas.routing import partition_key
 from schemas.times import rfc3339
 from schemas.topics import STRIPE_EVENTS, full_name
 
@@ -34,44 +33,40 @@ def object_message(
     # An object without an own mode, such as one that is missing, is of the key's.
     mode = obj["livemode"] if isinstance(obj.get("livemode"), bool) else livemode
     event_id = f"{obj['id']}@{observed_at}"
-    return _message(account, mode, obj, obj, event_id, kind, API_VERSION, source, observed_at)
+    return _message(account, mode, obj, event_id, kind, API_VERSION, source, observed_at)
 
 
 def event_message(account: str, livemode: bool, event: Json, source: Source = Source.SWEEP) -> Message:
     """An event of the Events API, which is the body that its webhook would have had."""
-    data = event.get("data")
-    about = data.get("object") if isinstance(data, dict) else None
-    about = about if isinstance(about, dict) else event
     mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
     version = str(event.get("api_version") or "")
     created = event.get("created")  # without it, it is for the ledger to say that the event can't be used
     at = rfc3339(created if type(created) is int else time.time())
-    return _message(account, mode, event, about, event["id"], event.get("type", ""), version, source, at)
+    return _message(account, mode, event, event["id"], event.get("type", ""), version, source, at)
 
 
 def _message(
     account: str,
     livemode: bool,
     body: Json,
-    about: Json,
     event_id: str,
     kind: str,
     version: str,
     source: Source,
     observed_at: str,
 ) -> Message:
-    envelope = {
-        "event_id": event_id,
-        "type": kind,
-        "account": account,
-        "livemode": livemode,
-        "api_version": version,
-        "source": source.value,
-        "observed_at": observed_at,
-        "received_at": rfc3339(time.time()),
-        "body": _dumps(body),
-    }
-    return (partition_key(about) or event_id).encode(), orjson.dumps(envelope)
+    return envelope_message(
+        body,
+        event_id=event_id,
+        type=kind,
+        account=account,
+        livemode=livemode,
+        api_version=version,
+        source=source,
+        observed_at=observed_at,
+        received_at=rfc3339(time.time()),
+        body=_dumps(body),
+    )
 
 
 def _dumps(body: Json) -> str:

@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from schemas.envelope import Source
-from schemas.routing import partition_key
+from schemas.envelope import Source, envelope_message
 from schemas.signing import is_account_id
 from schemas.times import rfc3339, unix_seconds
 
@@ -46,27 +45,23 @@ def admit(body: bytes | bytearray, endpoint_account: str, received_at: float, ow
     except UnicodeDecodeError as error:
         raise NotAnObject("the body is not UTF-8") from error
     event = _parse(text)
-    data = event.get("data")
-    obj = data.get("object") if isinstance(data, dict) else None
-    if not isinstance(obj, dict):
-        obj = event.get("related_object")  # a thin event carries only a reference
     # Whatever has no id is named by its content: a redelivery is the same, another event is not.
     event_id = _text(event.get("id")) or f"sha256:{sha256(body).hexdigest()[:32]}"
-    key = (partition_key(obj) if isinstance(obj, dict) else "") or event_id
     kind = _text(event.get("type"))
     named, livemode = _account(event), event.get("livemode") is True
-    envelope = {
-        "event_id": event_id,
-        "type": kind,
-        "account": owner(named, livemode) if owner else named or endpoint_account,
-        "livemode": livemode,
-        "api_version": _text(event.get("api_version")),
-        "source": Source.WEBHOOK.value,
-        "observed_at": _observed_at(event.get("created"), received_at),
-        "received_at": rfc3339(received_at),
-        "body": text,
-    }
-    return Message(key.encode("utf-8", "replace"), orjson.dumps(envelope), kind)
+    key, value = envelope_message(
+        event,
+        event_id=event_id,
+        type=kind,
+        account=owner(named, livemode) if owner else named or endpoint_account,
+        livemode=livemode,
+        api_version=_text(event.get("api_version")),
+        source=Source.WEBHOOK,
+        observed_at=_observed_at(event.get("created"), received_at),
+        received_at=rfc3339(received_at),
+        body=text,
+    )
+    return Message(key, value, kind)
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -118,7 +118,9 @@ class Door:
             message = admit(body, account, received_at, partial(known.owner, account, signature, body, signers))
         except BadSignature as error:
             return _refuse(400, "signature", str(error))
-        except (bodies.Unreadable, NotAnObject) as error:
+        except NotAnObject as error:
+            return _refuse(400, "not_an_object", str(error))
+        except bodies.Unreadable as error:
             return _refuse(400, "body", str(error))
         except bodies.TooLarge:
             return _refuse(413, "size", f"the body is larger than {limit} bytes")
@@ -142,7 +144,7 @@ class Door:
 
 def _refuse(status: int, reason: str, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     telemetry.REFUSED.labels(reason).inc()
-    return web.json_response({"error": text}, status=status, headers=headers)
+    return web.json_response({"error": text, "code": reason}, status=status, headers=headers)
 
 
 def create_app(config: DoorConfig) -> Door:

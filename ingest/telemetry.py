@@ -5,7 +5,8 @@ from prometheus_client import Counter, Gauge, Histogram
 #: Events answered 200: each is acknowledged by Kafka.
 ACCEPTED = Counter("tillstream_door_accepted_total", "Events acknowledged by Kafka and answered 200", ["account"])
 
-#: Requests turned away; the reason is one of signature, body, size, account, path, slow, unavailable, room.
+#: Requests turned away; the reason is one of signature, not_an_object, body, size, account, path,
+#: slow, unavailable, room. The answer has it as its `code`.
 REFUSED = Counter("tillstream_door_refused_total", "Requests not accepted, by reason", ["reason"])
 
 #: From the whole body read to Kafka's acknowledgement.

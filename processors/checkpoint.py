@@ -145,5 +145,4 @@ class Checkpointer:
 
 def dead_letter_output(topic: str, letter: DeadLetter) -> Output:
     """The message on `dead_letters`."""
-    key = f"{letter.account}:{letter.event_id}".encode()
-    return Output("dead_letter", topic, key, orjson.dumps(letter.model_dump(mode="json")))
+    return Output("dead_letter", topic, letter.key, orjson.dumps(letter.model_dump(mode="json")))

@@ -32,3 +32,13 @@ class DeadLetter(BaseModel):
     failed_at: str
     payload: str = Field(description="The message's value, untouched")
     payload_encoding: str = Field(default="utf-8", description="`utf-8`, or `base64` when it is no UTF-8 text")
+
+    @property
+    def key(self) -> bytes:
+        """The message's key."""
+        return letter_key(self.account, self.event_id)
+
+
+def letter_key(account: str, event_id: str) -> bytes:
+    """The key on `dead_letters` of what is known by these names; '' for those that are not known."""
+    return f"{account}:{event_id}".encode("utf-8", "replace")

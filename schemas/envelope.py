@@ -1,8 +1,12 @@
 """The one door's message: a raw Stripe body and what was known when it came in."""
 
 from enum import StrEnum
+from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.routing import message_key
 
 
 class Source(StrEnum):
@@ -46,3 +50,34 @@ class Envelope(BaseModel):
     observed_at: str = Field(description="RFC 3339: when Stripe made the event, or when the object was fetched")
     received_at: str = Field(description="RFC 3339: when it entered through the door")
     body: str = Field(description="Stripe's body, byte for byte (it is UTF-8)")
+
+
+def envelope_message(
+    parsed: Any,
+    *,
+    event_id: str,
+    type: str,
+    account: str,
+    livemode: bool,
+    source: Source,
+    observed_at: str,
+    received_at: str,
+    body: str,
+    api_version: str = "",
+) -> tuple[bytes, bytes]:
+    """(key, value) of the message on `stripe.events`; `parsed` is what `body` holds, the rest as in `Envelope`.
+
+    Without a check of each field, since the door makes one of every event.
+    """
+    value = {
+        "event_id": event_id,
+        "type": type,
+        "account": account,
+        "livemode": livemode,
+        "api_version": api_version,
+        "source": source.value,
+        "observed_at": observed_at,
+        "received_at": received_at,
+        "body": body,
+    }
+    return message_key(parsed, event_id), orjson.dumps(value)

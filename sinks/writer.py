@@ -101,9 +101,8 @@ class Writer:
         try:
             for bad in letters:
                 letter = dead_letter(bad.row, bad.reason, now)
-                key = f"{letter.account}{letter.event_id}".encode()
                 value = letter.model_dump_json().encode()
-                sent.append(await self._producer.send(self._dead_letters, value, key=key))
+                sent.append(await self._producer.send(self._dead_letters, value, key=letter.key))
             await asyncio.gather(*sent)
         except KafkaError as error:
             raise Unavailable(f"Kafka does not take dead letters: {error!r}") from error

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas import topics
+from schemas.dead_letter import letter_key
 from schemas.envelope import Envelope
 from schemas.profile import profile_key
 from tillstream.replay import Message, again
@@ -122,23 +123,23 @@ def message(letter: dict[str, Any], prefix: str, now: float) -> Message | None:
         except ValidationError:
             return None
     key = _key(text)
-    return Message(topic, key.encode(), text.encode()) if key else None
+    return Message(topic, key, text.encode()) if key else None
 
 
-def _key(text: str) -> str:
+def _key(text: str) -> bytes:
     """The key of a row: a metric's id, a person's email and mode, or the account and event of a dead letter."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
+        return b""
     if isinstance(row, list) and row:  # several of one partition, packed by the processors
         row = row[0]
     if not isinstance(row, dict):
-        return ""
+        return b""
     if isinstance(row.get("metric_id"), str):
-        return str(row["metric_id"])
+        return str(row["metric_id"]).encode()
     if isinstance(row.get("email"), str) and isinstance(row.get("livemode"), bool):
-        return profile_key(row["email"], row["livemode"])
+        return profile_key(row["email"], row["livemode"]).encode()
     if {"account", "event_id", "stage"} <= row.keys():
-        return f"{row['account']}:{row['event_id']}"
-    return ""
+        return letter_key(row["account"], row["event_id"])
+    return b""

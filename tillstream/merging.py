@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from connector.publish import Message, Publisher
-from schemas.envelope import MERGE, Envelope, Source
+from schemas.envelope import MERGE, Source, envelope_message
 from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
 from tillstream.broker import open_broker
@@ -65,9 +65,11 @@ def merged(warehouse: Warehouse, email: str) -> list[Customer]:
 
 def request(customer: Customer, email: str, at: float) -> Message:
     """What has all rows of `customer` belong to `email` from `at` (Unix seconds) on; '' for as Stripe says."""
-    body = {"id": customer.customer_id, "object": MERGE, "customer": customer.customer_id, "email": email}
+    whose = {"id": customer.customer_id, "customer": customer.customer_id, "livemode": customer.livemode}
+    body = {**whose, "object": MERGE, "email": email}
     moment = rfc3339(at)
-    envelope = Envelope(
+    return envelope_message(
+        body,
         event_id=f"{MERGE}:{customer.customer_id}@{moment}",
         type=MERGE,
         account=customer.account,
@@ -75,9 +77,8 @@ def request(customer: Customer, email: str, at: float) -> Message:
         source=Source.REPLAY,
         observed_at=moment,
         received_at=moment,
-        body=orjson.dumps(body | {"livemode": customer.livemode}).decode(),
+        body=orjson.dumps(body).decode(),
     )
-    return customer.customer_id.encode(), orjson.dumps(envelope.model_dump(mode="json"))
 
 
 async def publish(settings: Settings, people: Iterable[Customer], email: str) -> None:

@@ -11,7 +11,7 @@ import orjson
 from connector.errors import NotFound
 from connector.publish import Message, object_message
 from connector.stripe_api import StripeApi
-from schemas.envelope import RELINK, Envelope, Source
+from schemas.envelope import RELINK, Source, envelope_message
 from schemas.times import rfc3339
 from tillstream.settings import Settings
 from tillstream.stripe_access import accesses
@@ -47,9 +47,11 @@ def customers(warehouse: Warehouse, name: str) -> list[Customer]:
 
 def request(customer: Customer, at: float) -> Message:
     """What has the rows of `customer` from before `at` (Unix seconds) told with the email that they have at `at`."""
-    body = {"id": customer.customer_id, "object": RELINK, "customer": customer.customer_id}
+    whose = {"id": customer.customer_id, "customer": customer.customer_id, "livemode": customer.livemode}
+    body = {**whose, "object": RELINK}
     moment = rfc3339(at)
-    envelope = Envelope(
+    return envelope_message(
+        body,
         event_id=f"{RELINK}:{customer.customer_id}@{moment}",
         type=RELINK,
         account=customer.account,
@@ -57,9 +59,8 @@ def request(customer: Customer, at: float) -> Message:
         source=Source.REPLAY,
         observed_at=moment,
         received_at=moment,
-        body=orjson.dumps(body | {"livemode": customer.livemode}).decode(),
+        body=orjson.dumps(body).decode(),
     )
-    return customer.customer_id.encode(), orjson.dumps(envelope.model_dump(mode="json"))
 
 
 async def present(settings: Settings, people: Iterable[Customer]) -> tuple[list[Message], float]:

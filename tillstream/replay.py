@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.envelope import Envelope, Source
 from schemas.errors import Unavailable
-from schemas.routing import partition_key
+from schemas.routing import message_key
 from schemas.times import rfc3339
 from tillstream.warehouse import Warehouse
 
@@ -60,25 +60,17 @@ def again(envelope: Envelope, topic: str, now: float) -> Message:
     Its source becomes `replay`, on which nobody acts; its key leads to the same partition as the first time.
     """
     renewed = envelope.model_copy(update={"source": Source.REPLAY, "received_at": rfc3339(now)})
-    key = _key(envelope.body) or envelope.event_id
-    return Message(topic, key.encode("utf-8", "replace"), orjson.dumps(renewed.model_dump(mode="json")))
+    return Message(
+        topic, message_key(_parsed(envelope.body), envelope.event_id), orjson.dumps(renewed.model_dump(mode="json"))
+    )
 
 
-def _key(body: str) -> str:
-    """As the door (an event's object) and an import (an API object) choose it; '' when the body names nothing."""
+def _parsed(body: str) -> Any:
+    """None when it can't be read."""
     try:
-        parsed = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
-        return ""
-    if not isinstance(parsed, dict):
-        return ""
-    data = parsed.get("data")
-    obj = data.get("object") if isinstance(data, dict) else None
-    if not isinstance(obj, dict):
-        obj = parsed.get("related_object")  # a thin event carries only a reference
-    if not isinstance(obj, dict) and parsed.get("object") not in ("event", "v2.core.event"):
-        obj = parsed
-    return partition_key(obj) if isinstance(obj, dict) else ""
+        return None
 
 
 def windows(warehouse: Warehouse, selection: Selection) -> list[tuple[int, int, int]]:

@@ -10,8 +10,7 @@ import orjson
 from connector.lookups.questions import Question
 from connector.publish import Message
 from connector.warehouse import Warehouse
-from schemas.envelope import Source
-from schemas.routing import partition_key
+from schemas.envelope import Source, envelope_message
 from schemas.times import rfc3339
 
 _AT_ONCE = 1_000
@@ -99,11 +98,18 @@ async def answers_kept(warehouse: Warehouse, questions: Sequence[Question]) -> d
 
 
 def _again(row: dict[str, Any]) -> Message:
-    names = ("event_id", "type", "account", "api_version", "body")
-    envelope = {name: row[name] for name in names} | {"livemode": bool(row["livemode"])}
-    envelope |= {"observed_at": rfc3339(row["observed"]), "received_at": rfc3339(row["received"])}
-    envelope["source"] = Source.LOOKUP.value
-    return (partition_key(orjson.loads(row["body"])) or row["event_id"]).encode(), orjson.dumps(envelope)
+    return envelope_message(
+        orjson.loads(row["body"]),
+        event_id=row["event_id"],
+        type=row["type"],
+        account=row["account"],
+        livemode=bool(row["livemode"]),
+        api_version=row["api_version"],
+        source=Source.LOOKUP,
+        observed_at=rfc3339(row["observed"]),
+        received_at=rfc3339(row["received"]),
+        body=row["body"],
+    )
 
 
 def _row(question: Question, now: float, state: str, error: str) -> dict[str, Any]:

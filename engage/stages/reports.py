@@ -75,8 +75,7 @@ class Reports:
             failed_at=rfc3339(time.time()),
             payload=orjson.dumps(row).decode(),
         )
-        name = f"{letter.account}:{letter.event_id}".encode()
-        self.send(Output(self._dead, name, orjson.dumps(letter.model_dump(mode="json"))))
+        self.send(Output(self._dead, letter.key, orjson.dumps(letter.model_dump(mode="json"))))
         if address_is_bad:
             self.suppress(key, "bounced", reason)
 

@@ -44,11 +44,9 @@ async def ask_door(url: str, secret: str) -> Door:
 
 def judge(status: int, said: object) -> Door:
     """From the answer to what gave it: pure."""
-    error = said.get("error") if isinstance(said, dict) else None
-    if not isinstance(error, str):
-        return Door.ELSEWHERE
-    if status == 400 and "not an object" in error:
+    code = said.get("code") if isinstance(said, dict) else None
+    if (status, code) == (400, "not_an_object"):
         return Door.TAKES
-    if status in (400, 404, 503) and ("signature" in error or "account" in error or "signing secret" in error):
+    if status in (400, 404, 503) and code in ("signature", "account"):
         return Door.REFUSES
     return Door.ELSEWHERE
