@@ -13,7 +13,7 @@ import structlog
 
 from engage import telemetry
 from engage.senders.outcome import Again, Outcome, Sender, Unknown
-from engage.stages.letters import Letter
+from engage.stages.letters import Letter, Made
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,10 @@ Job = tuple[int, str, str]  # partition, person's key, message id
 class Counter(Protocol):
     """Where messages are begun and finished: the outbox."""
 
-    def begin(self, partition: int, key: str, identifier: str, now: float) -> Letter | None:
+    async def make(self, partition: int, key: str, identifier: str, now: float) -> Made | None:
+        """What is to be sent, or why it can't be; None when there is nothing to send. Nothing is changed by it."""
+
+    def begin(self, partition: int, key: str, identifier: str, made: Made, now: float) -> Letter | None:
         """The thing to send, None when there is nothing to send."""
 
     def begun(self, partition: int, key: str, identifier: str) -> bool:
@@ -92,7 +95,13 @@ class Dispatcher:
         try:
             if partition not in self._owned:
                 return True
-            letter = self._outbox.begin(partition, key, message, time.time())
+            made = await self._outbox.make(partition, key, message, time.time())
+            if made is None:
+                return True
+            if partition not in self._owned:
+                self._outbox.gone(message)
+                return True
+            letter = self._outbox.begin(partition, key, message, made, time.time())
             if letter is None:
                 return True
             await self._durable()

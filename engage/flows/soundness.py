@@ -6,6 +6,7 @@ from engage.flows.model import Flow
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email, SetProfileProperty
 from engage.senders.smtp import address
+from engage.templates import short
 from engage.templates.errors import TemplateProblem
 from engage.templates.rendering import Library
 
@@ -28,7 +29,7 @@ def _of_step(instruction: Instruction, library: Library) -> list[str]:
             library.check(kind.template, kind.subject)
         elif isinstance(kind, SetProfileProperty):
             for name, text in kind.properties.items():
-                library.check_text(text, name)
+                short.check(text, name)
     except TemplateProblem as error:
         found.append(str(error))
     if isinstance(kind, Email):

@@ -17,12 +17,22 @@ from engage.senders.smtp import Mail
 from engage.senders.topic import Publication
 from engage.senders.webhook import Hook
 from engage.stages.records import split_key
+from engage.templates import short
 from engage.templates.context import Organization, Values, values
 from engage.templates.rendering import Library
 
 log = structlog.get_logger(__name__)
 
 Letter = Mail | Hook | Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A letter; or None and why there is none. `later`: because of us, so that it is made anew after a while."""
+
+    letter: Letter | None
+    reason: str = ""
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +47,14 @@ class Post:
     topic_prefix: str = ""
     environment: Callable[[str], str] = lambda name: os.environ.get(name, "")
 
-    def letter(self, message_id: str, flow: str, instruction: Instruction, key: str, known: Known) -> Letter:
-        """What the step sends. Raises TemplateProblem, or ValueError for what can't be sent like that."""
+    async def letter(self, message_id: str, flow: str, instruction: Instruction, key: str, known: Known) -> Letter:
+        """What the step sends; of `known`, nothing is read after the first await.
+
+        Raises TemplateProblem, ValueError for what can't be sent like that, Unavailable when it can't be made now.
+        """
         kind = instruction.kind
         if isinstance(kind, Email):
-            return self._mail(message_id, kind, key, known)
+            return await self._mail(message_id, kind, key, known)
         content = _content(message_id, flow, instruction.id, known)
         if isinstance(kind, Webhook):
             secret = self.environment(kind.secret_env) if kind.secret_env else ""
@@ -56,7 +69,7 @@ class Post:
     def properties(self, kind: SetProfileProperty, key: str, known: Known) -> dict[str, str]:
         """The properties that a step sets. Raises TemplateProblem."""
         named = self._values(key, known)
-        return {name: self.library.render_text(text, named, name=name) for name, text in kind.properties.items()}
+        return {name: short.render(text, named, name=name) for name, text in kind.properties.items()}
 
     def recipient(self, instruction: Instruction, key: str) -> str:
         """Where the step sends to."""
@@ -70,9 +83,9 @@ class Post:
                 return kind.topic
         return ""
 
-    def _mail(self, message_id: str, kind: Email, key: str, known: Known) -> Mail:
+    async def _mail(self, message_id: str, kind: Email, key: str, known: Known) -> Mail:
         named = self._values(key, known)
-        made = self.library.render(kind.template, named, subject=kind.subject)
+        made = await self.library.rendered(kind.template, named, subject=kind.subject)
         if made.missing:
             lacks = [str(lack) for lack in made.missing]
             log.warning("a mail has blanks", template=kind.template, message=message_id, missing=lacks)

@@ -22,10 +22,11 @@ from engage.flows.steps import Email, SetProfileProperty, Webhook
 from engage.senders.outcome import Again, Outcome, Refused, Sent, Unknown
 from engage.senders.smtp import Mail
 from engage.stages.facts import NONSENSE
-from engage.stages.letters import Letter, Post, message_id
+from engage.stages.letters import Letter, Made, Post, message_id
 from engage.stages.records import Records
 from engage.stages.reports import Reports
 from engage.templates.errors import TemplateProblem
+from schemas.errors import Unavailable
 from schemas.messages import MessageStatus
 
 _FIRST_RETRY, _LONGEST_RETRY = 2.0, 3600.0  # seconds
@@ -138,36 +139,55 @@ class Outbox:
             self.desk.changed(partition)
             self._enqueue(partition, key, entry)
 
-    def begin(self, partition: int, key: str, identifier: str, now: float) -> Letter | None:
-        """The thing to send, once what this changes is durable; None when there is nothing to send (any more)."""
+    async def make(self, partition: int, key: str, identifier: str, now: float) -> Made | None:
+        """The thing to send, or why there is none; None when it is not its turn. Others go on meanwhile.
+
+        Then `begin`, or `gone` when its partition was lost.
+        """
         records = self.desk.records(partition)
         person = records.person(key)
         entry = person.outbox.get(identifier)
         if entry is None or entry.state is not State.WAITING or entry.due > now or identifier in self._trying:
             return None
-        event = entry.event or records.fact(key, entry.fact) or {}
-        known = records.known(key, person, event, now)
         program, step = self._flows.programs.get(entry.flow), self._step(entry)
-        letter: Letter | None = None
+        known = records.known(key, person, entry.event or records.fact(key, entry.fact) or {}, now)
+        if program is None or step is None or self._late(program, step, known):
+            return Made(None)  # `begin` says why
+        self._trying.add(identifier)
+        try:
+            return Made(await self._post.letter(entry.id, entry.flow, step, key, known))
+        except TemplateProblem as error:
+            return Made(None, str(error))
+        except Unavailable as error:
+            return Made(None, str(error), later=True)
+        except NONSENSE as error:
+            return Made(None, str(error) if isinstance(error, ValueError) else f"it can't be made: {error!r}")
+
+    def begin(self, partition: int, key: str, identifier: str, made: Made, now: float) -> Letter | None:
+        """The thing to send, once what this changes is durable; None when there is nothing to send (any more)."""
+        records = self.desk.records(partition)
+        person = records.person(key)
+        entry = person.outbox.get(identifier)
+        self._trying.discard(identifier)
+        if entry is None or entry.state is not State.WAITING:  # taken back while it was made
+            return None
+        event = entry.event or records.fact(key, entry.fact) or {}
+        program, step, letter = self._flows.programs.get(entry.flow), self._step(entry), made.letter
+        status, reason = MessageStatus.FAILED, made.reason
         if program is None or step is None:
-            status, reason = MessageStatus.SKIPPED, _NO_STEP
-        elif reason := self._late(program, step, known):
-            status = MessageStatus.SKIPPED
-        else:
-            status = MessageStatus.FAILED
-            try:
-                letter = self._post.letter(entry.id, entry.flow, step, key, known)
-            except TemplateProblem as error:
-                reason = str(error)
-            except NONSENSE as error:
-                reason = str(error) if isinstance(error, ValueError) else f"it can't be made: {error!r}"
+            letter, status, reason = None, MessageStatus.SKIPPED, _NO_STEP
+        elif late := self._late(program, step, records.known(key, person, event, now)):
+            letter, status, reason = None, MessageStatus.SKIPPED, late
         entry = msgspec.structs.replace(entry, attempts=entry.attempts + 1)
-        if letter is None:
-            del person.outbox[identifier]
-            self._report(key, entry, event, status, reason)
-        else:
+        if letter is not None:
             person.outbox[identifier] = msgspec.structs.replace(entry, state=State.SENDING)
             self._trying.add(identifier)
+        elif made.later and status is MessageStatus.FAILED and self._once_more(entry, now):
+            self._wait(partition, key, person, entry, now)
+            self._report(key, entry, event, MessageStatus.WAITING, reason)
+        else:
+            del person.outbox[identifier]
+            self._report(key, entry, event, status, reason)
         records.keep(key, person)
         self.desk.changed(partition)
         return letter
@@ -200,14 +220,12 @@ class Outbox:
             case Sent():
                 self._report(key, entry, event, MessageStatus.SENT, subject=subject)
             case Again() if self._once_more(entry, now):
-                wait = min(_FIRST_RETRY * 2 ** min(entry.attempts - 1, 20), _LONGEST_RETRY)
-                due = now if outcome.unreachable else now + wait  # then its whole lane waits
-                person.outbox[identifier] = msgspec.structs.replace(entry, state=State.WAITING, due=due)
-                self._report(key, entry, event, MessageStatus.WAITING, outcome.reason, subject=subject)
-                if outcome.unreachable:
+                if outcome.unreachable:  # its whole lane waits
+                    person.outbox[identifier] = msgspec.structs.replace(entry, state=State.WAITING, due=now)
                     self._enqueue(partition, key, entry)
                 else:
-                    self.desk.look_at(due, partition, key)
+                    self._wait(partition, key, person, entry, now)
+                self._report(key, entry, event, MessageStatus.WAITING, outcome.reason, subject=subject)
             case Unknown():
                 self._report(key, entry, event, MessageStatus.UNKNOWN, outcome.reason, subject=subject)
             case Again() | Refused():
@@ -226,6 +244,12 @@ class Outbox:
         if flow.exit_when is not None and known.holds(flow.exit_when):
             return "exit condition"
         return machine.suppressed(step.kind, known.suppressed) if isinstance(step.kind, Email) else ""
+
+    def _wait(self, partition: int, key: str, person: Person, entry: Entry, now: float) -> None:
+        """Try again, each time later."""
+        due = now + min(_FIRST_RETRY * 2 ** min(entry.attempts - 1, 20), _LONGEST_RETRY)
+        person.outbox[entry.id] = msgspec.structs.replace(entry, state=State.WAITING, due=due)
+        self.desk.look_at(due, partition, key)
 
     def _once_more(self, entry: Entry, now: float) -> bool:
         step = self._step(entry)

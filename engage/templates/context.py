@@ -36,12 +36,20 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """All that one mail is made from, and the defaults of the filters that follow from it."""
+    """All that one mail is made from, and what follows from it for the filters: `locale` is the customer's."""
 
     names: dict[str, Any]
     locale: Locale
     timezone: str
     currency: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To the process that makes mails; a locale goes by its name, since Babel's carries all that it knows."""
+        return _values, (self.names, str(self.locale), self.timezone, self.currency)
+
+
+def _values(names: dict[str, Any], locale: str, timezone: str, currency: str) -> Values:
+    return Values(names, Locale.parse(locale), timezone, currency)
 
 
 def values(event: Row | None, person: Row | None, organization: Organization, *, unsubscribe_url: str = "") -> Values:

@@ -22,12 +22,20 @@ class Lack:
 
 
 class TemplateProblem(ConfigurationError):
-    """A template can't be used as it is written; `template` and `line` (0: unknown) say where."""
+    """A template can't be used as it is written; `template` and `line` (0: unknown) say where, `reason` what it is."""
 
     def __init__(self, message: str, *, template: str = "", line: int = 0, remedy: str = "") -> None:
-        self.template, self.line = template, line
+        self.reason, self.template, self.line = message, template, line
         place = f"template {template}, line {line}: " if line else f"template {template}: " if template else ""
         super().__init__(place + message, remedy=remedy)
+
+
+class Exhausted(TemplateProblem):
+    """A template took all the memory that there is for one."""
+
+
+class DataProblem(TemplateProblem):
+    """A template can't be used for this event and person; with others it may."""
 
 
 class MissingVariables(TemplateProblem):

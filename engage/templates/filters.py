@@ -27,7 +27,7 @@ _JINJA = (
 
 
 def currency(amount: Any, code: str = "", locale: str = "") -> Any:
-    """Money as the customer writes it, in the event's currency unless another is given."""
+    """Money as the text's language writes it, in the event's currency unless another is given."""
     state = current()
     code = code or state.currency
     if not code:
@@ -45,7 +45,7 @@ def date(value: Any, style: str = "long", locale: str = "", timezone: str = "") 
     state = current()
     try:
         at = locales.moment(value, timezone or state.timezone)
-        return locales.date_text(at, style, _locale(locale, locales.english_of(state.locale)))
+        return locales.date_text(at, style, _locale(locale, state.locale))
     except (ValueError, KeyError, AttributeError, LookupError) as error:
         state.note(f"{value}|date", str(error))
         return str(value)

@@ -1,7 +1,6 @@
 """What one rendering may cost, and what it found missing: a runaway template ends in an error, not in an outage."""
 
 import sys
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,9 @@ from engage.templates.errors import Lack, TemplateProblem
 
 STEPS = 10_000  # turns of loops and calls of macros
 SIZE = 1_000_000  # characters: mail clients cut a mail off at about 100 kB
-SECONDS = 5.0  # a last resort on a loaded machine; a mail takes milliseconds
+MEMORY = 128  # megabytes more than the process of templates has to begin with
+SECONDS = 0.7  # of the processor; a mail takes milliseconds
+VALUES = 10_000  # in a list, with all that is in the lists within
 LARGEST_RANGE = 1_000
 LARGEST_NUMBER = 10**30
 
@@ -28,7 +29,6 @@ class Rendering:
     names: frozenset[str]
     steps: int = 0
     size: int = 0
-    deadline: float = field(default_factory=lambda: time.monotonic() + SECONDS)
     lacks: dict[str, Lack] = field(default_factory=dict)
 
     def spend(self, steps: int, size: int = 0) -> None:
@@ -39,8 +39,21 @@ class Rendering:
             raise self.problem(f"more than {STEPS:,} turns of loops")
         if self.size > SIZE:
             raise self.problem(f"more than {SIZE:,} characters")
-        if time.monotonic() > self.deadline:
-            raise self.problem(f"more than {SECONDS:g} seconds")
+
+    def weigh(self, value: Any) -> Any:
+        """The value, unless so much is in it, counted as often as it is there, that to look at all of it takes long."""
+        left, open_ = VALUES, [value]
+        while open_:
+            found = open_.pop()
+            if isinstance(found, list | tuple):
+                left -= len(found)
+                open_ += found[: max(left, 0)]
+            elif isinstance(found, dict):
+                left -= len(found)
+                open_ += found.values() if left > 0 else ()
+            if left < 0:
+                raise self.problem(f"a list of more than {VALUES:,} values")
+        return value
 
     def note(self, name: str, hint: str = "") -> None:
         """Remember that `name` is missing, and where it was asked for first."""

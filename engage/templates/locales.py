@@ -1,4 +1,4 @@
-"""Money and dates as people of a country write them (Unicode's CLDR, by Babel). Pure."""
+"""Money and dates as a language writes them in a country (Unicode's CLDR, by Babel). Pure."""
 
 import re
 from copy import copy
@@ -45,12 +45,23 @@ def _with_territory(locale: Locale, country: str) -> Locale:
 
 
 @lru_cache(maxsize=1024)
-def english_of(locale: Locale) -> Locale:
-    """English as written in the locale's country, where CLDR has it: the ready mails are in English."""
-    try:
-        return Locale.parse(f"en_{locale.territory}") if locale.territory else FALLBACK
-    except (UnknownLocaleError, ValueError):
-        return Locale("en", "001")  # the world's English: 5 January 2026
+def written_in(language: str, customer: Locale) -> Locale:
+    """How a text in `language`, such as en or pt_BR, writes money, numbers and dates for a customer.
+
+    As in the customer's country when that language is at home there, so that Britain gets 5 January 2026 and America
+    January 5, 2026; else as in Britain, or in the language's own country.
+    """
+    own = Locale.parse(language)
+    if own.territory or own == customer:
+        return own
+    if own.language == customer.language:
+        return customer
+    if customer.territory and own.language in get_official_languages(customer.territory, regional=True, de_facto=True):
+        try:
+            return Locale.parse(f"{own.language}_{customer.territory}")
+        except UnknownLocaleError:
+            return own
+    return own if own.language != "en" else Locale("en", "GB") if customer.territory else FALLBACK
 
 
 @lru_cache(maxsize=1024)

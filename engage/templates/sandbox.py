@@ -1,7 +1,6 @@
 """Jinja's sandbox with narrower walls: only data, only harmless filters, and every loop and text counted."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import BaseLoader, Undefined, nodes
@@ -10,15 +9,15 @@ from jinja2.runtime import Context, LoopContext, Macro, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_context
 
-from engage.templates import filters
+from engage.templates import filters, quoting
 from engage.templates.errors import did_you_mean
 from engage.templates.limits import LARGEST_NUMBER, LARGEST_RANGE, current
 from engage.templates.scope import Missing, Scope
 
-NAMES = frozenset(("event", "person", "organization", "unsubscribe_url"))  # what every mail is given
+NAMES = frozenset(("event", "person", "organization", "unsubscribe_url", "language"))  # what every mail is given
 _TEXT = frozenset("lower upper title capitalize strip lstrip rstrip split startswith endswith".split())
 _MAPPING = frozenset("items keys values get".split())
-_OPEN_ATTRIBUTE = re.compile(r"<[^<>]*=\s*$")  # an expression straight after `=`: an attribute without quotes
+_PARTS = (nodes.Macro, nodes.CallBlock, nodes.Block, nodes.Template)  # what can be called from elsewhere, and itself
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -37,7 +36,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.filters = {**filters.allowed(), "_counted": _counted, "_called": _called, "_joined": _joined}
+        own = {"_counted": _counted, "_called": _called, "_joined": _joined, "_weighed": _weighed}
+        self.filters = {**filters.allowed(), **own}
         self.globals = {"range": _range, "namespace": Namespace}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -95,6 +95,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if operator == "*" and any(size is not None for size in sizes):
                 raise SecurityError("text and lists can't be multiplied")
             filters.fits(sum(size or 0 for size in sizes))
+            if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+                current().weigh((left, right))
         elif isinstance(left, str):
             raise SecurityError(f"'{operator}' does not work on text")
         for number in (left, right):
@@ -139,6 +141,12 @@ def _joined(context: Context, values: list[Any]) -> Any:
     return markup_join(parts) if context.eval_ctx.autoescape else str_join(parts)
 
 
+@pass_context
+def _weighed(_: Context, value: Any) -> Any:
+    """A list that the template writes, which may hold others many times over."""
+    return current().weigh(value)
+
+
 def _range(*args: int) -> range:
     numbers = range(*args)
     if len(numbers) > LARGEST_RANGE:
@@ -157,18 +165,19 @@ def _declared(tree: nodes.Template) -> set[str]:
 
 
 def _guard(tree: nodes.Template, html: bool) -> None:
-    """Rewrite the tree so that loops, macros and `~` pay for what they do; refuse attributes without quotes."""
+    """Rewrite the tree so that loops, calls, `~` and lists pay for what they do; refuse what undoes escaping."""
+    for modifier in tree.find_all(nodes.EvalContextModifier):
+        raise TemplateSyntaxError("a template can't change how values are escaped", modifier.lineno)
+    if html:
+        quoting.check(tree)
     for loop in tree.find_all(nodes.For):
         loop.iter = _filter(loop.iter, "_counted", _static(loop.body), loop.lineno)  # type: ignore[arg-type]
-    for kind in (nodes.Macro, nodes.CallBlock):
-        macros: Iterable[Any] = tree.find_all(kind)
-        for macro in macros:
-            paid = _filter(nodes.Const(_static(macro.body), lineno=macro.lineno), "_called", None, macro.lineno)
-            macro.body.insert(0, nodes.ExprStmt(paid, lineno=macro.lineno))
-    _replace_concats(tree)
-    if html:
-        for output in tree.find_all(nodes.Output):
-            _quoted(output)
+    parts: list[Any] = [tree, *tree.find_all(_PARTS)]
+    for part in parts:
+        static = 0 if part is tree else _static(part.body)
+        paid = _filter(nodes.Const(static, lineno=part.lineno), "_called", None, part.lineno)
+        part.body.insert(0, nodes.ExprStmt(paid, lineno=part.lineno))
+    _pay(tree)
 
 
 def _static(body: list[nodes.Node]) -> int:
@@ -181,26 +190,21 @@ def _filter(value: nodes.Expr, name: str, argument: int | None, line: int) -> no
     return nodes.Filter(value, name, args, [], None, None, lineno=line)
 
 
-def _replace_concats(node: nodes.Node) -> None:
-    for field, value in node.iter_fields():
-        if isinstance(value, nodes.Concat):
-            setattr(node, field, _filter(nodes.List(value.nodes, lineno=value.lineno), "_joined", None, value.lineno))
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, nodes.Concat):
-                    listed = nodes.List(item.nodes, lineno=item.lineno)
-                    value[index] = _filter(listed, "_joined", None, item.lineno)
+def _pay(node: nodes.Node) -> None:
+    """Have `a ~ b`, and lists that are not plain ones, go through a filter that knows their size."""
     for child in node.iter_child_nodes():
-        _replace_concats(child)
+        _pay(child)
+    for field, value in node.iter_fields():
+        if isinstance(value, list):
+            value[:] = [_paid(item) for item in value]
+        else:
+            setattr(node, field, _paid(value))
 
 
-def _quoted(output: nodes.Output) -> None:
-    before: nodes.Node | None = None
-    for child in output.nodes:
-        if (
-            isinstance(before, nodes.TemplateData)
-            and not isinstance(child, nodes.TemplateData)
-            and _OPEN_ATTRIBUTE.search(before.data)
-        ):
-            raise TemplateSyntaxError('put quotes round an attribute\'s value: href="{{ … }}"', child.lineno)
-        before = child
+def _paid(value: Any) -> Any:
+    if isinstance(value, nodes.Concat):
+        return _filter(nodes.List(value.nodes, lineno=value.lineno), "_joined", None, value.lineno)
+    made = isinstance(value, nodes.List | nodes.Dict) or (isinstance(value, nodes.Tuple) and value.ctx == "load")
+    if made and not all(isinstance(each, nodes.Const) for each in value.items):
+        return _filter(value, "_weighed", None, value.lineno)
+    return value

@@ -23,6 +23,7 @@ from schemas.times import rfc3339
 from tests.conftest import eventually
 from tests.integration.engage_support import engage, fact, messages, profile, project, publish, tell
 from tests.postbox import OK, Postbox, postbox
+from tests.unit.test_templates_runaway import HOSTILE
 
 FLOWS = {
     "receipt": """
@@ -62,6 +63,12 @@ status: live
 trigger: {metric: Issued Invoice}
 steps:
   - email: {template: nowhere}
+""",
+    "runaway": """
+status: live
+trigger: {metric: Upcoming Invoice}
+steps:
+  - email: {template: runaway, subject: "never"}
 """,
     "soon": """
 status: live
@@ -140,6 +147,7 @@ async def shop(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -
         for name, value in given.items():
             flows = {flow: text.replace(name, value) for flow, text in flows.items()}
         folder = project(tmp_path_factory.mktemp("engage"), **flows)
+        (folder / "templates" / "runaway.html").write_text(HOSTILE["comparing what doubles"][0], "utf-8")
         async with engage(kafka_bootstrap, prefix, folder, smtp_url=box.url) as worker:
             yield Shop(kafka_bootstrap, prefix, worker, box, hooks, statuses)
 
@@ -226,6 +234,17 @@ async def test_a_template_that_is_missing_fails_that_message_and_no_other(shop: 
     await shop.tell(fact(Metric.ISSUED_INVOICE, "i", "iss@example.com", lines=[{"line_id": "l"}]))
     (message,) = await shop.statuses("iss", "failed")
     assert "there is no template 'nowhere'" in message["reason"]
+
+
+async def test_a_template_without_end_fails_its_own_mails_and_the_others_go_out(shop: Shop) -> None:
+    people = [f"run{number}" for number in range(5)]
+    await shop.tell(*(fact(Metric.UPCOMING_INVOICE, name, f"{name}@example.com") for name in people))
+    await shop.tell(fact(Metric.SUCCESSFULLY_PAID, "besides", "besides@example.com"))
+    await shop.until(1, "besides")
+    for name in people:
+        (message,) = await shop.statuses(name, "failed")
+        assert message["reason"] == "template runaway.html: more than 0.7 s of computing"
+    assert shop.worker.ready() == ""
 
 
 async def test_who_is_suppressed_is_skipped_and_a_bad_address_becomes_so(shop: Shop) -> None:

@@ -104,7 +104,7 @@ def test_a_preview_is_made_from_the_newest_fact_that_would_start_the_flow(shop: 
     shown = json.loads(done.stdout)
     assert (shown["flow"], shown["step"], shown["to"]) == ("invoice-receipt", "receipt", "ada@example.com")
     assert shown["metric_id"] == "default:live:successfully_paid:1"
-    assert shown["subject"] == "Your receipt from Northwind: 1.249,50\u00a0€"
+    assert shown["subject"] == "Your receipt from Northwind: €1,249.50"
     assert "12 × Team plan (at €99.00 / month)" in shown["text"]
     assert "American Express ending in 0005" in shown["text"]
     assert page.read_text("utf-8") == shown["html"]
@@ -127,14 +127,14 @@ def test_a_preview_of_a_certain_fact_person_or_mode(shop: Shop) -> None:
         ("failed-payment", "1", "Your payment of $12.50 did not go through"),
         ("failed-payment", "reminder", "Reminder: your payment of $12.50 is still open"),
         ("failed-payment", "3", "Last reminder: $12.50 is overdue"),
-        ("upcoming-invoice", "", "Coming up: 1.249,50 €"),
+        ("upcoming-invoice", "", "Coming up: €1,249.50"),
         ("card-expiring", "", "Your American Express ending in 0005 expires soon"),
     ],
 )
 def test_every_mail_of_the_ready_flows_can_be_seen(shop: Shop, flow: str, step: str, words: str) -> None:
     known = shop.run("flows", "preview", flow, *(["--step", step] if step else []))
     assert known.exit_code == 0, known.output
-    assert words.replace("$12.50", "12,50\u00a0$").replace("50 €", "50\u00a0€") in known.stdout
+    assert words.replace("$12.50", "US$12.50") in known.stdout
 
 
 def test_a_template_that_asks_for_what_is_not_there_is_named_with_its_line(shop: Shop) -> None:
@@ -177,7 +177,7 @@ def test_a_test_mail_goes_to_me_alone_and_is_marked(shop: Shop, postbox: tuple[P
     [(recipients, message)] = box.taken
     assert recipients == ["me@northwind.example"]
     assert message["To"] == "me@northwind.example"
-    assert message["Subject"] == "[Test] Your receipt from Northwind: 1.249,50\u00a0€"
+    assert message["Subject"] == "[Test] Your receipt from Northwind: €1,249.50"
     assert message["X-Tillstream-Test"] == "invoice-receipt"
     assert message["Auto-Submitted"] == "auto-generated"
     text, html = message.get_body(("plain",)), message.get_body(("html",))

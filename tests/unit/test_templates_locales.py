@@ -118,6 +118,28 @@ def test_what_is_no_date_is_refused(value: Any) -> None:
         locales.moment(value, "UTC")
 
 
+@pytest.mark.parametrize(
+    ("language", "customer", "expected"),
+    [
+        ("en", "fr_FR", "en_GB"),
+        ("en", "de_DE", "en_GB"),
+        ("en", "hi_IN", "en_IN"),
+        ("en", "en_US", "en_US"),
+        ("en", "fr_CA", "en_CA"),
+        ("en", "de", "en_US"),
+        ("de", "de_AT", "de_AT"),
+        ("de", "fr_CH", "de_CH"),
+        ("de", "en_US", "de"),
+        ("fr", "en_CA", "fr_CA"),
+        ("pt_BR", "pt_PT", "pt_BR"),
+    ],
+)
+def test_the_language_of_a_text_decides_and_the_country_where_that_language_is_at_home(
+    language: str, customer: str, expected: str
+) -> None:
+    assert str(locales.written_in(language, Locale.parse(customer))) == expected
+
+
 def test_a_persons_own_locale_and_timezone_come_before_the_accounts() -> None:
     person = {"email": "a@example.com", "country": "CH", "properties": {"locale": "fr", "timezone": "Asia/Tokyo"}}
     made = values(None, person, Organization(timezone="Europe/Berlin"))

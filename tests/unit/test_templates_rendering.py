@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engage.templates import short
 from engage.templates.context import Organization, values
 from engage.templates.errors import MissingVariables, TemplateProblem
 from engage.templates.rendering import Library, Rendered
@@ -32,19 +33,19 @@ def text(folder: Path, source: str, **more: Any) -> str:
     [
         ("{{ event.Amount }} {{ event.Currency }}", "1249.50 EUR"),
         ("{{ event.amount }} {{ event.currency }}", "1249.50 eur"),
-        ("{{ event.Amount|currency }}", "1.249,50 €"),
-        ("{{ event.Amount|currency('USD') }}", "1.249,50 $"),
-        ("{{ event.Amount|currency(locale='en_US') }}", "€1,249.50"),
+        ("{{ event.Amount|currency }}", "€1,249.50"),
+        ("{{ event.Amount|currency('USD') }}", "US$1,249.50"),
+        ("{{ event.Amount|currency(locale='de_DE') }}", "1.249,50 €"),
         ("{{ event.Invoice }} {{ event.InvoiceNumber }} {{ event.AttemptCount }}", "in_1 NW-2026-0042 0"),
         ("{{ event.metadata.order }} {{ event.metadata.charge.order }}", "77 77"),
         ("{{ event.metadata['Gift from'] }} {{ event.metadata|lookup('Gift from') }}", "Grace Grace"),
         ("{{ event|lookup('metadata.customer.Some Key') }}", "some value"),
         ("{{ event.line_items[1].description }}, {{ event.extra.line_items|length }}", "Storage, 500 GB, 2"),
-        ("{% for item in event.Items %}{{ item.Amount|currency }};{% endfor %}", "1.188,00 €;61,50 €;"),
+        ("{% for item in event.Items %}{{ item.Amount|currency }};{% endfor %}", "€1,188.00;€61.50;"),
         ("{{ person.first_name }} {{ person.last_name }}, {{ person.email }}", "Ada King Lovelace, ada@example.com"),
         ("{{ person|lookup('Favourite colour') }} {{ person.plan }}", "violet gold"),
         ("{{ person.card|card }} {{ person.card.expires }}", "American Express ending in 0005 01/2026"),
-        ("{{ person.lifetime_value|currency }} {{ person.counts['Successfully Paid'] }}", "3.600,00 € 3"),
+        ("{{ person.lifetime_value|currency }} {{ person.counts['Successfully Paid'] }}", "€3,600.00 3"),
         ("{{ organization.name }} {{ organization.url }}", "Northwind https://northwind.example"),
         (
             "{{ event.occurred_at|date }} {{ event.occurred_at|date('short+time') }}",
@@ -140,7 +141,7 @@ def test_a_subject_can_not_turn_the_reading_direction_or_be_endless(folder: Path
         ("{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}", "turns of loops"),
         ("{% set x = 'ab' %}" + "{% set x = x ~ x %}" * 60, "characters"),
         ("{% set x %}abcdefgh{% endset %}" + "{% set x %}{{ x }}{{ x }}{% endset %}" * 60, "characters"),
-        ("{% set x = [1, 2] %}" + "{% set x = x + x %}" * 60, "characters"),
+        ("{% set x = [1, 2] %}" + "{% set x = x + x %}" * 60, "a list of more than 10,000 values"),
         ("{{ 'a' * 1000000000 }}", "can't be multiplied"),
         ("{{ 10 ** 10000000 }}", "power is too large"),
         ("{{ '%01000000000d' % 1 }}", "does not work on text"),
@@ -196,7 +197,56 @@ def test_a_projects_file_takes_the_place_of_a_ready_one(folder: Path) -> None:
     (folder / "_layout.html").write_text("<p>Ours</p>{% block content %}{% endblock %}", "utf-8")
     made = Library([folder]).render("receipt", values(paid(), PERSON, ORGANIZATION), strict=True)
     assert made.text.startswith("Ours\n")
-    assert made.subject == "Your receipt from Northwind: 1.249,50\u00a0€"
+    assert made.subject == "Your receipt from Northwind: €1,249.50"
+
+
+def test_a_file_that_is_put_before_a_ready_one_is_taken_up_at_once(folder: Path) -> None:
+    library, given = Library([folder]), values(paid(), PERSON, ORGANIZATION)
+    assert "this is your receipt" in library.render("receipt", given).text
+    (folder / "receipt.html").write_text("<p>Ours</p>", "utf-8")
+    assert library.render("receipt", given).text == "Ours\n"
+    (folder / "receipt.html").unlink()
+    assert "this is your receipt" in library.render("receipt", given).text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<a href={{ event.InvoiceURL }}>x</a>",
+        "<a href=https://x.example/{{ event.Invoice }}>x</a>",
+        "<a href={% if event.Invoice %}{{ event.Invoice }}{% endif %}>x</a>",
+        "<a href={% for x in event.Items %}{{ x.Product }}{% endfor %}>x</a>",
+        "<a {{ event.Reason }}>x</a>",
+        "<a {% if event.Reason %}title={% endif %}{{ event.Reason }}>x</a>",
+        "<a title='>' href = {{ event.InvoiceURL }}>x</a>",
+        "<{{ event.Reason }}>",
+        "<a href=x{% include 'other.html' %}>",
+        "<a href=x{% block link %}{% endblock %}>",
+        "{% macro m(x) %}<a href={{ x }}>{% endmacro %}{{ m(1) }}",
+        "{% set x %}<a href={{ event.Reason }}>{% endset %}",
+        "{% autoescape false %}{{ event.Reason }}{% endautoescape %}",
+    ],
+)
+def test_no_value_stands_where_escaping_would_not_hold(folder: Path, source: str) -> None:
+    (folder / "mail.html").write_text(f"<p>\n{source}</p>", "utf-8")
+    with pytest.raises(TemplateProblem, match=r"mail.html, line 2: (put quotes round|a template can't change)"):
+        Library([folder]).check("mail")
+    with pytest.raises(TemplateProblem, match=r"mail.html, line 2"):
+        render(folder, f"<p>\n{source}</p>")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<a href=\"{{ event.InvoiceURL }}\" title='{{ event.Reason }}'>{{ event.Reason }}</a>",
+        '<td {% if event.Reason %}class="x {{ event.Reason }}"{% else %}class=x{% endif %}>{{ event.Reason }}</td>',
+        '<a href="{% if event.InvoiceURL %}{{ event.InvoiceURL }}{% else %}https://x.example{% endif %}">x</a>',
+        "<!--[if mso]><b width={{ 5 }}><![endif]-->1 < 2 {{ event.Reason }} a = {{ event.Reason }}",
+        "<br/>{{ event.Reason }}<img src=x />{{ event.Reason }}",
+    ],
+)
+def test_values_stand_in_text_and_in_quotes(folder: Path, source: str) -> None:
+    assert render(folder, source, properties={"Reason": "x"}, strict=False).html
 
 
 def test_a_link_leads_to_the_web_or_nowhere(folder: Path) -> None:
@@ -219,7 +269,7 @@ def test_a_wrong_amount_or_date_is_shown_as_it_is_and_recorded(folder: Path) -> 
 
 def test_a_short_text_is_a_template_too() -> None:
     made = values(paid(), PERSON, Organization(timezone="Europe/Berlin"))
-    assert Library().render_text("paid {{ event.Amount|currency }}\n<now>", made) == "paid 1.249,50\u00a0€ <now>"
+    assert short.render("paid {{ event.Amount|currency }}\n<now>", made) == "paid €1,249.50 <now>"
 
 
 def test_a_name_that_no_mail_ever_has_is_told_without_any_event(folder: Path) -> None:
@@ -228,3 +278,33 @@ def test_a_name_that_no_mail_ever_has_is_told_without_any_event(folder: Path) ->
     )
     with pytest.raises(TemplateProblem, match=r"mail.html, line 3: there is no 'evnt'; did you mean event\?"):
         Library([folder]).check("mail")
+
+
+SAID = "{{ event.Amount|currency }} {{ event.occurred_at|date }}"
+
+
+def test_money_and_dates_are_in_the_language_of_the_text(folder: Path) -> None:
+    paying = {"properties": {"Currency": "USD"}}
+    (folder / "note.html").write_text(f"<p>Paid: {SAID}</p>", "utf-8")
+    (folder / "note.fr.html").write_text(f"<p>Payé\u202f: {SAID}</p>", "utf-8")
+    (folder / "note.old.html").write_text("kept by somebody", "utf-8")  # no language
+    (folder / "_rahmen.html").write_text(
+        '<html lang="de"><body>{% block content %}{% endblock %}</body></html>', "utf-8"
+    )
+    (folder / "notiz.html").write_text(
+        f'{{% extends "_rahmen.html" %}}{{% block content %}}Bezahlt: {SAID}{{% endblock %}}', "utf-8"
+    )
+    library = Library([folder])
+    assert library.names() == sorted([*Library().names(), "note", "note.old", "notiz"])
+
+    def told(name: str, country: str) -> str:
+        made = library.render(name, values(paid(**paying), {**PERSON, "country": country}, ORGANIZATION))
+        return made.text.strip().translate({0xA0: " ", 0x202F: " "})
+
+    assert told("note", "FR") == "Payé : 1 249,50 $US 6 janvier 2026"
+    assert told("note", "DE") == "Paid: US$1,249.50 6 January 2026"
+    assert told("note", "US") == "Paid: $1,249.50 January 6, 2026"
+    assert told("notiz", "US") == "Bezahlt: 1.249,50 $ 6. Januar 2026"
+    assert told("notiz", "AT") == "Bezahlt: $ 1.249,50 6. Jänner 2026"
+    (folder / "note.fr.html").write_text("<p>\n{{ evnt }}</p>", "utf-8")
+    assert library.problem("note").startswith("template note.fr.html, line 2: there is no 'evnt'")
