@@ -148,11 +148,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Whether mail can be sent: `missing` are the settings that lack, `sender` whom mails come from."""
+    """Whether mail can be sent: `missing` are the settings that lack, `sender` whom mails come from.
+
+    `dead_links` is why customers could not follow the unsubscribe links in mails, and the next step; '' when they can.
+    """
 
     server: str
     sender: str
     missing: tuple[str, ...]
+    dead_links: str = ""
 
 
 class Engagement(Protocol):

@@ -70,7 +70,7 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int
         except OSError as error:
             raise ConfigurationError(
                 f"the port {port} of the unsubscribe page is taken: {error.strerror}",
-                remedy="choose another TILLSTREAM_ENGAGE_PORT",
+                remedy="export TILLSTREAM_ENGAGE_PORT=… with another, or 0 for any free one",
             ) from None
         yield runner.addresses[0][1]
     finally:

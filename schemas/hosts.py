@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_INTERNAL = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -20,6 +21,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() in _LOOPBACK_NAMES
+
+
+def is_internal(host: str) -> bool:
+    """Whether an address or name is known inside of a machine or network only: no customer can reach it."""
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return "." not in name or name.endswith(_INTERNAL)
 
 
 @dataclass(frozen=True, slots=True)

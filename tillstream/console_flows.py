@@ -18,7 +18,7 @@ from engage.flows.steps import Email, Split, TriggerSplit
 from engage.flows.steps import Step as FileStep
 from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
-from tillstream import flow_test_mail, flow_words, flows
+from tillstream import flow_test_mail, flow_words, flows, mail_links
 from tillstream.flow_data import FlowData
 from tillstream.flow_preview import Preview, preview
 from tillstream.flow_trial import dry_run
@@ -43,7 +43,7 @@ class ConsoleFlows:
 
     async def set_status(self, name: str, status: str) -> None:
         """As `tillstream flows live`, `manual` and `draft` do."""
-        await asyncio.to_thread(library.set_status, self._settings().project, name, Status(status))
+        await asyncio.to_thread(mail_links.set_status, self._settings(), name, Status(status))
 
     async def release(self, name: str) -> int:
         """As `tillstream flows release` does."""
@@ -77,7 +77,13 @@ class ConsoleFlows:
         url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
         needed = {"SMTP_URL": url, "TILLSTREAM_MAIL_FROM": settings.tillstream_mail_from}
         missing = [name for name, value in needed.items() if not value]
-        return Post(_server(url), settings.tillstream_mail_from, tuple(missing))
+        links = mail_links.trouble(settings)
+        return Post(
+            _server(url),
+            settings.tillstream_mail_from,
+            tuple(missing),
+            f"{links}. Next: {mail_links.remedy(settings)}" if links and url else "",
+        )
 
     def _all(self) -> list[Flow]:
         project = self._settings().project

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 from pydantic import SecretStr
 
+from embedded.child import port_is_free
 from embedded.clickhouse.logins import logins
 from schemas.errors import Unavailable
 from tillstream.connections import clickhouse_password
@@ -73,6 +74,7 @@ class Plan:
     roles: tuple[Part, ...]
     settings: Settings  # with the addresses of the own services, and our login to ClickHouse, filled in
     reader_password: str = field(default="", repr=False)  # of the own engine's user who may only read
+    notices: tuple[str, ...] = ()  # what a person should know of how it was decided
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -95,6 +97,7 @@ def make_plan(settings: Settings) -> Plan:
         found["clickhouse_password"] = settings.clickhouse_password or SecretStr(known.password)
         reader_password = known.reader_password
         services.append(_clickhouse(data / "clickhouse", port, settings))
+    found["tillstream_engage_port"], notice = _engage_port(settings)
     has_console = find_spec("console.app") is not None
     if has_console:
         found["tillstream_console_port"] = claim_port(
@@ -107,7 +110,19 @@ def make_plan(settings: Settings) -> Plan:
         console_config(settings)  # raises for what it would refuse later, with everything else running
     names = ("sink", "process", "engage", "ingest", "connector", *(["console"] if has_console else []))
     roles = [_role(name, settings) for name in names]
-    return Plan(tuple(services), tuple(roles), settings, reader_password)
+    return Plan(tuple(services), tuple(roles), settings, reader_password, (notice,) if notice else ())
+
+
+def _engage_port(settings: Settings) -> tuple[int, str]:
+    """The port of the page behind unsubscribe links, and what to say when the usual one is another program's."""
+    port, host = settings.tillstream_engage_port, settings.tillstream_engage_host
+    if "tillstream_engage_port" in settings.model_fields_set or port_is_free(port, host):
+        return claim_port(port, "TILLSTREAM_ENGAGE_PORT", host), ""
+    chosen = claim_port(0, "TILLSTREAM_ENGAGE_PORT", host)
+    return chosen, (
+        f"port {port} of the page behind unsubscribe links is taken: it is {chosen} until the next start; "
+        "before mails go out, export TILLSTREAM_ENGAGE_PORT=… with one that stays free"
+    )
 
 
 def http_url(settings: Settings) -> str:

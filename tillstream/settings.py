@@ -219,11 +219,16 @@ class Settings(BaseModel):
     tillstream_engage_host: str = Field(
         default="127.0.0.1", description="Address on which the page behind mails' unsubscribe links listens"
     )
-    tillstream_engage_port: Port = Field(default=0, description="Port of that page; 0 for any free one")
+    tillstream_engage_port: Port = Field(
+        default=8084,
+        description="Port of that page; 0 for any free one, and `up` takes one too when the default is taken",
+    )
     tillstream_unsubscribe_url: str = Field(
         default="",
+        max_length=400,
         pattern=r"^(https?://\S+)?$",
-        description="How people reach that page, such as https://mail.shop.example; else the address it listens on",
+        description="How customers reach that page, such as https://mail.shop.example; without it no flow goes live "
+        "that mails by a server of the internet",
     )
     tillstream_unsubscribe_secret: SecretStr | None = Field(
         default=None, description="Signs unsubscribe links; else one is made and kept in the data directory"

@@ -24,9 +24,10 @@ READY_SECONDS = 60
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's environment without any setting of Tillstream, plus `extra`."""
+    """This process's environment without any setting of Tillstream but that ports are free ones, plus `extra`."""
     ours = ("TILLSTREAM_", "STRIPE_", "KAFKA_", "CLICKHOUSE_", "SMTP_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | extra
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**inherited, "TILLSTREAM_ENGAGE_PORT": "0", **extra}
 
 
 def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:

@@ -16,6 +16,7 @@ from tillstream.doctor.facts import (
     Facts,
     KafkaFacts,
     MachineFacts,
+    MailFacts,
     PartFacts,
     StripeFacts,
     SweepFacts,
@@ -87,9 +88,18 @@ def endpoint(**change: Any) -> Facts:
     return stripe(endpoints=(replace(ENDPOINT, **change),))
 
 
+def mail(**change: Any) -> Facts:
+    return replace(
+        GOOD, mail=replace(MailFacts("links are dead", "export TILLSTREAM_UNSUBSCRIBE_URL=https://…"), **change)
+    )
+
+
 ERROR, WARNING, HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("nothing-runs", ERROR, Facts(MACHINE), "tillstream up --data /data"),
+    ("unsubscribe-links", HINT, mail(), "TILLSTREAM_UNSUBSCRIBE_URL"),
+    ("unsubscribe-links", WARNING, mail(live=("thanks",)), "TILLSTREAM_UNSUBSCRIBE_URL"),
+    ("unsubscribe-links", WARNING, mail(abroad=True), "TILLSTREAM_UNSUBSCRIBE_URL"),
     ("part-not-ready", ERROR, part(ready=False, reason="was killed by signal 9"), "look for sink"),
     ("part-starting", WARNING, part(ready=False, reason="starting"), "status --watch"),
     ("part-restarts", WARNING, part(restarts=7), "[error"),

@@ -69,6 +69,7 @@ def demo(
         tillstream_console_port=console_port,
         tillstream_kafka_port=kafka_port,
         tillstream_clickhouse_port=clickhouse_port,
+        tillstream_engage_port=0,
         stripe_webhook_secret=f"whsec_{secrets.token_hex(16)}",
     )
     if as_json:

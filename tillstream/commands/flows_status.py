@@ -88,6 +88,8 @@ def show(flow: Flow, data: Data = None, as_json: Json = False) -> None:
 def live(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     """Have a flow run: facts from now on start it, and its messages are sent.
 
+    Refused while a template of it makes no mail, or while customers could not follow the unsubscribe links in it.
+
     Example:  tillstream flows live invoice-receipt
     """
     _set(flow, "live", data, as_json)
@@ -110,17 +112,19 @@ def draft(flow: Flow, data: Data = None, as_json: Json = False) -> None:
 
 
 def _set(flow: str, status: str, data: Any, as_json: bool) -> None:
-    from engage.flows.library import set_status
     from engage.flows.model import Status
+    from tillstream.mail_links import set_status
 
     settings = load_settings(tillstream_data=data)
-    path = set_status(settings.project, flow, Status(status))
+    path, warning = set_status(settings, flow, Status(status))
     if as_json:
         screen.say_json({"flow": flow, "status": status, "file": str(path)})
     else:
         screen.out.print(Text.assemble((flow, "bold"), " is ", (status, _STYLES[status]), f" now ({path})"))
     if status == "live" and not settings.smtp_url:
         screen.err.print(Text("SMTP_URL is not set: its mails will be skipped, and listed as such", style="yellow"))
+    if warning:
+        screen.err.print(Text(warning, style="yellow"))
 
 
 def _counts(settings: "Settings") -> dict[str, dict[str, int]] | None:

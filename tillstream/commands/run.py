@@ -51,6 +51,8 @@ def up(
     began = time.monotonic()
     keep_private(settings.tillstream_data)
     plan = make_plan(settings)
+    for notice in plan.notices:
+        screen.err.print(Text(notice, style="yellow"))
 
     async def work() -> None:
         stop, hurry = stop_events(lambda: screen.out.print(Text("\nstopping; Ctrl-C again to hurry", style="bold")))

@@ -132,6 +132,19 @@ class AccountFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class MailFacts:
+    """Mail of flows, when there is a mail server. `links`: why customers can't follow unsubscribe links, and `remedy`.
+
+    `live`: the flows that mail people by now. `abroad`: the mail server may reach customers.
+    """
+
+    links: str = ""
+    remedy: str = ""
+    live: tuple[str, ...] = ()
+    abroad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All of it. `parts` None: nothing runs in this data directory. `local_stripe`: Stripe is the simulator."""
 
@@ -141,3 +154,4 @@ class Facts:
     clickhouse: ClickHouseFacts | None = None
     accounts: tuple[AccountFacts, ...] = ()
     local_stripe: bool = False
+    mail: MailFacts | None = None

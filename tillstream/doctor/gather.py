@@ -17,6 +17,7 @@ from embedded.fetch import jars_directory
 from embedded.kafka import java_version
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
+from tillstream import mail_links
 from tillstream.connecting import with_path
 from tillstream.doctor import gather_data, gather_kafka
 from tillstream.doctor.door import ask_door
@@ -52,7 +53,8 @@ async def gather(settings: Settings, earlier: Facts | None = None) -> Facts:
             for name, account in settings.all_accounts().items()
         )
     )
-    return Facts(machine, parts, kafka, clickhouse, tuple(accounts), settings.stripe_api_base != STRIPE)
+    mail = await asyncio.to_thread(mail_links.facts, settings)
+    return Facts(machine, parts, kafka, clickhouse, tuple(accounts), settings.stripe_api_base != STRIPE, mail)
 
 
 async def _nothing() -> None:

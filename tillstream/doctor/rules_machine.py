@@ -202,6 +202,15 @@ def lookups_waiting(facts: Facts) -> Iterator[Finding]:
         yield Finding("lookups-waiting", _WARNING, text, _WAITING.get(state, "tillstream status --watch"), state)
 
 
+def unsubscribe_links(facts: Facts) -> Iterator[Finding]:
+    """Mail goes out, or soon will, and who gets it could not unsubscribe."""
+    mail = facts.mail
+    if mail is not None and mail.links:
+        live = f" ({', '.join(mail.live)} {'is' if len(mail.live) == 1 else 'are'} live)" if mail.live else ""
+        severity = _WARNING if mail.live or mail.abroad else _HINT
+        yield Finding("unsubscribe-links", severity, f"{mail.links}{live}", mail.remedy)
+
+
 RULES = (
     nothing_runs,
     part_starting,
@@ -224,6 +233,7 @@ RULES = (
     engine_timezone,
     dead_letters,
     lookups_waiting,
+    unsubscribe_links,
 )
 
 
