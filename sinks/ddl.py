@@ -16,6 +16,9 @@ ENGINE = MergeTree ORDER BY version
 """
 
 
+_MAKES = re.compile(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW) (?:IF NOT EXISTS )?(\w+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One numbered file. Every statement can be run twice, so two sinks may apply it at the same time."""
@@ -23,6 +26,11 @@ class Migration:
     version: int
     name: str
     statements: tuple[str, ...]
+
+    @property
+    def makes(self) -> frozenset[str]:
+        """The tables and views that are there after it."""
+        return frozenset(found[1] for found in map(_MAKES.match, self.statements) if found)
 
 
 def migrations() -> list[Migration]:

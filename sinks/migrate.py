@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema. Several sinks may do so at once."""
+"""Brings the database to the newest schema, whatever is missing of it. Several sinks may do so at once."""
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -11,9 +11,23 @@ from sinks.errors import Refused, Rejected
 
 log = structlog.get_logger(__name__)
 
+_TABLES = "_rows"  # how the names of tables end; all else are views
+_REBUILD = "stop `tillstream up`, then `tillstream replay --rebuild` and start it again: its rows are derived anew"
+_BACKUP = "its rows come back from a backup alone"
+_BACK = {
+    "metric_rows": _REBUILD,
+    "profile_rows": _REBUILD,
+    "metric_version_rows": _REBUILD,
+    "import_rows": "tillstream import",
+    "sweep_rows": "tillstream sweep",
+    "reconciliation_rows": "tillstream reconcile",
+}
+
 
 async def migrate(clickhouse: ClickHouse, config: SinkConfig) -> None:
     """Creates the database, applies what is not recorded in `schema_migrations`, and re-creates `daily_metrics`.
+
+    Tables and views that are recorded but gone are made again; which command brings a table's rows back is logged.
 
     Raises Unavailable when ClickHouse does not answer, and ConfigurationError when it refuses a statement.
     """
@@ -34,8 +48,12 @@ async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
     await clickhouse.run(f"CREATE DATABASE IF NOT EXISTS {ddl.identifier(database)}", in_database=False)
     await clickhouse.run(ddl.LEDGER)
     applied = set((await clickhouse.run("SELECT DISTINCT name FROM schema_migrations")).split())
-    for migration in ddl.migrations():
+    migrations = ddl.migrations()
+    gone = await _gone(clickhouse, [migration for migration in migrations if migration.name in applied])
+    for migration in migrations:
         if migration.name in applied:
+            for statement in migration.statements if gone else ():  # all of them: later ones build upon earlier ones
+                await clickhouse.run(statement)
             continue
         for statement in migration.statements:
             await clickhouse.run(statement)
@@ -44,3 +62,12 @@ async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
         )
         log.info("schema migrated", migration=migration.name, database=database)
     await clickhouse.run(view)
+    for name in sorted(gone):
+        remedy = _BACK.get(name, _BACKUP) if name.endswith(_TABLES) else "nothing: a view has no rows of its own"
+        log.warning("was gone, and is made again", name=name, database=database, next=remedy)
+
+
+async def _gone(clickhouse: ClickHouse, applied: list[ddl.Migration]) -> set[str]:
+    """The tables and views that somebody dropped."""
+    there = set((await clickhouse.run("SELECT name FROM system.tables WHERE database = currentDatabase()")).split())
+    return {name for migration in applied for name in migration.makes} - there

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from embedded.clickhouse.confinement import confine
 from embedded.clickhouse.logins import READER, User, Users, logins
 from schemas.errors import ConfigurationError
 from schemas.hosts import OwnHosts
@@ -19,7 +21,7 @@ _MAX_BODY = 1024**3
 _DRAIN = 10.0  # seconds that running queries have when the server is told to end; then they fail
 
 
-async def serve(args: argparse.Namespace) -> None:
+async def serve(args: argparse.Namespace, users: Users) -> None:
     """Runs the server. The chosen port is in `DIR/http_port` once requests are answered."""
     from embedded.clickhouse.engine import Engine  # loads half a gigabyte: not for --help or a wrong argument
     from embedded.clickhouse.server import Server
@@ -31,7 +33,7 @@ async def serve(args: argparse.Namespace) -> None:
     engine = Engine(args.data)
     try:
         announced.unlink(missing_ok=True)
-        server = Server(engine, _users(args), OwnHosts.of(args.host, hosts=args.hosts.split(",")), args.max_body)
+        server = Server(engine, users, OwnHosts.of(args.host, hosts=args.hosts.split(",")), args.max_body)
         runner = web.AppRunner(
             server.application(),
             auto_decompress=False,
@@ -94,10 +96,16 @@ def main() -> int:
     args = _arguments()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     args.data = args.data.absolute()
-    os.chdir("/")  # a table's name without a slash is then no file's: the engine would look for one
     os.environ["TZ"] = "UTC"  # the engine's own time zone: the same on every machine
     try:
-        uvloop.run(serve(args))
+        users = _users(args)
+        temporary = args.data / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        os.chdir(temporary)  # where a table's name is no file's: the engine would look for one
+        os.environ["TMPDIR"] = str(temporary)
+        confine(args.data)
+        uvloop.run(serve(args, users))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\nTry: {error.remedy}\n")
         return 2

@@ -32,7 +32,6 @@ _CONFIG = """<clickhouse>
     <mmap_cache_size>128</mmap_cache_size>
 </clickhouse>
 """
-READ_ONLY_CLASS = 0
 _GLOBS = frozenset("*?{}")
 
 
@@ -107,14 +106,6 @@ class Connection:
             except GeneratorExit:
                 self._raw.streaming_cancel_query(result)
                 raise
-
-    def reads_only(self, sql: str) -> bool:
-        """Whether the statement changes nothing."""
-        return int(self._raw.classify_query(sql)["query_class"]) == READ_ONLY_CLASS
-
-    def statements(self, sql: str) -> int:
-        """How many statements there are in `sql`; 0 when it can't be parsed."""
-        return int(self._raw.classify_query(sql)["statement_count"])
 
     def close(self) -> None:
         """Ends what still runs, without committing it."""

@@ -6,24 +6,21 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from embedded.clickhouse.engine import Answer, Connection, Engine, Spool, quote
+from embedded.clickhouse.engine import Answer, Engine, Spool, quote
 from embedded.clickhouse.errors import (
-    ACCESS_DENIED,
     BAD_ARGUMENTS,
     INTO_OUTFILE_NOT_ALLOWED,
     NOT_IMPLEMENTED,
-    READONLY,
     SYNTAX_ERROR,
     QueryFailed,
 )
+from embedded.clickhouse.guard import Guard
 from embedded.clickhouse.native import WITH_KINDS, versioned
-from embedded.clickhouse.outside import outside
 from embedded.clickhouse.request import DEFAULT_FORMAT, Ask
 from embedded.clickhouse.sessions import Session
 from embedded.clickhouse.statement import STREAMABLE, Statement, header_length
 
 _STREAMED_VERBS = ("SELECT", "WITH", "FROM")
-_READING_VERBS = (*_STREAMED_VERBS, "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE")
 # Settings that make one document of a format that otherwise can be cut into chunks, or add a part at the end.
 _WHOLE_ANSWER = ("output_format_json_array_of_rows", "extremes")
 
@@ -34,8 +31,10 @@ class Query:
     Each raises QueryFailed. A thread's hand-over costs more than a small query does: `start` does all it can.
     """
 
-    def __init__(self, engine: Engine, session: Session | None, ask: Ask, text: str, statement: Statement) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, guard: Guard, session: Session | None, ask: Ask, text: str, statement: Statement
+    ) -> None:
+        self._engine, self._guard = engine, guard
         self._session = session
         self._ask = ask
         self._text = text
@@ -74,16 +73,22 @@ class Query:
             raise QueryFailed.of(NOT_IMPLEMENTED, "INSERT SELECT FROM input() is not supported")
         if not self._statement.verb and not self._text.strip("(); \t\r\n"):
             raise QueryFailed.of(SYNTAX_ERROR, "Syntax error (Empty query)")
-        if found := outside(self._text):
-            cause = f"default: Not enough privileges. {found} would reach out of this engine's own data"
-            raise QueryFailed.of(ACCESS_DENIED, cause)
+        inserts = self._statement.data_at is not None
+        kind = self._guard.admit(self._insert_from("spool") if inserts else self._text, self._ask)
         self._current = self._session or Session.open(self._engine, self._ask)
         self._current.begin(self._ask)
         connection = self._current.connection
-        text = self._admit(connection)
-        if self._statement.data_at is not None:
+        if self._ask.read_only and self._session is None:
+            connection.execute("SET readonly = 2")
+        if inserts:
             self.append(data)
-            return self._done(connection.execute(self._insert_from_spool(), params=self._ask.params))
+            assert self._spool is not None
+            statement = self._insert_from(str(self._spool.path))
+            return self._done(connection.execute(statement, params=self._ask.params))
+        text = self._text
+        if kind in ("SELECT", "WITH"):
+            self._mark = f"/* {uuid.uuid4()} */"
+            text = f"{text}\n{self._mark}"
         if not self._streams():
             answer = connection.execute(text, self._ask.format, self._ask.params)
             self._current.remember(self._statement.verb, self._text)
@@ -142,33 +147,14 @@ class Query:
             return versioned(body, self._ask.protocol)
         return body
 
-    def _admit(self, connection: Connection) -> str:
-        """The text to run. GET may not change anything, and a request holds one statement, as with the server."""
-        verb = self._statement.verb
-        statements = 0 if verb == "INSERT" else connection.statements(self._text)
-        if statements > 1:
-            raise QueryFailed.of(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-        if self._ask.read_only:
-            self._admit_reading(connection, verb)
-        if statements and verb in _STREAMED_VERBS:
-            self._mark = f"/* {uuid.uuid4()} */"
-            return f"{self._text}\n{self._mark}"
-        return self._text
-
-    def _admit_reading(self, connection: Connection, verb: str) -> None:
-        if self._session is None:
-            connection.execute("SET readonly = 2")
-        changes = self._session and verb not in ("SET", "USE") and not connection.reads_only(self._text)
-        if changes or verb not in _READING_VERBS:  # the engine itself would let SYSTEM and KILL pass
-            raise QueryFailed.of(READONLY, "default: Cannot execute query in readonly mode.")
-
-    def _insert_from_spool(self) -> str:
+    def _insert_from(self, path: str) -> str:
+        """The statement that reads an insert's data from a file."""
         default = self._ask.format if self._ask.format != DEFAULT_FORMAT else "Values"
         format = self._statement.format or default
-        if not re.fullmatch(r"\w+", format) or self._spool is None:
+        if not re.fullmatch(r"\w+", format):
             raise QueryFailed.of(BAD_ARGUMENTS, f"{format!r} is no format")
         head, settings = self._text[: self._statement.source_at], self._text[self._statement.source_at :]
-        return f"{head}\nFROM INFILE {quote(str(self._spool.path))} COMPRESSION 'none' {settings}\nFORMAT {format}"
+        return f"{head}\nFROM INFILE {quote(path)} COMPRESSION 'none' {settings}\nFORMAT {format}"
 
     def _streams(self) -> bool:
         return (

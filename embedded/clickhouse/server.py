@@ -18,6 +18,7 @@ from embedded.clickhouse.body import Body
 from embedded.clickhouse.compression import Packing
 from embedded.clickhouse.engine import Answer, Engine
 from embedded.clickhouse.errors import UNKNOWN_EXCEPTION, QueryFailed
+from embedded.clickhouse.guard import Guard
 from embedded.clickhouse.logins import Users
 from embedded.clickhouse.query import Query
 from embedded.clickhouse.request import Ask
@@ -43,6 +44,7 @@ class Server:
         self._engine = engine
         self._users, self._hosts = users, hosts
         self._max_body = max_body
+        self._guard = Guard(engine)
         self._sessions = Sessions(engine)
         self._threads = ThreadPoolExecutor(_THREADS, "query")
         self._killer = ThreadPoolExecutor(1, "killer")  # one of its own: the others may all be busy
@@ -69,6 +71,7 @@ class Server:
         self._threads.shutdown()
         self._killer.shutdown()
         self._sessions.close()
+        self._guard.close()
 
     @web.middleware
     async def _keep_pages_out(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,7 +113,7 @@ class Server:
         body = Body(request, ask.query, self._max_body, framed=ask.framed)
         text, statement = await body.statement()
         started = time.perf_counter_ns()
-        query = Query(self._engine, session, ask, text, statement)
+        query = Query(self._engine, self._guard, session, ask, text, statement)
         last = b""
         try:
             if statement.data_at is not None:

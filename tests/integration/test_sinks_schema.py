@@ -1,0 +1,46 @@
+"""A schema of which something was dropped is whole again after the next start, and it is said what that cost."""
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from structlog.testing import capture_logs
+
+from sinks.clickhouse import ClickHouse
+from sinks.config import SinkConfig
+from sinks.ddl import migrations
+from sinks.migrate import migrate
+from tests.integration.sinks_support import config, fact, one
+
+__all__ = ["config"]  # a fixture
+
+
+def names(clickhouse: Client, config: SinkConfig) -> set[str]:
+    return {row[0] for row in clickhouse.query(f"SHOW TABLES FROM {config.database}").result_rows}
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        ["metric_rows"],
+        ["metrics", "daily_metrics"],
+        ["stripe_event_rows", "segment_sizes"],
+        ["metric_version_feed"],
+        [],
+    ],
+)
+async def test_what_was_dropped_is_made_again(config: SinkConfig, clickhouse: Client, dropped: list[str]) -> None:
+    async with ClickHouse(config) as connection:
+        await migrate(connection, config)
+        whole = names(clickhouse, config)
+        assert {name for migration in migrations() for name in migration.makes} < whole
+        for name in dropped:
+            await connection.run(f"DROP TABLE {name} SYNC")
+        with capture_logs() as logged:
+            await migrate(connection, config)
+        assert names(clickhouse, config) == whole
+        told = {entry["name"]: entry["next"] for entry in logged if "was gone" in entry["event"]}
+        assert told.keys() == set(dropped) - {"daily_metrics"}
+        assert "tillstream replay --rebuild" in told.get("metric_rows", "tillstream replay --rebuild")
+        assert "backup" in told.get("stripe_event_rows", "backup")
+        await connection.insert("metric_rows", fact("m1").model_dump_json().encode())
+        for view in ("metrics", "metric_version_rows", "daily_metrics"):
+            assert one(clickhouse, f"SELECT count() FROM {config.database}.{view}") == 1
