@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from console import telemetry
-from console.access.gate import HEADERS, HEALTH, LOGIN, Gate, safe_next, too_many
+from console.access.gate import GATE, HEADERS, HEALTH, LOGIN, Gate, safe_next, too_many
 from console.access.keys import Key
 from console.actions import Actions
 from console.api.server import Api, answer
@@ -65,6 +65,7 @@ class Console:
     def application(self) -> web.Application:
         """The application; `serve` runs it."""
         app = web.Application(middlewares=[self._answered], client_max_size=FORM_BYTES)
+        app[GATE] = self._gate
         for page in PAGES:
             app.router.add_routes(page(self._site).routes())
         app.router.add_routes(self._api.routes())

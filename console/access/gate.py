@@ -19,7 +19,7 @@ from aiohttp import HttpVersion11, web
 
 from console import telemetry
 from console.access.keys import Key, same
-from console.access.sessions import SESSION_SECONDS, Role, Sessions
+from console.access.sessions import SESSION_SECONDS, Role, Session, Sessions
 from console.access.throttle import Throttle
 from console.access.visitors import EMAIL, USER, Proxies, Visitor, Way, is_encrypted
 from console.config import ConsoleConfig
@@ -70,6 +70,11 @@ class Gate:
         self._hosts = OwnHosts.of(config.host, [config.public_url], own)
         self._sessions = Sessions(_below(config.state), key, self._tokens)
         self._throttle = throttle or Throttle()
+        if self._proxies and not (config.editors or config.editor_groups):
+            log.warning(
+                "nobody whom the proxy names may change anything",
+                next="set TILLSTREAM_CONSOLE_EDITORS or TILLSTREAM_CONSOLE_EDITOR_GROUPS",
+            )
         self._programs: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     @property
@@ -125,6 +130,13 @@ class Gate:
         self._sessions.end(request.cookies.get(COOKIE, ""))
         response.del_cookie(COOKIE, path="/")
 
+    def is_still_in(self, request: web.Request) -> bool:
+        """Whether the session that a long answer was begun for is not over."""
+        return request[VISITOR].way is not Way.SESSION or self._session(request) is not None
+
+    def _session(self, request: web.Request) -> Session | None:
+        return self._sessions.find(request.cookies.get(COOKIE, ""))
+
     def _visitor(self, request: web.Request) -> Visitor | None:
         if not self.closed:
             self._refuse_who_is_not_here(request)
@@ -134,7 +146,7 @@ class Gate:
             return self._program(request, token)
         if found := self._proxies.visitor(request):
             return found
-        session = self._sessions.find(request.cookies.get(COOKIE, ""))
+        session = self._session(request)
         if session is None:
             return None
         return Visitor(session.role, _named(session.role, session.id), Way.SESSION, self._proxies.source(request))
@@ -253,6 +265,10 @@ class Gate:
             text="The console has no sign-in, so it is for this machine only, by localhost and without a proxy"
             f"{how}. Set TILLSTREAM_CONSOLE_TOKEN to reach it from elsewhere."
         )
+
+
+#: The application's gate, for answers that outlast the moment in which somebody was let in.
+GATE: Final = web.AppKey("gate", Gate)
 
 
 def too_many(wait: float) -> web.HTTPTooManyRequests:

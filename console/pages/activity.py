@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from console import feed, forms
+from console.access.gate import GATE
 from console.pages.site import Page
 from console.properties import known
 from console.warehouse import Row
@@ -81,12 +82,17 @@ class ActivityPages(Page):
         return self.site.page(request, "raw.html", row=row, body=text[:BODY_CHARACTERS], left_out=left_out)
 
     async def live(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: `change` when something was written, `away` when ClickHouse does not answer."""
+        """Server-sent events: `change` when something was written, `away` when ClickHouse does not answer.
+
+        They end with the session that they were begun in.
+        """
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(request)
         with suppress(ConnectionError):
             async with aclosing(self.site.live.changes()) as changes:
                 async for what in changes:
+                    if not request.app[GATE].is_still_in(request):
+                        break
                     await response.write(f"event: {what}\ndata:\n\n".encode())
         return response
 

@@ -175,6 +175,17 @@ def kept(directory: Path) -> list[tuple[int, str]]:
     return [(path.stat().st_mode & 0o777, path.name + path.read_text()) for path in files]
 
 
+async def test_a_stream_of_changes_ends_with_its_session() -> None:
+    async with serving(**SIGNED) as http:  # without a ClickHouse it soon tells that it is away
+        signed = {"Cookie": f"tillstream_session={(await sign_in(http)).cookies['tillstream_session'].value}"}
+        async with http.get("/live", headers=signed) as stream:
+            assert await stream.content.readline() == b"event: away\n"
+            async with http.post("/logout", headers=signed | {"Origin": origin(http)}, allow_redirects=False) as answer:
+                assert answer.status == 303
+            rest = await asyncio.wait_for(stream.content.read(), 30)
+            assert rest.count(b"event:") == 0
+
+
 async def test_who_signs_in_again_ends_the_session_before() -> None:
     async with serving(**SIGNED) as http:
         first = (await sign_in(http)).cookies["tillstream_session"].value
@@ -374,3 +385,11 @@ def test_a_notice_is_for_one_page_and_one_minute() -> None:
     assert (told("/health"), told("/profiles", Notices(Key(None)))) == ("", "")
     now[0] += notices.SECONDS
     assert told("/profiles") == ""
+
+
+def test_a_proxy_without_a_list_of_who_may_change_things_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    create_app(ConsoleConfig("http://127.0.0.1:1", trusted_proxies=("10.0.0.5",)))
+    told = capsys.readouterr()
+    assert "TILLSTREAM_CONSOLE_EDITORS" in told.out + told.err
+    create_app(ConsoleConfig("http://127.0.0.1:1", trusted_proxies=("10.0.0.5",), editors=("ada@example.com",)))
+    assert "TILLSTREAM_CONSOLE_EDITORS" not in "".join(capsys.readouterr())
