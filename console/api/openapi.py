@@ -18,6 +18,7 @@ from console.api import models
 
 VERSION: Final = "1.0.0"
 FILE: Final = Path(__file__).parents[2] / "docs" / "contracts" / "openapi.json"
+_EVERYWHERE: Final = (429,)  # whatever was asked: too many wrong tokens have come from there
 _REFERENCE: Final = "#/components/schemas/{model}"
 
 Schema = dict[str, Any]
@@ -87,7 +88,10 @@ def _operation(one: Operation, parameters: Schema) -> Schema:
                 "description": (one.answer.__doc__ or "").strip(),
                 "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=one.answer.__name__)}}},
             },
-            **{str(status): {"description": HTTPStatus(status).phrase, **wrong} for status in one.statuses},
+            **{
+                str(status): {"description": HTTPStatus(status).phrase, **wrong}
+                for status in sorted({*one.statuses, *_EVERYWHERE})
+            },
         },
     }
 
