@@ -161,5 +161,6 @@ class Query:
             self._statement.verb in _STREAMED_VERBS
             and self.format.lower() in STREAMABLE
             and not self._statement.totals
+            and not self._ask.whole
             and not any(name in self._ask.settings for name in _WHOLE_ANSWER)
         )

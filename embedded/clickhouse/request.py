@@ -49,6 +49,7 @@ class Ask:
     reader: bool = False  # a user who may only read, whatever the request sets
     framing: str = ""  # the method of the answer's blocks in ClickHouse's own framing, '' for no such framing
     framed: bool = False  # whether the body comes in that framing
+    whole: bool = False  # whether nothing may be sent before the query has ended well
     protocol: int = 0  # the version that the client speaks in the format Native
     settings: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +88,7 @@ def read(
         reader=reader,
         framing=settings.get("network_compression_method", "LZ4") if _on(query, "compress") else "",
         framed=_on(query, "decompress"),
+        whole=_on(query, "wait_end_of_query"),
         protocol=protocol,
         settings=settings,
         params=params,

@@ -169,6 +169,12 @@ async def test_a_failure_halfway_cannot_be_taken_for_success(http: ClientSession
             await answer.read()
 
 
+async def test_who_waits_for_the_end_is_told_by_the_status(http: ClientSession) -> None:
+    sql = "SELECT throwIf(number = 900000) FROM numbers(1000000) SETTINGS max_block_size = 10000"
+    assert (await refused(await http.post("/", params={"wait_end_of_query": "1"}, data=sql)))[:2] == (500, "395")
+    assert len(await ask(http, "SELECT number FROM numbers(300000)", wait_end_of_query="1")) == 1_988_890
+
+
 async def test_get_changes_nothing(http: ClientSession) -> None:
     for sql in ("CREATE TABLE t (a Int8) ENGINE = Memory", "INSERT INTO t VALUES (1)"):
         for params in ({"query": sql}, {"query": sql, "session_id": "reading"}):
