@@ -53,7 +53,10 @@ class Warehouse:
         bound = {f"param_{name}": _bound(value) for name, value in (parameters or {}).items()}
         settings = {"output_format_json_quote_64bit_integers": "0"}
         text = await self._post({**bound, **settings}, f"{query} FORMAT JSONEachRow".encode())
-        return [orjson.loads(line) for line in text.splitlines() if line]
+        try:
+            return [orjson.loads(line) for line in text.splitlines() if line]
+        except ValueError:
+            raise Unavailable(f"what answers at {self._config.url} is no ClickHouse") from None
 
     async def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert `rows`, and return when they are written."""

@@ -9,25 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be; `severity` is error, warning or hint, `about` whose it is ('' for all)."""
-
-    name: str
-    severity: str
-    text: str
-    remedy: str
-    about: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The whole in one light: green, amber or red; a sentence; and every finding, the worst first."""
-
-    light: str
-    title: str
-    findings: tuple[Finding, ...]
+from schemas.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +123,8 @@ class Merging:
 class Actions(Protocol):
     """Each raises TillstreamError, whose text and remedy are shown."""
 
-    async def judge(self) -> Judged | None:
-        """The verdict on the whole; None when it can't be had here."""
+    async def judge(self) -> Verdict:
+        """The verdict on the whole, as fresh as a page that is looked at needs it."""
 
     async def parts(self) -> list[Part]:
         """Every part that runs here, with its counters; [] when nothing is known of them."""

@@ -60,7 +60,7 @@ class Console:
         self._gate = Gate(config, key)
         self._audit = Audit(config, key)
         self._site = Site(config, self._warehouse, actions, engagement, self._audit, Notices(key))
-        self._api = Api(config, self._warehouse, engagement)
+        self._api = Api(config, self._warehouse, engagement, actions)
 
     def application(self) -> web.Application:
         """The application; `serve` runs it."""

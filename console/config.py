@@ -28,7 +28,7 @@ class ConsoleConfig:
     these the console is for this machine only, and refuses to be reachable from elsewhere.
 
     `state` is the directory of sessions and of the console's key; without one they are gone when it ends. `door_url`
-    is the door as Stripe is to reach it, and `runtime` the runtime.json of a running `up`; both may be missing.
+    is the door as Stripe is to reach it, '' when nobody knows.
     """
 
     clickhouse_url: str
@@ -47,7 +47,6 @@ class ConsoleConfig:
     public_url: str = ""
     state: Path | None = None
     door_url: str = ""
-    runtime: Path | None = None
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,31 +1,21 @@
-"""How things stand: what has arrived, what could not be used, and which part of a running `up` is not ready."""
+"""What has arrived, what could not be used, and the verdict on the whole, which others give."""
 
 import asyncio
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from console.actions import Actions
 from console.queries import Query
-from console.text import ago, aware, number
+from console.text import aware
 from console.warehouse import Warehouse
+from schemas.errors import TillstreamError
+from schemas.verdict import Finding, Verdict
 
 UNLINKED_DAYS: Final = 30
 LATELY: Final = timedelta(days=7)
-NO_SECRET: Final = "no webhook signing secret"  # how the door begins to say that nobody has connected it yet
-QUIET_AFTER: Final = timedelta(hours=24)
-
-
-class Light(StrEnum):
-    """The verdict's colour; `waiting` is before the first event."""
-
-    GREEN = "green"
-    AMBER = "amber"
-    RED = "red"
-    WAITING = "waiting"
+PATIENCE: Final = 1.9  # seconds that a page waits for the verdict: longer than it takes to see that ClickHouse hangs
+LONG_PATIENCE: Final = 30.0  # of what asks for nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +26,6 @@ class Arrivals:
     last_hour: int
     dead_letters: int
     unlinked: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The light, one sentence for it, and each reason with what to do about it."""
-
-    light: Light
-    title: str
-    reasons: tuple[str, ...]
 
 
 async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arrivals:
@@ -81,42 +62,17 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
     return Arrivals(newest, received[0]["last_hour"], dead[0]["messages"], unlinked[0]["facts"])
 
 
-def not_ready(runtime: Path | None) -> dict[str, str]:
-    """The parts of a running `up` that can't do their work, with the reason; {} when all can, or none is known.
-
-    `runtime` is its runtime.json. A file that is missing or half-written tells nothing.
-    """
-    if runtime is None:
-        return {}
+async def judged(actions: Actions | None, patience: float = PATIENCE) -> Verdict | None:
+    """None when nobody here can tell, or not within `patience` seconds: a page shows the rest, and asks again."""
+    if actions is None:
+        return None
     try:
-        content: Any = json.loads(runtime.read_text("utf-8"))
-        roles: Mapping[str, Any] = content["roles"]
-        return {
-            str(name): str(state.get("reason") or "not ready") for name, state in roles.items() if not state["ready"]
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
+        async with asyncio.timeout(patience):
+            return await actions.judge()
+    except (TillstreamError, TimeoutError):
+        return None
 
 
-def verdict(seen: Arrivals, down: Mapping[str, str], now: datetime) -> Verdict:
-    """Waiting: not connected yet, or nothing has come yet. Red: a part is down. Amber: something needs a person's eye,
-    or nothing has come for a day."""
-    if seen.last_received is None and down.get("ingest", "").startswith(NO_SECRET) and len(down) == 1:
-        return Verdict(Light.WAITING, "Waiting for you to connect Stripe", ())
-    reasons = [f"{name} is not ready: {reason}" for name, reason in sorted(down.items())]
-    if reasons:
-        return Verdict(Light.RED, "Not everything runs", (*reasons, "next: tillstream status"))
-    if seen.dead_letters:
-        what = "message" if seen.dead_letters == 1 else "messages"
-        reasons.append(f"{number(seen.dead_letters)} {what} could not be used; next: tillstream deadletters")
-    if seen.last_received is None:
-        if reasons:
-            return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
-        return Verdict(Light.WAITING, "Waiting for the first event", ())
-    if now - seen.last_received > QUIET_AFTER:
-        reasons.append(
-            f"the last event came {ago(seen.last_received, now)}: is the webhook endpoint enabled in Stripe?"
-        )
-    if reasons:
-        return Verdict(Light.AMBER, "Something needs a look", tuple(reasons))
-    return Verdict(Light.GREEN, "Receiving events", ())
+def told(finding: Finding) -> str:
+    """In one line."""
+    return f"{finding.text}; next: {finding.remedy}" if finding.remedy else finding.text

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import clickhouse_connect
 import structlog
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from console.alive import while_alive
 from console.config import ConsoleConfig
 from console.queries import Query
 from schemas.errors import Unavailable
@@ -19,6 +20,7 @@ QUERY_SECONDS: Final = 10.0  # the server gives a query up after that
 ANSWER_SECONDS: Final = 15.0  # and we the server
 _NOT_THERE: Final = frozenset({60, 81})  # unknown table, unknown database
 _TOO_SLOW: Final = frozenset({159, 209})
+_NOT_LET_IN: Final = frozenset({192, 193, 194, 497, 516})  # unknown user, password, rights
 
 Row = dict[str, Any]
 log = structlog.get_logger(__name__)
@@ -38,13 +40,16 @@ class Warehouse:
     async def rows(self, query: Query) -> list[Row]:
         """The result, a dict a row."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                client = await self._opened()
-                result = await client.query(query.text, parameters=dict(query.parameters))
+            result = await while_alive(self._asked(query), self._config.clickhouse_url)
         except (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(error, query.parameters) from error
         names = result.column_names
         return [dict(zip(names, row, strict=True)) for row in result.result_rows]
+
+    async def _asked(self, query: Query) -> Any:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            client = await self._opened()
+            return await client.query(query.text, parameters=dict(query.parameters))
 
     async def trouble(self) -> str:
         """'' when the views can be read, else why not."""
@@ -90,7 +95,13 @@ class Warehouse:
             )
         if code in _TOO_SLOW or isinstance(error, TimeoutError):
             return Unavailable("ClickHouse took too long over this question", remedy="ask for fewer days")
-        if code is not None:
+        if code in _NOT_LET_IN:
+            user = self._config.clickhouse_user
+            return Unavailable(
+                f"ClickHouse at {url} does not let '{user}' in", remedy="check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
+            )
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
             log.error("query refused", code=code, error=str(error)[:1000])
-            return Unavailable(f"ClickHouse could not answer (code {code})", remedy="tillstream status")
+            why = f"code {code}" if code is not None else "its answer is not ClickHouse's"
+            return Unavailable(f"ClickHouse at {url} could not answer ({why})", remedy="tillstream status")
         return Unavailable(f"ClickHouse at {url} does not answer", remedy="tillstream status")

@@ -4,6 +4,7 @@ Settings are read anew for each, since connecting changes what is stored beside 
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,11 +21,13 @@ from connector import endpoint_api
 from connector.errors import KeyRevoked
 from connector.permissions import dashboard_timezone, lacking
 from connector.stripe_api import StripeAccess, StripeApi
-from console.actions import Compared, Comparison, Connection, Finding, Judged, Kept, Merging, Mover, Part, Signing
+from console.actions import Compared, Comparison, Connection, Kept, Merging, Mover, Part, Signing
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
+from schemas.verdict import Verdict, verdict
 from tillstream import connecting, disconnecting, forgetting, letters, merging
 from tillstream.broker import open_broker
+from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
 from tillstream.loading import load_settings
@@ -36,10 +39,10 @@ from tillstream.secrets import read_account
 from tillstream.settings import Settings
 from tillstream.state import running
 from tillstream.stripe_access import accesses, required_accesses
-from tillstream.verdict import verdict
 from tillstream.warehouse import open_warehouse
 
-JUDGED_SECONDS = 20.0
+_JUDGED_SECONDS = 2.0  # several pages that are open get one verdict
+_STRIPE_SECONDS = 60.0  # and Stripe is asked as often as by `status --watch`
 _UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})  # days are the same in all of them
 _ANOTHER_KEY = "make another one at https://dashboard.stripe.com/apikeys, and paste it here"
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
@@ -53,22 +56,29 @@ class ConsoleActions:
     def __init__(self, settings: Settings) -> None:
         self._data = settings.tillstream_data
         self._imports: dict[str, asyncio.subprocess.Process] = {}
-        self._judging = asyncio.Lock()
-        self._judged: Judged | None = None
-        self._judged_at = 0.0
-        self._changes = 0  # what was judged while something was changed is not kept
+        self._judging: asyncio.Task[Verdict] | None = None
+        self._judged_at = -math.inf
+        self._facts: Facts | None = None
+        self._asked_at = -math.inf  # Stripe
+        self._changes = 0  # what was found while something was changed is not kept
 
-    async def judge(self) -> Judged | None:
-        """What `tillstream doctor` says, kept for JUDGED_SECONDS: it asks Stripe, Kafka and ClickHouse."""
-        async with self._judging:
-            if self._judged is None or time.monotonic() - self._judged_at > JUDGED_SECONDS:
-                changes = self._changes
-                told = verdict(findings(await gather(self._settings())))
-                found = tuple(Finding(one.name, one.severity, one.text, one.remedy, one.about) for one in told.findings)
-                judged, self._judged_at = Judged(told.light, told.title, found), time.monotonic()
-                self._judged = judged if changes == self._changes else None
-                return judged
-            return self._judged
+    async def judge(self) -> Verdict:
+        """What `tillstream status` and `doctor` say, a moment old at most; what Stripe says in it, a minute."""
+        judging = self._judging
+        if judging is None or (judging.done() and time.monotonic() - self._judged_at > _JUDGED_SECONDS):
+            judging = self._judging = asyncio.create_task(self._judge())
+        return await asyncio.shield(judging)  # whoever gives up waiting leaves it to the others
+
+    async def _judge(self) -> Verdict:
+        try:
+            changes, began = self._changes, time.monotonic()
+            known = self._facts if began - self._asked_at < _STRIPE_SECONDS else None
+            facts = await gather(self._settings(), known, totals=False)
+            if changes == self._changes:
+                self._facts, self._asked_at = facts, self._asked_at if known else began
+            return verdict(findings(facts))
+        finally:
+            self._judged_at = time.monotonic()
 
     async def parts(self) -> list[Part]:
         """Those of the running `up`; [] when none runs in the data directory."""
@@ -157,7 +167,7 @@ class ConsoleActions:
             yield
         finally:
             self._changes += 1
-            self._judged = None
+            self._facts, self._judging, self._asked_at = None, None, -math.inf
 
     async def _connect(self, account: str, api_key: str, url: str, extended: bool) -> list[str]:
         settings = self._settings()

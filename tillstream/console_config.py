@@ -4,7 +4,6 @@ from console.config import ConsoleConfig
 from tillstream.connections import clickhouse_password, plain
 from tillstream.ports import reachable
 from tillstream.settings import Settings
-from tillstream.state import runtime_path
 
 
 def console_config(settings: Settings) -> ConsoleConfig:
@@ -27,7 +26,6 @@ def console_config(settings: Settings) -> ConsoleConfig:
         hosts=_listed(settings.tillstream_hosts),
         state=settings.tillstream_data / "console",
         door_url=f"http://{reachable(settings.tillstream_http_host)}:{settings.tillstream_http_port}",
-        runtime=runtime_path(settings.tillstream_data),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.addresses import split_login
 from schemas.errors import ConfigurationError
@@ -29,7 +29,7 @@ _MADE = (
 class RoleState(BaseModel):
     """One child of a running `up`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")  # of another version: what we know of it holds
 
     pid: int | None = None
     health_url: str = ""
@@ -41,7 +41,7 @@ class RoleState(BaseModel):
 class Runtime(BaseModel):
     """The content of `runtime.json`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")  # of another version: what we know of it holds
 
     pid: int
     started_at: str
@@ -55,6 +55,8 @@ class Runtime(BaseModel):
     clickhouse_reader_password: str = Field(default="", repr=False)
     database: str
     topic_prefix: str
+    project: str = ""  # the folder of segments, flows and templates
+    mails: bool | None = None  # whether flows have a mail server
     kafka_pid: int | None = None
     clickhouse_pid: int | None = None
     roles: dict[str, RoleState] = {}
@@ -164,12 +166,18 @@ def running(data: Path) -> Runtime:
     """The running `up` of this data directory. Raises ConfigurationError, with the command that starts one."""
     content = read_json(runtime_path(data))
     start = f"tillstream up --data {data}"
+    if content is None and runtime_path(data).exists():
+        raise ConfigurationError(f"{runtime_path(data)} is damaged: it is no JSON", remedy=f"start it again: {start}")
     if content is None:
         raise ConfigurationError(f"nothing runs in {data} (there is no {runtime_path(data)})", remedy=start)
     try:
         runtime = Runtime.model_validate(content)
-    except ValueError:
-        raise ConfigurationError(f"{runtime_path(data)} is not a description of a running `up`", remedy=start) from None
+    except ValidationError as error:
+        fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+        raise ConfigurationError(
+            f"{runtime_path(data)} is not what this version of Tillstream writes (see {fields})",
+            remedy=f"end the `up` of {data} and start it by this version: {start}",
+        ) from None
     if not alive(runtime.pid):
         raise ConfigurationError(f"the `up` of {data} (pid {runtime.pid}) has ended", remedy=start)
     return runtime

@@ -61,6 +61,8 @@ class Supervisor:
             clickhouse_reader_password=plan.reader_password,
             database=settings.clickhouse_database,
             topic_prefix=settings.tillstream_topic_prefix,
+            project=str(settings.project.absolute()),
+            mails=settings.smtp_url is not None,
         )
         # Without a webhook secret the door says that it isn't ready, and nothing but a person can change that.
         has_secret = any(settings.webhook_secrets().values())

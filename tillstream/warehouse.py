@@ -4,14 +4,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from http.client import HTTPException
+from typing import Any, Final
+from urllib.error import URLError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import clickhouse_connect
 import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
+from console.alive import hanging
 from schemas.addresses import split_login
 from schemas.errors import ConfigurationError, Unavailable
 from tillstream.connections import clickhouse_password
@@ -21,6 +25,7 @@ from tillstream.state import running
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would log is raised here, in our own words
 
 _READONLY = 164  # the code of such a refusal
+_ANSWER_SECONDS: Final = 1.8  # within which the server must answer anything at all
 _AS_ON_THE_TOPICS = {
     "date_time_output_format": "iso",
     "output_format_json_quote_decimals": 1,
@@ -145,11 +150,26 @@ def open_warehouse(settings: Settings, *, reads_only: bool = False) -> Warehouse
     return connect(at.url, at.user, at.password, at.database, reads_only=reads_only)
 
 
+def _hangs(url: str) -> bool:
+    """Whether the server takes the connection and says nothing; whatever else is wrong, the first question tells."""
+    try:
+        with urlopen(f"{url.rstrip('/')}/ping", timeout=_ANSWER_SECONDS):
+            return False
+    except TimeoutError:
+        return True
+    except URLError as error:
+        return isinstance(error.reason, TimeoutError)
+    except (OSError, ValueError, HTTPException):
+        return False
+
+
 def connect(url: str, user: str, password: str, database: str, *, reads_only: bool = False) -> Warehouse:
-    """Raises Unavailable when nothing answers at `url`, whose own login comes first."""
+    """Raises Unavailable when nothing answers at `url`, whose own login comes first; a question may take its time."""
     url, user, password = split_login(url, user, password)
     parts = urlsplit(url)
     secure = parts.scheme == "https"
+    if _hangs(url):
+        raise hanging(url)
     with _own_errors(url):
         client = clickhouse_connect.get_client(
             host=parts.hostname or "127.0.0.1",
@@ -158,7 +178,7 @@ def connect(url: str, user: str, password: str, database: str, *, reads_only: bo
             username=user,
             password=password,
             autogenerate_session_id=False,
-            connect_timeout=5,
+            connect_timeout=_ANSWER_SECONDS,
             settings={"readonly": 2} if reads_only else {},
         )
     client.database = database  # not verified at connecting: the sink may still be creating it

@@ -282,12 +282,23 @@ class ProfileAnswer(Answer):
     updated_at: Moment
 
 
+class Finding(Answer):
+    """One thing that is not as it should be."""
+
+    name: str = Field(description="Such as endpoint-disabled")
+    severity: Literal["error", "waiting", "warning", "hint"]
+    text: str
+    remedy: str = Field(description="What mends it, mostly a command")
+    about: str = Field(description="Whose it is: an account, a part, a topic, a flow; '' for the whole")
+
+
 class HealthAnswer(Head):
-    """The verdict and what it rests on."""
+    """The verdict, the same as `tillstream status` and `doctor` tell, and what came."""
 
     verdict: Literal["green", "amber", "red", "waiting"]
     title: str
-    reasons: list[str]
+    reasons: list[str] = Field(description="The findings, a line each")
+    findings: list[Finding] = Field(description="The worst first")
     last_received_at: Moment | None
     events_last_hour: int
     dead_letters: int

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from console import feed, forms, health, people
+from console.actions import Actions
 from console.api import models
 from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
@@ -21,6 +23,7 @@ from console.properties import known
 from console.summary import summary
 from console.text import aware, exact
 from console.warehouse import Row, Warehouse
+from schemas.errors import Unavailable
 from schemas.metrics import Metric
 
 _SLUG = {"type": "string", "enum": list(forms.BY_SLUG)}
@@ -30,9 +33,16 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": forms.LONGEST_TEXT}
 class Api:
     """The handlers: each is given its query and what the path names, and gives its answer as a model."""
 
-    def __init__(self, config: ConsoleConfig, warehouse: Warehouse, engagement: Engagement | None = None) -> None:
+    def __init__(
+        self,
+        config: ConsoleConfig,
+        warehouse: Warehouse,
+        engagement: Engagement | None = None,
+        actions: Actions | None = None,
+    ) -> None:
         self._config = config
         self._warehouse = warehouse
+        self._actions = actions
         self._engagement = EngagementApi(config, warehouse, engagement)
 
     def operations(self) -> list[Operation]:
@@ -240,20 +250,23 @@ class Api:
 
     async def health(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.HealthAnswer:
         """How things stand."""
-        now = datetime.now(UTC)
-        seen = await health.arrivals(self._warehouse, wanted.live, now)
-        down = health.not_ready(self._config.runtime)
-        judged = health.verdict(seen, down, now)
+        actions = self._actions
+        if actions is None:
+            raise Unavailable("nobody here can tell how things are", remedy="start the console by tillstream up")
+        seen, parts, judged = await asyncio.gather(
+            health.arrivals(self._warehouse, wanted.live, datetime.now(UTC)), actions.parts(), actions.judge()
+        )
         return models.HealthAnswer(
             **self._head(wanted),
             verdict=judged.light.value,
             title=judged.title,
-            reasons=list(judged.reasons),
+            reasons=[health.told(one) for one in judged.findings],
+            findings=[models.Finding(**asdict(one)) for one in judged.findings],
             last_received_at=seen.last_received,
             events_last_hour=seen.last_hour,
             dead_letters=seen.dead_letters,
             unlinked_30_days=seen.unlinked,
-            not_ready=down,
+            not_ready={part.name: part.reason for part in parts if not part.ready},
         )
 
     def _head(self, wanted: forms.Asked) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from console import forms, health, pipeline
-from console.actions import Judged, Part
+from console.actions import Part
 from console.audit import Action
 from console.days import today
 from console.pages.site import Page
-from schemas.errors import TillstreamError
+from schemas.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +39,34 @@ class HealthPage(Page):
         ]
 
     async def page(self, request: web.Request) -> web.Response:
-        """All of it."""
+        """All of it; while ClickHouse is away, the verdict and the parts."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
-        seen, found, weeks, parts = await asyncio.gather(
-            health.arrivals(self.warehouse, live, now),
-            pipeline.pipeline(self.warehouse, live, now),
-            pipeline.calendar(self.warehouse, live, today(self.config.zones, now)),
-            self._parts(),
-        )
-        return self.site.page(
+        judging = asyncio.create_task(health.judged(self.site.actions))
+        parts, trouble = await self._parts(), None
+        seen, found, weeks = None, None, list[list[pipeline.Checked]]()
+        try:
+            seen, found, weeks = await asyncio.gather(
+                health.arrivals(self.warehouse, live, now),
+                pipeline.pipeline(self.warehouse, live, now),
+                pipeline.calendar(self.warehouse, live, today(self.config.zones, now)),
+            )
+        except Unavailable as error:
+            trouble = error
+        page = self.site.page(
             request,
             "health.html",
+            status=503 if trouble else 200,
             seen=seen,
             found=found,
             weeks=weeks,
             parts={part.name: part for part in parts},
             balance=balance(parts),
-            judged=None,
-            verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
+            verdict=await judging,
+            trouble=trouble,
         )
+        if trouble:
+            page.headers["Retry-After"] = "5"
+        return page
 
     async def flow(self, request: web.Request) -> web.Response:
         """The picture alone."""
@@ -69,11 +78,9 @@ class HealthPage(Page):
         return self.site.page(request, "flow.html", seen=seen, found=found, parts=named, balance=balance(parts))
 
     async def judged(self, request: web.Request) -> web.Response:
-        """The verdict on the whole, which takes a moment: Stripe, Kafka and every part are asked."""
-        live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
-        seen, judged = await asyncio.gather(health.arrivals(self.warehouse, live, now), self._judged())
-        verdict = health.verdict(seen, health.not_ready(self.config.runtime), now)
-        return self.site.page(request, "judged.html", judged=judged, verdict=verdict)
+        """The verdict alone."""
+        verdict = await health.judged(self.site.actions, health.LONG_PATIENCE)
+        return self.site.page(request, "judged.html", verdict=verdict)
 
     async def replay(self, request: web.Request) -> web.Response:
         """Every open dead letter again; then back to the page, which says what was done."""
@@ -83,12 +90,6 @@ class HealthPage(Page):
 
     async def _parts(self) -> list[Part]:
         return await self.site.actions.parts() if self.site.actions else []
-
-    async def _judged(self) -> Judged | None:
-        try:
-            return await self.site.actions.judge() if self.site.actions else None
-        except TillstreamError:
-            return None  # the verdict from ClickHouse alone stands
 
 
 def balance(parts: list[Part]) -> Balance | None:

@@ -96,8 +96,8 @@ class IntegrationPage(Page):
         """With `wrong`, one of its forms has what was typed, and says why it was not taken."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
         accounts = list(self.config.webhook_urls)
-        seen, received, found, kept = await asyncio.gather(
-            health.arrivals(self.warehouse, live, now),
+        verdict, received, found, kept = await asyncio.gather(
+            health.judged(self.site.actions),
             self._received(account, live),
             pipeline.imports(self.warehouse, live),
             self._kept(account),
@@ -116,10 +116,9 @@ class IntegrationPage(Page):
             types=EVENT_TYPES,
             received=received,
             connection=None,
-            judged=None,
             imports=[row for row in found if row["account"] == account],
             yesterday=last_days(today(self.config.zones, now), 2)[0],
-            verdict=health.verdict(seen, health.not_ready(self.config.runtime), now),
+            verdict=verdict,
         )
 
     async def connection(self, request: web.Request) -> web.Response:

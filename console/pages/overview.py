@@ -1,5 +1,6 @@
 """The first page: how things stand, every metric of the last 30 days, and what to do when nothing has come yet."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from console.pages.site import METRICS, Page
 from console.summary import summary
 from schemas.metrics import Metric
 from schemas.stripe_types import EVENT_TYPES
+from schemas.verdict import Verdict
 
 NEWEST = 8  # events below the numbers
 
@@ -44,9 +46,13 @@ class OverviewPage(Page):
 
     async def strip(self, request: web.Request) -> web.Response:
         """How things stand, in one line."""
-        seen, judged = await self._health(forms.parsed(forms.Asked, request.query).live, datetime.now(UTC))
+        live = forms.parsed(forms.Asked, request.query).live
+        seen, judged = await self._health(live, datetime.now(UTC), health.LONG_PATIENCE)
         return self.site.page(request, "strip.html", seen=seen, verdict=judged)
 
-    async def _health(self, live: bool, now: datetime) -> tuple[health.Arrivals, health.Verdict]:
-        seen = await health.arrivals(self.warehouse, live, now)
-        return seen, health.verdict(seen, health.not_ready(self.config.runtime), now)
+    async def _health(
+        self, live: bool, now: datetime, patience: float = health.PATIENCE
+    ) -> tuple[health.Arrivals, Verdict | None]:
+        return await asyncio.gather(
+            health.arrivals(self.warehouse, live, now), health.judged(self.site.actions, patience)
+        )

@@ -97,6 +97,7 @@ class Site:
             may=self.may(request),
             signed_in=self._signed_in(request),
             notice=notice,
+            can_judge=self.actions is not None,
             now=datetime.now(UTC),
             **values,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from console.actions import Actions
 from console.app import create_app, serve
 from console.config import ConsoleConfig
 from console.engagement import Engagement
@@ -215,13 +216,15 @@ async def fill(url: str, database: str, now: datetime) -> list[MetricEvent]:
 
 
 @asynccontextmanager
-async def serving(config: ConsoleConfig, engagement: Engagement | None = None) -> AsyncIterator[str]:
+async def serving(
+    config: ConsoleConfig, engagement: Engagement | None = None, actions: Actions | None = None
+) -> AsyncIterator[str]:
     """A running console; gives its base URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(create_app(config, None, engagement), "127.0.0.1", port, stop))
+    task = asyncio.create_task(serve(create_app(config, actions, engagement), "127.0.0.1", port, stop))
     try:
         async with asyncio.timeout(20):
             while True:

@@ -185,6 +185,32 @@ async def test_a_key_that_was_revoked_can_be_disconnected_and_says_what_stays(pl
         assert not secrets_path(place.data, "default").exists()
 
 
+async def test_a_finished_import_is_told_on_the_open_page(place: Place) -> None:
+    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+
+        async def page(path: str) -> str:
+            async with http.get(path) as answer:
+                return await answer.text()
+
+        form = {"account": "default", "api_key": KEY, "url": "https://hooks.example.com"}
+        async with http.post("/integration/connect", data=form) as answer:
+            assert answer.status == 200
+        assert "was never imported" in await page("/part/judged")
+        assert "Import everything" in await page("/part/imports")
+        async with http.post("/integration/import", data={"account": "default"}) as answer:
+            assert answer.status == 200
+
+        async def finished() -> bool:
+            return "✓ all of it" in await page("/part/imports")
+
+        async def judged() -> bool:
+            told = await page("/part/judged")
+            return "imported" not in told and "import of" not in told
+
+        await eventually(finished, deadline=90)
+        await eventually(judged, deadline=8)  # the page asks every four seconds
+
+
 async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Place) -> None:
     email = "ada.20@example.com"
     async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:

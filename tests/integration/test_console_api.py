@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import schemathesis
 from clickhouse_connect.driver.client import Client
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given
+from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -28,6 +29,7 @@ from console.config import ConsoleConfig
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import serving
 from tests.integration.engagement_support import furnish
+from tillstream.console_actions import ConsoleActions
 from tillstream.console_engagement import ConsoleEngagement
 from tillstream.loading import load_settings
 
@@ -39,7 +41,7 @@ CHECKS = [
     negative_data_rejection,
 ]
 LONGEST_URL = 8_000  # aiohttp's own limit is 8,190 bytes
-FEW = settings(
+FEW = hypothesis_settings(
     max_examples=12,
     deadline=None,
     derandomize=True,
@@ -66,11 +68,11 @@ async def filled(
 @pytest.fixture(scope="module")
 def console(filled: ConsoleConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Served by a thread of its own: schemathesis asks synchronously."""
-    engagement = ConsoleEngagement(load_settings(tillstream_data=tmp_path_factory.mktemp("data")))
+    settings = load_settings(tillstream_data=tmp_path_factory.mktemp("data"))
     started, stop, address = threading.Event(), threading.Event(), list[str]()
 
     async def serve() -> None:
-        async with serving(filled, engagement) as base:
+        async with serving(filled, ConsoleEngagement(settings), ConsoleActions(settings)) as base:
             address.append(base)
             started.set()
             await asyncio.to_thread(stop.wait)

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,8 @@ from console.config import ConsoleConfig
 from schemas.metrics import Metric, MetricEvent
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import address, create_schema, envelope, fill, insert, row, serving
+from tillstream.console_actions import ConsoleActions
+from tillstream.loading import load_settings
 
 NOW = datetime.now(UTC).replace(hour=18)
 
@@ -333,7 +336,7 @@ async def test_a_person_is_found_and_told_exactly(
 
 
 async def test_health_counts_what_came(
-    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str, tmp_path: Path
 ) -> None:
     await create_schema(clickhouse_server.url, database)
     now = datetime.now(UTC)
@@ -343,7 +346,8 @@ async def test_health_counts_what_came(
     )
     unlinked = row(Metric.SUCCESSFULLY_PAID, 1, now, email="", unlinked_reason="the charge names nobody")
     await insert(clickhouse_server.url, database, "metric_rows", [unlinked])
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    actions = ConsoleActions(load_settings(tillstream_data=tmp_path))
+    async with serving(ConsoleConfig(clickhouse_server.url, database=database), actions=actions) as url:
         told = await get(http, f"{url}/api/v1/health")
     assert (told["events_last_hour"], told["unlinked_30_days"], told["dead_letters"]) == (2, 1, 0)
-    assert told["verdict"] == "green"
+    assert (told["verdict"], told["findings"][0]["name"]) == ("red", "nothing-runs")  # in the data directory

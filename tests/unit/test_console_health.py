@@ -1,66 +1,46 @@
-"""The verdict says what is wrong, and never green when something is."""
+"""A page has the verdict that `tillstream doctor` gives, or goes without one: it waits for nobody for long."""
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import asyncio
+import time
+from typing import Any, cast
 
 import pytest
 
-from console.health import Arrivals, Light, not_ready, verdict
+from console.actions import Actions
+from console.health import judged, told
+from schemas.errors import ConfigurationError
+from schemas.verdict import Finding, Severity, Verdict, verdict
 
-NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-FINE = Arrivals(last_received=NOW - timedelta(minutes=3), last_hour=4, dead_letters=0, unlinked=2)
-
-
-def test_green_when_events_come_and_all_runs() -> None:
-    assert verdict(FINE, {}, NOW).light is Light.GREEN
+RED = verdict([Finding("lag", Severity.ERROR, "it is behind", "wait")])
 
 
-def test_waiting_before_the_first_event() -> None:
-    assert verdict(Arrivals(None, 0, 0, 0), {}, NOW).light is Light.WAITING
+class Judge:
+    """Gives its verdict after some seconds, or raises."""
+
+    def __init__(self, seconds: float = 0, error: Exception | None = None) -> None:
+        self._seconds, self._error = seconds, error
+
+    async def judge(self) -> Verdict:
+        await asyncio.sleep(self._seconds)
+        if self._error:
+            raise self._error
+        return RED
 
 
-def test_waiting_for_somebody_to_connect_is_no_failure() -> None:
-    down = {"ingest": "no webhook signing secret yet: tillstream connect, or set STRIPE_WEBHOOK_SECRET"}
-    nothing = Arrivals(None, 0, 0, 0)
-    assert verdict(nothing, down, NOW).light is Light.WAITING
-    assert verdict(nothing, down | {"sink": "away"}, NOW).light is Light.RED
-    assert verdict(FINE, down, NOW).light is Light.RED
+def actions(*given: Any) -> Actions:
+    return cast(Actions, Judge(*given))
 
 
-def test_amber_names_dead_letters_and_the_command_that_shows_them() -> None:
-    judged = verdict(Arrivals(NOW, 4, 1, 0), {}, NOW)
-    assert judged.light is Light.AMBER
-    assert judged.reasons == ("1 message could not be used; next: tillstream deadletters",)
+async def test_a_page_shows_the_verdict_of_who_knows() -> None:
+    assert await judged(actions()) is RED
 
 
-def test_amber_when_nothing_has_come_for_a_day() -> None:
-    judged = verdict(Arrivals(NOW - timedelta(hours=25), 0, 0, 0), {}, NOW)
-    assert judged.light is Light.AMBER
-    assert "25 hours ago" in judged.reasons[0]
+@pytest.mark.parametrize("nobody", [None, actions(60.0), actions(0, ConfigurationError("the file is wrong"))])
+async def test_without_a_verdict_in_time_a_page_goes_on(nobody: Actions | None) -> None:
+    began = time.monotonic()
+    assert await judged(nobody, 0.2) is None
+    assert time.monotonic() - began < 2
 
 
-def test_red_names_the_part_that_is_down() -> None:
-    judged = verdict(FINE, {"sink": "ClickHouse does not answer"}, NOW)
-    assert judged.light is Light.RED
-    assert judged.reasons[0] == "sink is not ready: ClickHouse does not answer"
-
-
-@pytest.mark.parametrize(
-    ("content", "down"),
-    [
-        (
-            '{"roles": {"sink": {"ready": false, "reason": "starting"}, "ingest": {"ready": true}}}',
-            {"sink": "starting"},
-        ),
-        ('{"roles": {"sink": {"ready": false}}}', {"sink": "not ready"}),
-        ('{"roles": {"si', {}),
-        ('{"roles": [1]}', {}),
-        ("[]", {}),
-    ],
-)
-def test_runtime_json_is_read_with_care(tmp_path: Path, content: str, down: dict[str, str]) -> None:
-    path = tmp_path / "runtime.json"
-    path.write_text(content)
-    assert not_ready(path) == down
-    assert not_ready(tmp_path / "missing.json") == {}
-    assert not_ready(None) == {}
+def test_a_finding_is_one_line_with_what_mends_it() -> None:
+    assert told(RED.findings[0]) == "it is behind; next: wait"

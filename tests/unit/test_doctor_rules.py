@@ -1,5 +1,6 @@
 """Each misconfiguration by its name: from facts that are all right, one is changed, and exactly that is found."""
 
+import math
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -9,21 +10,23 @@ import pytest
 from connector.endpoint import Endpoint
 from connector.reconcile.store import LastRun
 from schemas.stripe_types import EVENT_TYPES
+from schemas.verdict import Light, Severity, verdict
 from tillstream.doctor.door import Door, judge
 from tillstream.doctor.facts import (
     AccountFacts,
     ClickHouseFacts,
     Facts,
+    FileFacts,
     KafkaFacts,
     MachineFacts,
     MailFacts,
+    Mistake,
     PartFacts,
     StripeFacts,
     SweepFacts,
     TopicFacts,
 )
 from tillstream.doctor.rules import findings
-from tillstream.verdict import Light, Severity, verdict
 
 GIB = 1024**3
 URL = "https://hooks.example.com/webhooks/stripe"
@@ -94,7 +97,14 @@ def mail(**change: Any) -> Facts:
     )
 
 
-ERROR, WARNING, HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
+def files(*flows: FileFacts, **change: Any) -> Facts:
+    return replace(GOOD, flows=flows, **change)
+
+
+ERROR, WAITING, WARNING, HINT = Severity.ERROR, Severity.WAITING, Severity.WARNING, Severity.HINT
+LIVE = FileFacts("receipts", "/p/flows/receipts.yaml", status="live", mails=True)
+BROKEN = replace(LIVE, line=4, problem="line 4: there is no step 'emial'")
+WRONG_STEP = replace(LIVE, mistakes=(Mistake("step s1: there is no template 'x'", "write /p/templates/x.html"),))
 WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("nothing-runs", ERROR, Facts(MACHINE), "tillstream up --data /data"),
     ("unsubscribe-links", HINT, mail(), "TILLSTREAM_UNSUBSCRIBE_URL"),
@@ -158,6 +168,16 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("comparison-missing", WARNING, account(last_run=None), "tillstream reconcile"),
     ("comparison-unequal", ERROR, account(last_run=replace(RUN, equal=False, differences=2)), "reconcile --heal"),
     ("comparison-old", WARNING, account(run_age=3 * 86_400), "tillstream reconcile"),
+    ("quiet", WARNING, account(silent_for=90_000.0, sweep=None), "webhooks"),
+    ("no-event-yet", WAITING, account(silent_for=math.inf, sweep=None), "tillstream connect"),
+    ("secret-missing", WAITING, replace(account(secrets=0, silent_for=math.inf), parts=None), "tillstream connect"),
+    ("segment-unreadable", ERROR, replace(GOOD, segments=(BROKEN,)), "mend /p/flows/receipts.yaml:4"),
+    ("flow-unreadable", ERROR, files(BROKEN), "mend /p/flows/receipts.yaml:4"),
+    ("flow-unreadable", ERROR, files(replace(BROKEN, status="")), "mend /p/flows/receipts.yaml:4"),
+    ("flow-unreadable", HINT, files(replace(BROKEN, status="draft")), "mend /p/flows/receipts.yaml:4"),
+    ("flow-broken", ERROR, files(WRONG_STEP), "write /p/templates/x.html"),
+    ("mail-server-missing", ERROR, files(LIVE, mail_settings=("SMTP_URL",)), "export SMTP_URL="),
+    ("messages-failed", WARNING, clickhouse(failed_messages={"receipts": (3, "no such user")}), "flows show receipts"),
 ]
 
 
@@ -177,7 +197,7 @@ def test_one_thing_that_is_wrong_is_found_by_its_name_with_the_command_that_mend
     assert remedy in found.remedy
     assert found.text
     assert found.text[-1] not in ".:"
-    light = {ERROR: Light.RED, WARNING: Light.AMBER, HINT: Light.GREEN}[severity]
+    light = {ERROR: Light.RED, WAITING: Light.WAITING, WARNING: Light.AMBER, HINT: Light.GREEN}[severity]
     assert verdict([found]).light is light
 
 
@@ -196,10 +216,34 @@ def test_what_follows_from_a_part_that_is_down_is_not_told_again() -> None:
     assert [finding.name for finding in findings(facts)] == ["part-starting"]
 
 
+def test_a_clickhouse_that_hangs_is_told_once_by_who_asked_it() -> None:
+    parts = (
+        PartFacts("clickhouse", ready=False, reason="does not answer yet"),
+        PartFacts("console", ready=False, reason="ClickHouse at http://127.0.0.1:8123 hangs"),
+        PartFacts("process", ready=False, reason="Kafka is away"),
+    )
+    facts = replace(clickhouse(error="ClickHouse at http://127.0.0.1:8123 hangs", remedy="look at it"), parts=parts)
+    told = findings(facts)
+    assert [(one.name, one.about, one.remedy) for one in told if one.about != "process"] == [
+        ("clickhouse-unreachable", "", "look at it")
+    ]
+    assert "process" in [one.about for one in told]
+    hanging = replace(facts, kafka=replace(GOOD.kafka, error="Kafka at 127.0.0.1:9092 hangs"))  # type: ignore[type-var]
+    assert "process" not in [one.about for one in findings(hanging)]
+    died = replace(parts[0], reason="was killed by signal 9; starting again")
+    assert [one.about for one in findings(replace(facts, parts=(died,)))] == ["clickhouse"]
+
+
 def test_a_door_without_a_secret_is_told_once() -> None:
     closed = PartFacts("ingest", ready=False, reason="no webhook signing secret yet")
     facts = replace(account(secrets=0), parts=(closed,))
     assert [finding.name for finding in findings(facts)] == ["secret-missing"]
+
+
+def test_a_door_that_waits_for_kafka_is_not_said_to_have_no_secret() -> None:
+    waits = PartFacts("ingest", ready=False, reason="Kafka does not answer")
+    facts = replace(account(secrets=0), parts=(waits,), kafka=replace(GOOD.kafka, error="Kafka hangs"))  # type: ignore[type-var]
+    assert [finding.name for finding in findings(facts)] == ["kafka-unreachable"]
 
 
 def test_without_a_key_one_finding_says_all_that_can_not_be_known_and_it_is_not_red() -> None:
@@ -224,6 +268,24 @@ def test_the_names_of_utc_are_one_timezone() -> None:
 def test_another_account_is_named_in_the_command() -> None:
     (found,) = findings(account(name="shop", imports={}))
     assert found.remedy.startswith("tillstream import --account shop")
+
+
+def test_a_draft_may_be_wrong_and_send_nothing() -> None:
+    draft = replace(WRONG_STEP, status="draft")
+    assert findings(files(draft, LIVE)) == ()
+    assert findings(files(draft, mail_settings=("SMTP_URL",))) == ()
+
+
+def test_silence_that_a_sweep_has_proven_is_none() -> None:
+    assert findings(account(silent_for=90_000.0)) == ()
+    assert findings(account(silent_for=math.inf)) == ()
+
+
+def test_an_account_that_waits_beside_one_that_works_is_a_warning() -> None:
+    other = replace(ACCOUNT, name="shop", silent_for=math.inf, sweep=None)
+    facts = replace(GOOD, accounts=(replace(ACCOUNT, silent_for=60.0), other))
+    (found,) = findings(facts)
+    assert (found.name, found.severity, found.about) == ("no-event-yet", WARNING, "shop")
 
 
 def test_the_worst_comes_first() -> None:

@@ -4,12 +4,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from schemas.verdict import Finding, Severity, Verdict, verdict
 from tillstream import screen
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
-from tillstream.verdict import Finding, Severity, Verdict, verdict
 
-_MARKS = {Severity.ERROR: ("✗", "bold red"), Severity.WARNING: ("!", "bold yellow"), Severity.HINT: ("·", "cyan")}
+_MARKS = {
+    Severity.ERROR: ("✗", "bold red"),
+    Severity.WAITING: ("…", "bold cyan"),
+    Severity.WARNING: ("!", "bold yellow"),
+    Severity.HINT: ("·", "cyan"),
+}
 
 
 def doctor(data: Data = None, as_json: Json = False) -> None:

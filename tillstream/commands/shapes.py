@@ -13,8 +13,15 @@ __all__ = ["SHAPES", "Either"]
 
 
 _FINDINGS: Final = [
-    {"name": "such as endpoint-disabled", "severity": "error, warning or hint", "text": "", "remedy": "", "about": ""}
+    {
+        "name": "such as endpoint-disabled",
+        "severity": "error, waiting, warning or hint",
+        "text": "",
+        "remedy": "",
+        "about": "",
+    }
 ]
+_LIGHT: Final = "green, amber, red, or waiting before the first event"
 _FACT: Final = {
     "metric": "",
     "id": "",
@@ -123,7 +130,7 @@ SHAPES: Final[dict[str, Any]] = {
     },
     "settings": {"SETTING": "its value; secrets only as (set)", "accounts": {"NAME": {"FIELD": ""}}},
     "status": {
-        "light": "green, amber or red",
+        "light": _LIGHT,
         "ready": "whether every part can do its work",
         "verdict": "in words",
         "findings": _FINDINGS,
@@ -195,7 +202,11 @@ SHAPES: Final[dict[str, Any]] = {
         }
     ),
     **ENGAGE,
-    "doctor": {"light": "green, amber or red", "title": "in words", "findings": _FINDINGS},
+    "doctor": {
+        "light": _LIGHT,
+        "title": "in words",
+        "findings": _FINDINGS,
+    },
     "reconcile": {
         "equal": "",
         "accounts": [

@@ -10,12 +10,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from schemas.verdict import Finding, Light, Severity, Verdict, verdict
 from tillstream import screen
 from tillstream.commands.doctor import describe
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
 from tillstream.state import running
-from tillstream.verdict import Finding, Light, Severity, Verdict, verdict
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from tillstream.doctor.facts import AccountFacts, Facts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
 
 _WATCH_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0  # Stripe, while it is watched
-_COLOURS = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "red"}
+_COLOURS = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "red", Light.WAITING: "cyan"}
 _SHOWN = 8  # findings; `doctor` has them all
 
 
@@ -36,7 +36,8 @@ def status(
 
     Green means complete and correct: history is in, nothing lags, Stripe's endpoint is right, the last comparison was
     equal, and nothing waits. Amber: it works, and something is incomplete or can't be proved. Red: something does not
-    work. Exit code 0 when every part can do its work and nothing is red, 1 otherwise, 2 when nothing runs.
+    work, such as a live flow whose template is missing. Waiting: no event has ever come. The console and its JSON say
+    the same. Exit code 0 when every part can do its work and nothing is red, 1 otherwise, 2 when nothing runs.
 
     Example:  tillstream status --watch
     """

@@ -52,25 +52,31 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class KafkaFacts:
-    """`error`: why it can't be reached. `lag`: consumer group → messages that it has not read yet."""
+    """`error`: why it can't be reached; `remedy`: what mends that, where it is known.
+
+    `lag`: consumer group → messages that it has not read yet.
+    """
 
     address: str
     error: str = ""
+    remedy: str = ""
     topics: tuple[TopicFacts, ...] = ()
     lag: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseFacts:
-    """`error`: why it can't be reached. `migrations`: (applied, wanted). `lookups`: state → how many wait in it."""
+    """`error` and `remedy` as of Kafka. `migrations`: (applied, wanted). `lookups`: state → how many wait in it."""
 
     address: str
     error: str = ""
+    remedy: str = ""
     timezone: str = "UTC"
     migrations: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     open_letters: int = 0
     lookups: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
+    failed_messages: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # flow → how many lately, a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ class AccountFacts:
     `secrets`: how many signing secrets the door accepts; `odd_secrets`: how many do not look like Stripe's. `key` is
     '', 'live', 'test' or 'odd'. `url`: where its webhooks should be sent to, '' when nobody said. `door`: what stands
     at that address, as `door.ask_door` says it; '' when it was not asked. `received`: the modes of the events that
-    came in the last days. `imports`: resource → state. `swept_lately`: by the running connector, whatever key is known
+    came in the last days; `silent_for`: seconds since the newest webhook, infinite when none ever came, None when
+    nobody knows. `imports`: resource → state. `swept_lately`: by the running connector, whatever key is known
     here.
     """
 
@@ -121,6 +128,7 @@ class AccountFacts:
     api_version: str = ""
     stored_endpoints: tuple[str, ...] = ()
     received: frozenset[bool] = frozenset()
+    silent_for: float | None = None
     stripe: StripeFacts | None = None
     imports: Mapping[str, str] | None = None
     import_wanted: bool = True
@@ -145,8 +153,41 @@ class MailFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistake:
+    """What would not work, and what mends it."""
+
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """The file of a segment or a flow. `problem`: why it can't be read, '' when it can; `line` 0: none in particular.
+
+    Of a flow: `status` is draft, manual, live or '' (not known), `mails` whether it sends any, `mistakes` what could
+    not be done.
+    """
+
+    name: str
+    path: str
+    line: int = 0
+    problem: str = ""
+    status: str = ""
+    mails: bool = False
+    mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """As editors open it."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it. `parts` None: nothing runs in this data directory. `local_stripe`: Stripe is the simulator."""
+    """All of it. `parts` None: nothing runs in this data directory. `local_stripe`: Stripe is the simulator.
+
+    `mail_settings`: those without which no mail can be sent, and that lack where flows run.
+    """
 
     machine: MachineFacts
     parts: tuple[PartFacts, ...] | None = None
@@ -155,3 +196,6 @@ class Facts:
     accounts: tuple[AccountFacts, ...] = ()
     local_stripe: bool = False
     mail: MailFacts | None = None
+    segments: tuple[FileFacts, ...] = ()
+    flows: tuple[FileFacts, ...] = ()
+    mail_settings: tuple[str, ...] = ()

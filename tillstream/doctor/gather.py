@@ -1,6 +1,7 @@
 """Looks at everything that the rules judge. Whatever does not answer becomes a fact of its own; nothing is changed."""
 
 import asyncio
+import math
 import shutil
 import stat
 import tempfile
@@ -19,7 +20,7 @@ from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from tillstream import mail_links
 from tillstream.connecting import with_path
-from tillstream.doctor import gather_data, gather_kafka
+from tillstream.doctor import gather_data, gather_files, gather_kafka
 from tillstream.doctor.door import ask_door
 from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
 from tillstream.doctor.gather_data import Known
@@ -33,18 +34,21 @@ from tillstream.stripe_access import accesses
 _PATIENCE = 5.0  # seconds that Stripe may be away
 
 
-async def gather(settings: Settings, earlier: Facts | None = None) -> Facts:
-    """All facts; with `earlier` ones, this machine and Stripe are not asked again."""
+async def gather(settings: Settings, earlier: Facts | None = None, *, totals: bool = True) -> Facts:
+    """All facts; with `earlier` ones, this machine and Stripe are not asked again. `totals`: also how many rows."""
     try:
         runtime = running(settings.tillstream_data)
     except ConfigurationError:
         runtime = None
     places = _places(settings)
-    machine, parts, kafka, (clickhouse, known) = await asyncio.gather(
+    project = Path(runtime.project) if runtime and runtime.project else settings.project
+    machine, parts, kafka, (clickhouse, known), segments, flows = await asyncio.gather(
         _machine(settings, earlier),
         _parts(runtime),
         gather_kafka.kafka_facts(places.kafka, places.prefix) if places else _nothing(),
-        _clickhouse(settings, places),
+        _clickhouse(settings, places, totals),
+        asyncio.to_thread(gather_files.segment_facts, project),
+        asyncio.to_thread(gather_files.flow_facts, project),
     )
     before = {account.name: account for account in earlier.accounts} if earlier else {}
     accounts = await asyncio.gather(
@@ -54,7 +58,23 @@ async def gather(settings: Settings, earlier: Facts | None = None) -> Facts:
         )
     )
     mail = await asyncio.to_thread(mail_links.facts, settings)
-    return Facts(machine, parts, kafka, clickhouse, tuple(accounts), settings.stripe_api_base != STRIPE, mail)
+    return Facts(
+        machine,
+        parts,
+        kafka,
+        clickhouse,
+        tuple(accounts),
+        settings.stripe_api_base != STRIPE,
+        mail,
+        segments,
+        flows,
+        _lacking(settings) if runtime is None or runtime.mails is None else () if runtime.mails else ("SMTP_URL",),
+    )
+
+
+def _lacking(settings: Settings) -> tuple[str, ...]:
+    needed = {"SMTP_URL": settings.smtp_url, "TILLSTREAM_MAIL_FROM": settings.tillstream_mail_from}
+    return tuple(name for name, value in needed.items() if not value)
 
 
 async def _nothing() -> None:
@@ -115,11 +135,11 @@ async def _parts(runtime: Runtime | None) -> tuple[PartFacts, ...] | None:
     return tuple(await asyncio.gather(*map(one, runtime.roles)))
 
 
-async def _clickhouse(settings: Settings, places: Places | None) -> tuple[ClickHouseFacts | None, Known]:
+async def _clickhouse(settings: Settings, places: Places | None, totals: bool) -> tuple[ClickHouseFacts | None, Known]:
     config: WarehouseConfig = places.warehouse if places else settings_warehouse(settings)
     if not config.url:
         return None, Known()
-    return await gather_data.clickhouse_facts(config)
+    return await gather_data.clickhouse_facts(config, totals=totals)
 
 
 async def _account(
@@ -156,6 +176,7 @@ async def _account(
         api_version=API_VERSION,
         stored_endpoints=tuple(endpoint.id for endpoint in stored.endpoints),
         received=known.received.get(name, frozenset()),
+        silent_for=time.time() - known.newest.get(name, -math.inf) if known.answered else None,
         stripe=stripe,
         imports=known.imports.get((name, livemode), {}) if known.answered else None,
         import_wanted=settings.tillstream_import == "wanted",

@@ -7,6 +7,7 @@ from typing import Any
 
 from connector.reconcile.store import LastRun, last_runs
 from connector.warehouse import Warehouse, WarehouseConfig
+from console.alive import while_alive
 from schemas.errors import Unavailable
 from schemas.times import unix_seconds
 from sinks import ddl
@@ -21,12 +22,21 @@ SELECT (SELECT uniqExact(event_id) FROM stripe_events) AS events, (SELECT count(
     (SELECT count() FROM dead_letters) AS dead_letters
 """
 
+_NEWEST = """
+SELECT account, max(received_at) AS newest FROM stripe_event_arrivals WHERE source = 'webhook' GROUP BY account
+"""
+_FAILED = """
+SELECT flow, count() AS messages, argMax(reason, at) AS why FROM messages
+WHERE status = 'failed' AND at > now() - INTERVAL 1 DAY GROUP BY flow ORDER BY flow
+"""
+
 Whose = tuple[str, bool]  # account, livemode
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """By account and mode: imports (resource → state), sweeps, comparisons; by account the modes that came in lately.
+    """By account and mode: imports (resource → state), sweeps, comparisons; by account the modes that came in
+    lately, and when the newest webhook came (Unix seconds).
 
     `answered`: ClickHouse could be asked, so what is not here is not.
     """
@@ -36,10 +46,18 @@ class Known:
     sweeps: Mapping[Whose, SweepFacts] = field(default_factory=dict)
     runs: Mapping[Whose, LastRun] = field(default_factory=dict)
     received: Mapping[str, frozenset[bool]] = field(default_factory=dict)
+    newest: Mapping[str, float] = field(default_factory=dict)
 
 
-async def clickhouse_facts(config: WarehouseConfig) -> tuple[ClickHouseFacts, Known]:
-    """Raises nothing: what goes wrong is the fact."""
+async def clickhouse_facts(config: WarehouseConfig, *, totals: bool = True) -> tuple[ClickHouseFacts, Known]:
+    """Raises nothing: what goes wrong is the fact. Without `totals` nothing is counted that takes long to count."""
+    try:
+        return await while_alive(_facts(config, totals), config.url)
+    except Unavailable as error:
+        return ClickHouseFacts(config.url, str(error), error.remedy), Known()
+
+
+async def _facts(config: WarehouseConfig, totals: bool) -> tuple[ClickHouseFacts, Known]:
     wanted = tuple(migration.name for migration in ddl.migrations())
     async with Warehouse(config) as warehouse:
         try:
@@ -50,23 +68,31 @@ async def clickhouse_facts(config: WarehouseConfig) -> tuple[ClickHouseFacts, Kn
                 return ClickHouseFacts(config.url, migrations=((), wanted)), Known()
             return ClickHouseFacts(config.url, error=str(error)), Known()
         if set(applied) < set(wanted):  # its tables are not all there yet: asking would only fail
-            return ClickHouseFacts(config.url, "", engine["zone"], (applied, wanted)), Known()
+            return ClickHouseFacts(config.url, timezone=engine["zone"], migrations=(applied, wanted)), Known()
         try:
             facts = ClickHouseFacts(
                 config.url,
-                "",
-                engine["zone"],
-                (applied, wanted),
+                timezone=engine["zone"],
+                migrations=(applied, wanted),
                 open_letters=int((await warehouse.rows(OPEN_LETTERS))[0]["letters"]),
                 lookups={
                     row["state"]: row["waiting"]
                     for row in await warehouse.rows("SELECT state, count() AS waiting FROM lookups GROUP BY state")
                 },
-                totals={name: int(value) for name, value in (await warehouse.rows(_TOTALS))[0].items()},
+                totals=await _totals(warehouse) if totals else {},
+                failed_messages={
+                    row["flow"]: (int(row["messages"]), row["why"]) for row in await warehouse.rows(_FAILED)
+                },
             )
             return facts, await _known(warehouse)
         except Unavailable as error:
-            return ClickHouseFacts(config.url, str(error), engine["zone"], (applied, wanted)), Known()
+            return ClickHouseFacts(
+                config.url, str(error), timezone=engine["zone"], migrations=(applied, wanted)
+            ), Known()
+
+
+async def _totals(warehouse: Warehouse) -> dict[str, int]:
+    return {name: int(value) for name, value in (await warehouse.rows(_TOTALS))[0].items()}
 
 
 async def _applied(warehouse: Warehouse) -> tuple[str, ...]:
@@ -82,12 +108,12 @@ async def _applied(warehouse: Warehouse) -> tuple[str, ...]:
 
 
 async def _known(warehouse: Warehouse) -> Known:
-    newest = (
+    states = (
         "SELECT account, livemode, resource, argMax(state, started_at) AS state FROM imports "
         "GROUP BY account, livemode, resource"
     )
     imports: dict[Whose, dict[str, str]] = {}
-    for row in await warehouse.rows(newest):
+    for row in await warehouse.rows(states):
         imports.setdefault(_whose(row), {})[row["resource"]] = row["state"]
     now = time.time()
     sweeps = {
@@ -101,7 +127,8 @@ async def _known(warehouse: Warehouse) -> Known:
         f"WHERE source = 'webhook' AND observed_at > now() - INTERVAL {_DAYS} DAY GROUP BY account"
     ):
         modes[row["account"]] = frozenset(map(bool, row["modes"]))
-    return Known(True, imports, sweeps, runs, modes)
+    newest = {row["account"]: unix_seconds(row["newest"]) for row in await warehouse.rows(_NEWEST)}
+    return Known(True, imports, sweeps, runs, modes, newest)
 
 
 def _whose(row: Mapping[str, Any]) -> Whose:

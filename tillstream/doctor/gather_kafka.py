@@ -10,11 +10,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from console.alive import GOES_ON
 from schemas import topics
 from tillstream.doctor.facts import KafkaFacts, TopicFacts
 
 _TIMEOUT_MS = 5_000
 _WITHIN = 15.0  # seconds for all of it
+_FIRST_WITHIN = 2.0  # and for the first answer: one that takes connections and says nothing hangs
+
+
+class _Hangs(Exception):
+    """The broker does not answer the first question."""
 
 
 async def kafka_facts(kafka: Mapping[str, Any], prefix: str) -> KafkaFacts:
@@ -25,15 +31,21 @@ async def kafka_facts(kafka: Mapping[str, Any], prefix: str) -> KafkaFacts:
         async with asyncio.timeout(_WITHIN):
             return await _ask(kafka, prefix, address)
     except KafkaConnectionError:
-        return KafkaFacts(address, error="no broker is there")
+        return KafkaFacts(address, f"Kafka at {address} does not answer: no broker is there")
+    except _Hangs:
+        return KafkaFacts(address, f"Kafka at {address} hangs: it takes connections and does not answer", GOES_ON)
     except (KafkaError, OSError, TimeoutError) as error:
-        return KafkaFacts(address, error=str(error) or type(error).__name__)
+        return KafkaFacts(address, f"Kafka at {address} does not answer: {str(error) or type(error).__name__}")
 
 
 async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFacts:
     admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=_TIMEOUT_MS)
     try:
-        await admin.start()
+        try:
+            async with asyncio.timeout(_FIRST_WITHIN):
+                await admin.start()
+        except TimeoutError:
+            raise _Hangs from None
         there = set(await admin.list_topics())
         names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
         present = [name for name in names if name in there]
@@ -50,7 +62,7 @@ async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFact
         committed = {group: await admin.list_consumer_group_offsets(group) for group in sorted(own)}
     finally:
         await admin.close()
-    return KafkaFacts(address, "", told, await _lag(kafka, committed, names))
+    return KafkaFacts(address, topics=told, lag=await _lag(kafka, committed, names))
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -1,10 +1,10 @@
 """All rules. Each takes the facts and yields what it finds; pure, and tested by name one by one."""
 
-from tillstream.doctor import rules_machine, rules_stripe
+from schemas.verdict import Finding
+from tillstream.doctor import rules_engage, rules_machine, rules_stripe
 from tillstream.doctor.facts import Facts
-from tillstream.verdict import Finding
 
-RULES = (*rules_machine.RULES, *rules_stripe.RULES)
+RULES = (*rules_machine.RULES, *rules_stripe.RULES, *rules_engage.RULES)
 
 
 def findings(facts: Facts) -> tuple[Finding, ...]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from connector.lookups.parked import Why
-from tillstream.doctor.facts import NO_KEY, Facts
-from tillstream.verdict import Finding, Severity
+from schemas.verdict import Finding, Severity
+from tillstream.doctor.facts import NO_KEY, Facts, PartFacts
+from tillstream.parts import SILENT
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 JAVA = 17
@@ -41,6 +42,8 @@ def part_not_ready(facts: Facts) -> Iterator[Finding]:
     for part in facts.parts or ():
         # Without a signing secret the door waits for a person, and a finding of its own says so.
         if part.ready or part.reason.endswith(_PASSING) or ("signing secret" in part.reason and part.name == "ingest"):
+            continue
+        if _follows(facts, part):
             continue
         text = f"{part.name} is not ready: {part.reason}"
         yield Finding("part-not-ready", _ERROR, text, f"look for {part.name} in what `up` prints", part.name)
@@ -112,9 +115,9 @@ def disk_nearly_full(facts: Facts) -> Iterator[Finding]:
 
 def kafka_unreachable(facts: Facts) -> Iterator[Finding]:
     """No broker, no events."""
-    if facts.kafka is not None and facts.kafka.error and not _down(facts, "kafka"):
-        text = f"Kafka at {facts.kafka.address} does not answer: {facts.kafka.error}"
-        yield Finding("kafka-unreachable", _ERROR, text, f"check KAFKA_BOOTSTRAP_SERVERS, or {_up(facts)}")
+    if facts.kafka is not None and facts.kafka.error and not _down(facts, "kafka", for_a_reason=True):
+        remedy = facts.kafka.remedy or f"check KAFKA_BOOTSTRAP_SERVERS, or {_up(facts)}"
+        yield Finding("kafka-unreachable", _ERROR, facts.kafka.error, remedy)
 
 
 def topic_missing(facts: Facts) -> Iterator[Finding]:
@@ -161,10 +164,9 @@ def lag(facts: Facts) -> Iterator[Finding]:
 
 def clickhouse_unreachable(facts: Facts) -> Iterator[Finding]:
     """No ClickHouse, no rows."""
-    if facts.clickhouse is not None and facts.clickhouse.error and not _down(facts, "clickhouse"):
-        yield Finding(
-            "clickhouse-unreachable", _ERROR, facts.clickhouse.error, f"check CLICKHOUSE_URL, or {_up(facts)}"
-        )
+    if facts.clickhouse is not None and facts.clickhouse.error and not _down(facts, "clickhouse", for_a_reason=True):
+        remedy = facts.clickhouse.remedy or f"check CLICKHOUSE_URL, or {_up(facts)}"
+        yield Finding("clickhouse-unreachable", _ERROR, facts.clickhouse.error, remedy)
 
 
 def migrations_behind(facts: Facts) -> Iterator[Finding]:
@@ -237,9 +239,25 @@ RULES = (
 )
 
 
-def _down(facts: Facts, name: str) -> bool:
-    """Is that part of `up` not ready? Then this is said already, and what follows from it need not be."""
-    return any(part.name == name and not part.ready for part in facts.parts or ())
+def _down(facts: Facts, name: str, *, for_a_reason: bool = False) -> bool:
+    """Is that part of `up` not ready? Then this is said already, and what follows from it need not be.
+
+    With `for_a_reason`, mere silence does not count: who asked the part itself can tell more about it.
+    """
+    return any(
+        part.name == name and not part.ready and not (for_a_reason and part.reason == SILENT)
+        for part in facts.parts or ()
+    )
+
+
+def _follows(facts: Facts, part: PartFacts) -> bool:
+    """Whether another finding says it better: of a service that was asked, or of one that this part waits for."""
+    asked = (("kafka", "Kafka", facts.kafka), ("clickhouse", "ClickHouse", facts.clickhouse))
+    return any(
+        part.reason == SILENT if part.name == name else called in part.reason
+        for name, called, service in asked
+        if service is not None and service.error
+    )
 
 
 def _up(facts: Facts) -> str:

@@ -1,15 +1,17 @@
 """Rules about the Stripe accounts: keys, secrets, endpoints, and how complete our knowledge is."""
 
+import math
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from connector.endpoint import Endpoint, differing_types, same_url
 from schemas.stripe_types import wanted_types
+from schemas.verdict import Finding, Severity
 from tillstream.doctor.door import Door
-from tillstream.doctor.facts import NO_KEY, AccountFacts, Facts
-from tillstream.verdict import Finding, Severity
+from tillstream.doctor.facts import NO_KEY, AccountFacts, Facts, PartFacts
 
-_ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
+_ERROR, _WAITING, _WARNING, _HINT = Severity.ERROR, Severity.WAITING, Severity.WARNING, Severity.HINT
+_QUIET = 24 * 3600.0  # seconds without any event
 _SKEW = 60.0  # seconds; from 300 on the door refuses every signature
 _REFUSED_SKEW = 300.0
 _SWEEPS_MISSED = 3
@@ -19,17 +21,35 @@ _NAMED = 4
 
 def secret_missing(facts: Facts) -> Iterator[Finding]:
     """Without one, the door accepts nothing; a door that is ready has got one from where it was started."""
-    door_is_open = any(part.name == "ingest" and part.ready for part in facts.parts or ())
-    elsewhere = door_is_open and not any(account.secrets for account in facts.accounts)
     for account in facts.accounts:
         if account.secrets:
             continue
-        if elsewhere:
+        if _secret_elsewhere(facts):
+            if not _door(facts).ready:
+                continue  # whatever keeps it from its work is told
             text = "the running door has a signing secret that is not in the settings of this shell"
             yield Finding("secret-elsewhere", _HINT, text, f"keep it: {_connect(account)} --secret -", account.name)
         else:
             text = f"account {account.name} has no webhook signing secret: the door accepts nothing"
-            yield Finding("secret-missing", _ERROR, text, _connect(account), account.name)
+            severity = _WAITING if _not_begun(facts) else _ERROR
+            yield Finding("secret-missing", severity, text, _connect(account), account.name)
+
+
+def no_event(facts: Facts) -> Iterator[Finding]:
+    """Silence: proven by a sweep to be Stripe's own, or perhaps a delivery that never arrives."""
+    for account in facts.accounts:
+        swept = account.sweep is not None and account.sweep.state == "complete"
+        closed = not account.secrets and not _secret_elsewhere(facts)  # told by itself
+        if account.silent_for is None or account.silent_for < _QUIET or swept or closed:
+            continue
+        if account.silent_for == math.inf:
+            severity = _WAITING if _not_begun(facts) else _WARNING
+            text = f"no event of account {account.name} has come yet"
+            yield Finding("no-event-yet", severity, text, _connect(account), account.name)
+        else:
+            text = f"the last event of account {account.name} came {account.silent_for / 3600:.0f} hours ago"
+            remedy = "look in Stripe whether the webhook endpoint is enabled: https://dashboard.stripe.com/webhooks"
+            yield Finding("quiet", _WARNING, text, remedy, account.name)
 
 
 def secret_odd(facts: Facts) -> Iterator[Finding]:
@@ -279,6 +299,7 @@ def comparison(facts: Facts) -> Iterator[Finding]:
 
 RULES = (
     secret_missing,
+    no_event,
     secret_odd,
     secret_wrong,
     key_missing,
@@ -302,6 +323,22 @@ RULES = (
     sweep_old,
     comparison,
 )
+
+
+def _secret_elsewhere(facts: Facts) -> bool:
+    """Whether the running door may have one, though no settings here have any: without one it would say so."""
+    lacks = "signing secret" in _door(facts).reason
+    return not lacks and not any(account.secrets for account in facts.accounts)
+
+
+def _door(facts: Facts) -> PartFacts:
+    nobody = PartFacts("ingest", ready=False, reason="no signing secret is known, for nobody runs")
+    return next((part for part in facts.parts or () if part.name == "ingest"), nobody)
+
+
+def _not_begun(facts: Facts) -> bool:
+    """Whether it is known that nothing ever came, of no account."""
+    return all(account.silent_for == math.inf for account in facts.accounts)
 
 
 def _ours(account: AccountFacts) -> list[Endpoint]:

@@ -1,4 +1,4 @@
-"""One light for the whole: pure, so that the command line and the console say the same.
+"""One light for the whole, and what it rests on: the same for the command line, the console and its JSON. Pure.
 
 Green means complete and correct: every part works, history is in, nothing lags, Stripe sends what it should to the
 right place, the last comparison with Stripe was equal, and nothing waits. Anything else is a finding with its remedy.
@@ -16,12 +16,14 @@ class Light(StrEnum):
     GREEN = "green"
     AMBER = "amber"  # it works, and something is incomplete or can't be proved
     RED = "red"  # something does not work
+    WAITING = "waiting"  # nothing is wrong, and no event has ever come
 
 
 class Severity(StrEnum):
     """What a finding does to the light."""
 
     ERROR = "error"
+    WAITING = "waiting"  # for a person, or for Stripe: nothing has begun yet
     WARNING = "warning"
     HINT = "hint"  # worth knowing; the light stays green
 
@@ -58,11 +60,14 @@ _ORDER = list(Severity)
 
 def verdict(findings: Iterable[Finding]) -> Verdict:
     """What all findings come to."""
-    ordered = tuple(sorted(findings, key=lambda finding: (_ORDER.index(finding.severity), finding.name, finding.about)))
+    ordered = tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
     errors = sum(finding.severity is Severity.ERROR for finding in ordered)
     warnings = sum(finding.severity is Severity.WARNING for finding in ordered)
+    waiting = [finding for finding in ordered if finding.severity is Severity.WAITING]
     if errors:
         return Verdict(Light.RED, f"{_counted(errors, 'thing')} {_do(errors)} not work", ordered)
+    if waiting:
+        return Verdict(Light.WAITING, "waiting: " + waiting[0].text, ordered)
     if warnings:
         return Verdict(Light.AMBER, f"it works, but {_counted(warnings, 'thing')} {_need(warnings)} a look", ordered)
     return Verdict(Light.GREEN, "complete and correct", ordered)
