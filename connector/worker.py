@@ -80,13 +80,16 @@ class Connector:
     async def _sweep_for_ever(self, accounts: Accounts, sweeper: Sweeper) -> None:
         """Each account in its turn."""
         every = self._config.sweep_minutes * 60
-        due = {api: await sweeper.swept_at(api) + every for api in accounts.configured()}
+        due = {
+            api: time.monotonic() + first_wait(await sweeper.swept_at(api), every, time.time())
+            for api in accounts.configured()
+        }
         while due:
             api = min(due, key=lambda one: due[one])
-            await asyncio.sleep(max(due[api] - time.time(), 0))
+            await asyncio.sleep(max(due[api] - time.monotonic(), 0))
             swept = await sweeper.sweep(api)
             log.info("swept", account=api.account, state=swept.state.value, seen=swept.seen, published=swept.published)
-            due[api] = time.time() + (min(every, _FAILED_AGAIN) if swept.error else every)
+            due[api] = time.monotonic() + (min(every, _FAILED_AGAIN) if swept.error else every)
             self._again.set()
 
     async def _catch_up_for_ever(self, sweeper: Sweeper, state: StateLog, warehouse: Warehouse) -> None:
@@ -103,3 +106,11 @@ class Connector:
                 log.info("not caught up yet", cause=str(error))
                 await asyncio.sleep(_CLICKHOUSE_AGAIN)
                 self._again.set()
+
+
+def first_wait(swept_at: float, every: float, now: float) -> float:
+    """Seconds until the next sweep after one at `swept_at`, both of them and `every` in seconds.
+
+    Never more than `every`: a clock that was set back says that the last sweep is still to come.
+    """
+    return min(max(swept_at + every - now, 0.0), every)

@@ -76,13 +76,13 @@ class DailyComparison:
                 except Unavailable as error:  # ClickHouse has no tables yet, Kafka or Stripe is away
                     log.info("not compared yet", account=api.account, cause=str(error))
                 except TillstreamError as error:
-                    self._failed_at[api] = time.time()
+                    self._failed_at[api] = time.monotonic()
                     log.warning("not compared", account=api.account, cause=str(error), next=error.remedy)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _due(self, api: StripeApi) -> bool:
         now = time.time()
-        if now - self._failed_at.get(api, 0.0) < _AGAIN_SECONDS:
+        if time.monotonic() - self._failed_at.get(api, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
             return False
         runs = {(run.account, run.livemode): run for run in await last_runs(self._warehouse)}
         last = runs.get((api.account, api.livemode))

@@ -8,6 +8,7 @@ one at a time for one connection.
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import uuid
@@ -15,7 +16,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import chdb._chdb
 
@@ -210,7 +211,7 @@ def _captured_stderr() -> Iterator[list[str]]:
     """What the engine writes to the process's stderr: why it could not start is told nowhere else."""
     lines: list[str] = []
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
+    with _scratch() as said:
         os.dup2(said.fileno(), 2)
         try:
             yield lines
@@ -219,3 +220,8 @@ def _captured_stderr() -> Iterator[list[str]]:
             os.close(kept)
             said.seek(0)
             lines.extend(said.read().decode(errors="replace").splitlines())
+
+
+def _scratch() -> IO[bytes]:
+    """A file without a place, in memory where the system can: /tmp may be full."""
+    return open(os.memfd_create("said"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()

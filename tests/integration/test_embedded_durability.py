@@ -99,6 +99,14 @@ async def test_two_engines_never_share_a_directory(tmp_path: Path) -> None:
         stop(server)
 
 
+def test_the_engine_starts_where_no_temporary_file_can_be_made(tmp_path: Path) -> None:
+    full = "import tempfile; tempfile.tempdir = '/nonexistent'"  # what a full /tmp looks like to a user
+    start = "from pathlib import Path; from embedded.clickhouse.engine import Engine"
+    code = f"{full}; {start}; engine = Engine(Path({str(tmp_path)!r})); print(engine.version); engine.close()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 async def test_a_corrupt_directory_is_refused_with_its_cause(tmp_path: Path) -> None:
     server = await start_clickhouse(tmp_path)
     async with ClientSession(server.url) as http:

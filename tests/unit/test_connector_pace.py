@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.pace import Pace
+from connector.worker import first_wait
 
 
 @given(st.floats(0.5, 200), st.lists(st.floats(0, 2), max_size=200))
@@ -44,3 +45,15 @@ def test_the_pace_comes_back_to_the_limit_and_never_beyond(refusals: list[float]
         pace.accepted(now)
         assert pace.rate <= 80
     assert pace.rate == 80
+
+
+@given(st.floats(0, 4e9), st.floats(0, 4e9), st.floats(1, 1e6))
+def test_a_sweep_is_never_further_away_than_the_usual_time_whatever_the_clock_does(
+    swept_at: float, now: float, every: float
+) -> None:
+    assert 0 <= first_wait(swept_at, every, now) <= every
+
+
+def test_a_sweep_is_due_when_its_time_is_over() -> None:
+    waits = [first_wait(1_000.0, 60.0, now) for now in (1_000.0, 1_020.0, 1_060.0, 2_000.0, 0.0)]
+    assert waits == [60.0, 40.0, 0.0, 0.0, 60.0]
