@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from schemas.errors import TillstreamError
+from tillstream import program
 
 _PIPED_WIDTH = 160
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -66,11 +67,16 @@ _COLOURS = {
 _NAME_WIDTH = 10
 
 
+def typed(text: str) -> str:
+    """Text with commands in it, for a person to type; where nobody reads it from a terminal it stays as it is."""
+    return program.typed(text) if out.is_terminal or err.is_terminal else text
+
+
 def say(name: str, line: str) -> None:
     """One line of a part, after the part's name in its colour."""
     text = Text.assemble((f"{name:>{_NAME_WIDTH}} ", _COLOURS.get(name, "white")), ("│ ", "dim"))
     style = "bold red" if "[error" in line else "yellow" if "[warning" in line else ""
-    text.append(line, style=style)
+    text.append(typed(line), style=style)
     out.print(text)
 
 
@@ -97,4 +103,4 @@ def show_error(error: TillstreamError) -> None:
     """`error: cause` and `next: what to do`."""
     err.print(Text.assemble(("error: ", "bold red"), str(error)))
     if error.remedy:
-        err.print(Text.assemble((" next: ", "bold green"), error.remedy))
+        err.print(Text.assemble((" next: ", "bold green"), typed(error.remedy)))

@@ -135,7 +135,10 @@ def _show(account: str, prepared: "Prepared", done: "Done | None", dry_run: bool
     elif done is not None and done.door is not None:
         out.print(
             Text.assemble(
-                ("! ", "yellow"), "the door does not answer with it yet", ("\n  next: ", "green"), "tillstream up"
+                ("! ", "yellow"),
+                "the door does not answer with it yet",
+                ("\n  next: ", "green"),
+                screen.typed("tillstream up"),
             )
         )
     out.print()
@@ -209,7 +212,7 @@ def _by_hand(settings: Settings, intent: "Intent", as_json: bool) -> None:
     out.print(Text.assemble(("\n2. ", "bold"), "Webhook endpoint, with this address:"))
     out.print(Text(f"   {url}", style="bold"))
     out.print(Text.assemble(("\n3. ", "bold"), "Show its signing secret, and give it to Tillstream:"))
-    out.print(Text(f"   {command} --secret -", style="cyan"))
+    out.print(Text(screen.typed(f"   {command} --secret -"), style="cyan"))
     out.print(
         Text.assemble(("   or  ", "dim"), ("export STRIPE_WEBHOOK_SECRET=whsec_…", "cyan"), (" before `up`", "dim"))
     )

@@ -54,7 +54,7 @@ def describe(finding: Finding) -> Table | Text:
     """A finding for a person: name, sentence, and below them what mends it. In a pipe, lines stay whole."""
     mark, style = _MARKS[finding.severity]
     name = Text.assemble((f"{mark} ", style), (f"{finding.name:<20}", style if mark == "✗" else "bold"))
-    remedy = Text.assemble(("next: ", "green"), finding.remedy)
+    remedy = Text.assemble(("next: ", "green"), screen.typed(finding.remedy))
     if not screen.out.is_terminal:
         return Text.assemble(name, " ", finding.text, "\n", " " * 23, remedy)
     table = Table.grid(padding=(0, 1, 0, 0))

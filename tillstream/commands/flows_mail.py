@@ -107,7 +107,7 @@ def _made(
         else:
             for lack in error.lacks:
                 screen.err.print(Text.assemble(("missing: ", "bold red"), str(lack)))
-            screen.err.print(Text.assemble((" next: ", "bold green"), error.remedy))
+            screen.err.print(Text.assemble((" next: ", "bold green"), screen.typed(error.remedy)))
         raise typer.Exit(1) from None
     finally:
         warehouse.close()

@@ -60,7 +60,7 @@ def backfill(
     elif not rows:
         screen.out.print("there is no such fact")
     else:
-        would, then = ("would be", "") if dry_run else ("is", f"; see tillstream flows show {flow}")
+        would, then = ("would be", "") if dry_run else ("is", screen.typed(f"; see tillstream flows show {flow}"))
         screen.out.print(f"{flow} {would} started for {len(rows):,} facts of {people:,} people{then}")
 
 

@@ -34,7 +34,7 @@ def profile(
         if not as_json:
             mode, other = ("test", "") if test else ("live", " --test")
             screen.err.print(f"nobody is known as {email.strip().lower()} in {mode} mode")
-            screen.err.print(f" next: tillstream profile {email.strip()}{other}", style="dim")
+            screen.err.print(screen.typed(f" next: tillstream profile {email.strip()}{other}"), style="dim")
         raise typer.Exit(1)
 
 

@@ -125,7 +125,7 @@ def _verdict(answer: "Answer") -> None:
         remedy = "the same command with --heal"
         if answer.outcome.healed:
             remedy = "what is extra did not come from Stripe: look at the rows, tillstream sql"
-    out.print(Text.assemble((" next: ", "bold green"), remedy))
+    out.print(Text.assemble((" next: ", "bold green"), screen.typed(remedy)))
 
 
 def _totals(comparison: "Comparison") -> Table:

@@ -109,7 +109,8 @@ async def _publish(settings: "Settings", selection: "Selection", total: int) -> 
                 return await publish_again(open_warehouse(settings), publish, topic, selection, on_progress)
         except (TillstreamError, asyncio.CancelledError):
             if reached:
-                screen.err.print(Text(f"stopped; go on with: tillstream replay --since {reached} …", style="bold"))
+                text = screen.typed(f"stopped; go on with: tillstream replay --since {reached} …")
+                screen.err.print(Text(text, style="bold"))
             raise
 
 
@@ -121,7 +122,8 @@ def _rebuild(settings: "Settings", yes: bool, as_json: bool) -> None:
         return
     screen.out.print(f"forgotten; with the next start the processors read {found.events:,} events anew")
     if rest:
-        screen.out.print(f"Kafka keeps events since {found.kept_since}; for older ones, after the start: {rest}")
+        text = f"Kafka keeps events since {found.kept_since}; for older ones, after the start: {rest}"
+        screen.out.print(screen.typed(text))
 
 
 async def _forget(settings: "Settings", ask: Callable[[int], None]) -> "Rebuild":

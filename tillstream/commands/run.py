@@ -106,7 +106,7 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
     text = Text.assemble("\n", ("  ● Tillstream is up", "bold green"), (f"  after {seconds:.1f} s\n\n", "dim"))
     if not has_secret:
         text.append("  ! It accepts nothing yet: no webhook signing secret is set.\n", style="bold yellow")
-        text.append(f"    next: tillstream connect --data {data}\n\n", style="yellow")
+        text.append(screen.typed(f"    next: tillstream connect --data {data}\n\n"), style="yellow")
     places = {
         "webhooks": f"{runtime.http_url}/webhooks/stripe",
         "console": runtime.console_url,
@@ -119,9 +119,9 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
             text.append(f"    {name:<12}", style="dim").append(f"{place}\n")
     where = f" --data {data}"
     text.append("\n    in another terminal:\n", style="dim")
-    text.append(f"    tillstream status{where}\n", style="cyan")
-    text.append(f"    tillstream metrics{where}\n", style="cyan")
-    text.append(f'    tillstream sql{where} "SELECT * FROM metrics ORDER BY occurred_at DESC LIMIT 5"\n', style="cyan")
+    for command in ("status", "metrics", "sql"):
+        query = ' "SELECT * FROM metrics ORDER BY occurred_at DESC LIMIT 5"' if command == "sql" else ""
+        text.append(screen.typed(f"    tillstream {command}{where}{query}\n"), style="cyan")
     return text
 
 

@@ -141,7 +141,9 @@ def members(
         table.add_row(row["email"], value, row["name"], row["country"], f"{row['last_seen']:%Y-%m-%d %H:%M}")
     screen.out.print(table)
     if len(rows) == limit:
-        screen.out.print(Text(f"more:  tillstream segments members {name} --after {rows[-1]['email']}", style="dim"))
+        screen.out.print(
+            Text(screen.typed(f"more:  tillstream segments members {name} --after {rows[-1]['email']}"), style="dim")
+        )
 
 
 @app.command()

@@ -116,7 +116,9 @@ def trigger(
             mark = Text("✓", style="green") if row["accepted"] else Text("✗", style="bold red")
             screen.out.print(mark, f"{row['type']:<32}", Text(str(row["id"]), style="dim"))
         if not report.failures:
-            screen.out.print(Text("Trigger succeeded! What became of it: tillstream feed -n 5", style="bold"))
+            screen.out.print(
+                Text(screen.typed("Trigger succeeded! What became of it: tillstream feed -n 5"), style="bold")
+            )
     if report.failures:
         raise typer.Exit(1)
 

@@ -68,7 +68,7 @@ async def _serve(stripe: "VirtualStripe", port: int, speed: float, key: str, as_
             return
         screen.out.print(Text.assemble(("Stripe is here. ", "bold green"), "In another terminal:"))
         screen.out.print(f"  export STRIPE_API_BASE={url} STRIPE_API_KEY={key}")
-        screen.out.print("  tillstream connect")
+        screen.out.print(screen.typed("  tillstream connect"))
         await stop.wait()
     made = stripe.webhooks.attempts
     taken = sum(200 <= attempt.status < 300 for attempt in made)

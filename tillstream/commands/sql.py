@@ -1,10 +1,12 @@
 """`sql`: any question to ClickHouse."""
 
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +14,8 @@ from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, Json
 from tillstream.loading import load_settings
+
+_ANY_WIDTH: Final = 1_000_000  # characters
 
 
 def sql(
@@ -27,6 +31,8 @@ def sql(
     as_json: Json = False,
 ) -> None:
     """Ask ClickHouse, in the database that holds the views. Nothing is changed, unless --write allows it.
+
+    On a terminal, rows that are wider than it are shown one column a line.
 
     Example:  tillstream sql "SELECT metric, count() FROM metrics GROUP BY metric"
     """
@@ -44,11 +50,38 @@ def sql(
     if as_json:
         screen.say_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
+    table = _side_by_side(columns, rows)
+    needed = Measurement.get(screen.out, screen.out.options.update(max_width=_ANY_WIDTH), table).maximum
+    if screen.out.is_terminal and rows and needed > screen.out.width:
+        for number, row in enumerate(rows, 1):
+            screen.out.print(Text(f"Row {number:,}", style="bold"))
+            screen.out.print(_one_a_line(columns, row))
+    else:
+        screen.out.print(table)
+    screen.out.print(Text(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", style="dim"))
+
+
+def _side_by_side(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """As usual: a column of the answer in a column of the table."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         numeric = bool(rows) and isinstance(rows[0][index], int | float | Decimal)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("NULL", style="dim") if value is None else str(value) for value in row))
-    screen.out.print(table)
-    screen.out.print(Text(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}", style="dim"))
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def _one_a_line(columns: Sequence[str], row: Sequence[Any]) -> Table:
+    """One row that is wider than the terminal: a line a column."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for column, value in zip(columns, row, strict=True):
+        table.add_row(f"  {column}", _cell(value))
+    table.add_row()
+    return table
+
+
+def _cell(value: Any) -> Text:
+    return Text("NULL", style="dim") if value is None else Text(str(value))

@@ -159,7 +159,7 @@ def _show(facts: "Facts", told: Verdict) -> Group:
         table.add_row(
             _dot(part.ready),
             part.name,
-            Text("ready") if part.ready else Text(part.reason, style="red"),
+            Text("ready") if part.ready else Text(screen.typed(part.reason), style="red"),
             Text(f"{behind:,} behind" if behind else "", style="dim"),
             Text(restarts, style="yellow"),
         )
@@ -171,7 +171,7 @@ def _show(facts: "Facts", told: Verdict) -> Group:
     if shown:
         lines += [Text(), *map(describe, shown[:_SHOWN])]
     if len(shown) > _SHOWN:
-        lines.append(Text(f"  … and {len(shown) - _SHOWN} more: tillstream doctor", style="dim"))
+        lines.append(Text(screen.typed(f"  … and {len(shown) - _SHOWN} more: tillstream doctor"), style="dim"))
     lines += [
         Text(),
         Text.assemble(("● ", _COLOURS[told.light]), (f"{told.light}: {told.title}", f"bold {_COLOURS[told.light]}")),

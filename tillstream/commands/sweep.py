@@ -71,7 +71,7 @@ def _told(one: "Swept") -> Text:
     if one.gap:
         begin, end = one.gap
         told.append(f"\n  Stripe has forgotten what happened from {_day(begin)} to {_day(end)}", style="bold yellow")
-        told.append(f"\n  next: tillstream import --since {_day(begin)[:10]}", style="yellow")
+        told.append(screen.typed(f"\n  next: tillstream import --since {_day(begin)[:10]}"), style="yellow")
     return told
 
 
