@@ -118,7 +118,9 @@ class Supervisor:
         async def passed() -> None:
             for name in keeper.part.needs:
                 while not self._open[name].is_set():
-                    keeper.state.reason = f"waiting for {self._trouble[name] or name}"
+                    own = self._keepers.get(name)
+                    young = ", which is starting" if own is not None and not own.state.restarts else ""
+                    keeper.state.reason = f"waiting for {self._trouble[name] or name + young}"
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._open[name].wait(), _WAIT_SECONDS)
 
