@@ -35,7 +35,8 @@ def on_a_terminal(*arguments: str | Path, width: int = 100, cwd: Path | None = N
         shown += some
     os.close(ours)
     process.wait(60)
-    return _STYLES.sub("", shown.decode("utf-8", "replace")).replace("\r\n", "\n")
+    lines = _STYLES.sub("", shown.decode("utf-8", "replace")).splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 async def test_rows_wider_than_the_terminal_have_a_line_a_column(up: RunningUp) -> None:
