@@ -7,6 +7,7 @@ from typing import Any
 
 from engage.segments.warehouse import WarehouseConfig
 from engage.templates.context import Organization
+from schemas.erasures import Erasures
 from schemas.topics import PARTITIONS
 
 
@@ -35,5 +36,6 @@ class EngageConfig:
     default_timezone: str = "UTC"
     unsubscribe_url: str = ""
     unsubscribe_secret: str = ""
+    erasures: Erasures = field(default_factory=Erasures)
     host: str = "127.0.0.1"
     port: int = 0

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from engage.links import PATH, person_of
-from engage.stages.records import split_key
 from schemas.errors import ConfigurationError
+from schemas.profile import split_key
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

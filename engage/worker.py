@@ -24,6 +24,7 @@ from engage.flows.known import Zones
 from engage.flows.library import Flows
 from engage.runtime.app import MAX_MESSAGE, ROCKSDB, make_app
 from engage.runtime.checkpoint import Checkpointer
+from engage.runtime.erasing import Eraser
 from engage.runtime.publishing import Publisher
 from engage.segments.keeper import KeeperConfig, SegmentKeeper
 from engage.senders.outcome import Sender
@@ -34,10 +35,21 @@ from engage.stages.facts import FactStage
 from engage.stages.letters import Post
 from engage.stages.outbox import Outbox
 from engage.stages.people import PeopleStage
+from engage.stages.records import whose
 from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.errors import ConfigurationError, Unavailable
-from schemas.topics import ENGAGE_PEOPLE, METRICS, PROFILES, SEGMENTS_CHANGES, SUPPRESSIONS, Topic, full_name
+from schemas.topics import (
+    COMPACTED,
+    ENGAGE_PEOPLE,
+    ERASURES,
+    METRICS,
+    PROFILES,
+    SEGMENTS_CHANGES,
+    SUPPRESSIONS,
+    Topic,
+    full_name,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +108,7 @@ class Engage:
             *((self._keeper.run(stop),) if self._keeper else ()),
             self._facts_checkpoint.run(),
             self._people_checkpoint.run(),
+            *(eraser.run() for eraser in self._erasers),
             self._facts.timers.run(),
             self._people.timers.run(),
             self._refresh(),
@@ -124,11 +137,19 @@ class Engage:
             Library((config.project / "templates",)), config.organization, config.mail_from, base, secret, prefix
         )
         outbox = Outbox(self._flows, post, reports, mails=self._smtp is not None)
-        self._facts = FactStage(names["people"], config.settle_seconds)
-        self._people = PeopleStage(self._flows, Zones(config.timezones, config.default_timezone), names, outbox)
+        erased = config.erasures
+        self._facts = FactStage(names["people"], config.settle_seconds, erasures=erased)
+        zones = Zones(config.timezones, config.default_timezone)
+        self._people = PeopleStage(self._flows, zones, names, outbox, erasures=erased)
         self._facts_checkpoint = self._stage(app, "engage-facts", tuple(METRICS.values()), self._facts)
         about_people = (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)
         self._people_checkpoint = self._stage(app, "engage-people", about_people, self._people)
+        topic = full_name(ERASURES, prefix)
+        self._erasers = (
+            Eraser("engage-facts", topic, erased, self._facts.erase, whose),
+            Eraser("engage-people", topic, erased, self._people.erase, whose),
+        )
+        self._erasers[0].checkpoint, self._erasers[1].checkpoint = self._facts_checkpoint, self._people_checkpoint
         senders: dict[type, Sender[Any]] = {Hook: Webhooks(), Publication: Topics(config.kafka)}
         if self._smtp is not None:
             senders[Mail] = self._smtp
@@ -152,7 +173,7 @@ class Engage:
             key_type=bytes,
             value_type=bytes,
             options=dict(ROCKSDB),
-            extra_topic_configs={"max.message.bytes": str(MAX_MESSAGE)},
+            extra_topic_configs={"max.message.bytes": str(MAX_MESSAGE)} | COMPACTED,
         )
         checkpoint = stage.checkpoint = Checkpointer(name, table, self._publisher)
 
@@ -176,6 +197,8 @@ class Engage:
         self._owned -= partitions
         self._dispatcher.forget(partitions)
         self._facts.forget(partitions)
+        for eraser in self._erasers:
+            eraser.forget(partitions)
         for stage in (self._facts, self._people):
             stage.timers.forget(partitions)
             assert stage.checkpoint is not None
@@ -185,6 +208,8 @@ class Engage:
         """The tables are recovered, and no event has been taken yet."""
         try:
             partitions = {tp.partition for tp in self._app.consumer.assignment()} - self._owned
+            for eraser in self._erasers:
+                await eraser.own(partitions)
             self._dispatcher.own(partitions)
             for partition in sorted(partitions):
                 for stage in (self._facts, self._people):

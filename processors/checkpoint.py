@@ -47,6 +47,7 @@ class Batch:
 
     events: list[EventT] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
+    partitions: set[int] = field(default_factory=set)
 
 
 class Checkpointer:
@@ -86,10 +87,16 @@ class Checkpointer:
         for partition in gone:
             self._books.pop(partition, None)
         self._batch.events = [event for event in self._batch.events if event.message.partition not in gone]
+        self._batch.partitions -= gone
 
     def send(self, output: Output) -> None:
         """Have `output` sent with the next checkpoint."""
         self._batch.outputs.append(output)
+
+    def touch(self, partition: int) -> None:
+        """Records of `partition` were changed without an event: the next checkpoint keeps and tells that."""
+        self._batch.partitions.add(partition)
+        self._wake.set()
 
     async def took(self, event: EventT) -> None:
         """`event` has been folded; checkpoint when enough have come together."""
@@ -112,7 +119,7 @@ class Checkpointer:
                 raise Unavailable(f"a checkpoint of the {self._stage} stage failed: nothing is kept until a restart")
             self._wake.clear()
             batch, self._batch = self._batch, Batch()
-            if not batch.events:
+            if not (batch.events or batch.partitions):
                 return
             started = time.perf_counter()
             try:
@@ -125,7 +132,7 @@ class Checkpointer:
             telemetry.BATCH.labels(self._stage).observe(len(batch.events))
 
     async def _make_durable(self, batch: Batch) -> None:
-        partitions = sorted({event.message.partition for event in batch.events})
+        partitions = sorted(batch.partitions | {event.message.partition for event in batch.events})
         outputs = batch.outputs
         for partition in partitions:
             outputs += self._drain(partition)

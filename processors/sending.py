@@ -15,7 +15,7 @@ from schemas.errors import Unavailable
 _LARGE, _LARGEST = 1024 * 1024, 64 * 1024 * 1024
 _PACK = 256 * 1024  # bytes of JSON that are packed into one message
 
-Message = tuple[bytes | None, bytes]  # key, value
+Message = tuple[bytes | None, bytes | None]  # key, value; None takes a record of a changelog away
 Lane = tuple[str, int]  # topic, partition
 
 
@@ -59,10 +59,10 @@ class Sender:
             lanes.setdefault(lane, []).append((key, value))
         for lane, waiting in lanes.items():
             if lane[0] in self._packed:
-                lanes[lane] = [(None, array) for array in pack(value for _, value in waiting)]
+                lanes[lane] = [(None, array) for array in pack(value for _, value in waiting if value is not None)]
         await self._send(lanes)
 
-    async def send_state(self, topic: str, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
+    async def send_state(self, topic: str, states: dict[int, dict[bytes, bytes | None]]) -> dict[int, int]:
         """Records by partition; the last offset on each partition that had any."""
         lanes: dict[Lane, list[Message]] = {
             (topic, partition): list(records.items()) for partition, records in states.items() if records
@@ -79,7 +79,7 @@ class Sender:
         waiting = []  # (future of an acknowledgement, how many messages it is for)
         builder = self._plain.create_batch()
         for key, value in messages:
-            if len(value) >= _LARGE:
+            if value is not None and len(value) >= _LARGE:
                 waiting.append((await self._compressing.send(topic, value, key, partition=partition), 1))
             elif builder.append(timestamp=None, key=key, value=value) is None:
                 waiting.append(await self._close(builder, lane))

@@ -18,6 +18,7 @@ from processors.rules import people, profiles
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
 from schemas.dead_letter import DeadLetter, Stage
+from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 from schemas.lookup import Lookup
 from schemas.metrics import Metric
@@ -41,7 +42,7 @@ _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError
 class LedgerStage:
     """Folds envelopes into the ledger."""
 
-    def __init__(self, prefix: str, mode: str) -> None:
+    def __init__(self, prefix: str, mode: str, erasures: Erasures | None = None) -> None:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
@@ -49,6 +50,7 @@ class LedgerStage:
         self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._mode = mode
+        self._erasures = erasures if erasures is not None else Erasures()
         self._ledgers: dict[int, Ledger] = {}
 
     def forget(self, partitions: set[int]) -> None:
@@ -59,9 +61,7 @@ class LedgerStage:
     def take(self, event: EventT, checkpoint: Checkpointer) -> None:
         """Fold the message of `event`; what follows from it waits for the next checkpoint."""
         message = event.message
-        ledger = self._ledgers.get(message.partition)
-        if ledger is None:
-            ledger = self._ledgers[message.partition] = Ledger(checkpoint.book(message.partition))
+        ledger = self._ledger(message.partition, checkpoint)
         envelope: dict[str, Any] = {}
         try:
             if message.topic == self._transfers:
@@ -77,6 +77,16 @@ class LedgerStage:
             wrong = BadEvent(f"no envelope: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.ENVELOPE, wrong)))
         telemetry.EVENTS.labels(outcome).inc()
+
+    def _ledger(self, partition: int, checkpoint: Checkpointer) -> Ledger:
+        ledger = self._ledgers.get(partition)
+        if ledger is None:
+            ledger = self._ledgers[partition] = Ledger(checkpoint.book(partition), self._erasures)
+        return ledger
+
+    def erase(self, partition: int, keys: list[str], checkpoint: Checkpointer) -> Iterator[None]:
+        """Take the erased out of the records under `keys`; a party a step."""
+        return self._ledger(partition, checkpoint).forget(keys)
 
     def _fold(self, ledger: Ledger, envelope: dict[str, Any]) -> str:
         body = _parse(envelope["body"])
@@ -106,6 +116,8 @@ class LedgerStage:
                 yield Output("unlinked", self._unlinked, key, value)
         for scope, party_id, email in changes.people:
             contribution = ledger.contribution(scope, party_id, email)
+            if people.stale(contribution, self._erasures):
+                continue
             key = profile_key(email, contribution["livemode"]).encode()
             yield Output("person", self._people, key, orjson.dumps(contribution))
         for owner, transfer in changes.transfers:
@@ -120,7 +132,8 @@ class LedgerStage:
 class PeopleStage:
     """Adds contributions up to profiles."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, erasures: Erasures | None = None) -> None:
+        self._erasures = erasures if erasures is not None else Erasures()
         self._profiles = full_name(PROFILES, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._changed: dict[int, dict[str, tuple[str, bool]]] = {}
@@ -140,6 +153,8 @@ class PeopleStage:
 
         def add(contribution: Any) -> None:
             people.check(contribution)  # a wrong one would only show when it is made a profile: at every restart again
+            if people.stale(contribution, self._erasures):
+                return
             email, livemode = contribution["email"], contribution["livemode"]
             key = profile_key(email, livemode)
             state = book.get(key) or {"parties": {}, "version": 0}
@@ -152,6 +167,25 @@ class PeopleStage:
         except _NONSENSE as error:
             wrong = BadEvent(f"no contribution: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.PROFILES, wrong)))
+
+    def erase(self, partition: int, keys: list[str], checkpoint: Checkpointer) -> Iterator[None]:
+        """Drop the profiles of the erased; whoever told `forget` their address takes them off the topic."""
+        book = checkpoint.book(partition)
+        for key in keys:
+            yield
+            state = book.get(key)
+            if state is None:
+                continue
+            kept = {name: part for name, part in state["parties"].items() if not people.stale(part, self._erasures)}
+            if not kept:
+                book.delete(key)
+                self._changed.get(partition, {}).pop(key, None)
+            elif len(kept) < len(state["parties"]):
+                state["parties"] = kept
+                book.put(key, state)
+                some = next(iter(kept.values()))
+                self._checkpoint = checkpoint
+                self._changed.setdefault(partition, {})[key] = (some["email"], some["livemode"])
 
     def drain(self, partition: int) -> Iterator[Output]:
         """The profiles of `partition` that changed since the last call."""

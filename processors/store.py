@@ -25,13 +25,15 @@ class PartitionBook:
     def __init__(self, table: Table, partition: int) -> None:
         self._table = table
         self._partition = partition
-        self._cache: dict[str, Record] = {}
-        self._dirty: dict[str, Record] = {}
+        self._cache: dict[str, Record | None] = {}  # None: deleted
+        self._dirty: dict[str, Record | None] = {}
 
     def get(self, key: str) -> Record | None:
         """The record, the same object for every caller; None when there is none."""
         record = self._cache.get(key)
         if record is None:
+            if key in self._cache:
+                return None
             stored = self._database().get(key.encode())
             if stored is None:
                 return None
@@ -42,20 +44,51 @@ class PartitionBook:
         """Have `record` written at the next checkpoint."""
         self._cache[key] = self._dirty[key] = record
 
-    def take_dirty(self) -> dict[bytes, bytes]:
+    def delete(self, key: str) -> None:
+        """Have the record deleted at the next checkpoint."""
+        self._cache[key] = self._dirty[key] = None
+
+    def stored(self, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """The next `count` records behind the key `after`, as RocksDB has them."""
+        cursor = self._database().iter()
+        found: list[tuple[bytes, bytes]] = []
+        cursor.seek(after)
+        while cursor.valid() and len(found) < count:
+            if (key := cursor.key()) != after:
+                found.append((key, cursor.value()))
+            cursor.next()
+        return found
+
+    def purge(self) -> None:
+        """Have RocksDB's files hold nothing that was deleted or written over.
+
+        Opened anew, since its manifest goes on naming the first and last keys of files that are no more.
+        """
+        database = self._database()
+        database.flush()
+        thorough = rocksdict.CompactOptions()
+        thorough.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())  # else deletions may stay
+        database.compact_range(None, None, thorough)
+        database.close()
+        self._table.data._dbs.pop(self._partition, None)
+
+    def take_dirty(self) -> dict[bytes, bytes | None]:
         """What changed since the last call, serialized as of now."""
-        dirty = {key.encode(): orjson.dumps(record) for key, record in self._dirty.items()}
+        dirty = {key.encode(): None if record is None else orjson.dumps(record) for key, record in self._dirty.items()}
         if len(self._cache) > _CACHED_RECORDS:
             # These stay: until `write`, RocksDB has them as they were before, and events are folded meanwhile.
             self._cache = dict(self._dirty)
         self._dirty.clear()
         return dirty
 
-    def write(self, records: Mapping[bytes, bytes], changelog_offset: int) -> None:
+    def write(self, records: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
         """Keep what the changelog has acknowledged."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in records.items():
-            batch.put(key, value)
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
         self._database().write(batch)
         self._table.data.set_persisted_offset(TP(self._table.changelog_topic_name, self._partition), changelog_offset)
 

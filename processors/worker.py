@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,21 @@ from faust.types import TP, StreamT
 
 from processors.checkpoint import Checkpointer, Output
 from processors.consuming import App
+from processors.erasing import Eraser
 from processors.sending import Sender
 from processors.stages import LedgerStage, PeopleStage
+from schemas.erasures import Erasures
 from schemas.errors import Unavailable
-from schemas.topics import LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, Topic, full_name
+from schemas.topics import (
+    COMPACTED,
+    ERASURES,
+    LEDGER_PEOPLE,
+    LEDGER_TRANSFERS,
+    PARTITIONS,
+    STRIPE_EVENTS,
+    Topic,
+    full_name,
+)
 
 log = structlog.get_logger()
 
@@ -43,6 +54,7 @@ class ProcessorConfig:
     mode: str = "both"
     partitions: int = PARTITIONS
     replication: int = 1
+    erasures: Erasures = field(default_factory=Erasures)
 
 
 class Processor:
@@ -53,8 +65,9 @@ class Processor:
         self._sender: Sender | None = None
         self._failure: asyncio.Future[None] | None = None
         self._refusal = "the worker is starting"
-        self._ledger = LedgerStage(config.topic_prefix, config.mode)
-        self._people = PeopleStage(config.topic_prefix)
+        self._ledger = LedgerStage(config.topic_prefix, config.mode, config.erasures)
+        self._people = PeopleStage(config.topic_prefix, config.erasures)
+        self._erasers: list[Eraser] = []
 
     def ready(self) -> str:
         """'' when events are being processed, else why not."""
@@ -74,7 +87,8 @@ class Processor:
         flushing: list[asyncio.Task[None]] = []
         app, checkpoints = self._build()
         try:
-            flushing = [asyncio.create_task(self._guard(checkpoint.run())) for checkpoint in checkpoints]
+            beside = [*(checkpoint.run() for checkpoint in checkpoints), *(eraser.run() for eraser in self._erasers)]
+            flushing = [asyncio.create_task(self._guard(work)) for work in beside]
             await app.start()
             await self._until(stop, app)
             self._refusal = "the worker is stopping"
@@ -128,14 +142,27 @@ class Processor:
             for stage, checkpoint in ((self._ledger, ledger), (self._people, people)):
                 stage.forget(partitions)
                 checkpoint.forget(partitions)
+            for eraser in self._erasers:
+                eraser.forget(partitions)
 
         async def complete(*_: Any, **__: Any) -> None:
             self._refusal = ""
+            for eraser in self._erasers:
+                eraser.own(app.consumer.assignment())
             log.info("processing", partitions=len(app.consumer.assignment()))
 
+        self._erasers = [
+            self._eraser("ledger", STRIPE_EVENTS, self._ledger, ledger),
+            self._eraser("people", LEDGER_PEOPLE, self._people, people),
+        ]
         app.on_partitions_revoked.connect(revoked)
         app.on_rebalance_complete.connect(complete)
         return app, [ledger, people]
+
+    def _eraser(self, name: str, source: Topic, stage: LedgerStage | PeopleStage, checkpoint: Checkpointer) -> Eraser:
+        prefix = self._config.topic_prefix
+        names = full_name(source, prefix), full_name(ERASURES, prefix)
+        return Eraser(name, names, checkpoint, self._config.erasures, stage.erase)
 
     def _stage(
         self,
@@ -155,7 +182,7 @@ class Processor:
             key_type=bytes,
             value_type=bytes,
             options=dict(_ROCKSDB),
-            extra_topic_configs={"max.message.bytes": str(_MAX_MESSAGE)},
+            extra_topic_configs={"max.message.bytes": str(_MAX_MESSAGE)} | COMPACTED,
         )
 
         def outputs(partition: int) -> list[Output]:

@@ -39,7 +39,14 @@ FILES: dict[str, type[BaseModel]] = {
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
-_OWN = (topics.LOOKUPS, topics.CONNECTOR_STATE, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE, topics.ENGAGE_PEOPLE)
+_OWN = (
+    topics.LOOKUPS,
+    topics.CONNECTOR_STATE,
+    topics.LEDGER_TRANSFERS,
+    topics.LEDGER_PEOPLE,
+    topics.ENGAGE_PEOPLE,
+    topics.ERASURES,
+)
 INTERNAL = frozenset(topic.name for topic in _OWN)
 
 _DRAFT_07 = "http://json-schema.org/draft-07/schema#"  # what AsyncAPI tools and schema registries all read
@@ -201,7 +208,8 @@ def _channel(channel: Channel) -> Schema:
         payload = {"allOf": [payload, {"type": "object", "properties": {"metric": {"const": channel.metric}}}]}
     config = channel.topic.config
     settings: Schema = {"cleanup.policy": [config["cleanup.policy"]]}
-    settings |= {name: int(config[name]) for name in ("retention.ms", "max.message.bytes") if name in config}
+    numbers = ("retention.ms", "delete.retention.ms", "max.message.bytes")  # the binding knows no others
+    settings |= {name: int(config[name]) for name in numbers if name in config}
     return {
         "address": channel.topic.name,
         "description": channel.about,

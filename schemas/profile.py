@@ -78,3 +78,8 @@ class Profile(BaseModel):
 def profile_key(email: str, livemode: bool) -> str:
     """The key on `profiles` and `ledger.people`."""
     return email if livemode else f"test:{email}"
+
+
+def split_key(key: str) -> tuple[str, bool]:
+    """(email, livemode) of a person's key."""
+    return (key.removeprefix("test:"), False) if key.startswith("test:") else (key, True)

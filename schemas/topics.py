@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from schemas.metrics import Metric
 
 DAY_MS = 24 * 60 * 60 * 1000
+#: Compaction alone has no date: without a bound, what was written over stays until enough has come after it.
+COMPACTED = {"max.compaction.lag.ms": str(7 * DAY_MS), "delete.retention.ms": str(DAY_MS)}
 PARTITIONS = 8  # of every topic: never changed later, since keys would move between partitions
 
 
@@ -21,7 +23,7 @@ class Topic:
         """Kafka's topic configuration."""
         config = {"max.message.bytes": str(self.max_message_bytes)}
         if self.retention_ms is None:
-            return config | {"cleanup.policy": "compact"}
+            return config | {"cleanup.policy": "compact"} | COMPACTED
         return config | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
 
 
@@ -36,6 +38,9 @@ MESSAGES = Topic("messages", retention_ms=90 * DAY_MS)
 SUPPRESSIONS = Topic("suppressions")
 
 LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
+
+# Who was erased, as keyed digests, and how far each stage has taken that up: see `schemas.erasures`.
+ERASURES = Topic("erasures")
 
 # How far the connector has come: progress of imports and sweeps. Nobody else should read it.
 CONNECTOR_STATE = Topic("connector.state")
@@ -61,6 +66,7 @@ ALL = (
     MESSAGES,
     SUPPRESSIONS,
     ENGAGE_PEOPLE,
+    ERASURES,
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.addresses import keep_login_apart
+from schemas.erasures import Erasures
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class SinkConfig:
     batch_bytes: int = 16 * 1024 * 1024
     batch_age: float = 0.2
     longest_age: float = 1.0
+    erasures: Erasures = field(default_factory=Erasures)
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised
 
     def __post_init__(self) -> None:

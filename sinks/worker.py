@@ -106,6 +106,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             topics.full_name(topics.DEAD_LETTERS, self._config.topic_prefix),
             self._config.patience,
             stop.is_set,
+            self._config.erasures,
         )
         reader.subscribe(sorted(self._tables), listener=self)
 

@@ -10,12 +10,14 @@ from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 from tenacity.stop import stop_after_delay, stop_base
 
+from schemas.erasures import Erasures
 from schemas.errors import Unavailable
 from sinks import telemetry
 from sinks.batch import Batch, Record
 from sinks.body import joined
 from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import dead_letter
+from sinks.erasing import spared
 from sinks.errors import Rejected
 from sinks.isolate import Bad, insert_all
 
@@ -45,12 +47,14 @@ class Writer:
         dead_letters: str,
         patience: float,
         hurry: Callable[[], bool],
+        erasures: Erasures | None = None,
     ) -> None:
         """`dead_letters` is the topic's full name; attempts end after `patience` seconds, or when `hurry()` is true."""
         self.trouble = ""
         self._clickhouse = clickhouse
         self._producer = producer
         self._dead_letters = dead_letters
+        self._erasures = erasures if erasures is not None else Erasures()
         self._stop = stop_after_delay(patience) | stop_when(hurry)
 
     async def write(self, batch: Batch) -> None:
@@ -73,7 +77,12 @@ class Writer:
         return bad
 
     async def _patiently(self, table: str, records: Sequence[Record]) -> None:
-        body = joined(table, [record.value or b"" for record in records])
+        values = [record.value or b"" for record in records]
+        if self._erasures:
+            values = [left for value in values if (left := spared(table, value, self._erasures)) is not None]
+            if not values:
+                return
+        body = joined(table, values)
         try:
             async for attempt in AsyncRetrying(
                 stop=self._stop,

@@ -8,10 +8,12 @@ from zlib import crc32
 
 import orjson
 
-from processors.rules import profiles
+from processors.rules import people, profiles
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe
 from schemas.envelope import Source
+from schemas.erasing import names
+from schemas.erasures import Erasures, entry_message
 from schemas.profile import profile_key
 from schemas.routing import partition_key
 from schemas.times import rfc3339
@@ -46,7 +48,8 @@ class World:
 
     def __init__(self, partitions: int = 1) -> None:
         self.books = [MemoryBook() for _ in range(partitions)]
-        self.ledgers = [Ledger(book) for book in self.books]
+        self.erasures = Erasures()
+        self.ledgers = [Ledger(book, self.erasures) for book in self.books]
         self.transit: list[deque[bytes]] = [deque() for _ in range(partitions)]
         self.told: dict[tuple[str, str], dict[str, Any]] = {}
         self.parties: dict[str, dict[str, Any]] = {}
@@ -73,6 +76,18 @@ class World:
         assert observation is not None
         self.ledgers[self._partition(partition_key(obj))].apply(observation)
 
+    def erase(self, email: str, at: int) -> None:
+        """Put `email` on the list, and have every partition take that up."""
+        key, value = entry_message(email, at, b"k" * 32)
+        self.erasures.take(0, len(self.erasures.entries), key, value)
+        for ledger, book in zip(self.ledgers, self.books, strict=True):
+            book.flush()
+            keys = [key for key, stored in book.stored.items() if names(stored, self.erasures.until)]
+            deque(ledger.forget(keys), maxlen=0)
+        for key, state in self.parties.items():
+            self.parties[key] = {name: part for name, part in state.items() if not people.stale(part, self.erasures)}
+        self.checkpoint()
+
     def checkpoint(self) -> None:
         """Tell the changes, keep the state."""
         for ledger, book in zip(self.ledgers, self.books, strict=True):
@@ -84,6 +99,8 @@ class World:
                     self.told[metric_id, occurred_at] = row
             for scope, party_id, email in changes.people:
                 contribution = orjson.loads(orjson.dumps(ledger.contribution(scope, party_id, email)))
+                if people.stale(contribution, self.erasures):
+                    continue
                 key = profile_key(email, contribution["livemode"])
                 profiles.fold(self.parties.setdefault(key, {}), contribution)
             for owner, transfer in changes.transfers:

@@ -25,7 +25,7 @@ from console.actions import Compared, Comparison, Connection, Kept, Merging, Mov
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
 from schemas.verdict import Verdict, verdict
-from tillstream import connecting, disconnecting, forgetting, letters, merging
+from tillstream import connecting, disconnecting, forgetting, letters, merging, rewriting
 from tillstream.broker import open_broker
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
@@ -48,6 +48,9 @@ _ANOTHER_KEY = "make another one at https://dashboard.stripe.com/apikeys, and pa
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
 #: Which counters of a part's own page are shown, by part: (name, label that names them).
 _COUNTERS = {"process": ("tillstream_ledger_events_total", "outcome"), "sink": ("tillstream_sink_lag", "")}
+
+
+_FORGET_SECONDS = 20.0  # a browser waits for the answer; a role that takes longer goes on by itself
 
 
 class ConsoleActions:
@@ -288,11 +291,8 @@ class ConsoleActions:
         warehouse = await asyncio.to_thread(open_warehouse, settings)
         person = await asyncio.to_thread(forgetting.find, warehouse, email)
         if dry_run:
-            return await asyncio.to_thread(forgetting.count, warehouse, person)
-        kafka, prefix = open_broker(settings)
-        gone = await asyncio.to_thread(forgetting.erase, warehouse, person)
-        await forgetting.tombstone(kafka, prefix, person.email)
-        return gone
+            return await asyncio.to_thread(rewriting.count, warehouse, person)
+        return (await forgetting.forget(settings, warehouse, person, _FORGET_SECONDS)).rows
 
     def _settings(self) -> Settings:
         return load_settings(tillstream_data=Path(self._data))

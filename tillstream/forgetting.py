@@ -1,34 +1,51 @@
-"""Erasing a person: every row of ClickHouse that names the email, and the profile on its compacted topic.
+"""Erasing a person: they are put on a list that every role looks at, ClickHouse is rewritten, Kafka forgets in time.
 
-1. find       the person's charges, invoices and rows, by email
-2. delete     from every table: rows with the email, and what Stripe sent about those objects or that holds the email
-3. overwrite  APPLY DELETED MASK: until then the bytes of deleted rows are on the disk
-4. tombstone  the profile's two keys (live and test) on the topic `profiles`
-What stays, and for how long, is written in docs/privacy.md.
+1. find       the person's charges, invoices and customers, by email
+2. list       the keyed digest of the email goes on the topic `erasures`: nothing is sent any more, stages clean up
+3. tell       subscribers, for the last time by the address: the person left their segments, and has no profile
+4. rewrite    ClickHouse: money stays, the person goes (`tillstream.rewriting`)
+5. wait       until each stage has said that its state is clean, and the sink has written what was on its way
+6. rewrite    what came in meanwhile
+Each step may be repeated: killed anywhere, the same command ends the same.
 """
 
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
 from schemas import topics
-from schemas.errors import ConfigurationError
+from schemas.erasures import Erasures
+from schemas.errors import ConfigurationError, Unavailable
 from schemas.profile import profile_key
+from schemas.segments import Change, SegmentChange, change_id
+from schemas.times import rfc3339
+from sinks.batch import TABLES
+from tillstream import erasures as listed
+from tillstream import rewriting
+from tillstream.broker import open_broker
 from tillstream.replay import Message, publisher
+from tillstream.rewriting import Person
+from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse
 
-#: Kept on purpose: it says that nothing may be sent to the address, and holds nothing else.
-KEPT: Final = frozenset({"suppression_rows"})
-_RAW: Final = {"stripe_event_rows": "body", "dead_letter_rows": "payload"}  # table → what is searched for the email
+#: The stages that keep people, by the role that runs them.
+STAGES: Final = {"ledger": "process", "people": "process", "engage-facts": "engage", "engage-people": "engage"}
+WAIT_SECONDS: Final = 90.0
+_LOOK_SECONDS: Final = 0.2
 
 
 @dataclass(slots=True)
-class Person:
-    """Who is to be forgotten, and by which ids others name the same facts."""
+class Forgotten:
+    """`rows`: table → how many were rewritten or went. `waiting`: roles that have not taken it up yet."""
 
-    email: str
-    metric_ids: list[str] = field(default_factory=list)
-    object_ids: list[str] = field(default_factory=list)  # charges and invoices
-    customer_ids: list[str] = field(default_factory=list)
+    rows: dict[str, int]
+    waiting: list[str] = field(default_factory=list)
 
 
 def find(warehouse: Warehouse, email: str) -> Person:
@@ -37,8 +54,10 @@ def find(warehouse: Warehouse, email: str) -> Person:
     if "@" not in email or "\0" in email:
         raise ConfigurationError(f"'{email}' is no email", remedy="tillstream forget jenny.rosen@example.com --dry-run")
     facts = warehouse.rows(
-        "SELECT groupUniqArray(metric_id) AS metrics, groupUniqArrayArray([charge_id, invoice_id]) AS objects "
-        "FROM metric_rows WHERE email = {email:String}",
+        "SELECT groupUniqArray(metric_id) AS metrics, groupUniqArrayArray([charge_id, invoice_id]) AS objects, "
+        "toUnixTimestamp(max(occurred_at)) AS newest FROM ("
+        "SELECT metric_id, charge_id, invoice_id, occurred_at FROM metric_rows WHERE email = {email:String} UNION ALL "
+        "SELECT metric_id, charge_id, invoice_id, occurred_at FROM metric_version_rows WHERE email = {email:String})",
         {"email": email},
     )[0]
     people = warehouse.rows(
@@ -51,6 +70,7 @@ def find(warehouse: Warehouse, email: str) -> Person:
         facts["metrics"],
         [one for one in facts["objects"] if one],
         [one for one in people["customers"] if one not in shared],
+        int(facts["newest"]),
     )
 
 
@@ -64,49 +84,118 @@ def _shared(warehouse: Warehouse, customers: list[str], email: str) -> set[str]:
     return {row["customer"] for row in rows} & set(customers)
 
 
-def conditions(warehouse: Warehouse, person: Person) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Table → which of its rows are the person's, as a condition with its parameters."""
-    email: dict[str, Any] = {"email": person.email}
-    found = warehouse.rows(
-        "SELECT table FROM system.columns WHERE database = {database:String} AND name = 'email' "
-        "AND endsWith(table, '_rows')",
-        {"database": warehouse.database},
+async def forget(
+    settings: Settings,
+    warehouse: Warehouse,
+    person: Person,
+    wait: float = WAIT_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> Forgotten:
+    """Erase `person`; waits at most `wait` seconds for the roles. Raises Unavailable without Kafka or ClickHouse."""
+    kafka, prefix = open_broker(settings)
+    # A test clock's facts may be of tomorrow; what is known of the person by now is old all the same.
+    at = max(int(time.time()), person.newest)
+    async with listed.followed(kafka, prefix) as erasures:
+        say("telling every role")
+        partition, offset = await listed.publish(kafka, prefix, erasures, person.email, at)
+        await tell(kafka, prefix, warehouse, person.email, at)
+        say("rewriting ClickHouse")
+        rows = await asyncio.to_thread(rewriting.rewrite, warehouse, person, erasures)
+        say("waiting for the roles")
+        deadline = time.monotonic() + wait
+        places = await _partitions(kafka, [prefix + name for name in TABLES])
+        events = topics.full_name(topics.STRIPE_EVENTS, prefix)
+        count = sum(place.topic == events for place in places)
+        waiting = await _roles_done(erasures, {partition: offset}, count, deadline)
+        if not await _sink_done(kafka, prefix, places, deadline):
+            waiting.append("sink")
+        say("rewriting what came in meanwhile")
+        late = await asyncio.to_thread(rewriting.rewrite, warehouse, person, erasures)
+        await asyncio.to_thread(rewriting.clean_files, warehouse)
+    return Forgotten({table: rows.get(table, 0) + late.get(table, 0) for table in sorted({*rows, *late})}, waiting)
+
+
+async def _roles_done(erasures: Erasures, wanted: Mapping[str, int], partitions: int, deadline: float) -> list[str]:
+    """The roles that have not cleaned their state of every entry before `wanted` by then."""
+    while True:
+        missing = {
+            role
+            for stage, role in STAGES.items()
+            for number in range(partitions)
+            if any(
+                erasures.done.get(f"{stage}|{number}", {}).get(place, 0) < offset for place, offset in wanted.items()
+            )
+        }
+        if not missing or time.monotonic() > deadline:
+            return sorted(missing)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _partitions(kafka: Mapping[str, Any], names: list[str]) -> list[TopicPartition]:
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        return [
+            TopicPartition(found["topic"], partition["partition"])
+            for found in await admin.describe_topics(names)
+            for partition in found["partitions"]
+        ]
+    except KafkaError as error:
+        raise Unavailable(f"Kafka does not answer: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _sink_done(kafka: Mapping[str, Any], prefix: str, places: list[TopicPartition], deadline: float) -> bool:
+    """Has the sink written all that was on its topics when this was asked?"""
+    consumer = AIOKafkaConsumer(**kafka, group_id=f"{prefix}tillstream-sink", enable_auto_commit=False)
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end}
+        while ends:
+            written = {place: await consumer.committed(place) or 0 for place in ends}
+            ends = {place: end for place, end in ends.items() if written[place] < end}
+            if ends and time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS if ends else 0)
+    except KafkaError as error:
+        raise Unavailable(f"Kafka does not answer: {error!r}") from error
+    finally:
+        await consumer.stop()
+    return True
+
+
+async def tell(kafka: dict[str, Any], prefix: str, warehouse: Warehouse, email: str, at: int) -> None:
+    """The last word by the address: `left` for each segment, and an empty message for the profile.
+
+    An empty message takes the profile off a compacted topic. Told again after a kill, a change has the same id.
+    """
+    members = warehouse.rows(
+        "SELECT segment, livemode, sequence FROM segment_member_rows FINAL WHERE email = {email:String} AND member",
+        {"email": email},
     )
-    by_table = {row["table"]: ("email = {email:String}", email) for row in found if row["table"] not in KEPT}
-    by_table["metric_version_rows"] = (
-        "email = {email:String} OR metric_id IN {metrics:Array(String)}",
-        email | {"metrics": person.metric_ids},
-    )
-    objects = [*person.object_ids, *person.customer_ids]
-    for table, column in _RAW.items():
-        text = f"positionCaseInsensitiveUTF8({column}, {{email:String}}) > 0"
-        if table == "stripe_event_rows":
-            text += " OR hasAny(object_ids, {objects:Array(String)})"
-        by_table[table] = (text, email | ({"objects": objects} if table == "stripe_event_rows" else {}))
-    return dict(sorted(by_table.items()))
-
-
-def count(warehouse: Warehouse, person: Person) -> dict[str, int]:
-    """Table → how many rows would go (every version of a row counts)."""
-    return {
-        table: int(warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", parameters)[0]["rows"])
-        for table, (where, parameters) in conditions(warehouse, person).items()
-    }
-
-
-def erase(warehouse: Warehouse, person: Person) -> dict[str, int]:
-    """Delete, and overwrite what was deleted; table → how many rows went. May be repeated after any failure."""
-    wanted = conditions(warehouse, person)
-    gone = count(warehouse, person)
-    for table, (where, parameters) in wanted.items():
-        if gone[table]:
-            warehouse.run(f"DELETE FROM {table} WHERE {where}", parameters)
-            warehouse.run(f"ALTER TABLE {table} APPLY DELETED MASK SETTINGS mutations_sync = 1", {})
-    return gone
-
-
-async def tombstone(kafka: dict[str, Any], prefix: str, email: str) -> None:
-    """Take the person off the topic `profiles`, as compaction does with a key whose newest message is empty."""
-    topic = topics.full_name(topics.PROFILES, prefix)
+    changes = topics.full_name(topics.SEGMENTS_CHANGES, prefix)
+    messages = [
+        Message(changes, profile_key(email, row["livemode"]).encode(), _left(row, email, at)) for row in members
+    ]
+    profiles = topics.full_name(topics.PROFILES, prefix)
+    messages += [Message(profiles, profile_key(email, livemode).encode(), None) for livemode in (True, False)]
     async with publisher(kafka) as publish:
-        await publish([Message(topic, profile_key(email, livemode).encode(), None) for livemode in (True, False)])
+        await publish(messages)
+
+
+def _left(row: Mapping[str, Any], email: str, at: int) -> bytes:
+    segment, livemode = row["segment"], bool(row["livemode"])
+    return (
+        SegmentChange(
+            change_id=change_id(segment, livemode, email, row["sequence"] + 1),
+            segment=segment,
+            email=email,
+            livemode=livemode,
+            change=Change.LEFT,
+            at=rfc3339(at),
+        )
+        .model_dump_json()
+        .encode()
+    )

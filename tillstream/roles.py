@@ -7,14 +7,17 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 import uvloop
 
 from schemas import topics
+from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError, TillstreamError
 from tillstream.connections import clickhouse_password, kafka_arguments
+from tillstream.erasures import followed
 from tillstream.health import health_server
 from tillstream.loading import with_stored
 from tillstream.logs import configure_logging
@@ -38,6 +41,26 @@ class Role(Protocol):
 
     def ready(self) -> str:
         """'' when it can do its work, else why not."""
+
+
+class Knowing:
+    """A role that knows who was erased before it does anything: `make` makes it with the list."""
+
+    def __init__(self, settings: Settings, make: Callable[[Erasures], Role]) -> None:
+        self._settings = settings
+        self._make = make
+        self._role: Role | None = None
+
+    def ready(self) -> str:
+        """As the role's own."""
+        return self._role.ready() if self._role is not None else "the list of erased people is being read"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """As the role's own; also raises Unavailable when the list can't be read."""
+        prefix = self._settings.tillstream_topic_prefix
+        async with followed(kafka_arguments(self._settings), prefix) as erasures:
+            self._role = self._make(erasures)
+            await self._role.run(stop)
 
 
 def run_role(name: str, work: Callable[[asyncio.Event], Awaitable[None]], settings: Settings) -> None:
@@ -172,17 +195,20 @@ def process(settings: Settings, health_port: int) -> None:
     """The processors: dedupe, ledger, profiles."""
     from processors.worker import Processor, ProcessorConfig
 
-    async def work(stop: asyncio.Event) -> None:
-        role = Processor(
+    def made(erasures: Erasures) -> Role:
+        return Processor(
             ProcessorConfig(
                 kafka=kafka_arguments(settings),
                 data=settings.tillstream_data / "processors",
                 topic_prefix=settings.tillstream_topic_prefix,
                 mode=settings.tillstream_mode,
                 replication=settings.kafka_replication_factor,
+                erasures=erasures,
             )
         )
-        await _with_health("process", role, settings, health_port, stop)
+
+    async def work(stop: asyncio.Event) -> None:
+        await _with_health("process", Knowing(settings, made), settings, health_port, stop)
 
     run_role("process", work, settings)
 
@@ -192,8 +218,8 @@ def sink(settings: Settings, health_port: int) -> None:
     from sinks.config import SinkConfig
     from sinks.worker import Sink
 
-    async def work(stop: asyncio.Event) -> None:
-        role = Sink(
+    def made(erasures: Erasures) -> Role:
+        return Sink(
             SinkConfig(
                 kafka=kafka_arguments(settings),
                 clickhouse_url=settings.clickhouse_url,
@@ -204,9 +230,12 @@ def sink(settings: Settings, health_port: int) -> None:
                 group_id=f"{settings.tillstream_topic_prefix}tillstream-sink",
                 timezones=settings.timezones(),
                 default_timezone=settings.tillstream_timezone,
+                erasures=erasures,
             )
         )
-        await _with_health("sink", role, settings, health_port, stop)
+
+    async def work(stop: asyncio.Event) -> None:
+        await _with_health("sink", Knowing(settings, made), settings, health_port, stop)
 
     run_role("sink", work, settings)
 
@@ -216,8 +245,11 @@ def engage(settings: Settings, health_port: int) -> None:
     from engage.worker import Engage
     from tillstream.flows import engage_config
 
+    config = engage_config(settings)
+
     async def work(stop: asyncio.Event) -> None:
-        await _with_health("engage", Engage(engage_config(settings)), settings, health_port, stop)
+        role = Knowing(settings, lambda erasures: Engage(replace(config, erasures=erasures)))
+        await _with_health("engage", role, settings, health_port, stop)
 
     run_role("engage", work, settings)
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
+from tillstream.kept import changelogs
 
 log = structlog.get_logger(__name__)
 
 _SETTLE_SECONDS = 15.0
+_SOURCE, _OF_TOPIC = 3, 1  # of an entry of a topic's configuration: where it comes from, and that it is the topic's own
 
 
 async def ensure_topics(
@@ -52,6 +55,7 @@ async def ensure_topics(
                     remedy="check KAFKA_REPLICATION_FACTOR and the broker's permissions",
                 )
         await _settled(admin, prefix, partitions)
+        await _bounded(admin, prefix, there)
     except (KafkaError, OSError) as error:
         raise Unavailable(
             f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error}",
@@ -61,6 +65,25 @@ async def ensure_topics(
         return created
     finally:
         await admin.close()
+
+
+async def _bounded(admin: AIOKafkaAdminClient, prefix: str, there: set[str]) -> None:
+    """Give compacted topics of earlier versions the date by which Kafka lets go of what was written over."""
+    compacted = [topics.full_name(topic, prefix) for topic in topics.ALL if topic.retention_ms is None]
+    names = [name for name in [*compacted, *changelogs(prefix)] if name in there]
+    if not names:
+        return
+    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
+        for resource in answer.resources:
+            name, entries = resource[3], {entry[0]: entry for entry in resource[4]}
+            if entries["max.compaction.lag.ms"][_SOURCE] == _OF_TOPIC:
+                continue  # by us before, or by the operator
+            own = {key: entry[1] for key, entry in entries.items() if entry[_SOURCE] == _OF_TOPIC}
+            wanted = ConfigResource(ConfigResourceType.TOPIC, name, configs=topics.COMPACTED | own)
+            try:
+                await admin.alter_configs([wanted])
+            except KafkaError as error:
+                log.warning("a topic has no date by which it forgets", topic=name, cause=repr(error))
 
 
 async def _settled(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> None:

@@ -31,6 +31,14 @@ _AS_ON_THE_TOPICS = {
     "output_format_json_quote_decimals": 1,
     "output_format_json_quote_64bit_integers": 0,
 }
+_VERBATIM = {
+    "async_insert": "0",
+    "date_time_input_format": "best_effort",
+    "input_format_try_infer_dates": "0",
+    "input_format_try_infer_datetimes": "0",
+    "input_format_json_try_infer_numbers_from_strings": "0",
+    "max_partitions_per_insert_block": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,13 @@ class Warehouse:
                 query, parameters=dict(parameters or {}), fmt="JSONEachRow", settings=_AS_ON_THE_TOPICS
             )
         return [orjson.loads(line) for line in bytes(lines).splitlines()]
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows with the topics' JSON; text stays as it is, whatever it looks like."""
+        if rows:
+            body = b"\n".join(orjson.dumps(row) for row in rows)
+            with _own_errors(self.url):
+                self._client.raw_insert(table, insert_block=body, fmt="JSONEachRow", settings=_VERBATIM)
 
     def close(self) -> None:
         """Close the connections."""

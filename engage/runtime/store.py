@@ -59,6 +59,30 @@ class Book:
                 yield key, cursor.value()
             cursor.next()
 
+    def stored(self, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """The next `count` records behind the key `after`, as RocksDB has them."""
+        cursor = self._database().iter()
+        found: list[tuple[bytes, bytes]] = []
+        cursor.seek(after)
+        while cursor.valid() and len(found) < count:
+            if (key := cursor.key()) != after:
+                found.append((key, cursor.value()))
+            cursor.next()
+        return found
+
+    def purge(self) -> None:
+        """Have RocksDB's files hold nothing that was deleted or written over.
+
+        Opened anew, since its manifest goes on naming the first and last keys of files that are no more.
+        """
+        database = self._database()
+        database.flush()
+        thorough = rocksdict.CompactOptions()
+        thorough.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())  # else deletions may stay
+        database.compact_range(None, None, thorough)
+        database.close()
+        self._table.data._dbs.pop(self._partition, None)
+
     def take_dirty(self) -> dict[bytes, bytes | None]:
         """What changed since the last call."""
         self._writing, self._dirty = self._dirty, {}

@@ -20,6 +20,10 @@ from engage.flows.rules.settle import Epoch, Fact
 from engage.runtime.checkpoint import Checkpointer, Output
 from engage.runtime.store import Book
 from engage.runtime.timers import Timers
+from schemas.erasing import REASON, Until, strip_row
+from schemas.erasures import Erasures
+from schemas.profile import split_key
+from schemas.times import unix_seconds
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +38,14 @@ _epoch = msgspec.json.Decoder(Epoch)
 class FactStage:
     """Reads versions of facts; sends them on to `people` (a topic's name), keyed by person."""
 
-    def __init__(self, people: str, settle_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        people: str,
+        settle_seconds: float,
+        clock: Callable[[], float] = time.time,
+        erasures: Erasures | None = None,
+    ) -> None:
+        self._erasures = erasures if erasures is not None else Erasures()
         self._people = people
         self._settle = settle_seconds
         self._clock = clock
@@ -64,15 +75,30 @@ class FactStage:
         """One version of a fact."""
         message = event.message
         try:
-            row = orjson.loads(message.value)
+            row, value = orjson.loads(message.value), message.value
+            if self._erasures and self._erasures.until(row["email"]) >= unix_seconds(row["occurred_at"]):
+                row = strip_row(row)
+                value = orjson.dumps(row)
             identifier = row["metric_id"].encode()
             known = self._known(message.partition, identifier)
             if known is not None and row["version"] < known.version:
                 return
-            self._fold(message.partition, identifier, known, row, message.value)
+            self._fold(message.partition, identifier, known, row, value)
         except NONSENSE as error:
             telemetry.FACTS.labels("nonsense").inc()
             log.warning("no metric row", topic=message.topic, offset=message.offset, cause=repr(error)[:200])
+
+    def erase(self, partition: int, found: list[bytes], until: Until) -> None:
+        """Facts of whoever was erased are nobody's, and will not act."""
+        book = self._book(partition)
+        for record in found:
+            stored = book.get(record)
+            if stored is None or record[:2] not in (_WAITING, _OTHERS):
+                continue
+            fact = _fact.decode(stored)
+            if until(split_key(fact.person)[0]):
+                fact.person, fact.due = "", None
+                self._rest(partition, record[2:], fact)
 
     def fire(self, partition: int, key: bytes, now: float) -> None:
         """The time of a waiting fact has come."""
@@ -101,7 +127,9 @@ class FactStage:
         else:
             fact, before = known, known.person
             settle.newer(fact, row, now)
-        if before and before != fact.person:
+        if row.get("unlinked_reason") == REASON:
+            fact.due = None
+        if before and before != fact.person and not self._erasures.until(split_key(before)[0]):
             self._tell(before, {"kind": "moved", "metric_id": row["metric_id"]})
         if fact.person:
             self._send(Output(self._people, fact.person.encode(), raw))

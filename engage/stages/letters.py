@@ -16,10 +16,10 @@ from engage.links import unsubscribe_url
 from engage.senders.smtp import Mail
 from engage.senders.topic import Publication
 from engage.senders.webhook import Hook
-from engage.stages.records import split_key
 from engage.templates import short
 from engage.templates.context import Organization, Values, values
 from engage.templates.rendering import Library
+from schemas.profile import split_key
 
 log = structlog.get_logger(__name__)
 

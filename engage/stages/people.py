@@ -23,7 +23,11 @@ from engage.runtime.checkpoint import Checkpointer
 from engage.runtime.timers import Timers
 from engage.stages.facts import NONSENSE
 from engage.stages.outbox import Outbox
-from engage.stages.records import Records, split_key
+from engage.stages.records import Records
+from schemas.erasing import Until
+from schemas.erasures import Erasures
+from schemas.profile import split_key
+from schemas.times import unix_seconds
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +42,9 @@ class PeopleStage:
         topics: dict[str, str],
         outbox: Outbox,
         clock: Callable[[], float] = time.time,
+        erasures: Erasures | None = None,
     ) -> None:
+        self._erasures = erasures if erasures is not None else Erasures()
         self._flows = flows
         self._zones = zones
         self._takes = {
@@ -96,14 +102,28 @@ class PeopleStage:
         """Start the flows whose dates have come near, a person a step."""
         if not self._flows.of_dates():
             return
-        for key, _ in self.records(partition).profiles():
+        for key in self.records(partition).profiled():
             self._dates(partition, key, self._clock())
             yield
+
+    def erase(self, partition: int, found: list[bytes], until: Until) -> None:
+        """Forget who was erased: their runs and messages end, and nothing tells of that."""
+        records = self.records(partition)
+        for record in found:
+            records.erase(record, until)
+
+    def _gone(self, key: str, at: str) -> bool:
+        """Is what happened to this person at `at` (RFC 3339) nobody's?"""
+        until = self._erasures.until(split_key(key)[0])
+        return bool(until) and unix_seconds(at) <= until
 
     # --- what is read
 
     def _told(self, partition: int, key: str, raw: bytes) -> None:
         message, records, now = orjson.loads(raw), self.records(partition), self._clock()
+        row = message.get("row", message)
+        if "occurred_at" in row and self._gone(key, row["occurred_at"]):
+            return
         match message.get("kind"):
             case None:
                 records.keep_fact(key, message, raw)
@@ -126,6 +146,8 @@ class PeopleStage:
                 self._outbox.let_go(partition, key, message["message_id"], now)
 
     def _profile(self, partition: int, key: str, raw: bytes) -> None:
+        if self._erasures and self._gone(key, orjson.loads(raw)["first_seen"]):
+            return
         self.records(partition).keep_profile(key, raw)
         now = self._clock()
         self._dates(partition, key, now)
@@ -142,6 +164,13 @@ class PeopleStage:
         told, records, now = orjson.loads(raw), self.records(partition), self._clock()
         segment, change = told["segment"], told["change"]
         person = records.person(key)
+        if self._erasures.until(split_key(key)[0]):
+            # Who was erased leaves segments, perhaps after having entered some: that is no news of anybody. Somebody
+            # new has a profile.
+            if self._gone(key, told["at"]) or records.profile(key) is None:
+                return
+            if change == "left" and segment not in person.segments:
+                return
         inside = {*person.segments, segment} if change == "entered" else {*person.segments} - {segment}
         if inside != set(person.segments):
             person.segments = sorted(inside)

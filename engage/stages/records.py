@@ -14,6 +14,8 @@ from engage.flows.known import Known, Zones
 from engage.flows.rules import state
 from engage.flows.rules.state import Person
 from engage.runtime.store import Book
+from schemas.erasing import Until, mask
+from schemas.profile import split_key
 
 Row = dict[str, Any]
 
@@ -73,10 +75,21 @@ class Records:
         """Keep it at the next checkpoint."""
         self._book.put(_PROFILE + key.encode(), raw)
 
-    def profiles(self) -> Iterator[tuple[str, bytes]]:
-        """Everybody's profile, as it came."""
-        for key, stored in self._book.scan(_PROFILE):
-            yield key[len(_PROFILE) :].decode(), stored
+    def profiled(self) -> list[str]:
+        """Everybody who has a profile. A list, since nobody may be half-way through when RocksDB is opened anew."""
+        return [key[len(_PROFILE) :].decode() for key, _ in self._book.scan(_PROFILE)]
+
+    def erase(self, record: bytes, until: Until) -> None:
+        """Take the erased out of the record under this key; of their own all but that they may not be written to."""
+        stored = self._book.get(record)
+        if stored is None:
+            return
+        if not until(whose(record)):
+            self._book.put(record, orjson.dumps(mask(orjson.loads(stored), until)))
+        elif record.startswith(_STATE) and (suppressed := state.load(stored).suppressed):
+            self._book.put(record, state.dump(Person(suppressed=suppressed)))
+        else:
+            self._book.delete(record)
 
     def known(self, key: str, person: Person, event: Row, now: float) -> Known:
         """What a decision about `person` may ask."""
@@ -97,6 +110,9 @@ def _fact_key(key: str, metric_id: str) -> bytes:
     return _FACT + f"{key}|{metric_id}".encode()
 
 
-def split_key(key: str) -> tuple[str, bool]:
-    """(email, livemode) of a person's key."""
-    return (key.removeprefix("test:"), False) if key.startswith("test:") else (key, True)
+def whose(record: bytes) -> str:
+    """The email in a record's key; '' when it is nobody's."""
+    kind, _, rest = record.decode("utf-8", "replace").partition("|")
+    if kind == "f":
+        rest = rest.partition("|")[0]
+    return split_key(rest)[0] if kind in ("s", "p", "f") else ""

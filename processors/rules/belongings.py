@@ -9,7 +9,7 @@ Source: Stripe, the PaymentMethod and Subscription objects.
 import orjson
 
 from processors.rules import fields as f
-from processors.rules import transfers
+from processors.rules import stripping, transfers
 from processors.rules.fields import Obj
 from processors.rules.lattice import Record, newer
 from processors.rules.observation import Observation
@@ -75,8 +75,8 @@ def _learn_cards(party: Record, cards: dict[str, int]) -> bool:
 
 def subscription(session: Session, observation: Observation) -> bool:
     """Take in a subscription: its metadata go to the rows of its invoices, its state to the profile."""
-    core = _normalize(observation)
     record = session.object(observation.id) or {"kind": "subscription"}
+    core = stripping.spared(record, _normalize(observation))
     before: Record = record.get("core", {})
     order = [_STATUS_RANK.get(core["status"], 0)]
     changed = newer(observation.at, order, core, record)

@@ -9,10 +9,12 @@ The record (about 1 KB):
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
     dispute           [at, id, status, reason]
     rows              what was last told about it (see `emit`)
+    erased            see `erasure`
     v, events         see `lattice` and `ledger`
 """
 
 from processors.rules import fields as f
+from processors.rules import stripping
 from processors.rules.fields import Obj
 from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.observation import Observation
@@ -92,7 +94,7 @@ def rank(core: Record, before: int) -> list[int]:
 def fold(record: Record, observation: Observation) -> bool:
     """Take in a charge observation; True when anything new was learned. Raises BadEvent before any change."""
     body, at, path = observation.body, observation.at, observation.path
-    core = normalize(body, path)
+    core = stripping.spared(record, normalize(body, path))
     invoice = f.reference(body, "invoice", path) if "invoice" in body else None
     listed = f.listed(body, "refunds", path)
     refunds = [_refund(item, f"{path}.refunds.data.{number}") for number, item in enumerate(listed)]

@@ -13,6 +13,7 @@ import orjson
 
 from processors.rules.lattice import Record
 from processors.rules.rows import Row
+from schemas.erasing import Until
 
 Told = list[Any]
 Change = tuple[str, Told | None, Told | None, tuple[Row, bytes] | None]
@@ -37,14 +38,14 @@ def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[Change]:
         yield metric_id, told[metric_id], None, None
 
 
-def withdrawal(metric_id: str, told: Told, scope: tuple[str, bool]) -> Row:
+def withdrawal(metric_id: str, told: Told, scope: tuple[str, bool], until: Until) -> Row:
     """The row that takes back what was told, at the time that it was told with."""
     _, occurred_at, email, currency, amount, metric = told
     return {
         "metric": metric,
         "metric_id": metric_id,
         "occurred_at": occurred_at,
-        "email": email,
+        "email": "" if until(email) else email,
         "unlinked_reason": "",
         "account": scope[0],
         "livemode": scope[1],

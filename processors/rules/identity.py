@@ -12,6 +12,7 @@ A party is one customer of Stripe's, or a guest (one charge without a customer).
     pages             how many index pages of objects it has, and `last`, how many are on the last one
     people            what it adds to the profile of each email (see `people`)
     cards, subs       its payment methods' cards and its subscriptions' states (see `belongings`)
+    erased            the newest erasure that took something out of it, Unix seconds (see `erasure`)
 Source: Klaviyo, "Customer data"; the order of preference is Tillstream's contract.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 from processors.rules import fields as f
 from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.observation import Observation
+from schemas.erasing import REASON, Until, mark, marked
 
 _EMAILS = 64  # observations of a customer's email that are kept
 _CUSTOMER, _INVOICE, _CHARGE = 3, 2, 1  # whose word on names and places counts more
@@ -46,6 +48,12 @@ def fold_customer(party: Record, observation: Observation) -> bool:
         learned |= _learn_email(party, at - 1, before)
     learn_about(party, at, _CUSTOMER, core["name"], core["phone"], core["place"])
     return learned
+
+
+def learn_from_customer(party: Record) -> bool:
+    """What the newest customer object tells of the person."""
+    core = party["cust"]
+    return learn_about(party, party["at"], _CUSTOMER, core["name"], core["phone"], core["place"])
 
 
 def learn_end(party: Record, observation: Observation) -> bool:
@@ -148,7 +156,7 @@ def learn_from_invoice(party: Record, core: Record, at: int) -> bool:
 
 def knowledge(party: Record) -> int:
     """The identity's share of the sum in `lattice`."""
-    total: int = party.get("at", 0) + party.get("relink", 0)
+    total: int = party.get("at", 0) + party.get("relink", 0) + party.get("erased", 0)
     total += HORIZON * (("deleted" in party) + ("missing" in party))
     for at, _ in party.get("emails", ()):
         total += at + 1
@@ -159,27 +167,47 @@ def knowledge(party: Record) -> int:
     return total
 
 
-def email_of(party: Record, occurred_at: float, own: tuple[str, ...]) -> str:
+def nobody(_: str) -> int:
+    """Nobody is erased."""
+    return 0
+
+
+def email_of(party: Record, occurred_at: float, own: tuple[str, ...], until: Until = nobody) -> str:
     """A row's email: the customer's at that time, else the first of `own`, else the newest on an invoice, else ''.
 
     `own` are the charge's billing and receipt emails and the linked or own invoice's, in this order. An email that
     the customer got later than `occurred_at` counts when there was none before: late knowledge links old rows. Rows
     from before a `relink` have the email that the customer had at the relink. A `merge` goes before all of this.
+    What was erased goes before everything: its mark is the answer for facts from before, and none for later ones.
     """
-    if party.get("merged", (0, ""))[1]:
-        return str(party["merged"][1])
+    merged = str(party.get("merged", (0, ""))[1])
     history: list[list[Any]] = party.get("emails", [])
     if history:
         place = bisect_right(history, max(occurred_at, party.get("relink", 0)), key=lambda entry: entry[0])
-        return str(history[max(place - 1, 0)][1])
+        known = str(history[max(place - 1, 0)][1])
+        own = (known, *own) if marked(known) else (known,)
     for email in own:
-        if email:
-            return email
-    return str(party["invmail"][1]) if "invmail" in party else ""
+        if email and (email := _standing(email, occurred_at, until)):
+            break
+    else:
+        email = _standing(str(party["invmail"][1]), occurred_at, until) if "invmail" in party else ""
+    if merged and not marked(email):
+        return _standing(merged, occurred_at, until) or email
+    return email
+
+
+def _standing(email: str, occurred_at: float, until: Until) -> str:
+    """What `email` is for a fact of this time: itself, the mark of an erasure, or '' for the mark of an earlier one."""
+    if end := marked(email):
+        return email if occurred_at <= end else ""
+    end = until(email)
+    return mark(end) if end and occurred_at <= end else email
 
 
 def unlinked_reason(party: Record, customer: str) -> str:
     """Why a row has no email."""
+    if any(marked(email) for _, email in party.get("emails", ())):
+        return REASON
     if not customer:
         return "guest: no email on the charge"
     if "deleted" in party:

@@ -19,6 +19,7 @@ Its lines are kept apart (`lines_of`), since they are large and seldom change.
 from typing import Any
 
 from processors.rules import fields as f
+from processors.rules import stripping
 from processors.rules.fields import Obj
 from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.links import SLACK
@@ -144,6 +145,7 @@ def fold(record: Record, observation: Observation) -> bool:
     """Take in an invoice observation; True when anything new was learned. Raises BadEvent before any change."""
     body, at, path = observation.body, observation.at, observation.path
     core = normalize(body, path, deleted=observation.type == "invoice.deleted" or body.get("deleted") is True)
+    core = stripping.spared(record, core)
     charge = f.reference(body, "charge", path) if "charge" in body else None
     outside = _outside(body, path)
     payments = [_payment(payment, f"{path}.payments.data") for payment in f.listed(body, "payments", path)]

@@ -4,12 +4,13 @@ All of a party (a customer, or a guest's charge) is on one partition; `session` 
 how what arrived elsewhere gets there. Applying an observation twice changes nothing the second time.
 """
 
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from processors.rules import belongings, identity, people, transfers
+from processors.rules import belongings, erasure, forgetting, identity, people, stripping, transfers
 from processors.rules import charge as charges
 from processors.rules import fields as f
 from processors.rules import invoice as invoices
@@ -19,6 +20,8 @@ from processors.rules.observation import Observation
 from processors.rules.session import Book, Changes, Session, remember
 from processors.rules.telling import forget_told, tell
 from schemas.envelope import TELL_AGAIN
+from schemas.erasing import mask
+from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 
 _CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": charges.fold_dispute}
@@ -27,12 +30,15 @@ _CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute
 class Ledger:
     """Applies observations to a Book; one instance a partition."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, erasures: Erasures | None = None) -> None:
         self._book = book
+        self._erasures = erasures if erasures is not None else Erasures()
         self.changes = Changes()
 
     def apply(self, observation: Observation) -> bool:
         """Fold `observation`; False when this very event had been folded before. Raises BadEvent, changing nothing."""
+        if self._erasures:
+            observation = erasure.cleaned(observation, self._erasures)
         session = self._session(observation.scope)
         fresh = _fold(session, observation)
         tell(session)
@@ -43,6 +49,8 @@ class Ledger:
         if message["kind"] == "observation":
             self.apply(transfers.received(message))
             return
+        if self._erasures:
+            message = mask(message, self._erasures.at(message.get("record", {}).get("core", {}).get("created", 0)))
         session = self._session(message["scope"])
         if message["kind"] == "claim":
             transfers.claimed(session, message["id"], message["customer"])
@@ -58,7 +66,11 @@ class Ledger:
         return people.contribution(party, party_id, party.get("customer", ""), email, whose)
 
     def _session(self, scope: str) -> Session:
-        return Session(self._book, self.changes, scope)
+        return Session(self._book, self.changes, scope, self._erasures.until)
+
+    def forget(self, keys: Iterable[str]) -> Iterator[None]:
+        """Take the erased out of the records under `keys`, which name some; a party a step."""
+        return forgetting.walk(self._session, keys, self._erasures)
 
 
 def _fold(session: Session, observation: Observation) -> bool:
@@ -156,6 +168,7 @@ def _invoice(session: Session, observation: Observation) -> bool:
     session.open_party(observation.customer or invoice_id, observation.customer)
     fresh = remember(record, observation)
     if lines:
+        lines = stripping.strip_lines(lines) if "erased" in record else lines
         changed |= _learn_lines(session, invoice_id, lines, mark, observation)
     changed |= fresh and _once_more(record, observation)
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
@@ -226,9 +239,11 @@ def _settle_payments(session: Session, invoice_id: str, record: Record, changed:
 
 def _upcoming(session: Session, observation: Observation) -> bool:
     identifier = observation.id
-    core = invoices.normalize(observation.body | {"status": "draft"}, observation.path)
-    lines = invoices.lines_of(observation.body, observation.path)
     record = session.object(identifier) or {"kind": "upcoming"}
+    core = stripping.spared(record, invoices.normalize(observation.body | {"status": "draft"}, observation.path))
+    lines = invoices.lines_of(observation.body, observation.path)
+    if "erased" in record:
+        lines = stripping.strip_lines(lines)
     first = min(observation.at, record.get("first", observation.at))
     changed = first != record.get("first")
     if "core" not in record or (observation.at, observation.event_id) > (record["at"], record["by"]):
@@ -253,6 +268,8 @@ def _customer(session: Session, observation: Observation) -> bool:
     meta = party.get("cust", {}).get("meta")
     learned = not observation.negative and identity.fold_customer(party, observation)
     learned |= identity.learn_end(party, observation)
+    if "erased" in party:
+        erasure.spare(session)
     fresh = remember(party, observation)
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
         party["ticks"] = party.get("ticks", 0) + 1

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, Json
 
 from processors.rules.emit import Told
 from processors.rules.lattice import Record
+from schemas.erasures import Erasures
 from schemas.metrics import Metric
+from schemas.times import unix_seconds
 
 _Sum = int | Annotated[str, Field(pattern=r"^-?\d{19,}$")]
 
@@ -105,6 +107,15 @@ def contribution(party: Record, party_id: str, customer: str, email: str, scope:
     if "deleted" in party:
         told["deleted"] = True
     return told
+
+
+def stale(message: Record, erasures: Erasures) -> bool:
+    """Is it about somebody who was erased after the first of it? What is told of them is nobody's."""
+    until = erasures.until(message["email"])
+    if not until:
+        return False
+    first = min((known[1] for known in message["m"].values()), default="")
+    return bool(first) and unix_seconds(first) <= until
 
 
 def check(message: Any) -> None:

@@ -12,6 +12,7 @@ from processors.rules import charge as charges
 from processors.rules import identity
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record
+from schemas.erasing import Until, marked, strip_row
 from schemas.metrics import Metric
 from schemas.money import major
 from schemas.times import rfc3339
@@ -35,6 +36,8 @@ class Context:
     attempt: int = 0
     lines: list[list[Any]] | None = None
     submeta: dict[str, str] | None = None  # its subscription's metadata
+    until: Until = identity.nobody  # who is erased
+    erased: bool = False  # the object has lost its person
 
     @property
     def prefix(self) -> str:
@@ -208,7 +211,10 @@ def _row(
     properties: Row,
     more: Row,
 ) -> Row:
-    email = identity.email_of(context.party, occurred_at, own)
+    email = identity.email_of(context.party, occurred_at, own, context.until)
+    gone = bool(marked(email)) or (context.erased and not email)
+    if gone:
+        email = ""
     decimal = major(amount, currency)
     told = {"Amount": decimal, "Currency": currency.upper(), **properties}
     row = {
@@ -216,7 +222,7 @@ def _row(
         "metric_id": metric_id,
         "occurred_at": rfc3339(occurred_at),
         "email": email,
-        "unlinked_reason": "" if email else identity.unlinked_reason(context.party, context.customer),
+        "unlinked_reason": "" if email or gone else identity.unlinked_reason(context.party, context.customer),
         "account": context.account,
         "livemode": context.livemode,
         "customer_id": context.customer,
@@ -226,7 +232,7 @@ def _row(
         "properties": {name: value for name, value in told.items() if value},
     }
     row.update(more)
-    return row
+    return strip_row(row) if gone else row
 
 
 def _charge_properties(core: Record, record: Record, context: Context, invoice_core: Record) -> Row:

@@ -18,6 +18,7 @@ from processors.rules import identity, people
 from processors.rules.lattice import Record
 from processors.rules.observation import Observation
 from processors.rules.rows import Row
+from schemas.erasing import Until
 
 _PAGE = 64  # object ids on a page: a page is written whenever an object is added to it
 _EVENTS = 24  # event ids remembered an object, to tell duplicates from news in the count
@@ -61,8 +62,9 @@ class Changes:
 class Session:
     """The state as one observation sees and changes it."""
 
-    def __init__(self, book: Book, changes: Changes, scope: str) -> None:
+    def __init__(self, book: Book, changes: Changes, scope: str, until: Until = identity.nobody) -> None:
         self.book = book
+        self.until = until  # who is erased
         self.changes = changes
         self.scope = scope
         account, _, mode = scope.rpartition("|")

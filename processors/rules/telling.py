@@ -2,12 +2,13 @@
 
 import orjson
 
-from processors.rules import belongings, emit, identity, links, people
+from processors.rules import belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
+from schemas.times import unix_seconds
 
 _TICKS = 6  # bits of a version that order changes which the times of the observations can't
 
@@ -23,6 +24,7 @@ def tell(session: Session) -> None:
     if not session.party:
         return  # it was forwarded, or was nothing to keep
     _spread(session)
+    erasure.settle(session)
     party = session.party
     whole = party.get("total", 0) + identity.knowledge(party)
     version = (whole << _TICKS) + party.get("ticks", 0) << 1
@@ -52,7 +54,8 @@ def _spread(session: Session) -> None:
 
 
 def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
-    context = Context(session.account, session.livemode, session.customer, session.party)
+    context = Context(session.account, session.livemode, session.customer, session.party, until=session.until)
+    context.erased = "erased" in record
     if record["kind"] == "subscription":
         return []  # it shows on the rows of its invoices
     if record["kind"] == "upcoming":
@@ -100,11 +103,11 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
     seen = record["core"]["created"] if card else 0
     origin = record if "told" in record else session.object(record.get("inv", [0, ""])[1]) or {}
     for metric_id, before in record.pop("elsewhere", ()):
-        gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))
+        gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
         session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
     for metric_id, before, now, told_now in list(emit.changes(told, _derive(session, identifier, record))):
         if before is not None and (now is None or now[1] != before[1]):
-            gone = emit.withdrawal(metric_id, before, (session.account, session.livemode))
+            gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
             session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
         if told_now is not None:
             row, text = told_now
@@ -112,7 +115,10 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
         if before is None or now is None or before[1:] != now[1:]:
             if before is not None:
                 session.recount |= people.remove(session.party, before)
-                _changed_person(session, before[2])
+                if before[2] in session.party.get("people", ()) or not session.until(before[2]):
+                    _changed_person(session, before[2])
+                elif unix_seconds(before[1]) > session.until(before[2]):
+                    _changed_person(session, before[2])  # else the profile goes with the person, and nobody is told
             if now is not None:
                 people.add(session.party, now, card, seen)
                 _changed_person(session, now[2])

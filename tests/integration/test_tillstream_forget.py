@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas import topics
 from schemas.metrics import Metric
-from tests.conftest import ClickHouseServer, MakeTopics
+from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.console_support import create_schema, envelope, insert, month, row
 
 NOW = datetime.now(UTC)
@@ -61,12 +62,12 @@ async def place(
 
 def run(*arguments: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-m", "tillstream", "forget", *arguments, "--json"],
+        [sys.executable, "-m", "tillstream", "forget", *arguments, "--wait", "0", "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode in (0, 1, 3), done.stderr
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -79,24 +80,31 @@ def test_a_person_is_gone_from_every_table_and_from_the_topic(
     def left(query: str) -> int:
         return int(clickhouse.query(query).result_rows[0][0])
 
-    others = left(f"SELECT count() FROM metrics WHERE email != '{EMAIL}'")
+    others = left(f"SELECT count() FROM metrics WHERE email != '' AND email != '{EMAIL}'")
     code, told = run(EMAIL.upper(), "--dry-run")
     assert (code, told["dry_run"]) == (0, True)
     assert left(f"SELECT count() FROM metrics WHERE email = '{EMAIL}'") > 0
 
+    sums = "SELECT metric, day, currency, count, amount FROM daily_metrics ORDER BY ALL"
+    money = clickhouse.query(sums).result_rows
     code, told = run(EMAIL, "--yes")
-    assert code == 0
+    assert (code, told["waiting"]) == (3, ["engage", "process", "sink"])  # nobody runs here
     assert told["rows"]["profile_rows"] == 1
     assert told["rows"]["stripe_event_rows"] == 3
+    assert told["kafka"][topics.full_name(topics.STRIPE_EVENTS, topic_prefix)] > "2026"
     for table in ("metric_rows", "metric_version_rows", "profile_rows"):
         assert left(f"SELECT count() FROM {table} WHERE email = '{EMAIL}'") == 0
-    assert left("SELECT count() FROM stripe_events") == 1
-    assert left("SELECT count() FROM metrics") == others
-    masked = f"SELECT count() FROM system.parts WHERE database = '{place}' AND active AND has_lightweight_delete"
-    assert left(masked) == 0
+    assert left("SELECT count() FROM stripe_events") == 4
+    assert clickhouse.query(sums).result_rows == money
+    assert left(f"SELECT count() FROM metrics WHERE email != '' AND email != '{EMAIL}'") == others
+    assert left("SELECT count() FROM unlinked WHERE unlinked_reason = 'erased' AND customer_id = ''") > 0
+    assert left("SELECT count() FROM unlinked WHERE unlinked_reason = 'erased' AND charge_id = ''") == 0
 
     code, told = run(EMAIL, "--dry-run")
     assert (code, sum(told["rows"].values())) == (1, 0)
+    code, told = run(EMAIL, "--yes")
+    assert (code, sum(told["rows"].values())) == (3, 0)
+    assert clickhouse.query(sums).result_rows == money
 
 
 async def test_subscribers_of_profiles_are_told(place: str, kafka_bootstrap: str, topic_prefix: str) -> None:
@@ -109,3 +117,46 @@ async def test_subscribers_of_profiles_are_told(place: str, kafka_bootstrap: str
             batch = await asyncio.wait_for(consumer.getone(), 30)
             found[batch.key] = batch.value
     assert found == {EMAIL.encode(): None, f"test:{EMAIL}".encode(): None}
+
+
+#: What shows that a run has come so far.
+POINTS = (
+    "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'erasing_')",
+    "SELECT count() FROM stripe_event_rows WHERE match(body, 'erased [0-9]')",
+    f"SELECT count() = 0 FROM profile_rows WHERE email = '{EMAIL}'",
+    "SELECT count() FROM metric_rows WHERE unlinked_reason = 'erased'",
+)
+
+
+async def test_killed_anywhere_the_same_command_ends_the_same(place: str, clickhouse: Client) -> None:
+    clickhouse.database = place
+
+    def value(query: str) -> int:
+        return int(clickhouse.query(query).result_rows[0][0])
+
+    def reached(child: subprocess.Popen[bytes], point: str) -> bool:
+        return bool(value(point)) or child.poll() is not None
+
+    sums = "SELECT metric, day, currency, count, amount FROM daily_metrics ORDER BY ALL"
+    money = clickhouse.query(sums).result_rows
+    for point in POINTS:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tillstream", "forget", EMAIL, "--yes", "--wait", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await eventually(partial(reached, child, point), deadline=60, interval=0.002)
+        finally:
+            child.kill()
+            child.wait()
+        assert clickhouse.query(sums).result_rows == money
+    code, _ = run(EMAIL, "--yes")
+    assert code == 3  # nobody runs here
+    assert clickhouse.query(sums).result_rows == money
+    for table in ("metric_rows", "metric_version_rows", "profile_rows"):
+        assert value(f"SELECT count() FROM {table} WHERE email = '{EMAIL}'") == 0
+    bodies = "SELECT countIf(positionCaseInsensitiveUTF8(body, '{}') > 0) FROM stripe_event_rows"
+    assert value(bodies.format(EMAIL)) == 0
+    assert value(POINTS[0]) == 0
+    assert value("SELECT count() FROM stripe_events") == 4

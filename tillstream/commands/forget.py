@@ -15,43 +15,50 @@ def forget(
     email: Annotated[str, typer.Argument(metavar="EMAIL", help="The person's; case and blanks don't matter.")],
     dry_run: DryRun = False,
     yes: Yes = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the roles to clean what they keep.")] = 90.0,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Erase a person: rows, profile and raw events in ClickHouse, and the profile on its topic, live and test.
+    """Erase a person, live and test: profile, name, cards, messages and raw events. What was paid stays in the numbers.
 
-    Erase the person in Stripe first: what Stripe tells later makes a new profile, and the ledger may tell of the old
-    one again then; the same command erases that too. docs/privacy.md says what stays where, and for how long.
-    Exit code 0 when all of it is gone, 1 when nothing is known by that email, 2 when it could not be done.
+    Flows that wait for them end, and nothing is sent. Erase the person in Stripe as well: what Stripe tells of later
+    payments makes a new profile. Older facts never bring the person back, not by a replay, a rebuild or an import.
+    docs/privacy.md says what is where. Exit code 0 when all of it is gone, 1 when nothing was known by that email, 2
+    when it could not be done, 3 when a role does not run: it takes the erasure up when it comes back.
 
     Example:  tillstream forget jenny.rosen@example.com --dry-run
     """
-    from tillstream import forgetting
-    from tillstream.broker import open_broker
+    from tillstream import forgetting, rewriting
+    from tillstream.kept import kept
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     warehouse = open_warehouse(settings)
     person = forgetting.find(warehouse, email)
-    found = forgetting.count(warehouse, person)
+    found = rewriting.count(warehouse, person)
     rows = sum(found.values())
     if not as_json:
         for table, count in found.items():
             if count:
                 screen.out.print(f"{count:>9,}  {table.removesuffix('_rows')}")
-    if rows and not dry_run:
-        agree(f"erase {rows:,} rows of {person.email} for good?", yes)
-        kafka, prefix = open_broker(settings)
-        found = forgetting.erase(warehouse, person)
-        asyncio.run(forgetting.tombstone(kafka, prefix, person.email))
+    waiting: list[str] = []
+    topics = asyncio.run(kept(settings))
+    if not dry_run:
+        agree(f"erase {person.email} for good?", yes)
+        say = (lambda _: None) if as_json else (lambda text: screen.out.print(Text(text, style="dim")))
+        done = asyncio.run(forgetting.forget(settings, warehouse, person, wait, say))
+        found, waiting = done.rows, done.waiting
     if as_json:
-        screen.say_json({"email": person.email, "dry_run": dry_run, "rows": found})
-    elif not rows:
-        screen.out.print(f"nothing is known of {person.email}")
+        screen.say_json({"email": person.email, "dry_run": dry_run, "rows": found, "waiting": waiting, "kafka": topics})
     elif dry_run:
-        screen.out.print(f"{rows:,} rows would be erased")
+        screen.out.print(f"{rows:,} rows would be erased" if rows else f"nothing is known of {person.email}")
     else:
-        screen.out.print(Text(f"{rows:,} rows are erased, and the profile is off its topic", style="bold"))
-        screen.out.print(Text("what stays, and for how long: docs/privacy.md", style="dim"))
+        screen.out.print(Text("ClickHouse and what the roles keep name the person no more", style="bold"))
+        for topic, until in topics.items():
+            screen.out.print(Text(f"  until {until or 'ever':<20}  {topic}", style="dim"))
+        for role in waiting:
+            screen.out.print(f"{role} has not answered: it takes the erasure up when it runs")
+    if waiting:
+        raise typer.Exit(3)
     if not rows:
         raise typer.Exit(1)

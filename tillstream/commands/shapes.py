@@ -279,7 +279,13 @@ SHAPES: Final[dict[str, Any]] = {
     ),
     "relink": {"customers": ["ids"], "rows": "", "dry_run": ""},
     "merge": {"customers": ["ids"], "into": "'' with --undo", "guests": "payments that stay", "dry_run": ""},
-    "forget": {"email": "", "dry_run": "", "rows": {"TABLE": "how many"}},
+    "forget": {
+        "email": "",
+        "dry_run": "",
+        "rows": {"TABLE": "how many"},
+        "waiting": ["roles that have not taken it up yet"],
+        "kafka": {"TOPIC": "until when it may hold what it holds now, '' for no date"},
+    },
     "simulate": {
         "sent": "deliveries",
         "accepted": "",

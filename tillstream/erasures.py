@@ -1,0 +1,94 @@
+"""The list of the erased (`schemas.erasures`) as a process holds it: read to its end, then followed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas import topics
+from schemas.erasures import Erasures, entry_message, new_key
+from schemas.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 60.0  # seconds until the list has to be read
+_PAUSE, _SOON = 1.0, 0.05
+_POLL_MS = 5_000  # the broker answers at once when there is something
+
+
+@asynccontextmanager
+async def followed(kafka: Mapping[str, Any], prefix: str) -> AsyncIterator[Erasures]:
+    """The whole list, which grows for as long as the block lasts. Raises Unavailable without Kafka or the topic."""
+    erasures = Erasures()
+    topic = topics.full_name(topics.ERASURES, prefix)
+    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS)
+    try:
+        await consumer.start()
+        partitions = await _assigned(consumer, topic)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        async with asyncio.timeout(_PATIENCE):
+            while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
+                _take(erasures, await consumer.getmany(timeout_ms=200))
+    except (KafkaError, TimeoutError) as error:
+        await consumer.stop()
+        raise Unavailable(f"the topic {topic} can't be read: {error!r}", remedy="tillstream status") from error
+    except BaseException:
+        await consumer.stop()
+        raise
+    following = asyncio.create_task(_follow(consumer, erasures), name="erasures")
+    try:
+        yield erasures
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await consumer.stop()
+
+
+async def publish(kafka: Mapping[str, Any], prefix: str, erasures: Erasures, email: str, at: int) -> tuple[str, int]:
+    """Put `email` on the list; (partition, offset after it), as stages tell of it. Raises Unavailable."""
+    key, value = entry_message(email, at, min(erasures.keys, default=new_key()))
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
+    try:
+        await producer.start()
+        told = await producer.send_and_wait(topics.full_name(topics.ERASURES, prefix), value, key)
+    except KafkaError as error:
+        raise Unavailable(f"Kafka does not take the erasure: {error!r}", remedy="tillstream status") from error
+    finally:
+        await producer.stop()
+    erasures.take(told.partition, told.offset, key, value)
+    return str(told.partition), told.offset + 1
+
+
+async def _assigned(consumer: AIOKafkaConsumer, topic: str) -> set[TopicPartition]:
+    """Without a group a consumer is given every partition."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE / 4
+    while topic not in await consumer.topics():
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")
+        await asyncio.sleep(_PAUSE)
+    consumer.subscribe([topic])
+    while not consumer.assignment():
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"Kafka does not show the partitions of {topic}", remedy="tillstream status")
+        await asyncio.sleep(_SOON)
+    return set(consumer.assignment())
+
+
+async def _follow(consumer: AIOKafkaConsumer, erasures: Erasures) -> None:
+    while True:
+        try:
+            _take(erasures, await consumer.getmany(timeout_ms=_POLL_MS))
+        except KafkaError as error:
+            log.warning("erasures not read", cause=repr(error))
+            await asyncio.sleep(_PAUSE)
+
+
+def _take(erasures: Erasures, found: Mapping[TopicPartition, Any]) -> None:
+    for place, records in found.items():
+        for record in records:
+            erasures.take(place.partition, record.offset, record.key or b"", record.value)
