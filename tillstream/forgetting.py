@@ -2,10 +2,10 @@
 
 1. find       the person's charges, invoices and customers, by email
 2. list       the keyed digest of the email goes on the topic `erasures`: nothing is sent any more, stages clean up
-3. tell       subscribers, for the last time by the address: the person left their segments, and has no profile
-4. rewrite    ClickHouse: money stays, the person goes (`tillstream.rewriting`)
-5. wait       until each stage has said that its state is clean, and the sink has written what was on its way
-6. rewrite    what came in meanwhile
+3. wait       until each stage has said that its state is clean
+4. tell       subscribers, for the last time by the address: the person left their segments, and has no profile
+5. rewrite    ClickHouse: money stays, the person goes (`tillstream.rewriting`)
+6. rewrite    once more, when the sink has written what was on its way
 Each step may be repeated: killed anywhere, the same command ends the same.
 """
 
@@ -98,15 +98,16 @@ async def forget(
     async with listed.followed(kafka, prefix) as erasures:
         say("telling every role")
         partition, offset = await listed.publish(kafka, prefix, erasures, person.email, at)
-        await tell(kafka, prefix, warehouse, person.email, at)
-        say("rewriting ClickHouse")
-        rows = await asyncio.to_thread(rewriting.rewrite, warehouse, person, erasures)
         say("waiting for the roles")
         deadline = time.monotonic() + wait
         places = await _partitions(kafka, [prefix + name for name in TABLES])
         events = topics.full_name(topics.STRIPE_EVENTS, prefix)
         count = sum(place.topic == events for place in places)
         waiting = await _roles_done(erasures, {partition: offset}, count, deadline)
+        # Not before: a flow on leaving a segment would take it for news of somebody.
+        await tell(kafka, prefix, warehouse, person.email, at)
+        say("rewriting ClickHouse")
+        rows = await asyncio.to_thread(rewriting.rewrite, warehouse, person, erasures)
         if not await _sink_done(kafka, prefix, places, deadline):
             waiting.append("sink")
         say("rewriting what came in meanwhile")
