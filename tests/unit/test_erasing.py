@@ -136,3 +136,14 @@ def test_a_message_that_waited_is_skipped() -> None:
     assert left is not None
     assert (left["email"], left["recipient"], left["subject"]) == ("", "", "")
     assert (left["status"], left["reason"]) == ("skipped", "erased")
+
+
+def test_a_letter_about_an_old_event_loses_its_payload_whenever_it_fails() -> None:
+    body = json.dumps({"id": "evt_1", "amount": f"of {EMAIL}"})
+    letter = {"failed_at": rfc3339(AT + 900), "reason": f"no amount: {EMAIL}", "payload_encoding": "utf-8"}
+    for seconds, left in ((-5, ""), (5, None)):
+        payload = json.dumps({"observed_at": rfc3339(AT + seconds), "body": body})
+        row = erased_row("dead_letter_rows", letter | {"payload": payload}, listed(EMAIL))
+        assert row is not None
+        assert row["payload"] == (payload if left is None else left)
+        assert (EMAIL in row["reason"]) == (left is None)
