@@ -18,7 +18,7 @@ from tillstream.connections import clickhouse_password
 from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
 from tillstream.settings import Settings
-from tillstream.state import read_json
+from tillstream.state import make_directory, read_json
 
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part that says nothing itself
@@ -85,7 +85,6 @@ def make_plan(settings: Settings) -> Plan:
         settings.tillstream_http_port, "--http-port", settings.tillstream_http_host
     )
     services: list[Part] = []
-    reader_password = ""
     if not settings.kafka_bootstrap_servers:
         port = claim_port(settings.tillstream_kafka_port, "--kafka-port")
         found["kafka_bootstrap_servers"] = f"127.0.0.1:{port}"
@@ -93,9 +92,6 @@ def make_plan(settings: Settings) -> Plan:
     if not settings.clickhouse_url:
         port = claim_port(settings.tillstream_clickhouse_port, "--clickhouse-port")
         found["clickhouse_url"] = f"http://127.0.0.1:{port}"
-        known = logins(data / "clickhouse")
-        found["clickhouse_password"] = settings.clickhouse_password or SecretStr(known.password)
-        reader_password = known.reader_password
         services.append(_clickhouse(data / "clickhouse", port, settings))
     found["tillstream_engage_port"], notice = _engage_port(settings)
     has_console = find_spec("console.app") is not None
@@ -108,6 +104,13 @@ def make_plan(settings: Settings) -> Plan:
         from tillstream.console_config import console_config
 
         console_config(settings)  # raises for what it would refuse later, with everything else running
+    reader_password = ""
+    if CLICKHOUSE in {part.name for part in services}:  # only now: nothing is written before all has been looked at
+        make_directory(data)
+        known = logins(data / "clickhouse")
+        password = settings.clickhouse_password or SecretStr(known.password)
+        settings = settings.model_copy(update={"clickhouse_password": password})
+        reader_password = known.reader_password
     names = ("sink", "process", "engage", "ingest", "connector", *(["console"] if has_console else []))
     roles = [_role(name, settings) for name in names]
     return Plan(tuple(services), tuple(roles), settings, reader_password, (notice,) if notice else ())

@@ -91,6 +91,17 @@ def open_to_others(data: Path) -> list[Path]:
     return found
 
 
+def make_directory(data: Path) -> None:
+    """The data directory of an `up`. Raises ConfigurationError when it can't be one."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        os.scandir(data).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"data directory {data} can't be used: {error.strerror}", remedy="choose another one by --data DIR"
+        ) from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Atomically: a reader sees the old file or the new one, never half of one; and nobody but the owner sees it.
 

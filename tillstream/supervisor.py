@@ -26,7 +26,7 @@ from tillstream.child import Say
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.keeper import Keeper
 from tillstream.parts import CLICKHOUSE, KAFKA, Plan, ask, console_url, http_url
-from tillstream.state import RoleState, Runtime, read_json, runtime_path, write_json
+from tillstream.state import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
 from tillstream.topics import ensure_topics
 
 _DESCRIBE_SECONDS = 0.1
@@ -226,8 +226,8 @@ def _heard_or_not(say: Say) -> Say:
 
 def _lock(data: Path) -> IO[str]:
     """One `up` a data directory. Raises ConfigurationError that names the other one."""
+    make_directory(data)
     try:
-        data.mkdir(parents=True, exist_ok=True)
         lock = (data / "up.lock").open("a")
     except OSError as error:
         raise ConfigurationError(
