@@ -56,14 +56,15 @@ async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
         store = warehouse(up)
         known = store.rows("SELECT event_id FROM stripe_events WHERE event_id IN {ids:Array(String)}", {"ids": lost})
         assert {row["event_id"] for row in known} == set(lost)
-        await every_day_is_equal_until_somebody_meddles(command, store, began)
+        first = datetime.fromtimestamp(began - HISTORY_DAYS * DAY, UTC).strftime("%Y-%m-%d")
+        await every_day_is_equal_until_somebody_meddles(command, store, first)
+        await every_day_is_equal_without_who_was_erased(command, store, first)
         store.close()
     finally:
         await up.stop()
 
 
-async def every_day_is_equal_until_somebody_meddles(command: Command, store: Warehouse, began: int) -> None:
-    first = datetime.fromtimestamp(began - HISTORY_DAYS * DAY, UTC).strftime("%Y-%m-%d")
+async def every_day_is_equal_until_somebody_meddles(command: Command, store: Warehouse, first: str) -> None:
     (equal,) = (await command("reconcile", "--from", first))["accounts"]
     assert equal["timezone"] == equal["stripe_timezone"] == ZONE
     assert all(cell["equal"] for cell in equal["cells"])
@@ -77,6 +78,18 @@ async def every_day_is_equal_until_somebody_meddles(command: Command, store: War
     store.run(f"DELETE FROM metric_rows WHERE {PAYMENT}", {"charge": added})
     (healed,) = (await command("reconcile", "--heal"))["accounts"]
     assert (healed["equal"], healed["healed"]) == (True, 1)
+
+
+async def every_day_is_equal_without_who_was_erased(command: Command, store: Warehouse, first: str) -> None:
+    """Not even healing brings a person back: the money is known, and to be nobody's."""
+    often = "SELECT email FROM successfully_paid WHERE email != '' GROUP BY email ORDER BY count() DESC LIMIT 1"
+    (person,) = store.rows(often)
+    await command("forget", person["email"], "--yes")
+    (equal,) = (await command("reconcile", "--from", first, "--heal"))["accounts"]
+    assert (equal["equal"], equal["differences"]) == (True, [])
+    assert store.rows("SELECT metric_id FROM metrics WHERE email = {email:String}", person) == []
+    (erased,) = store.rows("SELECT count() AS payments FROM unlinked WHERE unlinked_reason = 'erased'")
+    assert erased["payments"] > 1
 
 
 def permit(stripe: RunningStripe, without: str = "") -> None:
