@@ -231,7 +231,7 @@ async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Plac
         warehouse = open_warehouse(load_settings())
         found = warehouse.rows("SELECT * FROM audit")
         assert [(row["action"], row["outcome"]) for row in found] == [("erased a person", "done")]
-        assert "ada" not in str(found)
+        assert "ada.20" not in str(found).casefold()  # with the dot: "ada" alone stands in some hexadecimal ids
         assert not list((place.data / "console" / "audit").iterdir())
 
 
