@@ -20,10 +20,10 @@ from engage.flows.reading import parse
 from engage.flows.rules.machine import decide
 from engage.flows.rules.program import compile_flow
 from engage.flows.rules.state import Person, Run, run_key
-from engage.runtime.store import Book
-from engage.runtime.timers import Timers
 from engage.stages.records import Records
 from schemas.times import rfc3339
+from streams.store import Book
+from streams.timers import Timers
 
 WAITING = 100_000
 FACTS = 20  # of a person

@@ -1,6 +1,6 @@
 """What flows count, for Prometheus."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 #: Facts by what became of them: history, waiting, acted, hopeless, nonsense.
 FACTS = Counter("tillstream_flow_facts_total", "Metric rows by what became of them", ["outcome"])
@@ -15,6 +15,3 @@ MESSAGES = Counter("tillstream_flow_messages_total", "Messages by what became of
 #: Timers that wait, and messages that wait for their turn.
 TIMERS = Gauge("tillstream_flow_timers", "Timers that wait", ["stage"])
 QUEUED = Gauge("tillstream_flow_queue", "Messages that wait for their turn", ["lane"])
-
-#: A checkpoint: from the first send to the last acknowledgement.
-CHECKPOINT = Histogram("tillstream_flow_checkpoint_seconds", "Seconds a checkpoint takes", ["stage"])

@@ -4,28 +4,19 @@ Like the processors, one event at a time and acknowledged by hand; the process e
 """
 
 import asyncio
-import gc
-import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-import faust
 import structlog
-from faust.types import TP, StreamT
 
 from engage import telemetry, web
 from engage.config import EngageConfig
 from engage.dispatch import Dispatcher
 from engage.flows.known import Zones
 from engage.flows.library import Flows
-from engage.runtime.app import MAX_MESSAGE, ROCKSDB, make_app
-from engage.runtime.checkpoint import Checkpointer
-from engage.runtime.erasing import Eraser
-from engage.runtime.publishing import Publisher
 from engage.segments.keeper import KeeperConfig, SegmentKeeper
 from engage.senders.outcome import Sender
 from engage.senders.smtp import Mail, Smtp
@@ -38,22 +29,16 @@ from engage.stages.people import PeopleStage
 from engage.stages.records import whose
 from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
-from schemas.errors import ConfigurationError, Unavailable
-from schemas.topics import (
-    COMPACTED,
-    ENGAGE_PEOPLE,
-    ERASURES,
-    METRICS,
-    PROFILES,
-    SEGMENTS_CHANGES,
-    SUPPRESSIONS,
-    Topic,
-    full_name,
-)
+from schemas.erasing import Until, names
+from schemas.errors import ConfigurationError
+from schemas.topics import ENGAGE_PEOPLE, ERASURES, METRICS, PROFILES, SEGMENTS_CHANGES, SUPPRESSIONS, full_name
+from streams.checkpoint import Checkpointer, Pace
+from streams.erasing import Erase, Eraser
+from streams.worker import Worker, WorkerConfig
 
 log = structlog.get_logger(__name__)
 
-_STOP_SECONDS = 15.0
+_PACE = Pace(min_age=0.01, share=3)  # a mail waits for three checkpoints
 _REFRESH_SECONDS = 2.0  # between two looks at the flows' files
 _DATES_SECONDS = 3600.0  # between two looks at everybody's dates: below `rules.entry.HORIZON_SECONDS`
 _DATES_SLICE = 100  # people looked at before others get their turn
@@ -64,8 +49,7 @@ class Engage:
 
     def __init__(self, config: EngageConfig) -> None:
         self._config = config
-        self._refusal = "the worker is starting"
-        self._failure: asyncio.Future[None] | None = None
+        self._worker: Worker | None = None
         self._flows = Flows(config.project)
         self._owned: set[int] = set()
         self._dates_due = asyncio.Event()
@@ -79,151 +63,89 @@ class Engage:
 
     def ready(self) -> str:
         """'' when flows run and segments are kept, else why not."""
-        return self._refusal or (self._keeper.ready() if self._keeper else "")
+        refusal = self._worker.ready() if self._worker is not None else "the worker is starting"
+        return refusal or (self._keeper.ready() if self._keeper else "")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run flows until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
-        # Faust builds debug records for every message otherwise: half of its time.
-        for name in ("faust", "mode", "aiokafka", "kafka", "engage.runtime.consuming"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        gc.set_threshold(50_000, 20, 100)
-        self._failure = asyncio.get_running_loop().create_future()
+        config = self._config
         self._flows.refresh()
-        self._publisher = Publisher(self._config.kafka)
-        await self._publisher.start()
-        secret = self._secret()
-        page = web.create_app(secret, self._config.organization.name, self._unsubscribe)
-        try:
-            async with web.serve(page, self._config.host, self._config.port) as port:
-                host = "127.0.0.1" if self._config.host in ("0.0.0.0", "::") else self._config.host
-                base = self._config.unsubscribe_url or f"http://{host}:{port}"
-                log.info("unsubscribe page", port=port, url=base)
-                await self._work(stop, base, secret)
-        finally:
-            await self._publisher.stop()
-
-    async def _work(self, stop: asyncio.Event, base: str, secret: bytes) -> None:
-        app = self._build(base, secret)
-        work = (
-            *((self._keeper.run(stop),) if self._keeper else ()),
-            self._facts_checkpoint.run(),
-            self._people_checkpoint.run(),
-            *(eraser.run() for eraser in self._erasers),
-            self._facts.timers.run(),
-            self._people.timers.run(),
-            self._refresh(),
-            self._dates(),
+        worker = self._worker = Worker(
+            WorkerConfig(
+                f"{config.topic_prefix}{config.app_id}",
+                config.kafka,
+                config.data,
+                config.partitions,
+                config.replication,
+            ),
+            self._assigned,
+            self._revoked,
         )
-        tasks = [asyncio.create_task(self._guard(each)) for each in work]
+        await worker.producer.start()
+        secret = self._secret()
+        page = web.create_app(secret, config.organization.name, self._unsubscribe)
         try:
-            await app.start()
-            await self._until(stop, app)
-            self._refusal = "the worker is stopping"
-            await self._dispatcher.close()
-            for checkpoint in (self._facts_checkpoint, self._people_checkpoint):
-                await checkpoint.flush()
+            async with web.serve(page, config.host, config.port) as port:
+                host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
+                base = config.unsubscribe_url or f"http://{host}:{port}"
+                log.info("unsubscribe page", port=port, url=base)
+                self._build(worker, base, secret)
+                keeping = (self._keeper.run(stop),) if self._keeper else ()
+                timers = (self._facts.timers.run(), self._people.timers.run())
+                await worker.run(stop, (*keeping, *timers, self._refresh(), self._dates()), self._dispatcher.close)
         finally:
-            await _stopped_within(app, _STOP_SECONDS)
-            for task in tasks:
-                task.cancel()
+            await worker.producer.stop()
 
-    def _build(self, base: str, secret: bytes) -> faust.App:
+    def _build(self, worker: Worker, base: str, secret: bytes) -> None:
         config, prefix = self._config, self._config.topic_prefix
-        app = make_app(f"{prefix}{config.app_id}", config.kafka, config.data, config.partitions, config.replication)
-        names = {"people": full_name(ENGAGE_PEOPLE, prefix), "profiles": full_name(PROFILES, prefix)}
-        names |= {"suppressions": full_name(SUPPRESSIONS, prefix), "segments": full_name(SEGMENTS_CHANGES, prefix)}
+        read = {"people": full_name(ENGAGE_PEOPLE, prefix), "profiles": full_name(PROFILES, prefix)}
+        read |= {"suppressions": full_name(SUPPRESSIONS, prefix), "segments": full_name(SEGMENTS_CHANGES, prefix)}
         reports = Reports(prefix)
         post = Post(
             Library((config.project / "templates",)), config.organization, config.mail_from, base, secret, prefix
         )
         outbox = Outbox(self._flows, post, reports, mails=self._smtp is not None)
-        erased = config.erasures
-        self._facts = FactStage(names["people"], config.settle_seconds, erasures=erased)
         zones = Zones(config.timezones, config.default_timezone)
-        self._people = PeopleStage(self._flows, zones, names, outbox, erasures=erased)
-        self._facts_checkpoint = self._stage(app, "engage-facts", tuple(METRICS.values()), self._facts)
-        about_people = (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)
-        self._people_checkpoint = self._stage(app, "engage-people", about_people, self._people)
-        topic = full_name(ERASURES, prefix)
-        self._erasers = (
-            Eraser("engage-facts", topic, erased, self._facts.erase, whose),
-            Eraser("engage-people", topic, erased, self._people.erase, whose),
-        )
-        self._erasers[0].checkpoint, self._erasers[1].checkpoint = self._facts_checkpoint, self._people_checkpoint
+        self._facts = FactStage(read["people"], config.settle_seconds, erasures=config.erasures)
+        self._people = PeopleStage(self._flows, zones, read, outbox, erasures=config.erasures)
+        metrics = [full_name(topic, prefix) for topic in METRICS.values()]
+        facts, people = (f"{prefix}engage-facts", f"{prefix}engage-people")
+        self._facts.checkpoint = worker.stage("engage-facts", facts, metrics, self._facts, _PACE)
+        self._people.checkpoint = worker.stage("engage-people", people, read.values(), self._people, _PACE)
+        worker.erasers += [
+            self._eraser("engage-facts", self._facts.checkpoint, self._facts.erase),
+            self._eraser("engage-people", self._people.checkpoint, self._people.erase),
+        ]
         senders: dict[type, Sender[Any]] = {Hook: Webhooks(), Publication: Topics(config.kafka)}
         if self._smtp is not None:
             senders[Mail] = self._smtp
-        self._dispatcher = Dispatcher(outbox, senders, self._people_checkpoint.durable, self._fail)
-        outbox.work, outbox.desk, reports.send = self._dispatcher, self._people, self._people_checkpoint.send
-        app.on_partitions_revoked.connect(self._revoked, weak=False)
-        app.on_rebalance_complete.connect(self._assigned, weak=False)
-        self._app = app
-        return app
+        self._dispatcher = Dispatcher(outbox, senders, self._people.checkpoint.durable, worker.fail)
+        outbox.work, outbox.desk, reports.send = self._dispatcher, self._people, self._people.checkpoint.send
 
-    def _stage(
-        self, app: faust.App, name: str, sources: tuple[Topic, ...], stage: FactStage | PeopleStage
-    ) -> Checkpointer:
-        """An agent that reads `sources`, each partition in order, and its table."""
-        prefix = self._config.topic_prefix
-        topic = app.topic(*(full_name(each, prefix) for each in sources), key_serializer="raw", value_serializer="raw")
-        table = app.Table(
-            f"{prefix}{name}",
-            partitions=self._config.partitions,
-            # Recovery decodes what it reads from the changelog, JSON by default; ours are bytes both ways.
-            key_type=bytes,
-            value_type=bytes,
-            options=dict(ROCKSDB),
-            extra_topic_configs={"max.message.bytes": str(MAX_MESSAGE)} | COMPACTED,
-        )
-        checkpoint = stage.checkpoint = Checkpointer(name, table, self._publisher)
-
-        async def agent(stream: StreamT[bytes]) -> None:
-            try:
-                async for event in stream.noack().events():
-                    stage.take(event, checkpoint)
-                    await checkpoint.took(event)
-            except Exception as error:
-                self._fail(error)
-                raise
-
-        app.agent(topic, name=name)(agent)
-        return checkpoint
+    def _eraser(self, stage: str, checkpoint: Checkpointer, erase: Erase) -> Eraser:
+        topic = full_name(ERASURES, self._config.topic_prefix)
+        return Eraser(stage, checkpoint, topic, self._config.erasures, _names, erase)
 
     # --- partitions
 
-    async def _revoked(self, _: faust.App, revoked: set[TP], **__: Any) -> None:
-        self._refusal = "partitions are being assigned"
-        partitions = {tp.partition for tp in revoked}
+    def _revoked(self, partitions: set[int]) -> None:
         self._owned -= partitions
         self._dispatcher.forget(partitions)
-        self._facts.forget(partitions)
-        for eraser in self._erasers:
-            eraser.forget(partitions)
-        for stage in (self._facts, self._people):
-            stage.timers.forget(partitions)
-            assert stage.checkpoint is not None
-            stage.checkpoint.forget(partitions)
 
-    async def _assigned(self, *_: Any, **__: Any) -> None:
+    async def _assigned(self, assigned: set[int]) -> None:
         """The tables are recovered, and no event has been taken yet."""
-        try:
-            partitions = {tp.partition for tp in self._app.consumer.assignment()} - self._owned
-            for eraser in self._erasers:
-                await eraser.own(partitions)
-            self._dispatcher.own(partitions)
-            for partition in sorted(partitions):
-                for stage in (self._facts, self._people):
-                    stage.timers.own({partition})
-                    stage.own(partition)
-                    await asyncio.sleep(0)
-            # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
-            await self._facts_checkpoint.durable()
-            self._owned |= partitions
-            self._refusal = ""
-            log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
-        except Exception as error:
-            self._fail(error)
-            raise
+        assert self._facts.checkpoint is not None
+        partitions = assigned - self._owned
+        self._dispatcher.own(partitions)
+        for partition in sorted(partitions):
+            for stage in (self._facts, self._people):
+                stage.timers.own({partition})
+                stage.own(partition)
+                await asyncio.sleep(0)
+        # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
+        await self._facts.checkpoint.durable()
+        self._owned |= partitions
+        log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
 
     # --- by the clock
 
@@ -262,7 +184,8 @@ class Engage:
     async def _unsubscribe(self, person: str) -> None:
         topic = full_name(SUPPRESSIONS, self._config.topic_prefix)
         value = suppression(person, "unsubscribed", "by the link in a mail", time.time())
-        await self._publisher.send([(topic, person.encode(), value)])
+        assert self._worker is not None
+        await self._worker.producer.send([(topic, person.encode(), value)])
 
     def _secret(self) -> bytes:
         """The key of the links' proofs: the setting, else one of our own that is kept beside the state."""
@@ -279,37 +202,9 @@ class Engage:
             whole.unlink()
         return path.read_bytes()
 
-    # --- failures
 
-    async def _until(self, stop: asyncio.Event, app: faust.App) -> None:
-        """Return when `stop` is set; raise what made a stage or the app fail."""
-        assert self._failure is not None
-        waiting = [asyncio.create_task(event.wait()) for event in (stop, app._crashed)]
-        try:
-            await asyncio.wait({*waiting, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-        if self._failure.done():
-            # Nobody will acknowledge what is open: Faust must not wait for it, or the process would never end.
-            app.conf.stream_wait_empty = False
-            self._failure.result()
-        if app.crashed:
-            raise app._crash_reason or Unavailable("the Faust app crashed")
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """Report a failure to `run`, which ends the process: what is not durable is delivered again."""
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._fail(error)
-            raise
-
-    def _fail(self, error: Exception) -> None:
-        if self._failure is not None and not self._failure.done():
-            self._failure.set_exception(error)
+def _names(key: bytes, value: bytes, until: Until) -> bool:
+    return bool(until(whose(key))) or names(value, until)
 
 
 def _keeper(config: EngageConfig) -> SegmentKeeper:
@@ -322,11 +217,3 @@ def _keeper(config: EngageConfig) -> SegmentKeeper:
             timezone=config.default_timezone,
         )
     )
-
-
-async def _stopped_within(app: faust.App, seconds: float) -> None:
-    """Stop the app; one that hangs is left to the end of the process (it can't be canceled, so nobody waits for it)."""
-    stopping = asyncio.create_task(app.stop())
-    done, _ = await asyncio.wait({stopping}, timeout=seconds)
-    if not done:
-        log.warning("the Faust app did not stop in time", seconds=seconds)

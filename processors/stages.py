@@ -6,14 +6,13 @@ Each takes one Kafka message at a time and never fails on a bad one: that goes w
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import orjson
-from faust.types import EventT
 
 from processors import telemetry
-from processors.checkpoint import Checkpointer, Output, dead_letter_output
+from processors.records import Records
 from processors.rules import people, profiles
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
@@ -34,6 +33,8 @@ from schemas.topics import (
     UNLINKED,
     full_name,
 )
+from streams.checkpoint import Checkpointer, Output
+from streams.message import Message
 
 #: What Python raises for a message that isn't what it should be. All else (Kafka, RocksDB) ends the process.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -51,42 +52,44 @@ class LedgerStage:
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._mode = mode
         self._erasures = erasures if erasures is not None else Erasures()
+        self._records: dict[int, Records] = {}
         self._ledgers: dict[int, Ledger] = {}
 
-    def forget(self, partitions: set[int]) -> None:
+    def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
         for partition in partitions:
             self._ledgers.pop(partition, None)
+            self._records.pop(partition, None)
 
-    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
-        """Fold the message of `event`; what follows from it waits for the next checkpoint."""
-        message = event.message
+    def take(self, message: Message, checkpoint: Checkpointer) -> None:
+        """Fold `message`; what follows from it waits for the next checkpoint."""
         ledger = self._ledger(message.partition, checkpoint)
         envelope: dict[str, Any] = {}
         try:
             if message.topic == self._transfers:
-                _take_each(message.value, ledger.receive)
+                _take_each(message.value or b"", ledger.receive)
                 return
-            envelope = orjson.loads(message.value)
+            envelope = orjson.loads(message.value or b"")
             outcome = self._fold(ledger, envelope)
         except BadEvent as error:
             outcome = "dead_letter"
-            checkpoint.send(dead_letter_output(self._dead, _letter(event, envelope, Stage.LEDGER, error)))
+            checkpoint.send(dead_letter_output(self._dead, _letter(message, envelope, Stage.LEDGER, error)))
         except _NONSENSE as error:
             outcome = "dead_letter"
             wrong = BadEvent(f"no envelope: {error!r}")
-            checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.ENVELOPE, wrong)))
+            checkpoint.send(dead_letter_output(self._dead, _letter(message, {}, Stage.ENVELOPE, wrong)))
         telemetry.EVENTS.labels(outcome).inc()
 
     def _ledger(self, partition: int, checkpoint: Checkpointer) -> Ledger:
         ledger = self._ledgers.get(partition)
         if ledger is None:
-            ledger = self._ledgers[partition] = Ledger(checkpoint.book(partition), self._erasures)
+            records = self._records[partition] = Records(checkpoint.book(partition))
+            ledger = self._ledgers[partition] = Ledger(records, self._erasures)
         return ledger
 
-    def erase(self, partition: int, keys: list[str], checkpoint: Checkpointer) -> Iterator[None]:
+    def erase(self, partition: int, keys: list[bytes], checkpoint: Checkpointer) -> Iterator[None]:
         """Take the erased out of the records under `keys`; a party a step."""
-        return self._ledger(partition, checkpoint).forget(keys)
+        return self._ledger(partition, checkpoint).forget(key.decode() for key in keys)
 
     def _fold(self, ledger: Ledger, envelope: dict[str, Any]) -> str:
         body = _parse(envelope["body"])
@@ -111,22 +114,23 @@ class LedgerStage:
         changes = ledger.changes
         for (metric_id, _), (metric, unlinked, value) in changes.rows.items():
             key = metric_id.encode()
-            yield Output("row", self._topics[metric], key, value)
+            yield Output(self._topics[metric], key, value, "row")
             if unlinked:
-                yield Output("unlinked", self._unlinked, key, value)
+                yield Output(self._unlinked, key, value, "unlinked")
         for scope, party_id, email in changes.people:
             contribution = ledger.contribution(scope, party_id, email)
             if people.stale(contribution, self._erasures):
                 continue
             key = profile_key(email, contribution["livemode"]).encode()
-            yield Output("person", self._people, key, orjson.dumps(contribution))
+            yield Output(self._people, key, orjson.dumps(contribution), "person")
         for owner, transfer in changes.transfers:
-            yield Output("transfer", self._transfers, owner.encode(), orjson.dumps(transfer))
+            yield Output(self._transfers, owner.encode(), orjson.dumps(transfer), "transfer")
         for (scope, kind, identifier), (reason, at) in changes.lookups.items():
             account, _, mode = scope.rpartition("|")
             lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, at=at, reason=reason)
-            yield Output("lookup", self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()))
+            yield Output(self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()), "lookup")
         changes.clear()
+        self._records[partition].flush()
 
 
 class PeopleStage:
@@ -136,19 +140,18 @@ class PeopleStage:
         self._erasures = erasures if erasures is not None else Erasures()
         self._profiles = full_name(PROFILES, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
+        self._records: dict[int, Records] = {}
         self._changed: dict[int, dict[str, tuple[str, bool]]] = {}
-        self._checkpoint: Checkpointer | None = None
 
-    def forget(self, partitions: set[int]) -> None:
+    def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
         for partition in partitions:
             self._changed.pop(partition, None)
+            self._records.pop(partition, None)
 
-    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
-        """Fold the contributions in `event`."""
-        self._checkpoint = checkpoint
-        message = event.message
-        book = checkpoint.book(message.partition)
+    def take(self, message: Message, checkpoint: Checkpointer) -> None:
+        """Fold the contributions in `message`."""
+        records = self._of(message.partition, checkpoint)
         changed = self._changed.setdefault(message.partition, {})
 
         def add(contribution: Any) -> None:
@@ -157,50 +160,55 @@ class PeopleStage:
                 return
             email, livemode = contribution["email"], contribution["livemode"]
             key = profile_key(email, livemode)
-            state = book.get(key) or {"parties": {}, "version": 0}
+            state = records.get(key) or {"parties": {}, "version": 0}
             if profiles.fold(state["parties"], contribution):
-                book.put(key, state)
+                records.put(key, state)
                 changed[key] = (email, livemode)
 
         try:
-            _take_each(message.value, add)
+            _take_each(message.value or b"", add)
         except _NONSENSE as error:
             wrong = BadEvent(f"no contribution: {error!r}")
-            checkpoint.send(dead_letter_output(self._dead, _letter(event, {}, Stage.PROFILES, wrong)))
+            checkpoint.send(dead_letter_output(self._dead, _letter(message, {}, Stage.PROFILES, wrong)))
 
-    def erase(self, partition: int, keys: list[str], checkpoint: Checkpointer) -> Iterator[None]:
+    def _of(self, partition: int, checkpoint: Checkpointer) -> Records:
+        records = self._records.get(partition)
+        if records is None:
+            records = self._records[partition] = Records(checkpoint.book(partition))
+        return records
+
+    def erase(self, partition: int, keys: list[bytes], checkpoint: Checkpointer) -> Iterator[None]:
         """Drop the profiles of the erased; whoever told `forget` their address takes them off the topic."""
-        book = checkpoint.book(partition)
-        for key in keys:
+        records = self._of(partition, checkpoint)
+        for key in map(bytes.decode, keys):
             yield
-            state = book.get(key)
+            state = records.get(key)
             if state is None:
                 continue
             kept = {name: part for name, part in state["parties"].items() if not people.stale(part, self._erasures)}
             if not kept:
-                book.delete(key)
+                records.delete(key)
                 self._changed.get(partition, {}).pop(key, None)
             elif len(kept) < len(state["parties"]):
                 state["parties"] = kept
-                book.put(key, state)
+                records.put(key, state)
                 some = next(iter(kept.values()))
-                self._checkpoint = checkpoint
                 self._changed.setdefault(partition, {})[key] = (some["email"], some["livemode"])
 
     def drain(self, partition: int) -> Iterator[Output]:
         """The profiles of `partition` that changed since the last call."""
-        changed = self._changed.pop(partition, None)
-        if not changed or self._checkpoint is None:
+        records, now = self._records.get(partition), time.time()
+        if records is None:
             return
-        book, now = self._checkpoint.book(partition), time.time()
-        for key, (email, livemode) in changed.items():
-            state = book.get(key)
+        for key, (email, livemode) in self._changed.pop(partition, {}).items():
+            state = records.get(key)
             assert state is not None
             # One worker at a time owns an email, so its clock orders the versions, also after state was rebuilt.
             state["version"] = max(state["version"] + 1, int(now * 1000))
-            book.put(key, state)
+            records.put(key, state)
             profile = profiles.profile(email, livemode, state["parties"], state["version"], rfc3339(now))
-            yield Output("profile", self._profiles, key.encode(), profiles.dumps(profile))
+            yield Output(self._profiles, key.encode(), profiles.dumps(profile), "profile")
+        records.flush()
 
 
 def _take_each(value: bytes, take: Callable[[Any], None]) -> None:
@@ -233,8 +241,7 @@ def _text(envelope: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _letter(event: EventT, envelope: dict[str, Any], stage: Stage, error: BadEvent) -> DeadLetter:
-    message = event.message
+def _letter(message: Message, envelope: dict[str, Any], stage: Stage, error: BadEvent) -> DeadLetter:
     raw: bytes = message.value or b""
     try:
         payload, encoding = raw.decode(), "utf-8"
@@ -254,3 +261,8 @@ def _letter(event: EventT, envelope: dict[str, Any], stage: Stage, error: BadEve
         payload=payload,
         payload_encoding=encoding,
     )
+
+
+def dead_letter_output(topic: str, letter: DeadLetter) -> Output:
+    """The message on `dead_letters`."""
+    return Output(topic, letter.key, orjson.dumps(letter.model_dump(mode="json")), "dead_letter")

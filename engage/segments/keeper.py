@@ -21,13 +21,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from engage.conditions.model import Definition, InSegment
-from engage.runtime.publishing import Publisher
 from engage.segments.library import Library
 from engage.segments.membership import Membership
 from engage.segments.telemetry import CHANGES, MEMBERS_SECONDS
 from engage.segments.warehouse import Warehouse, WarehouseConfig, open_warehouse
 from schemas.errors import Unavailable
 from schemas.topics import METRICS, SEGMENTS_CHANGES, full_name
+from streams.producer import Producer
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         """Work until `stop` is set. Waits for ClickHouse as long as it takes; raises Unavailable when Kafka is away."""
         async with AsyncExitStack() as stack:
             try:
-                publisher = Publisher(self._config.kafka)
+                publisher = Producer(self._config.kafka)
                 await publisher.start()
                 stack.push_async_callback(publisher.stop)
                 signs = await self._consumer(stack, *self._metric_of)  # without a group: every partition, from now on
@@ -213,7 +213,7 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     # --- Kafka
 
-    def _publishing(self, publisher: Publisher) -> Any:
+    def _publishing(self, publisher: Producer) -> Any:
         async def publish(messages: list[tuple[bytes, bytes]]) -> None:
             try:
                 await publisher.send((self._topic, key, value) for key, value in messages)

@@ -7,23 +7,23 @@ A fact that has acted is first kept under `m`, then no more under `w`: where bot
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 import orjson
 import structlog
-from faust.types import EventT
 
 from engage import telemetry
 from engage.flows.rules import settle
 from engage.flows.rules.settle import Epoch, Fact
-from engage.runtime.checkpoint import Checkpointer, Output
-from engage.runtime.store import Book
-from engage.runtime.timers import Timers
 from schemas.erasing import REASON, Until, strip_row
 from schemas.erasures import Erasures
 from schemas.profile import split_key
 from schemas.times import unix_seconds
+from streams.checkpoint import Checkpointer, Output
+from streams.message import Message
+from streams.store import Book
+from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
 
@@ -66,16 +66,21 @@ class FactStage:
             if due is not None:
                 self.timers.push(due, partition, key)  # at once when its time came while nobody was here
 
-    def forget(self, partitions: set[int]) -> None:
+    def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
         for partition in partitions:
             self._epochs.pop(partition, None)
+        self.timers.forget(partitions)
 
-    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+    def drain(self, _: int) -> Iterable[Output]:
+        """Nothing is held back here: records and messages go to the checkpoint as they are made."""
+        return ()
+
+    def take(self, message: Message, checkpoint: Checkpointer) -> None:
         """One version of a fact."""
-        message = event.message
         try:
-            row, value = orjson.loads(message.value), message.value
+            value = message.value or b""
+            row = orjson.loads(value)
             if self._erasures and self._erasures.until(row["email"]) >= unix_seconds(row["occurred_at"]):
                 row = strip_row(row)
                 value = orjson.dumps(row)
@@ -88,7 +93,7 @@ class FactStage:
             telemetry.FACTS.labels("nonsense").inc()
             log.warning("no metric row", topic=message.topic, offset=message.offset, cause=repr(error)[:200])
 
-    def erase(self, partition: int, found: list[bytes], until: Until) -> None:
+    def erase(self, partition: int, found: list[bytes], until: Until) -> Iterator[None]:
         """Facts of whoever was erased are nobody's, and will not act."""
         book = self._book(partition)
         for record in found:
@@ -99,6 +104,7 @@ class FactStage:
             if until(split_key(fact.person)[0]):
                 fact.person, fact.due = "", None
                 self._rest(partition, record[2:], fact)
+                yield
 
     def fire(self, partition: int, key: bytes, now: float) -> None:
         """The time of a waiting fact has come."""

@@ -5,12 +5,11 @@ with the same key, so that a person has one partition.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 import orjson
 import structlog
-from faust.types import EventT
 
 from engage import telemetry
 from engage.flows.known import Known, Row, Zones
@@ -19,8 +18,6 @@ from engage.flows.model import DateTrigger, Status
 from engage.flows.rules import entry, machine
 from engage.flows.rules.program import Program
 from engage.flows.rules.state import Person, Run, run_key
-from engage.runtime.checkpoint import Checkpointer
-from engage.runtime.timers import Timers
 from engage.stages.facts import NONSENSE
 from engage.stages.outbox import Outbox
 from engage.stages.records import Records
@@ -28,6 +25,9 @@ from schemas.erasing import Until
 from schemas.erasures import Erasures
 from schemas.profile import split_key
 from schemas.times import unix_seconds
+from streams.checkpoint import Checkpointer, Output
+from streams.message import Message
+from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
 
@@ -76,9 +76,16 @@ class PeopleStage:
         """Come back to this person at `due`."""
         self.timers.push(due, partition, key.encode())
 
-    def take(self, event: EventT, checkpoint: Checkpointer) -> None:
+    def forget(self, partitions: Collection[int]) -> None:
+        """These partitions are another worker's now."""
+        self.timers.forget(partitions)
+
+    def drain(self, _: int) -> Iterable[Output]:
+        """Nothing is held back here: records and messages go to the checkpoint as they are made."""
+        return ()
+
+    def take(self, message: Message, checkpoint: Checkpointer) -> None:
         """One message about one person."""
-        message = event.message
         try:
             if message.value is not None and message.key is not None:
                 self._takes[message.topic](message.partition, message.key.decode(), message.value)
@@ -106,11 +113,12 @@ class PeopleStage:
             self._dates(partition, key, self._clock())
             yield
 
-    def erase(self, partition: int, found: list[bytes], until: Until) -> None:
+    def erase(self, partition: int, found: list[bytes], until: Until) -> Iterator[None]:
         """Forget who was erased: their runs and messages end, and nothing tells of that."""
         records = self.records(partition)
         for record in found:
             records.erase(record, until)
+            yield
 
     def _gone(self, key: str, at: str) -> bool:
         """Is what happened to this person at `at` (RFC 3339) nobody's?"""

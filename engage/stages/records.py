@@ -13,9 +13,9 @@ import orjson
 from engage.flows.known import Known, Zones
 from engage.flows.rules import state
 from engage.flows.rules.state import Person
-from engage.runtime.store import Book
 from schemas.erasing import Until, mask
 from schemas.profile import split_key
+from streams.store import Book
 
 Row = dict[str, Any]
 

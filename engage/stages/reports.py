@@ -8,13 +8,13 @@ import orjson
 
 from engage import telemetry
 from engage.flows.rules.state import Entry
-from engage.runtime.checkpoint import Output
 from engage.stages.letters import trigger_of
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.messages import MessageStatus, Suppression, message_version
 from schemas.profile import split_key
 from schemas.times import rfc3339
 from schemas.topics import DEAD_LETTERS, MESSAGES, SUPPRESSIONS, full_name
+from streams.checkpoint import Output
 
 
 class Reports:

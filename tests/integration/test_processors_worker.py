@@ -156,7 +156,7 @@ async def work(stop):
     running = asyncio.create_task(worker.run(stop))
     while worker.ready():
         await asyncio.sleep(0.05)
-    worker._sender.send = refuse
+    worker._worker.producer.send = refuse
     Path(sys.argv[2], "broken").touch()
     await running
 

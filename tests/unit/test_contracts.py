@@ -111,8 +111,8 @@ class Letters:
 )
 def test_every_dead_letter_keeps_the_contract(value: bytes, stage: str) -> None:
     letters = Letters()
-    message = SimpleNamespace(topic="stripe.events", partition=3, offset=42, value=value)
-    LedgerStage("", "both").take(SimpleNamespace(message=message), letters)  # type: ignore[arg-type]
+    message = SimpleNamespace(topic="stripe.events", partition=3, offset=42, key=None, value=value)
+    LedgerStage("", "both").take(message, letters)  # type: ignore[arg-type]
     (output,) = letters.sent
     assert output.topic == topics.DEAD_LETTERS.name
     validator("dead_letter.schema.json").validate(orjson.loads(output.value))

@@ -11,14 +11,15 @@ from aiokafka.errors import KafkaTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import store
-from processors.checkpoint import Checkpointer, Output
+from processors import records
+from processors.records import Records
 from processors.rules import links
 from processors.rules.observation import observe
-from processors.sending import pack
 from processors.stages import LedgerStage, PeopleStage, _take_each
-from processors.store import PartitionBook
 from schemas.errors import BadEvent, Unavailable
+from streams.checkpoint import Checkpointer, Output, Pace
+from streams.producer import Lane, Writer, pack
+from streams.store import Book
 from tests.fixtures.stripe.charges import charge, customer, refund
 from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import BASIL, V2024, at
@@ -40,24 +41,27 @@ def table(tmp_path: Path) -> faust.Table:
 
 def test_a_record_on_its_way_to_disk_is_read_as_it_will_be(table: faust.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events are folded while a checkpoint is under way: also when the cache has grown too large just then."""
-    monkeypatch.setattr(store, "_CACHED_RECORDS", 2)
-    book = PartitionBook(table, 0)
+    monkeypatch.setattr(records, "_CACHED", 2)
+    book = Book(table, 0)
+    ledger = Records(book)
     for number in range(4):
-        book.put(f"key{number}", {"known": 1})
+        ledger.put(f"key{number}", {"known": 1})
+    ledger.flush()
     book.write(book.take_dirty(), 0)
     for number in range(4):
-        book.put(f"key{number}", {"known": 2})
+        ledger.put(f"key{number}", {"known": 2})
+    ledger.flush()
     under_way = book.take_dirty()
-    assert book.get("key3") == {"known": 2}
+    assert ledger.get("key3") == {"known": 2}
     book.write(under_way, 1)
-    assert PartitionBook(table, 0).get("key3") == {"known": 2}
+    assert Records(Book(table, 0)).get("key3") == {"known": 2}
 
 
 class Message:
     """As much of Faust's event and message as a checkpoint needs."""
 
     def __init__(self, value: bytes = b"", topic: str = "stripe.events", partition: int = 0) -> None:
-        self.message = self
+        self.message, self.records = self, [self]
         self.value, self.topic, self.partition, self.offset = value, topic, partition, 0
         self.acked = False
 
@@ -78,9 +82,11 @@ class FailingSender:
             raise KafkaTimeoutError
         self.values += [value for _, _, value in messages]
 
-    async def send_state(self, topic: str, states: dict[int, dict[bytes, bytes]]) -> dict[int, int]:
-        await self.send((topic, key, value) for records in states.values() for key, value in records.items())
-        return dict.fromkeys(states, 0)
+    async def fence(self, _: str) -> Writer:
+        return Writer(1, 0)
+
+    async def write(self, lanes: dict[Lane, list[tuple[bytes, bytes]]], _: dict[Lane, Writer]) -> dict[Lane, int]:
+        return dict.fromkeys(lanes, 0)
 
 
 async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -> None:
@@ -88,15 +94,16 @@ async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -
     sender: Any = FailingSender()
 
     def drain(_: int) -> list[Output]:
-        return [Output("row", "metrics", b"key", b"row")]
+        return [Output("metrics", b"key", b"row", "row")]
 
-    checkpoint = Checkpointer("ledger", table, sender, drain)
+    checkpoint = Checkpointer("ledger", table, sender, Pace(0.0, 0.0), drain)
+    await checkpoint.take_over([0])
     first, second = Message(), Message()
-    checkpoint.book(0).put("charge", {"known": 1})
+    checkpoint.book(0).put(b"charge", b"1")
     await checkpoint.took(first)
     with pytest.raises(KafkaTimeoutError):
         await checkpoint.flush()
-    checkpoint.book(0).put("charge", {"known": 2})
+    checkpoint.book(0).put(b"charge", b"2")
     await checkpoint.took(second)
     with pytest.raises(Unavailable):
         await checkpoint.flush()
@@ -109,11 +116,17 @@ class Letters:
     """A checkpoint's place for dead letters, with a book in memory."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.kept: dict[bytes, bytes] = {}
         self.outputs: list[Output] = []
 
     def book(self, _: int) -> Any:
-        return self.world.books[0]
+        return self
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.kept[key] = value
 
     def send(self, output: Output) -> None:
         self.outputs.append(output)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.publish import event_message, object_message
 from ingest.admission import admit
-from processors.checkpoint import dead_letter_output
+from processors.stages import dead_letter_output
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from simulator.render import event_body

@@ -1,14 +1,20 @@
 """Faust with every setting that bites when left alone: see the reasons beside."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import faust
+import faust.streams
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from engage.runtime.consuming import App
+from schemas.errors import ConfigurationError, Unavailable
+from schemas.topics import COMPACTED
+from streams.consuming import App
 
 MAX_MESSAGE = 16 * 1024 * 1024
+CHANGELOG = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_MESSAGE)} | COMPACTED
 ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) are for one database, not for sixteen
     "write_buffer_size": 8 * 1024 * 1024,
     "max_write_buffer_number": 2,
@@ -18,8 +24,13 @@ ROCKSDB = {  # a partition's share: the defaults (64 MB buffers, 2 GB caches) ar
 }
 
 
-def make_app(name: str, kafka: Mapping[str, Any], data: Path, partitions: int, replication: int) -> faust.App:
-    """`name` is the app's id and with it the consumer group's."""
+def make_app(name: str, kafka: Mapping[str, Any], data: Path, partitions: int, replication: int) -> App:
+    """`name` is the app's id and with it the consumer group's. Raises ConfigurationError."""
+    if faust.streams._CStreamIterator is None:  # the other one acknowledges what it skips, whoever asked it not to
+        raise ConfigurationError(
+            "Faust has come without its compiled parts, without which it loses messages",
+            remedy="unset NO_CYTHON, or: pip install --force-reinstall --no-deps faust-streaming==0.15.3",
+        )
     bootstrap = kafka["bootstrap_servers"]
     servers = bootstrap.split(",") if isinstance(bootstrap, str) else list(bootstrap)
     return App(
@@ -41,13 +52,34 @@ def make_app(name: str, kafka: Mapping[str, Any], data: Path, partitions: int, r
         broker_session_timeout=10.0,
         broker_request_timeout=60.0,
         broker_commit_interval=0.5,
-        stream_buffer_maxsize=4096,
+        stream_buffer_maxsize=32,  # runs, not messages
         stream_wait_empty=True,
         producer_linger=0.005,
         producer_max_batch_size=256 * 1024,
         producer_max_request_size=MAX_MESSAGE,
         agent_supervisor="mode.CrashingSupervisor",  # an unexpected error ends the process; nothing is skipped
     )
+
+
+async def ensure_changelogs(
+    kafka: Mapping[str, Any], names: Collection[str], partitions: int, replication: int
+) -> None:
+    """Create the changelogs that are missing. Raises Unavailable.
+
+    Before Faust joins its group: it leaves a topic that it has just made itself out of the first assignment.
+    """
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        wanted = [NewTopic(name, partitions, replication, topic_configs=CHANGELOG) for name in names]
+        answer = await admin.create_topics(wanted)
+        for error in (for_code(code) for _, code, *_ in answer.topic_errors):
+            if error not in (NoError, TopicAlreadyExistsError):
+                raise error
+    except KafkaError as error:
+        raise Unavailable(f"changelogs can't be created: {error!r}", remedy="look at the brokers") from error
+    finally:
+        await admin.close()
 
 
 def _credentials(kafka: Mapping[str, Any]) -> Any:

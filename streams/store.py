@@ -9,9 +9,14 @@ store and on the topic exactly what it would have written itself.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 import rocksdict
 from faust import Table
 from faust.types import TP
+
+#: Records of the runtime's own: no key of a stage begins with a zero byte.
+_OURS = b"\x00"
+FENCE, ERASURES, _POSITIONS = b"\x00fence", b"\x00erasures", b"\x00positions"
 
 
 class Book:
@@ -42,12 +47,12 @@ class Book:
         self._dirty[key] = None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every record whose key begins with `prefix`; changed ones come first, the others in the order of keys."""
+        """Every record of the stage's whose key begins with `prefix`; changed ones first, the others in their order."""
         changed = {
             key: value
             for changes in (self._writing, self._dirty)
             for key, value in changes.items()
-            if key.startswith(prefix)
+            if key.startswith(prefix) and not self._ours(key)
         }
         for key, value in changed.items():
             if value is not None:
@@ -55,17 +60,17 @@ class Book:
         cursor = self._database().iter()
         cursor.seek(prefix)
         while cursor.valid() and (key := cursor.key()).startswith(prefix):
-            if key not in changed:
+            if key not in changed and not self._ours(key):
                 yield key, cursor.value()
             cursor.next()
 
     def stored(self, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        """The next `count` records behind the key `after`, as RocksDB has them."""
+        """The next `count` records of the stage's behind the key `after`, as RocksDB has them."""
         cursor = self._database().iter()
         found: list[tuple[bytes, bytes]] = []
         cursor.seek(after)
         while cursor.valid() and len(found) < count:
-            if (key := cursor.key()) != after:
+            if (key := cursor.key()) != after and not self._ours(key):
                 found.append((key, cursor.value()))
             cursor.next()
         return found
@@ -83,6 +88,19 @@ class Book:
         database.close()
         self._table.data._dbs.pop(self._partition, None)
 
+    def positions(self) -> dict[str, int]:
+        """By topic, the first offset that is not in these records; {} when nobody has kept any."""
+        stored = self.get(_POSITIONS)
+        return {} if stored is None else orjson.loads(stored)
+
+    def empty(self) -> bool:
+        """Whether no stage has kept anything here."""
+        return next(self.scan(b""), None) is None
+
+    def reached(self, positions: Mapping[str, int]) -> None:
+        """These records hold every message below `positions`, by topic."""
+        self.put(_POSITIONS, orjson.dumps({**self.positions(), **positions}))
+
     def take_dirty(self) -> dict[bytes, bytes | None]:
         """What changed since the last call."""
         self._writing, self._dirty = self._dirty, {}
@@ -99,6 +117,10 @@ class Book:
         self._database().write(batch)
         self._table.data.set_persisted_offset(TP(self._table.changelog_topic_name, self._partition), changelog_offset)
         self._writing = {}
+
+    def _ours(self, key: bytes) -> bool:
+        """Whether the record is the runtime's own, or the offset that Faust keeps beside."""
+        return key.startswith(_OURS) or key == self._table.data.offset_key
 
     def _database(self) -> Any:
         return self._table.data._db_for_partition(self._partition)
