@@ -1,10 +1,11 @@
 """Faust without three of its habits: one loses messages, one trusts its disk, one takes most of its time.
 
-While tables recover, Faust reads only changelogs, by a set of partitions that it goes on changing. When recovery ends
-that set is empty for a moment, and an empty one means every partition to aiokafka: a fetch under way takes what has
-come for all of them, and Faust drops it as not asked for. It also drops what a fetch brings that was under way when
-partitions were assigned. Then it seeks to what was committed, which brings nothing back where nothing was. So a fetch
-here keeps the set that it began with, and a partition without a committed offset is read from its beginning again.
+Messages got lost whenever partitions were assigned. While tables recover, Faust reads only changelogs, by a set of
+partitions that it goes on changing. When recovery ends that set is empty for a moment, and an empty one means every
+partition to aiokafka: a fetch under way takes what has come for all of them, and Faust drops it as not asked for. Then
+it seeks to what was committed, which brings nothing back where nothing was, and last it empties the agents' queues,
+which may hold by then what came after the seek. So a fetch here keeps the set that it began with, every input partition
+is sought, runs are given only of what was fetched after the seek, and nothing is emptied but at a revocation.
 
 Faust reads a changelog without shutting out whoever wrote it before, and ends for ever when its store is ahead of the
 changelog (a power cut, a restored disk). Here each partition is taken over before it is read, a store that is ahead is
@@ -19,6 +20,7 @@ import asyncio
 import shutil
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import faust
@@ -27,6 +29,7 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, TransportT
 from faust.types.tuples import ConsumerMessage
+from mode.utils.queues import FlowControlEvent
 
 from streams.checkpoint import Checkpointer
 
@@ -49,6 +52,10 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
     def _new_transport(self) -> TransportT:
         return _Transport(self.conf.broker_consumer, self)
 
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        return _Flow(loop=self.loop)
+
     def positions(self) -> dict[TP, int]:
         """Where the state that was found ends, by input partition; without those of which it says nothing.
 
@@ -63,6 +70,12 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
                 if position is not None:
                     found[tp] = position
         return found
+
+
+class _Flow(FlowControlEvent):  # type: ignore[misc]  # mode's types are not seen
+    def resume(self) -> None:
+        self._suspend.clear()
+        self._resume.set()
 
 
 class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
@@ -96,31 +109,43 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
             shutil.rmtree(store.partition_path(tp.partition))
 
 
+class _Fetched(dict[TP, list[Any]]):
+    """Records by partition, and how many seeks had been made when they were taken."""
+
+    def __init__(self, records: Mapping[TP, list[Any]], sought: int) -> None:
+        super().__init__(records)
+        self.sought = sought
+
+
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
+    sought = 0  # seeks so far
+
     async def seek_to_committed(self) -> Any:
         return await self.call_thread(self._rewind, self.app.positions())
 
-    async def _rewind(self, positions: Mapping[TP, int]) -> Any:
+    async def _rewind(self, positions: Mapping[TP, int]) -> dict[TP, int]:
+        """Have every input partition read from where it was committed, or from where its state ends."""
         consumer, changelogs = self._ensure_consumer(), self.app.tables.changelog_topics
-        committed = await consumer.seek_to_committed()
-        unread = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
-        if unread:
-            await consumer.seek_to_beginning(*unread)
-        for tp, position in positions.items():
-            if position < (committed.get(tp) or 0):
+        wanted = [tp for tp in consumer.assignment() if tp.topic not in changelogs]
+        committed = {tp: await consumer.committed(tp) or 0 for tp in wanted}
+        for tp, offset in committed.items():
+            position = min(offset, positions.get(tp, offset))
+            if position < offset:
                 log.warning(
                     "state ends before what was committed: its events are read once more",
                     topic=tp.topic,
                     partition=tp.partition,
-                    events=committed[tp] - position,
+                    events=offset - position,
                 )
-                consumer.seek(tp, position)
                 committed[tp] = position
+            consumer.seek(tp, position)  # 0 is the earliest where retention has taken that away
+        self.sought += 1  # in the same turn as the seeks, so that no fetch is counted on the wrong side
         return committed
 
     async def _fetch_records(self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = set(active_partitions)
-        return await super()._fetch_records(consumer, wanted, *args, **kwargs) if wanted else {}
+        records = await super()._fetch_records(consumer, wanted, *args, **kwargs) if wanted else {}
+        return _Fetched(records, self.sought)
 
 
 class Run(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
@@ -132,20 +157,28 @@ class Run(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
-    """Gives whole runs of a partition to the agents, and commits a run when it and all before it are acknowledged."""
+    """Gives whole runs of a partition to the agents, and commits a run when it and all before it are acknowledged.
+
+    Only what was fetched after the seek that ends a rebalance is given, so that each partition comes in order from
+    there, and a run that the rebalance interrupted does not hold up the commits of those after it.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._given: dict[TP, deque[int]] = defaultdict(deque)  # the last offsets of runs that are not committed yet
+        self._given: dict[TP, deque[Run]] = defaultdict(deque)  # what is not committed yet
+        self._seeking = asyncio.Lock()
+        self._sought: int | None = None  # the seek behind which runs are given; None while partitions are assigned
 
     async def perform_seek(self) -> None:
-        self._given.clear()  # a run that a rebalance interrupted would hold up all commits after it
-        await super().perform_seek()
+        async with self._seeking:
+            await super().perform_seek()
+            self._given.clear()
+            self._acked_index.clear()
+            self._sought = self._thread.sought
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._sought = None
         await super().on_partitions_revoked(revoked)
-        for tp in revoked:
-            self._given.pop(tp, None)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -157,42 +190,35 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
                 raise
 
     async def _drain_once(self) -> None:
-        found, active = await self._wait_next_records(_FETCH_SECONDS)
-        if found is None or self.should_stop:
-            return
-        if not self.flow_active:
-            try:
-                await self.perform_seek()
-            except Exception as error:
-                log.warning("can't seek while partitions are being assigned", cause=repr(error))
+        fetched, active = await self._wait_next_records(_FETCH_SECONDS)
+        if not fetched:
             return
         generation = self.app.consumer_generation_id
-        for tp, records in found.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
+        for tp, records in fetched.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            read = self._read_offset[tp]
-            fresh = records if read is None else [record for record in records if record.offset >= read]
             if tp.topic in self.app.tables.changelog_topics:
-                messages = [self._to_message(tp, record) for record in fresh]
+                messages = [self._to_message(tp, record) for record in records]
             else:
-                messages = [_run(tp, fresh[at : at + _RUN], generation) for at in range(0, len(fresh), _RUN)]
+                messages = [_run(tp, records[at : at + _RUN], generation) for at in range(0, len(records), _RUN)]
             for message in messages:
-                if not self.flow_active:  # the rest comes again, after the seek that follows
-                    return
-                if isinstance(message, Run):
-                    self._given[tp].append(message.offset)
-                await self.wait_first(self.callback(message), self.suspend_flow.wait())
-                self._read_offset[tp] = message.offset
+                async with self._seeking:
+                    if not self.flow_active or self.app.consumer_generation_id != generation:
+                        return  # the rest comes again, after the seek that follows
+                    if isinstance(message, Run):
+                        if fetched.sought != self._sought:
+                            break
+                        self._given[tp].append(message)
+                    await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                    self._read_offset[tp] = message.offset
 
     def _new_offset(self, tp: TP) -> int | None:
         """What can be committed: the offset after the last run of those in a row that are acknowledged."""
-        acked, given, offset = self._acked_index[tp], self._given[tp], None
-        while given and given[0] in acked:
-            offset = given.popleft()
-            acked.discard(offset)
+        given, offset = self._given[tp], None
+        while given and given[0].acked:
+            offset = given.popleft().offset
+            self._acked_index[tp].discard(offset)
         self._acked[tp].clear()
         return None if offset is None else offset + 1
 
