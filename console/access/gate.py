@@ -118,11 +118,14 @@ class Gate:
         self._sessions.end(request.cookies.get(COOKIE, ""))
         cookie, session = self._sessions.begin(role)
         secure = is_encrypted(request, self._public)
-        keep: dict[str, object] = {"httponly": True, "samesite": "Lax", "secure": secure, "path": "/"}
-        response.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, **keep)  # type: ignore[arg-type]
+
+        def keep(name: str, value: str, seconds: int) -> None:
+            response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Lax", secure=secure, path="/")
+
+        keep(COOKIE, cookie, SESSION_SECONDS)
         if not self._device(request):
             device = self._key.signed("browser", token_urlsafe(16))
-            response.set_cookie(DEVICE, device, max_age=DEVICE_SECONDS, **keep)  # type: ignore[arg-type]
+            keep(DEVICE, device, DEVICE_SECONDS)
         return Visitor(role, _named(role, session.id), Way.SESSION, self._proxies.source(request))
 
     def sign_out(self, request: web.Request, response: web.Response) -> None:

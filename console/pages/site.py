@@ -1,5 +1,6 @@
 """What all pages share: where they read, how they are rendered, and what leads from one to the other."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -131,7 +132,7 @@ class Site:
         return response
 
 
-class Page:
+class Page(ABC):
     """A page; a subclass gives its routes."""
 
     def __init__(self, site: Site) -> None:
@@ -162,6 +163,6 @@ class Page:
         if not self.site.may(request):
             raise web.HTTPForbidden(text="This sign-in may look, and change nothing.")
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """The page, and the parts of it that are asked for by themselves."""
-        raise NotImplementedError
