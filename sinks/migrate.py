@@ -5,18 +5,20 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from schemas.errors import ConfigurationError
 from sinks import ddl
+from sinks.batch import TABLES
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.errors import Refused, Rejected
 
 log = structlog.get_logger(__name__)
 
-_TABLES = "_rows"  # how the names of tables end; all else are views
+_ROWS = "_rows"  # how the names of tables end; all else are views
+_READ = "nothing for what Kafka keeps, which is read once more; for what is older, "
 _REBUILD = "stop `tillstream up`, then `tillstream replay --rebuild` and start it again: its rows are derived anew"
 _BACKUP = "its rows come back from a backup alone"
 _BACK = {
-    "metric_rows": _REBUILD,
-    "profile_rows": _REBUILD,
+    "metric_rows": _READ + _REBUILD,
+    "profile_rows": _READ + _REBUILD,
     "metric_version_rows": _REBUILD,
     "import_rows": "tillstream import",
     "sweep_rows": "tillstream sweep",
@@ -62,8 +64,11 @@ async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
         )
         log.info("schema migrated", migration=migration.name, database=database)
     await clickhouse.run(view)
+    if gone & set(TABLES.values()):  # with no positions, all that Kafka keeps is read again
+        await clickhouse.run("TRUNCATE TABLE sink_position_rows")
     for name in sorted(gone):
-        remedy = _BACK.get(name, _BACKUP) if name.endswith(_TABLES) else "nothing: a view has no rows of its own"
+        usual = _READ + _BACKUP if name in TABLES.values() else _BACKUP
+        remedy = _BACK.get(name, usual) if name.endswith(_ROWS) else "nothing: a view has no rows of its own"
         log.warning("was gone, and is made again", name=name, database=database, next=remedy)
 
 

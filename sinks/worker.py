@@ -13,11 +13,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from schemas import topics
 from schemas.errors import Unavailable
-from sinks import telemetry
+from sinks import positions, telemetry
 from sinks.batch import TABLES, Batch
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
+from sinks.errors import Refused, Rejected
 from sinks.migrate import migrate
+from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
 
 IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
@@ -43,6 +45,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         self._took = 0.0  # seconds, the last batch
         self._batch = self._new_batch()
         self._written: dict[tuple[str, int], int] = {}  # (topic, partition): the position up to which rows are in
+        self._unkept: dict[tuple[str, int], int] = {}  # of those, what ClickHouse has not been told yet
+        self._starts: dict[TopicPartition, int] | None = None  # where to begin; None while partitions are assigned
+        self._failure: Exception | None = None  # of an assignment: aiokafka would only log it
         self._writer: Writer | None = None
 
     def ready(self) -> str:
@@ -99,7 +104,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         if reader is None:
             return
         stack.push_async_callback(reader.stop)
-        self._consumer = reader
+        self._consumer, self._clickhouse = reader, clickhouse
         self._writer = Writer(
             clickhouse,
             sender,
@@ -151,6 +156,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             await self._settle()
             self._begin()
             await self._settle()
+            await self._keep_positions()
         finally:
             tasks = [task for task in (watch, self._writing) if task]
             for task in tasks:
@@ -161,12 +167,20 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         await asyncio.sleep(0)  # aiokafka gives what it has without a pause: the batch on its way needs a turn too
         wait = self._batch.wait(time.monotonic())
         seconds = IDLE_SECONDS if wait is None else max(SHORTEST_POLL, min(wait, IDLE_SECONDS))
+        if self._failure is not None:
+            raise self._failure
+        if self._starts:
+            for partition in self._starts.keys() & self._consumer.assignment():
+                self._consumer.seek(partition, self._starts[partition])
+            self._starts.clear()
         try:
             # The outer bound is for rebalances, while which aiokafka would wait for ever, and not see `stop`.
             async with asyncio.timeout(seconds + IDLE_SECONDS):
                 found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS)
         except TimeoutError:
             return
+        if self._starts is None or self._starts:
+            return  # partitions were assigned meanwhile: this comes again, after the seek that follows
         for partition, records in found.items():
             self._batch.add(self._tables[partition.topic], records, time.monotonic())
 
@@ -201,7 +215,18 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         except TimeoutError:
             raise Unavailable(f"Kafka took no offsets for {self._config.patience:.0f} s") from None
         self._written.update(batch.offsets)
+        self._unkept.update(batch.offsets)
         self._measure_lag()
+
+    async def _keep_positions(self) -> None:
+        """Have ClickHouse know how far its rows go. Where it can't, more is read again after a crash: no harm."""
+        told = dict(self._unkept)
+        try:
+            await positions.write(self._clickhouse, told.items())
+        except (Unavailable, Refused, Rejected) as error:
+            log.warning("positions are not kept beside the rows", cause=str(error)[:300])
+            return
+        self._unkept = {place: offset for place, offset in self._unkept.items() if told.get(place) != offset}
 
     def _measure_lag(self) -> None:
         lags = dict.fromkeys(self._tables, 0)
@@ -222,6 +247,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
                     await self._consumer.topics()
                 self._state, seen = "", time.monotonic()
                 self._measure_lag()
+                await self._keep_positions()
             except (KafkaError, TimeoutError) as error:
                 self._state = f"Kafka does not answer: {error!r}"
                 if time.monotonic() - seen > self._config.patience:
@@ -229,14 +255,33 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Lets the batch on its way arrive, and forgets the collected one: its records will be read again."""
+        self._starts = None
         self._batch = self._new_batch()
         if self._writing:
             await asyncio.wait([self._writing], timeout=REVOKE_SECONDS)
+        await self._keep_positions()
         self._written.clear()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Reading goes on where the group has committed."""
+        """Reading goes on where the group has committed, or where the rows in ClickHouse end if that is earlier."""
         log.info("partitions assigned", partitions=len(assigned))
+        try:
+            written = await positions.read(self._clickhouse) if assigned else {}
+            firsts, ends = await asyncio.gather(
+                self._consumer.beginning_offsets(assigned), self._consumer.end_offsets(assigned)
+            )
+            committed = await asyncio.gather(*(self._consumer.committed(partition) for partition in assigned))
+        except Exception as error:
+            self._failure = error
+            raise
+        kafka = {
+            Place(partition.topic, partition.partition): Kept(firsts[partition], ends[partition], offset)
+            for partition, offset in zip(assigned, committed, strict=True)
+        }
+        found = positions.start(kafka, written)
+        for cause, remedy, messages in positions.told(found, self._config.topic_prefix):
+            log.warning(cause, messages=messages, next=remedy)
+        self._starts = {TopicPartition(*place): offset for place, offset in found.offsets.items()}
 
     def _new_batch(self) -> Batch:
         config = self._config
