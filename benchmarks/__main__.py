@@ -4,12 +4,13 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import console, door, flows, imports, latency, ledger, processors, segments
+from benchmarks import console, door, flows, flush, imports, latency, ledger, processors, segments
 
 BENCHMARKS = {
     "console": console.measure,
     "door": door.measure,
     "flows": flows.measure,
+    "flush": flush.measure,
     "imports": imports.measure,
     "latency": latency.measure,
     "ledger": ledger.measure,

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from benchmarks.latency import _SETTINGS, _up
+from benchmarks.latency import _SETTINGS, running_up
 from embedded.child import die_with_parent
 
 KEY = "sk_live_benchmark"
@@ -41,7 +41,7 @@ async def measure(charges: int = CHARGES) -> dict[str, float]:
             listed, began = told["objects"], time.perf_counter()
             objects = await _read_all(told["url"], listed)
             bare = objects / (time.perf_counter() - began)
-            async with _up(Path(data) / "up") as runtime:
+            async with running_up(Path(data) / "up") as runtime:
                 used = {"simulated Stripe": psutil.Process(stripe.pid), **_parts(runtime)}
                 found = await _import(Path(data) / "up", told["url"], runtime, _rows_of(listed), used)
         finally:

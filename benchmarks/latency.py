@@ -36,13 +36,13 @@ _SETTINGS = ("TILLSTREAM_", "STRIPE_", "KAFKA_", "CLICKHOUSE_", "SMTP_")
 
 
 @contextlib.asynccontextmanager
-async def _up(data: Path) -> AsyncIterator[dict[str, Any]]:
+async def running_up(data: Path, **settings: str) -> AsyncIterator[dict[str, Any]]:
     """A running `up`; gives its runtime.json."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     with (data.parent / "up.out").open("wb") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 -- die_with_parent ties it to the loop's thread
             [*_PROGRAM, "--data", str(data), *_ANY_PORTS],
-            env=environment | {"STRIPE_WEBHOOK_SECRET": SECRET},
+            env=environment | {"STRIPE_WEBHOOK_SECRET": SECRET} | settings,
             stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,
@@ -68,7 +68,7 @@ async def _ready(data: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]
     raise RuntimeError(f"`up` is not ready:\n{(data.parent / 'up.out').read_text()[-2000:]}")
 
 
-def _payments() -> list[tuple[str, bytes]]:
+def payments() -> list[tuple[str, bytes]]:
     """Charge id and event body of payments, each of which makes one row."""
     world = World(seed=1, start=int(time.time()) - 31 * 86_400, days=30, customers=EVENTS)
     found: dict[str, bytes] = {}
@@ -81,11 +81,13 @@ def _payments() -> list[tuple[str, bytes]]:
     return list(found.items())[:EVENTS]
 
 
-class _Run:
+class Run:
     """What the sender and the watcher share; all times are of one clock."""
 
-    def __init__(self, session: aiohttp.ClientSession, runtime: dict[str, Any]) -> None:
+    def __init__(self, session: aiohttp.ClientSession, runtime: dict[str, Any], rate: float = RATE) -> None:
+        """`rate`: events a second."""
         self._session = session
+        self._rate = rate
         self._door = f"{runtime['http_url']}/webhooks/stripe"
         self._clickhouse = runtime["clickhouse_url"]
         self._parameters = {"database": runtime["database"]}
@@ -94,14 +96,16 @@ class _Run:
         self.answers: list[float] = []
         self.queries: list[float] = []
 
-    async def send(self, payments: list[tuple[str, bytes]]) -> None:
+    async def send(self, paid: list[tuple[str, bytes]]) -> None:
+        """Post each when its time has come, whatever became of those before."""
         began = time.perf_counter()
         async with asyncio.TaskGroup() as posts:
-            for number, (charge, body) in enumerate(payments):
-                await asyncio.sleep(began + number / RATE - time.perf_counter())
-                posts.create_task(self._post(charge, body))
+            for number, (charge, body) in enumerate(paid):
+                await asyncio.sleep(began + number / self._rate - time.perf_counter())
+                posts.create_task(self.post(charge, body))
 
-    async def _post(self, charge: str, body: bytes) -> None:
+    async def post(self, charge: str, body: bytes) -> None:
+        """One event, signed; raises for any other answer than 200."""
         began = self.posted[charge] = time.perf_counter()
         headers = {"Stripe-Signature": sign(body, SECRET, int(time.time()))}
         async with self._session.post(self._door, data=body, headers=headers) as answer:
@@ -110,7 +114,7 @@ class _Run:
 
     async def watch(self, count: int) -> None:
         """Query until every row is there."""
-        async with asyncio.timeout(count / RATE + ARRIVE_SECONDS):
+        async with asyncio.timeout(count / self._rate + ARRIVE_SECONDS):
             while len(self.seen) < count:
                 began = time.perf_counter()
                 async with self._session.post(self._clickhouse, params=self._parameters, data=_QUERY) as answer:
@@ -125,13 +129,13 @@ class _Run:
 
 async def measure() -> dict[str, float]:
     """The figures by name; takes about a minute."""
-    payments = _payments()
+    paid = payments()
     with tempfile.TemporaryDirectory() as directory:
-        async with _up(Path(directory) / "data") as runtime, aiohttp.ClientSession() as session:
-            warm_up, run = _Run(session, runtime), _Run(session, runtime)
-            await asyncio.gather(warm_up.send(payments[:40]), warm_up.watch(40))
+        async with running_up(Path(directory) / "data") as runtime, aiohttp.ClientSession() as session:
+            warm_up, run = Run(session, runtime), Run(session, runtime)
+            await asyncio.gather(warm_up.send(paid[:40]), warm_up.watch(40))
             run.seen = dict.fromkeys(warm_up.posted, 0.0)
-            await asyncio.gather(run.send(payments[40:]), run.watch(len(payments)))
+            await asyncio.gather(run.send(paid[40:]), run.watch(len(paid)))
     took = [run.seen[charge] - posted for charge, posted in run.posted.items()]
     cuts = statistics.quantiles(took, n=100, method="inclusive")
     query, answer = statistics.median(run.queries), statistics.median(run.answers)

@@ -30,11 +30,12 @@ _START_TIMEOUT = 60.0
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # size, request ApiVersions, its version, an id, no client name
 
 
-def command(data: Path, port: int) -> list[str]:
+def command(data: Path, port: int, flush: bool = False) -> list[str]:
     """The java command line that runs the broker on 127.0.0.1:`port` with its data in the directory `data`.
 
     Formats the directory when it is new, checks it otherwise, and writes server.properties. With port 0 a free one
-    is chosen; `bootstrap(data)` tells which. Takes a second or two on a new directory: call it off the event loop.
+    is chosen; `bootstrap(data)` tells which. `flush` as in `properties`. Takes a second or two on a new directory: call
+    it off the event loop.
     Raises ConfigurationError for a missing Java or jars, a taken port, an unusable or corrupt directory.
     """
     java = _java()
@@ -56,7 +57,7 @@ def command(data: Path, port: int) -> list[str]:
         f"-Dkafka.log={data / 'kafka.log'}",
     ]
     tool = [java, _ONE_COMPILER, "-XX:+UseSerialGC", *classpath]
-    settings = properties(data, port or free_port(), _controller_port(data))
+    settings = properties(data, port or free_port(), _controller_port(data), flush)
     config = prepare(data, settings, tool)
     return [java, *_HEAP, _ONE_COMPILER, "-XX:+ExitOnOutOfMemoryError", *classpath, "kafka.Kafka", str(config)]
 
@@ -155,9 +156,10 @@ def _release(java: str | None) -> str:
 class KafkaProcess:
     """`async with KafkaProcess(data) as kafka:` runs a broker and ends it, whatever happens in between."""
 
-    def __init__(self, data: Path, port: int = 0) -> None:
+    def __init__(self, data: Path, port: int = 0, *, flush: bool = False) -> None:
         self._data = data
         self._port = port
+        self._flush = flush
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -205,7 +207,7 @@ class KafkaProcess:
             await self.kill()
 
     async def _start(self, port: int) -> None:
-        argv = await asyncio.to_thread(command, self._data, port)
+        argv = await asyncio.to_thread(command, self._data, port, self._flush)
         with (self._data / "kafka.out").open("wb") as out:  # the JVM's own complaints; the broker logs to kafka.log
             self._process = subprocess.Popen(  # noqa: ASYNC220 -- started from the loop's thread: see die_with_parent
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent

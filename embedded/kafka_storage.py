@@ -23,10 +23,14 @@ NODE_ID = "1"
 _LOCK_WAIT = 10.0  # seconds: a killed broker's lock goes with its process, which may take a moment to end
 
 
-def properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
-    """server.properties of a single node that is broker and controller, on loopback only."""
+def properties(data: Path, port: int, controller_port: int, flush: bool = False) -> dict[str, str]:
+    """server.properties of a single node that is broker and controller, on loopback only.
+
+    With `flush` nothing is acknowledged before it is on the disk, where it outlives a power cut too.
+    """
+    synced = {"log.flush.interval.messages": "1"} if flush else {}
     largest = str(STRIPE_EVENTS.max_message_bytes)
-    return {
+    return synced | {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
         "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller_port}",

@@ -8,6 +8,12 @@ DAY_MS = 24 * 60 * 60 * 1000
 #: Compaction alone has no date: without a bound, what was written over stays until enough has come after it.
 COMPACTED = {"max.compaction.lag.ms": str(7 * DAY_MS), "delete.retention.ms": str(DAY_MS)}
 PARTITIONS = 8  # of every topic: never changed later, since keys would move between partitions
+MIN_COPIES = 3  # on a cluster: one broker may be lost while another is being mended
+
+
+def awaited(replication: int) -> dict[str, str]:
+    """A topic's settings by which an acknowledgement rests on all its copies but one, where there are enough."""
+    return {"min.insync.replicas": str(replication - 1)} if replication >= MIN_COPIES else {}
 
 
 @dataclass(frozen=True, slots=True)

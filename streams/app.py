@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import ConfigurationError, Unavailable
-from schemas.topics import COMPACTED
+from schemas.topics import COMPACTED, awaited
 from streams.consuming import App
 
 MAX_MESSAGE = 16 * 1024 * 1024
@@ -71,7 +71,8 @@ async def ensure_changelogs(
     admin = AIOKafkaAdminClient(**kafka)
     try:
         await admin.start()
-        wanted = [NewTopic(name, partitions, replication, topic_configs=CHANGELOG) for name in names]
+        config = CHANGELOG | awaited(replication)
+        wanted = [NewTopic(name, partitions, replication, topic_configs=config) for name in names]
         answer = await admin.create_topics(wanted)
         for error in (for_code(code) for _, code, *_ in answer.topic_errors):
             if error not in (NoError, TopicAlreadyExistsError):

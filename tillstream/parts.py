@@ -88,7 +88,7 @@ def make_plan(settings: Settings) -> Plan:
     if not settings.kafka_bootstrap_servers:
         port = claim_port(settings.tillstream_kafka_port, "--kafka-port")
         found["kafka_bootstrap_servers"] = f"127.0.0.1:{port}"
-        services.append(_kafka(data / "kafka", port))
+        services.append(_kafka(data / "kafka", port, settings.flushes))
     if not settings.clickhouse_url:
         port = claim_port(settings.tillstream_clickhouse_port, "--clickhouse-port")
         found["clickhouse_url"] = f"http://127.0.0.1:{port}"
@@ -154,7 +154,7 @@ async def ask(url: str) -> str:
         return SILENT
 
 
-def _kafka(data: Path, port: int) -> Part:
+def _kafka(data: Path, port: int, flush: bool) -> Part:
     from embedded import kafka
 
     bootstrap = f"127.0.0.1:{port}"
@@ -172,7 +172,7 @@ def _kafka(data: Path, port: int) -> Part:
 
     return Part(
         KAFKA,
-        lambda: kafka.command(data, port),
+        lambda: kafka.command(data, port, flush),
         probe,
         drain=20.0,
         silence=_SERVICE_SILENCE,
@@ -182,7 +182,7 @@ def _kafka(data: Path, port: int) -> Part:
 
 def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
     argv = [sys.executable, "-m", "embedded.clickhouse", "--data", str(data), "--port", str(port)]
-    argv += ["--user", settings.clickhouse_user]
+    argv += ["--user", settings.clickhouse_user, *(["--flush"] if settings.flushes else [])]
     environment = {"CLICKHOUSE_PASSWORD": clickhouse_password(settings)}  # never on a command line that `ps` shows
     url = f"http://127.0.0.1:{port}/ping"
 

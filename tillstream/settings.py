@@ -149,6 +149,11 @@ class Settings(BaseModel):
     tillstream_console_port: Port = Field(default=8081, description="Port of the console; 0 for any free one")
     tillstream_kafka_port: Port = Field(default=9092, description="Port of the own broker; 0 for any free one")
     tillstream_clickhouse_port: Port = Field(default=8123, description="Port of the own engine; 0 for any free one")
+    tillstream_flush: Literal["on", "off"] = Field(
+        default="off",
+        description="`on`: the own broker and engine acknowledge what is on the disk, so that a 200 outlives a power "
+        "cut too; `off`: what the operating system has taken, which outlives every crash of a program",
+    )
     tillstream_max_body_bytes: int = Field(
         default=4 * 1024 * 1024, ge=1024, description="Largest webhook body in bytes, also after unpacking gzip"
     )
@@ -267,6 +272,11 @@ class Settings(BaseModel):
         defaults = {name: type(self).model_fields[name].default for name in secrets}
         narrowed = self.model_copy(update={**defaults, "accounts": accounts})
         return narrowed.with_stored({name: one.model_copy(update=stored) for name, one in self._stored.items()})
+
+    @property
+    def flushes(self) -> bool:
+        """Whether the own services acknowledge only what is on the disk."""
+        return self.tillstream_flush == "on"
 
     @property
     def project(self) -> Path:

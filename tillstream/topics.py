@@ -39,7 +39,7 @@ async def ensure_topics(
                     name=topics.full_name(topic, prefix),
                     num_partitions=partitions,
                     replication_factor=replication,
-                    topic_configs=topic.config,
+                    topic_configs=topic.config | topics.awaited(replication),
                 )
                 for topic in missing
             ]

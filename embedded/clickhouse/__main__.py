@@ -30,7 +30,7 @@ async def serve(args: argparse.Namespace, users: Users) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
     announced = args.data / "http_port"
-    engine = Engine(args.data)
+    engine = Engine(args.data, args.flush)
     try:
         announced.unlink(missing_ok=True)
         server = Server(engine, users, OwnHosts.of(args.host, hosts=args.hosts.split(",")), args.max_body)
@@ -87,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--hosts", default="", help="further names by which it is reached, comma-separated")
     parser.add_argument("--user", default="default", help="who may do everything; the passwords are in DIR/logins.json")
+    parser.add_argument("--flush", action="store_true", help="acknowledge an insert only when it is on the disk")
     parser.add_argument("--max-body", type=int, default=_MAX_BODY, help="bytes of a request, unpacked (default 1 GiB)")
     return parser.parse_args()
 

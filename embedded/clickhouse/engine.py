@@ -31,7 +31,12 @@ _CONFIG = """<clickhouse>
     <mark_cache_size>134217728</mark_cache_size>
     <index_mark_cache_size>33554432</index_mark_cache_size>
     <mmap_cache_size>128</mmap_cache_size>
-</clickhouse>
+{synced}</clickhouse>
+"""
+_SYNCED = """    <merge_tree>
+        <fsync_after_insert>1</fsync_after_insert>
+        <fsync_part_directory>1</fsync_part_directory>
+    </merge_tree>
 """
 _GLOBS = frozenset("*?{}")
 
@@ -139,9 +144,12 @@ class Spool:
 
 
 class Engine:
-    """Opens the data directory and keeps it open. Raises ConfigurationError when it is in use or corrupt."""
+    """Opens the data directory and keeps it open. Raises ConfigurationError when it is in use or corrupt.
 
-    def __init__(self, data: Path) -> None:
+    With `flush` no insert is acknowledged before its rows are on the disk, where they outlive a power cut too.
+    """
+
+    def __init__(self, data: Path, flush: bool = False) -> None:
         data = data.absolute()
         if _GLOBS & set(str(data)):  # INFILE would take them for patterns, find no file and insert nothing
             raise ConfigurationError(
@@ -167,7 +175,7 @@ class Engine:
         shutil.rmtree(self._inserts, ignore_errors=True)  # of a server that was killed
         self._inserts.mkdir()
         config = data / "engine.xml"
-        config.write_text(_CONFIG, encoding="ascii")
+        config.write_text(_CONFIG.format(synced=_SYNCED if flush else ""), encoding="ascii")
         self._path = f"{data / 'engine'}?config-file={config}"
         _chdb.set_signal_handlers_enabled(0)  # signals are the server's
         self._keeping = threading.Lock()

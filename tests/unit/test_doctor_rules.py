@@ -75,6 +75,14 @@ def kafka(**change: Any) -> Facts:
     return replace(GOOD, kafka=replace(GOOD.kafka, **change))  # type: ignore[type-var]
 
 
+def copies(replicas: int, min_insync: int) -> Facts:
+    return kafka(brokers=3, topics=(replace(TOPIC, replicas=replicas, min_insync=min_insync, flushed=False),))
+
+
+def elsewhere() -> Facts:
+    return replace(kafka(topics=(replace(TOPIC, flushed=False),)), machine=replace(MACHINE, needs_broker=False))
+
+
 def clickhouse(**change: Any) -> Facts:
     return replace(GOOD, clickhouse=replace(CLICKHOUSE, **change))
 
@@ -125,6 +133,12 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("topic-missing", ERROR, kafka(topics=(replace(TOPIC, partitions=0),)), "tillstream topics"),
     ("partition-count", ERROR, kafka(topics=(replace(TOPIC, partitions=1),)), "replay --rebuild"),
     ("topic-config", WARNING, kafka(topics=(replace(TOPIC, drift={"retention.ms": ("9", "1")}),)), "retention.ms=9"),
+    ("few-copies", WARNING, copies(1, 1), "KAFKA_REPLICATION_FACTOR=3"),
+    ("few-copies", WARNING, copies(2, 1), "kafka-reassign-partitions.sh --bootstrap-server 127.0.0.1:9092"),
+    ("copies-not-awaited", WARNING, copies(3, 1), "--topic $t --add-config min.insync.replicas=2"),
+    ("copies-not-awaited", WARNING, copies(3, 3), "for t in stripe.events; do"),
+    ("not-flushed", HINT, kafka(topics=(replace(TOPIC, flushed=False),)), "TILLSTREAM_FLUSH=on"),
+    ("not-flushed", HINT, elsewhere(), "kafka-configs.sh --bootstrap-server 127.0.0.1:9092"),
     ("lag", WARNING, kafka(lag={"tillstream-sink": 5_000}), "status --watch"),
     ("clickhouse-unreachable", ERROR, clickhouse(error="refused"), "CLICKHOUSE_URL"),
     ("migrations-behind", ERROR, clickhouse(migrations=(("0001",), ("0001", "0002"))), "tillstream sink"),
@@ -179,6 +193,11 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("mail-server-missing", ERROR, files(LIVE, mail_settings=("SMTP_URL",)), "export SMTP_URL="),
     ("messages-failed", WARNING, clickhouse(failed_messages={"receipts": (3, "no such user")}), "flows show receipts"),
 ]
+
+
+@pytest.mark.parametrize("replicas", [3, 5])
+def test_a_cluster_that_awaits_all_copies_but_one_is_all_right(replicas: int) -> None:
+    assert not findings(copies(replicas, replicas - 1))
 
 
 def test_when_all_is_well_nothing_is_found_and_the_light_is_green() -> None:

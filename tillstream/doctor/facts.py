@@ -42,12 +42,18 @@ class MachineFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """A topic that should be there. `partitions` 0: it is not. `drift`: setting → (wanted, found)."""
+    """A topic that should be there. `partitions` 0: it is not. `drift`: setting → (wanted, found).
+
+    `replicas` of the partition that has fewest; `min_insync` of them acknowledge; `flushed`: on their disks by then.
+    """
 
     name: str
     partitions: int
     wanted_partitions: int
     drift: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    replicas: int = 1
+    min_insync: int = 1
+    flushed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class KafkaFacts:
     remedy: str = ""
     topics: tuple[TopicFacts, ...] = ()
     lag: Mapping[str, int] = field(default_factory=dict)
+    brokers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,20 +49,17 @@ async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFact
         there = set(await admin.list_topics())
         names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
         present = [name for name in names if name in there]
-        counts = (
-            {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics(present)} if present else {}
-        )
+        described = await admin.describe_topics(present) if present else []
+        copies = {one["topic"]: [len(each["replicas"]) for each in one["partitions"]] for one in described}
         configs = await _configs(admin, present)
-        told = tuple(
-            TopicFacts(name, counts.get(name, 0), topics.PARTITIONS, _drift(topic.config, configs.get(name, {})))
-            for name, topic in names.items()
-        )
+        told = tuple(_topic(topic, name, copies.get(name, []), configs.get(name, {})) for name, topic in names.items())
+        brokers = len((await admin.describe_cluster())["brokers"])
         groups = [group[0] for group in await admin.list_consumer_groups()]
         own = [group for group in groups if group.startswith(f"{prefix}tillstream")]
         committed = {group: await admin.list_consumer_group_offsets(group) for group in sorted(own)}
     finally:
         await admin.close()
-    return KafkaFacts(address, topics=told, lag=await _lag(kafka, committed, names))
+    return KafkaFacts(address, topics=told, lag=await _lag(kafka, committed, names), brokers=brokers)
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -73,6 +70,18 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
             name, entries = resource[3], resource[4]
             found[name] = {entry[0]: entry[1] for entry in entries}
     return found
+
+
+def _topic(topic: topics.Topic, name: str, copies: list[int], config: Mapping[str, str]) -> TopicFacts:
+    return TopicFacts(
+        name,
+        len(copies),
+        topics.PARTITIONS,
+        _drift(topic.config, config),
+        replicas=min(copies, default=1),
+        min_insync=int(config.get("min.insync.replicas", 1)),
+        flushed=config.get("flush.messages", "1") == "1",
+    )
 
 
 def _drift(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, tuple[str, str]]:
