@@ -135,6 +135,7 @@ class Engage:
     async def _assigned(self, assigned: set[int]) -> None:
         """The tables are recovered, and no event has been taken yet."""
         assert self._facts.checkpoint is not None
+        assert self._people.checkpoint is not None
         partitions = assigned - self._owned
         self._dispatcher.own(partitions)
         for partition in sorted(partitions):
@@ -143,7 +144,7 @@ class Engage:
                 stage.own(partition)
                 await asyncio.sleep(0)
         # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
-        await self._facts.checkpoint.durable()
+        await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
         self._owned |= partitions
         log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
 

@@ -7,10 +7,10 @@ it seeks to what was committed, which brings nothing back where nothing was, and
 which may hold by then what came after the seek. So a fetch here keeps the set that it began with, every input partition
 is sought, runs are given only of what was fetched after the seek, and nothing is emptied but at a revocation.
 
-Faust reads a changelog without shutting out whoever wrote it before, and ends for ever when its store is ahead of the
-changelog (a power cut, a restored disk). Here each partition is taken over before it is read, a store that is ahead is
-dropped and made anew, and input is read again from where the state that was found ends, if that is earlier than what
-was committed.
+Faust reads a changelog without shutting out whoever wrote it before, ends for ever when its store is ahead of the
+changelog (a power cut, a restored disk), and takes one that is weeks behind. Here each partition is taken over before
+it is read, a store that the changelog can't bring up to date is dropped and made anew, and input is read again from
+where the state that was found ends, if that is earlier than what was committed.
 
 A message costs Faust a channel, four tasks, a turn of the event loop and an entry in its list of acknowledged offsets,
 which is more than a stage does with it. So what a fetch brings of a partition is given to the agent as one message.
@@ -18,8 +18,9 @@ which is more than a stage does with it. So what a fetch brings of a partition i
 
 import asyncio
 import shutil
-from collections import defaultdict, deque
-from collections.abc import Mapping
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -31,11 +32,14 @@ from faust.types import TP, TransportT
 from faust.types.tuples import ConsumerMessage
 from mode.utils.queues import FlowControlEvent
 
+from schemas.topics import COMPACTED
 from streams.checkpoint import Checkpointer
 
 log = structlog.get_logger(__name__)
 
 _FETCH_SECONDS = 1.0  # for which a fetch waits when nothing comes
+#: Half of what changelogs keep deletions for at least (`delete.retention.ms`): clocks differ.
+_DELETIONS_SECONDS = int(COMPACTED["delete.retention.ms"]) / 2000
 _RUN = 250  # records of a run: others get their turn after it
 
 
@@ -57,19 +61,15 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
         return _Flow(loop=self.loop)
 
     def positions(self) -> dict[TP, int]:
-        """Where the state that was found ends, by input partition; without those of which it says nothing.
+        """Where the state that was found ends, by input partition; that of which it says nothing is not in it at all.
 
-        That of nothing at all ends at the beginning: a changelog that is gone has taken the state with it.
+        A changelog that is gone has taken the state with it.
         """
-        found: dict[TP, int] = {}
-        for tp in self.consumer.assignment():
-            checkpoint = self.checkpoints.get(tp.topic)
-            if checkpoint is not None:
-                book = checkpoint.book(tp.partition)
-                position = book.positions().get(tp.topic, 0 if book.empty() else None)
-                if position is not None:
-                    found[tp] = position
-        return found
+        return {
+            tp: checkpoint.book(tp.partition).positions().get(tp.topic, 0)
+            for tp in self.consumer.assignment()
+            if (checkpoint := self.checkpoints.get(tp.topic)) is not None
+        }
 
 
 class _Flow(FlowControlEvent):  # type: ignore[misc]  # mode's types are not seen
@@ -83,30 +83,37 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
         for checkpoint in dict.fromkeys(self.app.checkpoints.values()):
             mine = {tp for tp in self.app.assignor.assigned_actives() if tp.topic == checkpoint.changelog}
             if mine:
-                ends = await self.app.consumer.highwaters(*mine)
+                # Before the fence's own record, which would make a store that is ahead look less so at each try.
+                await self._drop_what_is_no_state(checkpoint, await self.app.consumer.highwaters(*mine))
                 await checkpoint.take_over(tp.partition for tp in mine)
-                self._drop_what_is_ahead(checkpoint, ends)
         await super().on_rebalance(*args, **options)
 
-    def _drop_what_is_ahead(self, checkpoint: Checkpointer, ends: Mapping[TP, int]) -> None:
-        """A store that holds what its changelog never got or has lost is no state of anything: read it anew.
+    async def _drop_what_is_no_state(self, checkpoint: Checkpointer, ends: Mapping[TP, int]) -> None:
+        """Drop stores that can't be brought up to date by their changelog: all of it is read anew then.
 
-        `ends` are those of before the fence's own record.
+        One that is ahead holds what the changelog never got or has lost. One that lacks records which are older than
+        deletions are kept for would go on holding what was deleted meanwhile.
         """
         store = self._changelogs[checkpoint.changelog].data
+        found = {tp: store.persisted_offset(tp) for tp in ends}
+        behind = [tp for tp, end in ends.items() if found[tp] is not None and found[tp] + 1 < end]
+        since = await self.app.consumer.first_offsets_since(behind, time.time() - _DELETIONS_SECONDS) if behind else {}
+        dropped: dict[str, dict[int, int]] = defaultdict(dict)  # why, and by partition how many records
         for tp, end in ends.items():
-            persisted = store.persisted_offset(tp)
-            if persisted is None or persisted < end:
+            if found[tp] is None:
                 continue
-            log.warning(
-                "state is ahead of its changelog, which has lost records: it is made anew",
-                changelog=tp.topic,
-                partition=tp.partition,
-                records=persisted + 1 - end,
-            )
+            if found[tp] >= end:
+                dropped["is ahead of its changelog, which has lost records"][tp.partition] = found[tp] + 1 - end
+            elif tp in since and found[tp] + 1 < (end if since[tp] is None else since[tp]):
+                dropped["is older than its changelog keeps deletions"][tp.partition] = end - found[tp] - 1
+            else:
+                continue
             checkpoint.forget([tp.partition])
             store._dbs.pop(tp.partition).close()
             shutil.rmtree(store.partition_path(tp.partition))
+        for cause, records in dropped.items():
+            lost, name = sum(records.values()), checkpoint.changelog
+            log.warning(f"state {cause}: it is made anew", changelog=name, partitions=len(records), records=lost)
 
 
 class _Fetched(dict[TP, list[Any]]):
@@ -128,19 +135,23 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has
         consumer, changelogs = self._ensure_consumer(), self.app.tables.changelog_topics
         wanted = [tp for tp in consumer.assignment() if tp.topic not in changelogs]
         committed = {tp: await consumer.committed(tp) or 0 for tp in wanted}
+        again: Counter[str] = Counter()
         for tp, offset in committed.items():
             position = min(offset, positions.get(tp, offset))
             if position < offset:
-                log.warning(
-                    "state ends before what was committed: its events are read once more",
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    events=offset - position,
-                )
+                again[tp.topic] += offset - position
                 committed[tp] = position
             consumer.seek(tp, position)  # 0 is the earliest where retention has taken that away
+        if again:
+            log.warning("state ends before what was committed: what is missing is read once more", messages=dict(again))
         self.sought += 1  # in the same turn as the seeks, so that no fetch is counted on the wrong side
         return committed
+
+    async def first_offsets_since(self, partitions: Iterable[TP], moment: float) -> dict[TP, int | None]:
+        """The first record that was written at `moment` (Unix seconds) or later; None when there is none."""
+        wanted = {tp: int(moment * 1000) for tp in partitions}
+        found = await self.call_thread(self._ensure_consumer().offsets_for_times, wanted)
+        return {tp: None if found[tp] is None else found[tp].offset for tp in wanted}
 
     async def _fetch_records(self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = set(active_partitions)
@@ -168,6 +179,10 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
         self._given: dict[TP, deque[Run]] = defaultdict(deque)  # what is not committed yet
         self._seeking = asyncio.Lock()
         self._sought: int | None = None  # the seek behind which runs are given; None while partitions are assigned
+
+    async def first_offsets_since(self, partitions: Iterable[TP], moment: float) -> dict[TP, int | None]:
+        """As the thread's."""
+        return await self._thread.first_offsets_since(partitions, moment)  # type: ignore[no-any-return]
 
     async def perform_seek(self) -> None:
         async with self._seeking:

@@ -93,10 +93,6 @@ class Book:
         stored = self.get(_POSITIONS)
         return {} if stored is None else orjson.loads(stored)
 
-    def empty(self) -> bool:
-        """Whether no stage has kept anything here."""
-        return next(self.scan(b""), None) is None
-
     def reached(self, positions: Mapping[str, int]) -> None:
         """These records hold every message below `positions`, by topic."""
         self.put(_POSITIONS, orjson.dumps({**self.positions(), **positions}))

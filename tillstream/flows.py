@@ -111,9 +111,10 @@ def release_requests(messages: Iterable[dict[str, Any]]) -> Iterator[Request]:
 
 def backfill_requests(flow: str, facts: Iterable[dict[str, Any]]) -> Iterator[Request]:
     """What starts `flow` for past facts, each as a row of `metrics` in JSON. Re-entry and filters still hold."""
+    at = rfc3339(time.time())
     for row in facts:
         key = profile_key(row["email"], row["livemode"])
-        yield ENGAGE_PEOPLE, key, {"kind": "backfill", "flow": flow, "row": row}
+        yield ENGAGE_PEOPLE, key, {"kind": "backfill", "flow": flow, "row": row, "at": at}
 
 
 def suppression_requests(email: str, reason: str, modes: Iterable[bool]) -> Iterator[Request]:

@@ -19,7 +19,7 @@ from engage.flows.rules.settle import Epoch, Fact
 from schemas.erasing import REASON, Until, strip_row
 from schemas.erasures import Erasures
 from schemas.profile import split_key
-from schemas.times import unix_seconds
+from schemas.times import rfc3339, unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
 from streams.store import Book
@@ -150,7 +150,8 @@ class FactStage:
 
     def _act(self, partition: int, identifier: bytes, fact: Fact) -> None:
         telemetry.FACTS.labels("acted").inc()
-        self._tell(fact.person, {"kind": "release", "metric_id": identifier.decode()})
+        at = rfc3339(self._clock())
+        self._tell(fact.person, {"kind": "release", "metric_id": identifier.decode(), "at": at})
         fact.due = None
         self._rest(partition, identifier, fact)
 

@@ -1,7 +1,8 @@
 """The second stage: everything that concerns a person, in order ▸ runs of flows ▸ messages in the outbox.
 
 Reads `engage.people` (facts, and the word that one may act), `profiles`, `segments.changes` and `suppressions`: all
-with the same key, so that a person has one partition.
+with the same key, so that a person has one partition. Beside people's records there is one, `epoch`: since when flows
+run here. Whatever is told of a time before it is history, as all is that is read again after state was lost.
 """
 
 import time
@@ -31,6 +32,8 @@ from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
 
+_EPOCH = b"epoch"  # Unix seconds, as JSON
+
 
 class PeopleStage:
     """Runs of flows, by person. `topics` are the full names of what it reads, by what they are."""
@@ -55,12 +58,20 @@ class PeopleStage:
         }
         self._outbox = outbox
         self._clock = clock
+        self._began: dict[int, float] = {}
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
     def own(self, partition: int) -> None:
         """Take up a partition: who is on the way there, and which messages are."""
-        now = self._clock()
+        assert self.checkpoint is not None
+        now, book = self._clock(), self.checkpoint.book(partition)
+        stored = book.get(_EPOCH)
+        if stored is None:
+            stored = orjson.dumps(int(now))  # no finer than what is told, so that this very moment is no history
+            book.put(_EPOCH, stored)
+            self.changed(partition)
+        self._began[partition] = orjson.loads(stored)
         for key, person in self.records(partition).busy():
             for run in person.runs.values():
                 if run.wake is not None:
@@ -79,6 +90,8 @@ class PeopleStage:
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
         self.timers.forget(partitions)
+        for partition in partitions:
+            self._began.pop(partition, None)
 
     def drain(self, _: int) -> Iterable[Output]:
         """Nothing is held back here: records and messages go to the checkpoint as they are made."""
@@ -125,6 +138,10 @@ class PeopleStage:
         until = self._erasures.until(split_key(key)[0])
         return bool(until) and unix_seconds(at) <= until
 
+    def _is_history(self, partition: int, at: str | None) -> bool:
+        """Was this told before flows ran here? Nobody is to hear of it, once more or at all."""
+        return at is not None and unix_seconds(at) < self._began[partition]
+
     # --- what is read
 
     def _told(self, partition: int, key: str, raw: bytes) -> None:
@@ -143,12 +160,14 @@ class PeopleStage:
                 self._take_back(partition, key, message["metric_id"], "the fact is another person's")
             case "release":
                 row = records.fact(key, message["metric_id"])
-                if row is not None and not row.get("withdrawn"):
+                history = self._is_history(partition, message.get("at"))
+                if row is not None and not row.get("withdrawn") and not history:
                     self._start_all(partition, key, self._flows.of_metric(row["metric"]), row["metric_id"], row, now)
             case "backfill":
                 row = records.fact(key, message["row"]["metric_id"]) or message["row"]
                 program = self._flows.programs.get(message["flow"])
-                if program is not None and program.flow.status is not Status.DRAFT:
+                history = self._is_history(partition, message.get("at"))
+                if program is not None and program.flow.status is not Status.DRAFT and not history:
                     self._start_all(partition, key, [program], row["metric_id"], row, now, keep=True)
             case "let_go":
                 self._outbox.let_go(partition, key, message["message_id"], now)
@@ -184,18 +203,20 @@ class PeopleStage:
             person.segments = sorted(inside)
             records.keep(key, person)
         self._advance(partition, key, now)
-        if told.get("initial"):
-            return  # the segment is new, not the person's membership
+        if told.get("initial") or self._is_history(partition, told["at"]):
+            return  # `initial`: the segment is new, not the person's membership
         event = {"segment": segment, "change": change, "occurred_at": told["at"], "livemode": split_key(key)[1]}
         programs = self._flows.of_segment(segment, change)
         self._start_all(partition, key, programs, told["change_id"], event, now, keep=True)
 
     def _dates(self, partition: int, key: str, now: float) -> None:
+        began = self._began[partition]
         for program, trigger in self._flows.of_dates():
             person = self.records(partition).person(key)
             known = self.records(partition).known(key, person, {}, now)
             found = entry.date_due(trigger, known)
-            if found is not None:
+            seen = known.profile.get("last_seen")
+            if found is not None and (found[1] >= began or (seen is not None and unix_seconds(seen) >= began)):
                 day, moment = found
                 event = {"date": trigger.date, "day": day.isoformat(), "livemode": split_key(key)[1]}
                 fact = f"{key}|date|{trigger.date}|{day.isoformat()}"

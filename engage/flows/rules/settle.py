@@ -90,9 +90,11 @@ def advance(epoch: Epoch, row: Row) -> bool:
 def is_live(row: Row, epoch: Epoch, now: float) -> bool:
     """Whether a fact that is told for the first time by `row` is news rather than history."""
     occurred = unix_seconds(row["occurred_at"])
+    if unix_seconds(row["received_at"]) < epoch.began:
+        return False
     if row["source"] == "sweep":
         return now - occurred < _SWEPT_SECONDS
-    if row["source"] != "webhook" or unix_seconds(row["received_at"]) < epoch.began:
+    if row["source"] != "webhook":
         return False
     # A refund of an unknown old charge also tells of the old payment. Where the facts' own clock is far behind (a
     # simulated January), nothing is old.
