@@ -1,16 +1,17 @@
-"""Having the processors begin anew: their state is dropped, and they read `stripe.events` from its start.
+"""Having a role begin anew: its state is dropped, and it reads what it is made of from the start.
 
-Sound only while none of them runs. State rebuilt from nothing tells the same rows, since versions are made of what is
-known and of no counter (`processors/rules/lattice.py`).
+Sound only while none of its workers runs. The processors' state rebuilt from nothing tells the same rows, since
+versions are made of what is known and of no counter (`processors/rules/lattice.py`). To flows all that was told before
+they begin anew is history, so that nobody is sent anything for it (`engage/stages/`).
 """
 
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,31 +21,66 @@ from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.times import rfc3339
 
-_APP = "tillstream"  # the processors' group, and the start of their changelogs' names
-_TABLES = ("ledger", "people")
 _PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A role's: `app` is its group and the start of its changelogs' names, `directory` where its stores are.
+
+    It is made of `inputs`; `between` are the topics by which its stages tell each other what follows from them.
+    """
+
+    called: str
+    command: str
+    app: str
+    tables: tuple[str, ...]
+    inputs: tuple[topics.Topic, ...]
+    between: tuple[topics.Topic, ...]
+    directory: str
+
+
+STATES: Final = {
+    "process": State(
+        "the processors",
+        "process",
+        "tillstream",
+        ("ledger", "people"),
+        (topics.STRIPE_EVENTS,),
+        (topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE),
+        "processors",
+    ),
+    "engage": State(
+        "flows",
+        "engage",
+        "tillstream-engage",
+        ("engage-facts", "engage-people"),
+        (*topics.METRICS.values(), topics.PROFILES, topics.SUPPRESSIONS, topics.SEGMENTS_CHANGES),
+        (topics.ENGAGE_PEOPLE,),
+        "engage",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuild:
-    """What will be read anew. `kept_since` (RFC 3339) is '' when Kafka still holds every event that there was."""
+    """How many messages will be read anew. `kept_since` (RFC 3339) is '' when Kafka still holds all that there were."""
 
     events: int
     changelogs: tuple[str, ...]
     kept_since: str
 
 
-async def look(kafka: Mapping[str, Any], prefix: str) -> Rebuild:
-    """What `forget_state` would do. Raises ConfigurationError while the processors run, Unavailable without Kafka."""
+async def look(kafka: Mapping[str, Any], prefix: str, state: State) -> Rebuild:
+    """What `forget_state` would do. Raises ConfigurationError while the role runs, Unavailable without Kafka."""
     admin = AIOKafkaAdminClient(**kafka)
     consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
     try:
         await admin.start()
         await consumer.start()
-        await _require_stopped(admin, prefix + _APP)
-        changelogs = tuple(await _changelogs(admin, prefix))
-        events = topics.full_name(topics.STRIPE_EVENTS, prefix)
-        partitions = await _partitions(admin, events)
+        await _require_stopped(admin, prefix, state)
+        changelogs = tuple(await _changelogs(admin, prefix, state))
+        partitions = await _partitions(admin, prefix, state.inputs)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         cut = [partition for partition in partitions if starts[partition]]
         since = max([await _first_time(consumer, tp, ends[tp]) for tp in cut], default=0.0)
@@ -56,32 +92,28 @@ async def look(kafka: Mapping[str, Any], prefix: str) -> Rebuild:
     return Rebuild(sum(ends[tp] - starts[tp] for tp in partitions), changelogs, rfc3339(since) if since else "")
 
 
-async def forget_state(kafka: Mapping[str, Any], prefix: str, state: Path) -> None:
-    """Have the processors read `stripe.events` from its start, knowing nothing. Raises as `look` does.
+async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data: Path) -> None:
+    """Have the role read its inputs from their start, knowing nothing. Raises as `look` does.
 
-    1. offsets: `stripe.events` to its start; what the stages tell each other to the end, since they tell it anew
-    2. `state`, this machine's copy of the changelogs, deleted
-    3. the changelogs deleted, the ledger's first
+    1. offsets: the inputs' to their start; of what the stages tell each other to the end, since they tell it anew
+    2. this machine's copy of the changelogs under `data` deleted
+    3. the changelogs deleted, the first stage's first
 
-    Interrupted anywhere, the next start reads the events into what is still known, which changes nothing.
+    Interrupted anywhere, the next start reads the inputs into what is still known, which changes nothing.
     """
     admin = AIOKafkaAdminClient(**kafka)
-    consumer = AIOKafkaConsumer(**kafka, group_id=prefix + _APP, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka, group_id=prefix + state.app, enable_auto_commit=False)
     try:
         await admin.start()
-        await _require_stopped(admin, prefix + _APP)
-        events = await _partitions(admin, topics.full_name(topics.STRIPE_EVENTS, prefix))
-        between = [
-            partition
-            for topic in (topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE)
-            for partition in await _partitions(admin, topics.full_name(topic, prefix))
-        ]
+        await _require_stopped(admin, prefix, state)
+        inputs = await _partitions(admin, prefix, state.inputs)
+        between = await _partitions(admin, prefix, state.between)
         await consumer.start()
-        consumer.assign([*events, *between])
-        places = await consumer.beginning_offsets(events) | await consumer.end_offsets(between)
+        consumer.assign([*inputs, *between])
+        places = await consumer.beginning_offsets(inputs) | await consumer.end_offsets(between)
         await consumer.commit(places)
-        await asyncio.to_thread(_remove, state)
-        for changelog in await _changelogs(admin, prefix):
+        await asyncio.to_thread(_remove, data / state.directory)
+        for changelog in await _changelogs(admin, prefix, state):
             await admin.delete_topics([changelog])
             await _gone(admin, changelog)
     except KafkaError as error:
@@ -91,19 +123,22 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: Path) -> No
         await admin.close()
 
 
-async def _require_stopped(admin: AIOKafkaAdminClient, group: str) -> None:
+async def _require_stopped(admin: AIOKafkaAdminClient, prefix: str, state: State) -> None:
+    group = prefix + state.app
     (answer,) = await admin.describe_consumer_groups([group])
     members = sum(len(found[5]) for found in answer.groups)
     if members:
         raise ConfigurationError(
-            f"the processors are running (group {group} has {members} members), and would go on from what they know",
-            remedy="stop `tillstream up`, or every `tillstream process`; a killed one is forgotten after 10 s",
+            f"{state.called} are running (group {group} has {members} members), and would go on from what they know",
+            remedy=f"stop `tillstream up`, or every `tillstream {state.command}`; a killed one is forgotten after 10 s",
         )
 
 
-async def _partitions(admin: AIOKafkaAdminClient, name: str) -> list[TopicPartition]:
-    (found,) = await admin.describe_topics([name])
-    return [TopicPartition(name, partition["partition"]) for partition in found["partitions"]]
+async def _partitions(admin: AIOKafkaAdminClient, prefix: str, wanted: Iterable[topics.Topic]) -> list[TopicPartition]:
+    described = await admin.describe_topics([topics.full_name(topic, prefix) for topic in wanted])
+    return [
+        TopicPartition(one["topic"], partition["partition"]) for one in described for partition in one["partitions"]
+    ]
 
 
 async def _first_time(consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> float:
@@ -126,14 +161,15 @@ async def _gone(admin: AIOKafkaAdminClient, name: str) -> None:
 
 
 def _remove(directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
+    """The stores alone: files beside them, such as the key of unsubscribe links, are no state."""
+    for store in directory.glob("v*/") if directory.exists() else ():
+        shutil.rmtree(store)
 
 
-async def _changelogs(admin: AIOKafkaAdminClient, prefix: str) -> list[str]:
+async def _changelogs(admin: AIOKafkaAdminClient, prefix: str, state: State) -> list[str]:
     """Those that are there, under the names that Faust gives them."""
     there = set(await admin.list_topics())
-    return [name for table in _TABLES if (name := f"{prefix}{_APP}-{prefix}{table}-changelog") in there]
+    return [name for table in state.tables if (name := f"{prefix}{state.app}-{prefix}{table}-changelog") in there]
 
 
 def _unavailable(kafka: Mapping[str, Any], error: KafkaError) -> Unavailable:

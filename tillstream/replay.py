@@ -5,9 +5,9 @@ An observation that was folded before changes nothing, so a replay may be repeat
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -22,9 +22,9 @@ from tillstream.warehouse import Warehouse
 
 WINDOW = 2_000  # events asked for at once: some MB
 _MAX_MESSAGE = 16 * 1024 * 1024
-_HOUR_MS = 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
 
-_MATCHES = (
+MATCHES = (
     "observed_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
     "AND observed_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC') "
     "AND ({account:String} = '' OR account = {account:String}) AND ({type:String} = '' OR type = {type:String})"
@@ -48,6 +48,10 @@ class Selection:
     until: int = 4_102_444_800_000  # the year 2100
     account: str = ""
     type: str = ""
+
+    def within(self, start: int, end: int) -> "Selection":
+        """What of it is observed from `start` until before `end`."""
+        return replace(self, since=max(start, self.since), until=min(end, self.until))
 
     def parameters(self) -> dict[str, Any]:
         """As the queries bind them."""
@@ -73,37 +77,40 @@ def _parsed(body: str) -> Any:
         return None
 
 
-def windows(warehouse: Warehouse, selection: Selection) -> list[tuple[int, int, int]]:
-    """(from, to, number of events): the selection in order of time, cut so that a query gives about WINDOW events."""
+Window = tuple[int, int, int]  # from, to (Unix milliseconds), number of events
+
+
+def windows(warehouse: Warehouse, selection: Selection, size: int = WINDOW) -> list[Window]:
+    """The selection in order of time, cut so that a query gives about `size` events."""
     _, hours = warehouse.table(
         "SELECT toUnixTimestamp(toStartOfHour(observed_at)) * 1000 AS hour, uniqExact(account, event_id) "
-        f"FROM stripe_events WHERE {_MATCHES} GROUP BY hour ORDER BY hour",
+        f"FROM stripe_events WHERE {MATCHES} GROUP BY hour ORDER BY hour",
         selection.parameters(),
     )
-    found: list[tuple[int, int, int]] = []
+    found: list[Window] = []
     for hour, count in hours:
-        if found and found[-1][2] + count <= WINDOW:
+        if found and found[-1][2] + count <= size:
             start, _, known = found.pop()
-            found.append((start, hour + _HOUR_MS, known + count))
+            found.append((start, hour + HOUR_MS, known + count))
         else:
-            found.append((hour, hour + _HOUR_MS, count))
+            found.append((hour, hour + HOUR_MS, count))
     return found
 
 
-def envelopes(warehouse: Warehouse, selection: Selection, window: tuple[int, int, int]) -> Iterator[list[Envelope]]:
+def envelopes(warehouse: Warehouse, selection: Selection, window: Window) -> Iterator[list[Envelope]]:
     """The events of a window in order of `observed_at`, each once however it came, at most WINDOW at a time."""
     start, end, _ = window
-    bounds = {"since": max(start, selection.since), "until": min(end, selection.until)}
+    part = selection.within(start, end).parameters()
     at, account, event_id = -1, "", ""
     while True:
         rows = warehouse.rows(
             "SELECT event_id, type, account, livemode, api_version, source, body, "
             "toUnixTimestamp64Milli(observed_at) AS at, toUnixTimestamp64Milli(received_at) AS received "
-            f"FROM stripe_events WHERE {_MATCHES} "
+            f"FROM stripe_events WHERE {MATCHES} "
             "AND (at, account, event_id) > ({after:Int64}, {after_account:String}, {after_id:String}) "
             "ORDER BY at, account, event_id, source = 'replay', source LIMIT 1 BY account, event_id "
             f"LIMIT {WINDOW}",
-            selection.parameters() | bounds | {"after": at, "after_account": account, "after_id": event_id},
+            part | {"after": at, "after_account": account, "after_id": event_id},
         )
         if not rows:
             return
@@ -151,15 +158,20 @@ async def replay(
     topic: str,
     selection: Selection,
     on_progress: Callable[[int, str], None] = lambda done, at: None,
+    parts: Iterable[Window] | None = None,
+    wanted: Callable[[Envelope], bool] = lambda envelope: True,
 ) -> int:
     """Publish the selection in order of time; how many. `on_progress(done, time)` after each acknowledged page:
     everything observed before that time (RFC 3339) is on the topic, so that one can go on from there.
+
+    With `parts`, only what lies in these windows; with `wanted`, only what it is true of.
     """
     done = 0
-    for window in windows(warehouse, selection):
+    for window in windows(warehouse, selection) if parts is None else parts:
         for page in envelopes(warehouse, selection, window):
             now = time.time()
-            await publish([again(envelope, topic, now) for envelope in page])
-            done += len(page)
+            chosen = [envelope for envelope in page if wanted(envelope)]
+            await publish([again(envelope, topic, now) for envelope in chosen])
+            done += len(chosen)
             on_progress(done, page[-1].observed_at)
     return done

@@ -36,6 +36,7 @@ _CONFIG = """<clickhouse>
 _SYNCED = """    <merge_tree>
         <fsync_after_insert>1</fsync_after_insert>
         <fsync_part_directory>1</fsync_part_directory>
+        <min_compressed_bytes_to_fsync_after_merge>1</min_compressed_bytes_to_fsync_after_merge>
     </merge_tree>
 """
 _GLOBS = frozenset("*?{}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from ingest.admission import admit
@@ -21,7 +21,7 @@ from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
 from tillstream import replay
-from tillstream.rebuild import forget_state, look
+from tillstream.rebuild import STATES, forget_state, look
 from tillstream.replay import Selection, again, envelopes, windows
 from tillstream.warehouse import connect
 
@@ -139,6 +139,45 @@ async def test_kept_events_are_published_once_each_in_order_of_time_and_change_n
     assert stack.ask(rows) == before
 
 
+async def test_exactly_those_events_that_kafka_has_lost_are_published_again(stack: Stack) -> None:
+    now = time.time()
+    lost, expired, there = (
+        [admit(charge(number), "default", at) for number in numbers]
+        for numbers, at in ((range(1, 21), now), (range(21, 26), now - 100 * 86_400), (range(26, 36), now))
+    )
+    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in (*lost, *expired)))
+    count = "SELECT uniqExact(event_id) FROM stripe_events"
+    rows = "SELECT metric_id, version, email, amount_minor FROM metrics ORDER BY metric_id"
+    await eventually(lambda: stack.ask(count) == [(25,)] and len(stack.ask(rows)) == 25)
+    await forget_messages(stack)
+    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in there))
+    await eventually(lambda: stack.ask(count) == [(35,)] and len(stack.ask(rows)) == 35)
+    before = stack.ask(rows)
+
+    told = await stack.run("replay", "--missing", "--dry-run")
+    assert told == {"chosen": 20, "published": 0, "dry_run": True}
+    assert "--yes" in await stack.run("replay", "--missing", code=2)
+    assert (await stack.run("replay", "--missing", "--yes"))["published"] == 20
+    assert (await stack.run("replay", "--missing", "--yes"))["chosen"] == 0
+    again_query = "SELECT arraySort(groupUniqArray(event_id)) FROM stripe_events WHERE source = 'replay'"
+    await eventually(lambda: stack.ask(again_query) == [(sorted(f"evt_{number}" for number in range(1, 21)),)])
+    assert stack.ask(rows) == before
+
+
+async def forget_messages(stack: Stack) -> None:
+    """Take all that is on the topic of events by now away from Kafka."""
+    kafka = {"bootstrap_servers": stack.bootstrap}
+    partitions = [TopicPartition(stack.prefix + topics.STRIPE_EVENTS.name, number) for number in (0, 1)]
+    async with AIOKafkaConsumer(**kafka) as consumer:
+        ends = await consumer.end_offsets(partitions)
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in ends.items()})
+    finally:
+        await admin.close()
+
+
 async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_kept_for_replays(stack: Stack) -> None:
     bodies = [customer(START, "old@example.com"), charge(1), charge(2, customer="cus_1")]
     bodies.append(customer(START + 60, "new@example.com", before="old@example.com"))
@@ -218,23 +257,23 @@ async def test_a_rebuild_begins_with_what_kafka_keeps_and_says_since_when(
         for number in range(5):
             await producer.send_and_wait(topic_prefix + topics.STRIPE_EVENTS.name, charge(number), partition=1)
         await producer.send_and_wait(topic_prefix + topics.LEDGER_PEOPLE.name, b"old", partition=0)
-    assert (await look(kafka, topic_prefix)).kept_since == ""
+    state = STATES["process"]
+    assert (await look(kafka, topic_prefix, state)).kept_since == ""
     events = TopicPartition(topic_prefix + topics.STRIPE_EVENTS.name, 1)
     people = TopicPartition(topic_prefix + topics.LEDGER_PEOPLE.name, 0)
     admin = AIOKafkaAdminClient(**kafka)
     await admin.start()
     try:
         await admin.delete_records({events: RecordsToDelete(before_offset=3)})  # as Kafka itself does after 90 days
-        found = await look(kafka, topic_prefix)
+        found = await look(kafka, topic_prefix, state)
         assert (found.events, found.changelogs) == (2, ())
         assert before - 1 < unix_seconds(found.kept_since) < time.time() + 1
-        (tmp_path / "processors").mkdir()
-        (tmp_path / "processors" / "state").write_text("known", "utf-8")
-        await forget_state(kafka, topic_prefix, tmp_path / "processors")
+        (tmp_path / "processors" / "v1" / "tables").mkdir(parents=True)
+        await forget_state(kafka, topic_prefix, state, tmp_path)
         committed = await admin.list_consumer_group_offsets(f"{topic_prefix}tillstream")
     finally:
         await admin.close()
-    assert not (tmp_path / "processors").exists()
+    assert not list((tmp_path / "processors").iterdir())
     assert (committed[events].offset, committed[people].offset) == (3, 1)
 
 

@@ -1,7 +1,8 @@
-"""`replay`: kept events through the processors once more, or everything from nothing."""
+"""`replay`: kept events through the processors once more, those that Kafka has lost, or everything from nothing."""
 
 import asyncio
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,11 +18,25 @@ from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from tillstream.missing import Missing
     from tillstream.rebuild import Rebuild
     from tillstream.replay import Selection
     from tillstream.settings import Settings
 
-_QUESTION = "forget the processors' state, and have {events:,} events read anew with the next start?"
+
+class Role(StrEnum):
+    """Whose state can be made anew."""
+
+    PROCESS = "process"
+    ENGAGE = "engage"
+
+
+_QUESTIONS = {
+    Role.PROCESS: "forget the processors' state, and have {events:,} events read anew with the next start?",
+    Role.ENGAGE: "forget what flows know, who is on the way through one and who was before, and have {events:,} "
+    "messages read anew with the next start?",
+}
+_READERS = {Role.PROCESS: "the processors", Role.ENGAGE: "flows"}
 _MOMENT = "Date or time, such as 2026-03-01 or 2026-03-01T12:00:00Z; in your account's timezone unless it names one."
 
 
@@ -38,9 +53,15 @@ def replay(
             autocompletion=completion.event_types,
         ),
     ] = "",
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only what Kafka has lost, as when a broker's disk was set back.")
+    ] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Forget all state instead; the next start reads Kafka's events anew.")
     ] = False,
+    role: Annotated[
+        Role, typer.Option("--role", help="With --rebuild: whose state, of the processors or of flows.")
+    ] = Role.PROCESS,
     dry_run: DryRun = False,
     yes: Yes = False,
     data: Data = None,
@@ -52,17 +73,21 @@ def replay(
     nothing is sent to people. It may be repeated, and gone on with where it stopped: an event that is known changes
     nothing. TIME is when Stripe made the event (or the object was fetched).
 
+    With --missing, exactly those events that ClickHouse has and Kafka has lost. What Kafka let go of by its own dates
+    is not among them.
+
     With --rebuild, while `up` (or every `process`) is stopped: the processors' state is dropped, and with the next
     start they read every event that Kafka keeps from its start, which ends in the same rows. What only ClickHouse
-    still has can be replayed afterwards. Exit code 0 when done, 2 when it could not be done.
+    still has can be replayed afterwards. With --role engage the same for flows: who is on the way through one is not
+    any more, and nobody is sent anything for what was before. Exit code 0 when done, 2 when it could not be done.
 
     Example:  tillstream replay --since 2026-03-01 --type charge.refunded
     """
     settings = load_settings(tillstream_data=data)
     if rebuild:
-        if since or until or account or type_ or dry_run:
+        if since or until or account or type_ or dry_run or missing:
             raise ConfigurationError("--rebuild is about all events", remedy="leave the other options out")
-        _rebuild(settings, yes, as_json)
+        _rebuild(settings, role, yes, as_json)
         return
     from tillstream.replay import Selection, windows
     from tillstream.warehouse import open_warehouse
@@ -73,20 +98,39 @@ def replay(
         if text
     }
     selection = Selection(**bounds, account=account, type=type_)
-    total = sum(count for *_, count in windows(open_warehouse(settings), selection))
+    lost = asyncio.run(_missing(settings, selection)) if missing else None
+    parts = windows(open_warehouse(settings), selection) if lost is None else lost.windows
+    total = sum(count for *_, count in parts)
     done = 0
     if total and not dry_run:
         agree(f"process {total:,} events once more?", yes)
-        done = asyncio.run(_publish(settings, selection, total))
+        done = asyncio.run(_publish(settings, selection, total, lost))
     if as_json:
         screen.say_json({"chosen": total, "published": done, "dry_run": dry_run})
     elif not total:
-        screen.out.print("no such event is kept")
+        screen.out.print("no such event is kept" if lost is None else "Kafka lacks none of the events in ClickHouse")
     else:
         screen.out.print(f"{total:,} events would be" if dry_run else f"{done:,} events", "published once more")
 
 
-async def _publish(settings: "Settings", selection: "Selection", total: int) -> int:
+async def _missing(settings: "Settings", selection: "Selection") -> "Missing":
+    from tillstream.broker import open_broker
+    from tillstream.missing import missing
+    from tillstream.warehouse import open_warehouse
+
+    kafka, prefix = open_broker(settings)
+    columns = TextColumn("reading Kafka"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=screen.err) as progress:
+        task = progress.add_task("")
+
+        def on_progress(read: int, everything: int) -> None:
+            progress.update(task, completed=read, total=everything)
+
+        topic = full_name(STRIPE_EVENTS, prefix)
+        return await missing(open_warehouse(settings), kafka, topic, selection, on_progress)
+
+
+async def _publish(settings: "Settings", selection: "Selection", total: int, lost: "Missing | None") -> int:
     from tillstream.broker import open_broker
     from tillstream.replay import publisher
     from tillstream.replay import replay as publish_again
@@ -106,32 +150,37 @@ async def _publish(settings: "Settings", selection: "Selection", total: int) -> 
         try:
             async with publisher(kafka) as publish:
                 topic = full_name(STRIPE_EVENTS, prefix)
-                return await publish_again(open_warehouse(settings), publish, topic, selection, on_progress)
+                warehouse = open_warehouse(settings)
+                if lost is None:
+                    return await publish_again(warehouse, publish, topic, selection, on_progress)
+                return await publish_again(warehouse, publish, topic, selection, on_progress, lost.windows, lost.has)
         except (TillstreamError, asyncio.CancelledError):
-            if reached:
+            if reached and lost is None:  # else the same command goes on by itself
                 text = screen.typed(f"stopped; go on with: tillstream replay --since {reached} …")
                 screen.err.print(Text(text, style="bold"))
             raise
 
 
-def _rebuild(settings: "Settings", yes: bool, as_json: bool) -> None:
-    found = asyncio.run(_forget(settings, lambda events: agree(_QUESTION.format(events=events), yes)))
+def _rebuild(settings: "Settings", role: Role, yes: bool, as_json: bool) -> None:
+    question = _QUESTIONS[role]
+    found = asyncio.run(_forget(settings, role, lambda events: agree(question.format(events=events), yes)))
     rest = f"tillstream replay --until {found.kept_since}" if found.kept_since else ""
     if as_json:
         screen.say_json({"events": found.events, "changelogs": found.changelogs, "kept_since": found.kept_since})
         return
-    screen.out.print(f"forgotten; with the next start the processors read {found.events:,} events anew")
+    screen.out.print(f"forgotten; with the next start {_READERS[role]} read {found.events:,} messages anew")
     if rest:
         text = f"Kafka keeps events since {found.kept_since}; for older ones, after the start: {rest}"
         screen.out.print(screen.typed(text))
 
 
-async def _forget(settings: "Settings", ask: Callable[[int], None]) -> "Rebuild":
+async def _forget(settings: "Settings", role: Role, ask: Callable[[int], None]) -> "Rebuild":
     from tillstream.broker import any_broker
-    from tillstream.rebuild import forget_state, look
+    from tillstream.rebuild import STATES, forget_state, look
 
     async with any_broker(settings) as (kafka, prefix):
-        found = await look(kafka, prefix)
+        state = STATES[role]
+        found = await look(kafka, prefix, state)
         ask(found.events)
-        await forget_state(kafka, prefix, settings.tillstream_data / "processors")
+        await forget_state(kafka, prefix, state, settings.tillstream_data)
         return found
