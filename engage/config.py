@@ -26,6 +26,7 @@ class EngageConfig:
     topic_prefix: str = ""
     app_id: str = "tillstream-engage"
     partitions: int = PARTITIONS
+    grown: bool = False  # `partitions` is more than there were at the beginning
     replication: int = 1
     settle_seconds: float = 30.0
     smtp_url: str = ""

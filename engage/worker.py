@@ -31,7 +31,16 @@ from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
 from schemas.errors import ConfigurationError
-from schemas.topics import ENGAGE_PEOPLE, ERASURES, METRICS, PROFILES, SEGMENTS_CHANGES, SUPPRESSIONS, full_name
+from schemas.topics import (
+    ENGAGE_PEOPLE,
+    ERASURES,
+    METRICS,
+    PROFILES,
+    SEGMENTS_CHANGES,
+    SUPPRESSIONS,
+    full_name,
+    table_name,
+)
 from streams.checkpoint import Checkpointer, Pace
 from streams.erasing import Erase, Eraser
 from streams.worker import Worker, WorkerConfig
@@ -106,10 +115,11 @@ class Engage:
         )
         outbox = Outbox(self._flows, post, reports, mails=self._smtp is not None)
         zones = Zones(config.timezones, config.default_timezone)
-        self._facts = FactStage(read["people"], config.settle_seconds, erasures=config.erasures)
-        self._people = PeopleStage(self._flows, zones, read, outbox, erasures=config.erasures)
+        grown = config.partitions if config.grown else 0
+        self._facts = FactStage(read["people"], config.settle_seconds, erasures=config.erasures, grown=grown)
+        self._people = PeopleStage(self._flows, zones, read, outbox, erasures=config.erasures, grown=grown)
         metrics = [full_name(topic, prefix) for topic in METRICS.values()]
-        facts, people = (f"{prefix}engage-facts", f"{prefix}engage-people")
+        facts, people = (table_name(stage, prefix, grown) for stage in ("engage-facts", "engage-people"))
         self._facts.checkpoint = worker.stage("engage-facts", facts, metrics, self._facts, _PACE)
         self._people.checkpoint = worker.stage("engage-people", people, read.values(), self._people, _PACE)
         worker.erasers += [

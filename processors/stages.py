@@ -13,7 +13,7 @@ import orjson
 
 from processors import telemetry
 from processors.records import Records
-from processors.rules import people, profiles
+from processors.rules import people, profiles, transfers
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
 from schemas.dead_letter import DeadLetter, Stage
@@ -35,15 +35,21 @@ from schemas.topics import (
 )
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
+from streams.partitioner import elsewhere, partition_of
 
 #: What Python raises for a message that isn't what it should be. All else (Kafka, RocksDB) ends the process.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class LedgerStage:
-    """Folds envelopes into the ledger."""
+    """Folds envelopes into the ledger.
 
-    def __init__(self, prefix: str, mode: str, erasures: Erasures | None = None) -> None:
+    `grown`: how many partitions the topics were grown to, 0 when they never were. What was written before that may be
+    under another partition than its key's. An event is sent on to it, where it is folded, early or late. What the
+    stages tell each other had been read by then, and is passed over, since its events tell it anew.
+    """
+
+    def __init__(self, prefix: str, mode: str, erasures: Erasures | None = None, grown: int = 0) -> None:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
@@ -51,6 +57,7 @@ class LedgerStage:
         self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
         self._mode = mode
+        self._grown = grown
         self._erasures = erasures if erasures is not None else Erasures()
         self._records: dict[int, Records] = {}
         self._ledgers: dict[int, Ledger] = {}
@@ -67,7 +74,11 @@ class LedgerStage:
         envelope: dict[str, Any] = {}
         try:
             if message.topic == self._transfers:
-                _take_each(message.value or b"", ledger.receive)
+                _take_each(message.value or b"", _of_here(message, self._grown, transfers.key_of, ledger.receive))
+                return
+            if message.key is not None and elsewhere(message, self._grown):
+                checkpoint.send(Output(message.topic, message.key, message.value or b"", "moved"))
+                telemetry.EVENTS.labels("moved").inc()
                 return
             envelope = orjson.loads(message.value or b"")
             outcome = self._fold(ledger, envelope)
@@ -134,9 +145,10 @@ class LedgerStage:
 
 
 class PeopleStage:
-    """Adds contributions up to profiles."""
+    """Adds contributions up to profiles; `grown` as of `LedgerStage`."""
 
-    def __init__(self, prefix: str, erasures: Erasures | None = None) -> None:
+    def __init__(self, prefix: str, erasures: Erasures | None = None, grown: int = 0) -> None:
+        self._grown = grown
         self._erasures = erasures if erasures is not None else Erasures()
         self._profiles = full_name(PROFILES, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
@@ -166,7 +178,7 @@ class PeopleStage:
                 changed[key] = (email, livemode)
 
         try:
-            _take_each(message.value or b"", add)
+            _take_each(message.value or b"", _of_here(message, self._grown, _profile_of, add))
         except _NONSENSE as error:
             wrong = BadEvent(f"no contribution: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(message, {}, Stage.PROFILES, wrong)))
@@ -223,6 +235,24 @@ def _take_each(value: bytes, take: Callable[[Any], None]) -> None:
             wrong = wrong or error
     if wrong is not None:
         raise wrong
+
+
+def _of_here(
+    message: Message, grown: int, key_of: Callable[[Any], str], take: Callable[[Any], None]
+) -> Callable[[Any], None]:
+    """`take` for what belongs to the partition of `message`."""
+    if not grown:
+        return take
+
+    def take_own(told: Any) -> None:
+        if partition_of(key_of(told).encode(), grown) == message.partition:
+            take(told)
+
+    return take_own
+
+
+def _profile_of(contribution: Any) -> str:
+    return profile_key(contribution["email"], contribution["livemode"])
 
 
 def _parse(body: str) -> Any:

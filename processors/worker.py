@@ -9,7 +9,7 @@ from typing import Any
 from processors.stages import LedgerStage, PeopleStage
 from schemas.erasing import Until, names
 from schemas.erasures import Erasures
-from schemas.topics import ERASURES, LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, full_name
+from schemas.topics import ERASURES, LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, full_name, table_name
 from streams.checkpoint import Pace
 from streams.erasing import Eraser
 from streams.worker import Worker, WorkerConfig
@@ -27,6 +27,7 @@ class ProcessorConfig:
     app_id: str = "tillstream"
     mode: str = "both"
     partitions: int = PARTITIONS
+    grown: bool = False  # `partitions` is more than there were at the beginning
     replication: int = 1
     erasures: Erasures = field(default_factory=Erasures)
 
@@ -56,9 +57,10 @@ class Processor:
                 packed=frozenset({transfers, people}),
             )
         )
-        ledger = LedgerStage(prefix, config.mode, config.erasures)
+        grown = config.partitions if config.grown else 0
+        ledger = LedgerStage(prefix, config.mode, config.erasures, grown)
         self._stage(worker, "ledger", (events, transfers), ledger)
-        self._stage(worker, "people", (people,), PeopleStage(prefix, config.erasures))
+        self._stage(worker, "people", (people,), PeopleStage(prefix, config.erasures, grown))
         await worker.producer.start()
         try:
             await worker.run(stop)
@@ -66,8 +68,9 @@ class Processor:
             await worker.producer.stop()
 
     def _stage(self, worker: Worker, name: str, topics: Iterable[str], stage: LedgerStage | PeopleStage) -> None:
-        prefix, erasures = self._config.topic_prefix, self._config.erasures
-        checkpoint = worker.stage(name, f"{prefix}{name}", topics, stage, _PACE)
+        config, prefix, erasures = self._config, self._config.topic_prefix, self._config.erasures
+        table = table_name(name, prefix, config.partitions if config.grown else 0)
+        checkpoint = worker.stage(name, table, topics, stage, _PACE)
 
         def erase(partition: int, keys: list[bytes], _: Until) -> Iterable[None]:
             return stage.erase(partition, keys, checkpoint)

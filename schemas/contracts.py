@@ -90,7 +90,7 @@ def channels() -> list[Channel]:
             topics.PROFILES,
             Profile,
             "The email; for test mode `test:` and the email",
-            "People, compacted: the newest profile of an email.",
+            "People, compacted: keep the highest version of an email.",
         ),
         Channel(
             topics.UNLINKED,

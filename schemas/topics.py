@@ -1,5 +1,7 @@
 """Every topic of Tillstream: its name, who reads it, and how long Kafka keeps it."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.metrics import Metric
@@ -7,7 +9,7 @@ from schemas.metrics import Metric
 DAY_MS = 24 * 60 * 60 * 1000
 #: Compaction alone has no date: without a bound, what was written over stays until enough has come after it.
 COMPACTED = {"max.compaction.lag.ms": str(7 * DAY_MS), "delete.retention.ms": str(DAY_MS)}
-PARTITIONS = 8  # of every topic: never changed later, since keys would move between partitions
+PARTITIONS = 8  # of every topic at the beginning; `tillstream partitions grow` makes them more
 MIN_COPIES = 3  # on a cluster: one broker may be lost while another is being mended
 
 
@@ -23,6 +25,7 @@ class Topic:
     name: str
     retention_ms: int | None = None  # None: compacted, the newest value of a key is kept for ever
     max_message_bytes: int = 16 * 1024 * 1024
+    grows: bool = True  # False for one that everybody reads whole: more partitions would help nobody
 
     @property
     def config(self) -> dict[str, str]:
@@ -46,10 +49,10 @@ SUPPRESSIONS = Topic("suppressions")
 LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
 
 # Who was erased, as keyed digests, and how far each stage has taken that up: see `schemas.erasures`.
-ERASURES = Topic("erasures")
+ERASURES = Topic("erasures", grows=False)
 
 # How far the connector has come: progress of imports and sweeps. Nobody else should read it.
-CONNECTOR_STATE = Topic("connector.state")
+CONNECTOR_STATE = Topic("connector.state", grows=False)
 
 # Between the processors' own stages; nobody else should read them.
 LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
@@ -79,3 +82,31 @@ ALL = (
 def full_name(topic: Topic, prefix: str = "") -> str:
     """The topic's name on the broker: `prefix` (TILLSTREAM_TOPIC_PREFIX) is put in front as it is."""
     return prefix + topic.name
+
+
+def table_name(stage: str, prefix: str = "", grown: int = 0) -> str:
+    """The name of a stage's table. Its state is made for one number of partitions, so it has another one when it was
+    `grown` to so many (0: it never was).
+    """
+    return f"{prefix}{stage}-{grown}" if grown else prefix + stage
+
+
+#: What a stage reads, other than `stripe.events`: with as many partitions as that, once they have grown.
+STAGE_INPUTS = (
+    LEDGER_TRANSFERS, LEDGER_PEOPLE, *METRICS.values(), ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES,
+)  # fmt: skip
+
+#: The stages by the role's group, without prefix.
+STAGES = {"tillstream": ("ledger", "people"), "tillstream-engage": ("engage-facts", "engage-people")}
+
+
+def changelogs(there: Iterable[str], prefix: str = "", apps: Iterable[str] = tuple(STAGES)) -> list[str]:
+    """The stages' changelogs among the topics `there`, whatever they were grown to."""
+    stages = [re.escape(changelog_name(app, stage, prefix)) for app in apps for stage in STAGES[app]]
+    wanted = re.compile("|".join(stage.removesuffix("\\-changelog") + r"(-\d+)?-changelog" for stage in stages))
+    return sorted(name for name in there if wanted.fullmatch(name))
+
+
+def changelog_name(app: str, stage: str, prefix: str = "", grown: int = 0) -> str:
+    """The topic that Faust keeps a stage's table on; `app` is the role's group without prefix."""
+    return f"{prefix}{app}-{table_name(stage, prefix, grown)}-changelog"

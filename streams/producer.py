@@ -30,12 +30,12 @@ from aiokafka.errors import (
     RequestTimedOutError,
     for_code,
 )
-from aiokafka.partitioner import murmur2
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import Unavailable
+from streams.partitioner import partition_of
 
 # A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
 # So values from `_LARGE` bytes on are compressed; the topics' limit of 16 MiB is for what then goes over the wire.
@@ -120,7 +120,7 @@ class Producer:
         for topic, key, value in messages:
             if topic not in counts:
                 counts[topic] = len(await self._connected._wait_on_metadata(topic))
-            lane = topic, (murmur2(key) & 0x7FFFFFFF) % counts[topic]
+            lane = topic, partition_of(key, counts[topic])
             lanes.setdefault(lane, []).append((key, value))
         for lane, waiting in lanes.items():
             if lane[0] in self._packed:

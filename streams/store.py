@@ -16,7 +16,12 @@ from faust.types import TP
 
 #: Records of the runtime's own: no key of a stage begins with a zero byte.
 _OURS = b"\x00"
-FENCE, ERASURES, _POSITIONS = b"\x00fence", b"\x00erasures", b"\x00positions"
+FENCE, ERASURES, POSITIONS = b"\x00fence", b"\x00erasures", b"\x00positions"
+
+
+def is_ours(key: bytes) -> bool:
+    """Whether a record of a changelog is the runtime's own."""
+    return key.startswith(_OURS)
 
 
 class Book:
@@ -90,12 +95,12 @@ class Book:
 
     def positions(self) -> dict[str, int]:
         """By topic, the first offset that is not in these records; {} when nobody has kept any."""
-        stored = self.get(_POSITIONS)
+        stored = self.get(POSITIONS)
         return {} if stored is None else orjson.loads(stored)
 
     def reached(self, positions: Mapping[str, int]) -> None:
         """These records hold every message below `positions`, by topic."""
-        self.put(_POSITIONS, orjson.dumps({**self.positions(), **positions}))
+        self.put(POSITIONS, orjson.dumps({**self.positions(), **positions}))
 
     def take_dirty(self) -> dict[bytes, bytes | None]:
         """What changed since the last call."""
@@ -116,7 +121,7 @@ class Book:
 
     def _ours(self, key: bytes) -> bool:
         """Whether the record is the runtime's own, or the offset that Faust keeps beside."""
-        return key.startswith(_OURS) or key == self._table.data.offset_key
+        return is_ours(key) or key == self._table.data.offset_key
 
     def _database(self) -> Any:
         return self._table.data._db_for_partition(self._partition)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,7 @@ class Worker:
         await ensure_changelogs(config.kafka, names, config.partitions, config.replication)
         for name in names:
             await self.producer.settled(name, config.partitions)
+        self._drop_strays()
         kept = (*(checkpoint.run() for _, checkpoint in self._stages), *(eraser.run() for eraser in self.erasers))
         work = (*beside, *kept)
         tasks = [asyncio.create_task(self._guard(each)) for each in work]
@@ -143,6 +145,17 @@ class Worker:
             await self._stop_app()
             for task in tasks:
                 task.cancel()
+
+    def _drop_strays(self) -> None:
+        """Delete the stores of tables that are no more: before partitions were grown they had other names."""
+        kept = {
+            self._app.tables[name].data.partition_path(number).name
+            for name in self._app.tables
+            for number in range(self._config.partitions)
+        }
+        for path in Path(self._app.conf.tabledir).glob("*.db"):
+            if path.name not in kept:
+                shutil.rmtree(path)
 
     def fail(self, error: Exception) -> None:
         """Have `run` raise `error`, which ends the process."""

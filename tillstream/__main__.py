@@ -42,6 +42,7 @@ COMMANDS: Final[Sections] = {
         "relink": ("relink:relink", "Tell a customer's past rows with the present email."),
         "merge": ("merge:merge", "Have two profiles that are one person be one."),
         "forget": ("forget:forget", "Erase a person."),
+        "partitions": ("partitions:app", "How many partitions Kafka's topics have; `grow` makes more."),
     },
     "Try it": {
         "simulate": ("simulate:app", "A simulated Stripe: its traffic, one story, or the whole of it."),

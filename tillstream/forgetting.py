@@ -180,8 +180,12 @@ async def tell(kafka: dict[str, Any], prefix: str, warehouse: Warehouse, email: 
     messages = [
         Message(changes, profile_key(email, row["livemode"]).encode(), _left(row, email, at)) for row in members
     ]
-    profiles = topics.full_name(topics.PROFILES, prefix)
-    messages += [Message(profiles, profile_key(email, livemode).encode(), None) for livemode in (True, False)]
+    # On every partition: what was told before partitions were grown may be on another than the key's.
+    messages += [
+        Message(place.topic, profile_key(email, livemode).encode(), None, place.partition)
+        for place in await _partitions(kafka, [topics.full_name(topics.PROFILES, prefix)])
+        for livemode in (True, False)
+    ]
     async with publisher(kafka) as publish:
         await publish(messages)
 

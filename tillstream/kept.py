@@ -14,22 +14,10 @@ from schemas.times import rfc3339
 from tillstream.broker import open_broker
 from tillstream.settings import Settings
 
-#: Faust's tables: their changelogs hold what stages know of people.
-CHANGELOGS: Final = (
-    "tillstream-{prefix}ledger-changelog",
-    "tillstream-{prefix}people-changelog",
-    "tillstream-engage-{prefix}engage-facts-changelog",
-    "tillstream-engage-{prefix}engage-people-changelog",
-)
 #: Topics that name nobody.
 _NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name})
 _CHECK_MS: Final = 15 * 60 * 1000  # the broker looks every five minutes, and deletes files a minute later
 _FOREVER_MS: Final = 100 * 365 * topics.DAY_MS
-
-
-def changelogs(prefix: str) -> list[str]:
-    """The full names of the changelogs, there or not."""
-    return [prefix + name.format(prefix=prefix) for name in CHANGELOGS]
 
 
 async def kept(settings: Settings) -> dict[str, str]:
@@ -43,7 +31,7 @@ async def kept(settings: Settings) -> dict[str, str]:
     try:
         await admin.start()
         there = set(await admin.list_topics())
-        names = [name for name in [*names, *changelogs(prefix)] if name in there]
+        names = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     except KafkaError as error:
         raise Unavailable(f"Kafka does not answer: {error!r}", remedy="tillstream status") from error

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.times import rfc3339
+from tillstream.topics import partitions_in_force
 
 _PATIENCE = 30.0
 
@@ -34,7 +35,6 @@ class State:
     called: str
     command: str
     app: str
-    tables: tuple[str, ...]
     inputs: tuple[topics.Topic, ...]
     between: tuple[topics.Topic, ...]
     directory: str
@@ -45,7 +45,6 @@ STATES: Final = {
         "the processors",
         "process",
         "tillstream",
-        ("ledger", "people"),
         (topics.STRIPE_EVENTS,),
         (topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE),
         "processors",
@@ -54,7 +53,6 @@ STATES: Final = {
         "flows",
         "engage",
         "tillstream-engage",
-        ("engage-facts", "engage-people"),
         (*topics.METRICS.values(), topics.PROFILES, topics.SUPPRESSIONS, topics.SEGMENTS_CHANGES),
         (topics.ENGAGE_PEOPLE,),
         "engage",
@@ -72,13 +70,16 @@ class Rebuild:
 
 
 async def look(kafka: Mapping[str, Any], prefix: str, state: State) -> Rebuild:
-    """What `forget_state` would do. Raises ConfigurationError while the role runs, Unavailable without Kafka."""
+    """What `forget_state` would do. Raises ConfigurationError while the role runs, or partitions are grown half-way;
+    Unavailable without Kafka.
+    """
+    await partitions_in_force(kafka, prefix)
     admin = AIOKafkaAdminClient(**kafka)
     consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
     try:
         await admin.start()
         await consumer.start()
-        await _require_stopped(admin, prefix, state)
+        await require_stopped(admin, prefix, state)
         changelogs = tuple(await _changelogs(admin, prefix, state))
         partitions = await _partitions(admin, prefix, state.inputs)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
@@ -105,7 +106,7 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
     consumer = AIOKafkaConsumer(**kafka, group_id=prefix + state.app, enable_auto_commit=False)
     try:
         await admin.start()
-        await _require_stopped(admin, prefix, state)
+        await require_stopped(admin, prefix, state)
         inputs = await _partitions(admin, prefix, state.inputs)
         between = await _partitions(admin, prefix, state.between)
         await consumer.start()
@@ -123,7 +124,8 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
         await admin.close()
 
 
-async def _require_stopped(admin: AIOKafkaAdminClient, prefix: str, state: State) -> None:
+async def require_stopped(admin: AIOKafkaAdminClient, prefix: str, state: State) -> None:
+    """Raises ConfigurationError while a worker of the role runs."""
     group = prefix + state.app
     (answer,) = await admin.describe_consumer_groups([group])
     members = sum(len(found[5]) for found in answer.groups)
@@ -168,8 +170,7 @@ def _remove(directory: Path) -> None:
 
 async def _changelogs(admin: AIOKafkaAdminClient, prefix: str, state: State) -> list[str]:
     """Those that are there, under the names that Faust gives them."""
-    there = set(await admin.list_topics())
-    return [name for table in state.tables if (name := f"{prefix}{state.app}-{prefix}{table}-changelog") in there]
+    return topics.changelogs(await admin.list_topics(), prefix, [state.app])
 
 
 def _unavailable(kafka: Mapping[str, Any], error: KafkaError) -> Unavailable:

@@ -38,6 +38,7 @@ class Message:
     topic: str
     key: bytes
     value: bytes | None  # None takes the key off a compacted topic
+    partition: int | None = None  # None: that of the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ async def publisher(kafka: Mapping[str, Any]) -> AsyncIterator[Publish]:
     )
 
     async def publish(messages: Sequence[Message]) -> None:
-        sent = [await producer.send(message.topic, value=message.value, key=message.key) for message in messages]
+        sent = [
+            await producer.send(message.topic, value=message.value, key=message.key, partition=message.partition)
+            for message in messages
+        ]
         for acknowledged in sent:
             await acknowledged
 

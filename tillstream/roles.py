@@ -26,6 +26,7 @@ from tillstream.ports import claim_port, reachable
 from tillstream.secrets import stamp
 from tillstream.settings import Settings
 from tillstream.state import announce_role
+from tillstream.topics import partitions_in_force
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +45,12 @@ class Role(Protocol):
 
 
 class Knowing:
-    """A role that knows who was erased before it does anything: `make` makes it with the list."""
+    """A role that knows who was erased before it does anything, and how many partitions there are.
 
-    def __init__(self, settings: Settings, make: Callable[[Erasures], Role]) -> None:
+    `make` makes it with the list and the number.
+    """
+
+    def __init__(self, settings: Settings, make: Callable[[Erasures, int], Role]) -> None:
         self._settings = settings
         self._make = make
         self._role: Role | None = None
@@ -56,10 +60,12 @@ class Knowing:
         return self._role.ready() if self._role is not None else "the list of erased people is being read"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """As the role's own; also raises Unavailable when the list can't be read."""
-        prefix = self._settings.tillstream_topic_prefix
-        async with followed(kafka_arguments(self._settings), prefix) as erasures:
-            self._role = self._make(erasures)
+        """As the role's own; also raises Unavailable when the list can't be read, ConfigurationError when partitions
+        have been grown half-way.
+        """
+        kafka, prefix = kafka_arguments(self._settings), self._settings.tillstream_topic_prefix
+        async with followed(kafka, prefix) as erasures:
+            self._role = self._make(erasures, await partitions_in_force(kafka, prefix))
             await self._role.run(stop)
 
 
@@ -195,13 +201,15 @@ def process(settings: Settings, health_port: int) -> None:
     """The processors: dedupe, ledger, profiles."""
     from processors.worker import Processor, ProcessorConfig
 
-    def made(erasures: Erasures) -> Role:
+    def made(erasures: Erasures, partitions: int) -> Role:
         return Processor(
             ProcessorConfig(
                 kafka=kafka_arguments(settings),
                 data=settings.tillstream_data / "processors",
                 topic_prefix=settings.tillstream_topic_prefix,
                 mode=settings.tillstream_mode,
+                partitions=partitions,
+                grown=partitions != topics.PARTITIONS,
                 replication=settings.kafka_replication_factor,
                 erasures=erasures,
             )
@@ -218,7 +226,7 @@ def sink(settings: Settings, health_port: int) -> None:
     from sinks.config import SinkConfig
     from sinks.worker import Sink
 
-    def made(erasures: Erasures) -> Role:
+    def made(erasures: Erasures, _: int) -> Role:
         return Sink(
             SinkConfig(
                 kafka=kafka_arguments(settings),
@@ -248,7 +256,11 @@ def engage(settings: Settings, health_port: int) -> None:
     config = engage_config(settings)
 
     async def work(stop: asyncio.Event) -> None:
-        role = Knowing(settings, lambda erasures: Engage(replace(config, erasures=erasures)))
+        def made(erasures: Erasures, partitions: int) -> Role:
+            grown = partitions != topics.PARTITIONS
+            return Engage(replace(config, erasures=erasures, partitions=partitions, grown=grown))
+
+        role = Knowing(settings, made)
         await _with_health("engage", role, settings, health_port, stop)
 
     run_role("engage", work, settings)

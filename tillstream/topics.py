@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
-from tillstream.kept import changelogs
+from schemas.topics import Topic
 
 log = structlog.get_logger(__name__)
 
@@ -21,17 +21,20 @@ _SOURCE, _OF_TOPIC = 3, 1  # of an entry of a topic's configuration: where it co
 
 
 async def ensure_topics(
-    kafka: Mapping[str, Any], prefix: str = "", *, partitions: int = topics.PARTITIONS, replication: int = 1
+    kafka: Mapping[str, Any], prefix: str = "", *, partitions: int | None = None, replication: int = 1
 ) -> list[str]:
     """Create every topic of `schemas.topics.ALL` that is missing; the full names of the new ones.
 
-    A topic that exists with another partition count is left as it is, with a warning: keys would move otherwise.
+    Without `partitions` they get as many as `stripe.events` has, or the usual number. A topic that exists with another
+    is left as it is, with a warning: keys would move otherwise.
     Raises Unavailable when the broker does not answer, ConfigurationError when it refuses.
     """
     admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=15_000)
     try:
         await admin.start()
         there = set(await admin.list_topics())
+        if partitions is None:
+            partitions = (await counts(admin, prefix)).get(topics.STRIPE_EVENTS, topics.PARTITIONS)
         missing = [topic for topic in topics.ALL if topics.full_name(topic, prefix) not in there]
         response = await admin.create_topics(
             [
@@ -70,7 +73,7 @@ async def ensure_topics(
 async def _bounded(admin: AIOKafkaAdminClient, prefix: str, there: set[str]) -> None:
     """Give compacted topics of earlier versions the date by which Kafka lets go of what was written over."""
     compacted = [topics.full_name(topic, prefix) for topic in topics.ALL if topic.retention_ms is None]
-    names = [name for name in [*compacted, *changelogs(prefix)] if name in there]
+    names = [*(name for name in compacted if name in there), *topics.changelogs(there, prefix)]
     if not names:
         return
     for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
@@ -91,8 +94,8 @@ async def _settled(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> 
     names = [topics.full_name(topic, prefix) for topic in topics.ALL]
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
-        counts = {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics(names)}
-        missing = [name for name in names if not counts.get(name)]
+        found = await counts(admin, prefix)
+        missing = [name for topic, name in zip(topics.ALL, names, strict=True) if topic not in found]
         if not missing and await _has_coordinator(admin, f"{prefix}tillstream-sink"):
             break
         if time.monotonic() > deadline:
@@ -101,9 +104,43 @@ async def _settled(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> 
                 remedy="look at the broker's log",
             )
         await asyncio.sleep(0.05)
-    for name, count in counts.items():
-        if count != partitions:
+    for topic, count in found.items():
+        if topic.grows and count != partitions:
+            name = topics.full_name(topic, prefix)
             log.warning("topic has another partition count", topic=name, found=count, expected=partitions)
+
+
+async def counts(admin: AIOKafkaAdminClient, prefix: str) -> dict[Topic, int]:
+    """How many partitions each of our topics has that is there."""
+    names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
+    there = [name for name in await admin.list_topics() if name in names]
+    found = await admin.describe_topics(there) if there else ()
+    return {names[one["topic"]]: len(one["partitions"]) for one in found if one["partitions"]}
+
+
+async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> int:
+    """How many partitions the stages work with. Raises ConfigurationError while they are being grown, Unavailable."""
+    admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=15_000)
+    try:
+        await admin.start()
+        found = await counts(admin, prefix)
+    except (KafkaError, OSError) as error:
+        raise Unavailable(
+            f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error}",
+            remedy="check KAFKA_BOOTSTRAP_SERVERS and that the broker runs",
+        ) from error
+    finally:
+        await admin.close()
+    if topics.STRIPE_EVENTS not in found:
+        name = topics.full_name(topics.STRIPE_EVENTS, prefix)
+        raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
+    partitions = found[topics.STRIPE_EVENTS]
+    if begun := [count for topic, count in found.items() if topic in topics.STAGE_INPUTS and count > partitions]:
+        raise ConfigurationError(
+            f"partitions are being grown from {partitions} to {max(begun)}",
+            remedy=f"tillstream partitions grow {max(begun)}, which goes on where it stopped",
+        )
+    return partitions
 
 
 async def _has_coordinator(admin: AIOKafkaAdminClient, group: str) -> bool:

@@ -22,6 +22,7 @@ from schemas.profile import split_key
 from schemas.times import rfc3339, unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
+from streams.partitioner import elsewhere
 from streams.store import Book
 from streams.timers import Timers
 
@@ -36,7 +37,11 @@ _epoch = msgspec.json.Decoder(Epoch)
 
 
 class FactStage:
-    """Reads versions of facts; sends them on to `people` (a topic's name), keyed by person."""
+    """Reads versions of facts; sends them on to `people` (a topic's name), keyed by person.
+
+    `grown`: how many partitions the topics were grown to, 0 when they never were. What is under another partition than
+    its key's is sent on to it.
+    """
 
     def __init__(
         self,
@@ -44,9 +49,11 @@ class FactStage:
         settle_seconds: float,
         clock: Callable[[], float] = time.time,
         erasures: Erasures | None = None,
+        grown: int = 0,
     ) -> None:
         self._erasures = erasures if erasures is not None else Erasures()
         self._people = people
+        self._grown = grown
         self._settle = settle_seconds
         self._clock = clock
         self._epochs: dict[int, Epoch] = {}
@@ -78,6 +85,10 @@ class FactStage:
 
     def take(self, message: Message, checkpoint: Checkpointer) -> None:
         """One version of a fact."""
+        if message.key is not None and elsewhere(message, self._grown):
+            self._send(Output(message.topic, message.key, message.value or b"", "moved"))
+            self._touch(message.partition)
+            return
         try:
             value = message.value or b""
             row = orjson.loads(value)

@@ -28,6 +28,7 @@ from schemas.profile import split_key
 from schemas.times import unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
+from streams.partitioner import elsewhere
 from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,11 @@ _EPOCH = b"epoch"  # Unix seconds, as JSON
 
 
 class PeopleStage:
-    """Runs of flows, by person. `topics` are the full names of what it reads, by what they are."""
+    """Runs of flows, by person. `topics` are the full names of what it reads, by what they are.
+
+    `grown`: how many partitions the topics were grown to, 0 when they never were. What is under another partition than
+    its key's was copied to it then, in order, and is passed over.
+    """
 
     def __init__(
         self,
@@ -46,9 +51,11 @@ class PeopleStage:
         outbox: Outbox,
         clock: Callable[[], float] = time.time,
         erasures: Erasures | None = None,
+        grown: int = 0,
     ) -> None:
         self._erasures = erasures if erasures is not None else Erasures()
         self._flows = flows
+        self._grown = grown
         self._zones = zones
         self._takes = {
             topics["people"]: self._told,
@@ -99,6 +106,8 @@ class PeopleStage:
 
     def take(self, message: Message, checkpoint: Checkpointer) -> None:
         """One message about one person."""
+        if elsewhere(message, self._grown):
+            return
         try:
             if message.value is not None and message.key is not None:
                 self._takes[message.topic](message.partition, message.key.decode(), message.value)

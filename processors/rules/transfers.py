@@ -42,6 +42,13 @@ def send(session: Session, customer: str, observation: Observation) -> None:
     session.changes.transfers.append((customer, forwarded))
 
 
+def key_of(message: Record) -> str:
+    """The key under which `message` was sent: what its stage keeps of it belongs there."""
+    if message["kind"] == "claim":
+        return str(message["id"])
+    return str(message["customer"] if message["kind"] == "handoff" else message["observation"]["customer"])
+
+
 def received(message: Record) -> Observation:
     """The observation in an `observation` message."""
     return replace(Observation(**message["observation"]))

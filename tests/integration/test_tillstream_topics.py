@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
+from tests.conftest import eventually
 from tillstream.topics import ensure_topics
 
 
@@ -37,10 +38,34 @@ async def test_another_partition_count_is_told_and_left(kafka_bootstrap: str, to
     kafka = {"bootstrap_servers": kafka_bootstrap}
     await ensure_topics(kafka, topic_prefix, partitions=2)
     with capture_logs() as logs:
-        assert await ensure_topics(kafka, topic_prefix) == []
+        assert await ensure_topics(kafka, topic_prefix, partitions=3) == []
     told = [entry for entry in logs if entry["event"] == "topic has another partition count"]
-    assert {(entry["found"], entry["expected"]) for entry in told} == {(2, topics.PARTITIONS)}
-    assert len(told) == len(topics.ALL)
+    assert {(entry["found"], entry["expected"]) for entry in told} == {(2, 3)}
+    assert len(told) == sum(topic.grows for topic in topics.ALL)
+
+
+async def test_a_topic_of_a_newer_version_gets_as_many_partitions_as_there_are(
+    kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    await ensure_topics(kafka, topic_prefix, partitions=3)
+    admin = AIOKafkaAdminClient(**kafka)
+    await admin.start()
+    try:
+        name = topics.full_name(topics.UNLINKED, topic_prefix)
+        await admin.delete_topics([name])
+
+        async def gone() -> bool:
+            return name not in await admin.list_topics()
+
+        await eventually(gone)
+        with capture_logs() as logs:
+            assert await ensure_topics(kafka, topic_prefix) == [name]
+        assert not logs
+        (made,) = await admin.describe_topics([name])
+        assert len(made["partitions"]) == 3
+    finally:
+        await admin.close()
 
 
 async def test_a_broker_that_is_not_there_is_named() -> None:

@@ -48,6 +48,13 @@ _LETTERS: Final = [
     }
 ]
 
+_PARTITIONS: Final = {
+    "partitions": "what the roles work with",
+    "growing_to": "null unless that was begun and not finished",
+    "topics": {"NAME": "how many it has"},
+    "unread": {"NAME": "messages that the role has not read"},
+}
+
 SHAPES: Final[dict[str, Any]] = {
     "up": {
         "pid": "",
@@ -279,6 +286,8 @@ SHAPES: Final[dict[str, Any]] = {
     ),
     "relink": {"customers": ["ids"], "rows": "", "dry_run": ""},
     "merge": {"customers": ["ids"], "into": "'' with --undo", "guests": "payments that stay", "dry_run": ""},
+    "partitions": _PARTITIONS,
+    "partitions grow": _PARTITIONS,
     "forget": {
         "email": "",
         "dry_run": "",

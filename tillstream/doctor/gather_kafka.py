@@ -52,7 +52,10 @@ async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFact
         described = await admin.describe_topics(present) if present else []
         copies = {one["topic"]: [len(each["replicas"]) for each in one["partitions"]] for one in described}
         configs = await _configs(admin, present)
-        told = tuple(_topic(topic, name, copies.get(name, []), configs.get(name, {})) for name, topic in names.items())
+        usual = len(copies.get(topics.full_name(topics.STRIPE_EVENTS, prefix), ())) or topics.PARTITIONS
+        told = tuple(
+            _topic(topic, name, copies.get(name, []), usual, configs.get(name, {})) for name, topic in names.items()
+        )
         brokers = len((await admin.describe_cluster())["brokers"])
         groups = [group[0] for group in await admin.list_consumer_groups()]
         own = [group for group in groups if group.startswith(f"{prefix}tillstream")]
@@ -72,11 +75,11 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
     return found
 
 
-def _topic(topic: topics.Topic, name: str, copies: list[int], config: Mapping[str, str]) -> TopicFacts:
+def _topic(topic: topics.Topic, name: str, copies: list[int], usual: int, config: Mapping[str, str]) -> TopicFacts:
     return TopicFacts(
         name,
         len(copies),
-        topics.PARTITIONS,
+        usual if topic.grows else len(copies),
         _drift(topic.config, config),
         replicas=min(copies, default=1),
         min_insync=int(config.get("min.insync.replicas", 1)),

@@ -133,11 +133,14 @@ def partition_count(facts: Facts) -> Iterator[Finding]:
     """The processors' state is bound to the count: keys would move."""
     for topic in facts.kafka.topics if facts.kafka else ():
         if topic.partitions and topic.partitions != topic.wanted_partitions:
+            grown = topic.partitions > topic.wanted_partitions
             yield Finding(
                 "partition-count",
                 _ERROR,
                 f"{topic.name} has {topic.partitions} partitions instead of {topic.wanted_partitions}",
-                f"delete {topic.name}, then tillstream topics, then tillstream replay --rebuild",
+                f"stop `up`, then tillstream partitions grow {topic.partitions}"
+                if grown
+                else f"delete {topic.name}, then tillstream topics, then tillstream replay --rebuild",
                 topic.name,
             )
 
