@@ -150,12 +150,22 @@ class Engage:
         self._dispatcher.own(partitions)
         for partition in sorted(partitions):
             for stage in (self._facts, self._people):
+                assert stage.checkpoint is not None
                 stage.timers.own({partition})
-                stage.own(partition)
+                stage.own(partition, went_back=partition in stage.checkpoint.went_back)
                 await asyncio.sleep(0)
         # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
         await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
         self._owned |= partitions
+        for checkpoint in (self._facts.checkpoint, self._people.checkpoint):
+            if told := checkpoint.went_back & partitions:
+                log.warning(
+                    "flows' state went back in time: what was before now is not acted on, once more or at all",
+                    changelog=checkpoint.changelog,
+                    partitions=len(told),
+                    next="tillstream flows list, and tillstream flows backfill for who should hear of it all the same",
+                )
+            checkpoint.went_back -= partitions
         log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
 
     # --- by the clock

@@ -93,6 +93,7 @@ class Checkpointer:
         self._drain = drain
         self._books: dict[int, Book] = {}
         self._writers: dict[int, Writer] = {}
+        self.went_back: set[int] = set()  # partitions whose state is older than this worker knows it to have been
         self._batch = Batch()
         self._lock = asyncio.Lock()
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()

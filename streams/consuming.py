@@ -104,6 +104,7 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
                 continue
             if found[tp] >= end:
                 dropped["is ahead of its changelog, which has lost records"][tp.partition] = found[tp] + 1 - end
+                checkpoint.went_back.add(tp.partition)
             elif tp in since and found[tp] + 1 < (end if since[tp] is None else since[tp]):
                 dropped["is older than its changelog keeps deletions"][tp.partition] = end - found[tp] - 1
             else:

@@ -60,18 +60,27 @@ class FactStage:
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
-    def own(self, partition: int) -> None:
-        """Take up a partition: what waits there, and since when flows run."""
-        book = self._book(partition)
+    def own(self, partition: int, *, went_back: bool = False) -> None:
+        """Take up a partition: what waits there, and since when flows run.
+
+        When its state `went_back` in time, what waited then has acted since, for all that anybody knows: it does not
+        act once more.
+        """
+        book, now = self._book(partition), self._clock()
         stored = book.get(_EPOCH)
-        if stored is None:
-            self._keep_epoch(partition, Epoch(self._clock()))
-        else:
-            self._epochs[partition] = _epoch.decode(stored)
-        for key, value in book.scan(_WAITING):
-            due = _fact.decode(value).due
-            if due is not None:
-                self.timers.push(due, partition, key)  # at once when its time came while nobody was here
+        epoch = Epoch(now) if stored is None else _epoch.decode(stored)
+        if went_back:
+            epoch.went_back = now
+        self._epochs[partition] = epoch
+        if stored is None or went_back:
+            self._keep_epoch(partition, epoch)
+        for key, value in list(book.scan(_WAITING)) if went_back else book.scan(_WAITING):
+            fact = _fact.decode(value)
+            if went_back:
+                fact.due = None
+                self._rest(partition, key[len(_WAITING) :], fact)
+            elif fact.due is not None:
+                self.timers.push(fact.due, partition, key)  # at once when its time came while nobody was here
 
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""

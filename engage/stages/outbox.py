@@ -31,6 +31,7 @@ from schemas.messages import MessageStatus
 
 _FIRST_RETRY, _LONGEST_RETRY = 2.0, 3600.0  # seconds
 _GIVE_UP = 3 * 86_400.0  # seconds after which a mail is not tried any more: RFC 5321 asks for days
+_OLD_STATE = "state went back in time: it may have been sent before; it is not repeated"
 _NO_STEP = "the flow or its step is gone"
 
 
@@ -106,11 +107,15 @@ class Outbox:
 
     # --- on the way
 
-    def recover(self, partition: int, key: str, person: Person, now: float) -> None:
-        """Take up the messages of a person after a start: see above."""
+    def recover(self, partition: int, key: str, person: Person, now: float, *, went_back: bool = False) -> None:
+        """Take up the messages of a person after a start: see above.
+
+        When state `went_back` in time, what is waiting by it may have been sent as well.
+        """
         records = self.desk.records(partition)
         for entry in list(person.outbox.values()):
-            if entry.state is State.SENDING and entry.id not in self._trying:
+            begun = entry.state is State.SENDING or (went_back and entry.state is State.WAITING)
+            if begun and entry.id not in self._trying:
                 step = self._step(entry)
                 repeat = not isinstance(step.kind, Email) or step.kind.if_unknown == "repeat" if step else False
                 if repeat:
@@ -118,7 +123,7 @@ class Outbox:
                 else:
                     del person.outbox[entry.id]
                     event = entry.event or records.fact(key, entry.fact) or {}
-                    reason = "the process ended while it was sent; it is not repeated"
+                    reason = _OLD_STATE if went_back else "the process ended while it was sent; it is not repeated"
                     self._report(key, entry, event, MessageStatus.UNKNOWN, reason)
                 records.keep(key, person)
                 self.desk.changed(partition)

@@ -69,21 +69,30 @@ class PeopleStage:
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
-    def own(self, partition: int) -> None:
-        """Take up a partition: who is on the way there, and which messages are."""
+    def own(self, partition: int, *, went_back: bool = False) -> None:
+        """Take up a partition: who is on the way there, and which messages are.
+
+        When its state `went_back` in time, a step whose time has come since has been done, for all that anybody knows,
+        and a message that waited then has gone out: neither is repeated.
+        """
         assert self.checkpoint is not None
         now, book = self._clock(), self.checkpoint.book(partition)
         stored = book.get(_EPOCH)
-        if stored is None:
+        if stored is None or went_back:
             stored = orjson.dumps(int(now))  # no finer than what is told, so that this very moment is no history
             book.put(_EPOCH, stored)
             self.changed(partition)
         self._began[partition] = orjson.loads(stored)
-        for key, person in self.records(partition).busy():
-            for run in person.runs.values():
-                if run.wake is not None:
+        records = self.records(partition)
+        for key, person in list(records.busy()) if went_back else records.busy():
+            for run in list(person.runs.values()):
+                if went_back and run.wake is not None and run.wake <= now:
+                    self._end(person, run, "state went back in time")
+                    records.keep(key, person)
+                    self.changed(partition)
+                elif run.wake is not None:
                     self.timers.push(run.wake, partition, key.encode())
-            self._outbox.recover(partition, key, person, now)
+            self._outbox.recover(partition, key, person, now, went_back=went_back)
 
     def records(self, partition: int) -> Records:
         """The people of a partition."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from embedded.kafka import KafkaProcess
 from schemas import topics
 from schemas.metrics import Metric
 from schemas.times import rfc3339
@@ -15,6 +16,7 @@ from tests.conftest import eventually
 from tests.integration.engage_support import engage, fact, profile, project, publish, tell
 from tests.postbox import postbox
 from tillstream.rebuild import STATES, forget_state
+from tillstream.topics import ensure_topics
 
 MAIL = '\nsteps:\n  - email: {template: plain, subject: "SUBJECT", transactional: true}\n'
 FLOWS = {
@@ -49,6 +51,38 @@ async def lost(bootstrap: str, prefix: str, folder: Path) -> None:
     await eventually(gone)
     await admin.close()
     shutil.rmtree(folder / "state" / "v1")
+
+
+@pytest.mark.timeout(300)
+async def test_a_broker_s_disk_that_went_back_has_nobody_mailed_twice(tmp_path: Path) -> None:
+    """What was sent meanwhile is unknown then: facts that come again act no more, steps and mails are not repeated."""
+    wait = MAIL.replace("steps:\n", "steps:\n  - delay: 30 seconds\n").replace("SUBJECT", "failed")
+    folder = project(tmp_path, paid=FLOWS["paid"], later="status: live\ntrigger: {metric: Failed Payment}" + wait)
+    disk = tmp_path / "kafka"
+    async with postbox() as box:
+        async with KafkaProcess(disk) as broker:
+            where = (broker.bootstrap, "")
+            await ensure_topics({"bootstrap_servers": broker.bootstrap}, partitions=2)
+            async with engage(*where, folder, smtp_url=box.url):
+                await tell(*where, fact(Metric.SUCCESSFULLY_PAID, "first", "zoe@example.com"))
+                await tell(*where, fact(Metric.FAILED_PAYMENT, "b", "bob@example.com"))
+                await eventually(lambda: len(box.mails) == 1, deadline=60)
+        shutil.copytree(disk, tmp_path / "older")
+        async with KafkaProcess(disk) as broker, engage(broker.bootstrap, "", folder, smtp_url=box.url):
+            where, told = (broker.bootstrap, ""), fact(Metric.SUCCESSFULLY_PAID, "a", "ann@example.com")
+            await tell(*where, *(fact(Metric.SUCCESSFULLY_PAID, f"{n}", f"p{n}@example.com") for n in range(8)), told)
+            await eventually(lambda: len(box.mails) == 11, deadline=60)
+        shutil.rmtree(disk)
+        (tmp_path / "older").rename(disk)
+        async with KafkaProcess(disk) as broker, engage(broker.bootstrap, "", folder, smtp_url=box.url):
+            where = (broker.bootstrap, "")
+            await tell(*where, told | {"source": "sweep", "received_at": rfc3339(time.time())})
+            await tell(*where, told | {"received_at": rfc3339(time.time()), "version": 2})
+            new = [fact(Metric.SUCCESSFULLY_PAID, f"new{n}", f"new{n}@example.com") for n in range(4)]
+            await tell(*where, *new)
+            await eventually(lambda: len(box.mails) >= 15, deadline=60)
+    assert {mail for mail, count in box.received().items() if count != 1} == set()
+    assert len(box.mails) == 15
 
 
 @pytest.mark.parametrize("lose", [rebuilt, lost])

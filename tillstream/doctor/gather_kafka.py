@@ -48,21 +48,25 @@ async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFact
             raise _Hangs from None
         there = set(await admin.list_topics())
         names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
-        present = [name for name in names if name in there]
+        present = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]
         described = await admin.describe_topics(present) if present else []
         copies = {one["topic"]: [len(each["replicas"]) for each in one["partitions"]] for one in described}
         configs = await _configs(admin, present)
         usual = len(copies.get(topics.full_name(topics.STRIPE_EVENTS, prefix), ())) or topics.PARTITIONS
-        told = tuple(
-            _topic(topic, name, copies.get(name, []), usual, configs.get(name, {})) for name, topic in names.items()
-        )
+        told = [
+            _topic(name, usual if topic.grows else 0, topic.config, copies.get(name, []), configs.get(name, {}))
+            for name, topic in names.items()
+        ]
+        told += [  # what stages know is in them: only how safe it is there
+            _topic(name, 0, {}, copies[name], configs[name]) for name in present if name not in names
+        ]
         brokers = len((await admin.describe_cluster())["brokers"])
         groups = [group[0] for group in await admin.list_consumer_groups()]
         own = [group for group in groups if group.startswith(f"{prefix}tillstream")]
         committed = {group: await admin.list_consumer_group_offsets(group) for group in sorted(own)}
     finally:
         await admin.close()
-    return KafkaFacts(address, topics=told, lag=await _lag(kafka, committed, names), brokers=brokers)
+    return KafkaFacts(address, topics=tuple(told), lag=await _lag(kafka, committed, names), brokers=brokers)
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -75,12 +79,15 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
     return found
 
 
-def _topic(topic: topics.Topic, name: str, copies: list[int], usual: int, config: Mapping[str, str]) -> TopicFacts:
+def _topic(
+    name: str, usual: int, wanted: Mapping[str, str], copies: list[int], config: Mapping[str, str]
+) -> TopicFacts:
+    """`usual` 0: whatever count of partitions it has is right."""
     return TopicFacts(
         name,
         len(copies),
-        usual if topic.grows else len(copies),
-        _drift(topic.config, config),
+        usual or len(copies),
+        _drift(wanted, config),
         replicas=min(copies, default=1),
         min_insync=int(config.get("min.insync.replicas", 1)),
         flushed=config.get("flush.messages", "1") == "1",

@@ -33,10 +33,14 @@ class Fact(msgspec.Struct, omit_defaults=True):
 
 
 class Epoch(msgspec.Struct):
-    """What is kept of a partition: since when flows run, and the newest time that any live fact had (Unix seconds)."""
+    """What is kept of a partition: since when flows run, and the newest time that any live fact had (Unix seconds).
+
+    `went_back`: when state was found to be older than it had been. What was before then may have acted already.
+    """
 
     began: float
     clock: float = 0.0
+    went_back: float = 0.0
 
 
 def person_of(row: Row) -> str:
@@ -90,7 +94,7 @@ def advance(epoch: Epoch, row: Row) -> bool:
 def is_live(row: Row, epoch: Epoch, now: float) -> bool:
     """Whether a fact that is told for the first time by `row` is news rather than history."""
     occurred = unix_seconds(row["occurred_at"])
-    if unix_seconds(row["received_at"]) < epoch.began:
+    if unix_seconds(row["received_at"]) < epoch.began or occurred < epoch.went_back:
         return False
     if row["source"] == "sweep":
         return now - occurred < _SWEPT_SECONDS
