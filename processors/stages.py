@@ -168,14 +168,16 @@ class PeopleStage:
 
         def add(contribution: Any) -> None:
             people.check(contribution)  # a wrong one would only show when it is made a profile: at every restart again
-            if people.stale(contribution, self._erasures):
-                return
             email, livemode = contribution["email"], contribution["livemode"]
             key = profile_key(email, livemode)
-            state = records.get(key) or {"parties": {}, "version": 0}
-            if profiles.fold(state["parties"], contribution):
+            state = records.get(key)
+            if people.stale(contribution, self._erasures, known=state is not None):
+                return
+            state = state or profiles.new()
+            if profiles.fold(state, contribution):
                 records.put(key, state)
-                changed[key] = (email, livemode)
+                if "floor" not in contribution:
+                    changed[key] = (email, livemode)
 
         try:
             _take_each(message.value or b"", _of_here(message, self._grown, _profile_of, add))
@@ -197,12 +199,12 @@ class PeopleStage:
             state = records.get(key)
             if state is None:
                 continue
-            kept = {name: part for name, part in state["parties"].items() if not people.stale(part, self._erasures)}
+            forgotten = profiles.forget(state, self._erasures)
+            kept = profiles.living(state)
             if not kept:
                 records.delete(key)
                 self._changed.get(partition, {}).pop(key, None)
-            elif len(kept) < len(state["parties"]):
-                state["parties"] = kept
+            elif forgotten:
                 records.put(key, state)
                 some = next(iter(kept.values()))
                 self._changed.setdefault(partition, {})[key] = (some["email"], some["livemode"])
@@ -215,10 +217,11 @@ class PeopleStage:
         for key, (email, livemode) in self._changed.pop(partition, {}).items():
             state = records.get(key)
             assert state is not None
-            # One worker at a time owns an email, so its clock orders the versions, also after state was rebuilt.
-            state["version"] = max(state["version"] + 1, int(now * 1000))
+            if not profiles.tellable(state):
+                continue
+            state["version"] = profiles.version(state)
             records.put(key, state)
-            profile = profiles.profile(email, livemode, state["parties"], state["version"], rfc3339(now))
+            profile = profiles.profile(email, livemode, profiles.living(state), state["version"], rfc3339(now))
             yield Output(self._profiles, key.encode(), profiles.dumps(profile), "profile")
         records.flush()
 

@@ -83,3 +83,8 @@ def profile_key(email: str, livemode: bool) -> str:
 def split_key(key: str) -> tuple[str, bool]:
     """(email, livemode) of a person's key."""
     return (key.removeprefix("test:"), False) if key.startswith("test:") else (key, True)
+
+
+def floor(email: str, livemode: bool, version: int) -> dict[str, Any]:
+    """The message on `ledger.people` by which the profile's further versions are above `version`."""
+    return {"email": email, "livemode": livemode, "floor": version}

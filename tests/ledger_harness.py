@@ -14,7 +14,7 @@ from processors.rules.observation import observe
 from schemas.envelope import Source
 from schemas.erasing import names
 from schemas.erasures import Erasures, entry_message
-from schemas.profile import profile_key
+from schemas.profile import profile_key, split_key
 from schemas.routing import partition_key
 from schemas.times import rfc3339
 
@@ -52,7 +52,9 @@ class World:
         self.ledgers = [Ledger(book, self.erasures) for book in self.books]
         self.transit: list[deque[bytes]] = [deque() for _ in range(partitions)]
         self.told: dict[tuple[str, str], dict[str, Any]] = {}
-        self.parties: dict[str, dict[str, Any]] = {}
+        self.people: dict[str, dict[str, Any]] = {}
+        self.contributed: list[dict[str, Any]] = []  # in the order of telling, as the profiles are
+        self.profiles_told: list[dict[str, Any]] = []
         self.outcomes = {"folded": 0, "duplicate": 0, "unmapped": 0}
 
     def _partition(self, key: str) -> int:
@@ -84,8 +86,8 @@ class World:
             book.flush()
             keys = [key for key, stored in book.stored.items() if names(stored, self.erasures.until)]
             deque(ledger.forget(keys), maxlen=0)
-        for key, state in self.parties.items():
-            self.parties[key] = {name: part for name, part in state.items() if not people.stale(part, self.erasures)}
+        for state in self.people.values():
+            profiles.forget(state, self.erasures)
         self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -99,14 +101,22 @@ class World:
                     self.told[metric_id, occurred_at] = row
             for scope, party_id, email in changes.people:
                 contribution = orjson.loads(orjson.dumps(ledger.contribution(scope, party_id, email)))
-                if people.stale(contribution, self.erasures):
-                    continue
-                key = profile_key(email, contribution["livemode"])
-                profiles.fold(self.parties.setdefault(key, {}), contribution)
+                if not people.stale(contribution, self.erasures):
+                    self.contributed.append(contribution)
+                    self.contribute(contribution)
             for owner, transfer in changes.transfers:
                 self.transit[self._partition(owner)].append(orjson.dumps(transfer))
             changes.clear()
             book.flush()
+
+    def contribute(self, contribution: dict[str, Any]) -> None:
+        """Add `contribution` to its profile, and tell that."""
+        key = profile_key(contribution["email"], contribution["livemode"])
+        state = self.people.setdefault(key, profiles.new())
+        if profiles.fold(state, contribution) and profiles.tellable(state):
+            state["version"] = profiles.version(state)
+            whose = contribution["email"], contribution["livemode"]
+            self.profiles_told.append(profiles.profile(*whose, profiles.living(state), state["version"], ""))
 
     def step(self, choice: int) -> bool:
         """Deliver the oldest message to one of the partitions that have one; False when none has."""
@@ -140,9 +150,9 @@ class World:
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The profiles by key, without their versions."""
         return {
-            key: profiles.profile(key.removeprefix("test:"), not key.startswith("test:"), state, 0, "")
-            for key, state in self.parties.items()
-            if state
+            key: profiles.profile(*split_key(key), living, 0, "")
+            for key, state in self.people.items()
+            if (living := profiles.living(state))
         }
 
 

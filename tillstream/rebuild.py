@@ -1,8 +1,9 @@
 """Having a role begin anew: its state is dropped, and it reads what it is made of from the start.
 
 Sound only while none of its workers runs. The processors' state rebuilt from nothing tells the same rows, since
-versions are made of what is known and of no counter (`processors/rules/lattice.py`). To flows all that was told before
-they begin anew is history, so that nobody is sent anything for it (`engage/stages/`).
+versions are made of what is known and of no counter (`processors/rules/lattice.py`). A profile's version counts as well
+what a party added for a while only, which a rebuild may never see: so its present version is handed over as a floor. To
+flows all that was told before they begin anew is history, so that nobody is sent anything for it (`engage/stages/`).
 """
 
 import asyncio
@@ -13,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
+from schemas.profile import floor, split_key
 from schemas.times import rfc3339
 from tillstream.topics import partitions_in_force
 
@@ -97,8 +100,9 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
     """Have the role read its inputs from their start, knowing nothing. Raises as `look` does.
 
     1. offsets: the inputs' to their start; of what the stages tell each other to the end, since they tell it anew
-    2. this machine's copy of the changelogs under `data` deleted
-    3. the changelogs deleted, the first stage's first
+    2. behind that, where it is the processors, a floor for each profile
+    3. this machine's copy of the changelogs under `data` deleted
+    4. the changelogs deleted, the first stage's first
 
     Interrupted anywhere, the next start reads the inputs into what is still known, which changes nothing.
     """
@@ -113,6 +117,9 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
         consumer.assign([*inputs, *between])
         places = await consumer.beginning_offsets(inputs) | await consumer.end_offsets(between)
         await consumer.commit(places)
+        if topics.LEDGER_PEOPLE in state.between:
+            told = await _partitions(admin, prefix, (topics.PROFILES,))
+            await _hand_over(kafka, prefix, await _told_versions(consumer, told))
         await asyncio.to_thread(_remove, data / state.directory)
         for changelog in await _changelogs(admin, prefix, state):
             await admin.delete_topics([changelog])
@@ -151,6 +158,32 @@ async def _first_time(consumer: AIOKafkaConsumer, partition: TopicPartition, end
         return time.time()
     message = await asyncio.wait_for(consumer.getone(partition), _PATIENCE)
     return float(message.timestamp / 1000)
+
+
+async def _told_versions(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> dict[bytes, int]:
+    """By profile, the highest version on the topic; erased people are not on it any more."""
+    found: dict[bytes, int] = {}
+    ends = await consumer.end_offsets(partitions)
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning(*partitions)
+    for partition in partitions:
+        while await consumer.position(partition) < ends[partition]:
+            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+                if record.value is None:
+                    found.pop(record.key, None)
+                else:
+                    found[record.key] = max(orjson.loads(record.value)["version"], found.get(record.key, 0))
+    return found
+
+
+async def _hand_over(kafka: Mapping[str, Any], prefix: str, versions: Mapping[bytes, int]) -> None:
+    topic = topics.full_name(topics.LEDGER_PEOPLE, prefix)
+    async with AIOKafkaProducer(**kafka, acks="all", linger_ms=5) as producer:
+        sent = [
+            await producer.send(topic, orjson.dumps(floor(*split_key(key.decode()), version)), key)
+            for key, version in versions.items()
+        ]
+        await asyncio.gather(*sent)
 
 
 async def _gone(admin: AIOKafkaAdminClient, name: str) -> None:

@@ -41,8 +41,9 @@ def payment_method(session: Session, observation: Observation) -> bool:
             transfers.send(session, former, observation)
         return True
     session.open_party(observation.customer, observation.customer)
-    fresh = remember(session.party, observation)
+    fresh = remember(session, session.party, observation)
     if _learn_cards(session.party, cards):
+        session.tick()
         session.changed_people()
     return fresh
 
@@ -83,7 +84,7 @@ def subscription(session: Session, observation: Observation) -> bool:
     if changed:
         record |= {"core": core, "at": observation.at, "rank": order}
     session.open_party(observation.customer or observation.id, observation.customer)
-    fresh = remember(record, observation)
+    fresh = remember(session, record, observation)
     session.settle(observation.id, record, changed, record["at"])
     if changed:
         _learn_status(session.party, observation.id, core)

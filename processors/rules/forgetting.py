@@ -37,7 +37,7 @@ def _forget_party(session: Session, party_id: str, erasures: Erasures) -> None:
         return
     session.open_party(party_id, known["customer"])
     _clean_party(session.party, erasures)
-    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.tick()
     told = []
     for identifier in session.objects():
         record = session.object(identifier)

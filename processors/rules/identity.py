@@ -6,9 +6,10 @@ A party is one customer of Stripe's, or a guest (one charge without a customer).
     relink            when a person last asked to have past rows told with the customer's present email
     merged            [at, email]: whose rows all of this customer's are, as a person says; '' as Stripe says
     emails            [[at, email], …] ascending: when the customer object was seen with an email
+    thinned           what left that list, as it counted in the version
     invmail           [at, email]: the newest `customer_email` on any of its invoices
     who               {"name" | "phone" | "place": [priority, at, value]}
-    total, ticks      of the version (see `ledger`)
+    total, ticks      of the version (see `version`)
     pages             how many index pages of objects it has, and `last`, how many are on the last one
     people            what it adds to the profile of each email (see `people`)
     cards, subs       its payment methods' cards and its subscriptions' states (see `belongings`)
@@ -25,6 +26,7 @@ from processors.rules.observation import Observation
 from schemas.erasing import REASON, Until, mark, marked
 
 _EMAILS = 64  # observations of a customer's email that are kept
+_TICKS = 6  # bits of a version that order what the times of the observations can't
 _CUSTOMER, _INVOICE, _CHARGE = 3, 2, 1  # whose word on names and places counts more
 
 
@@ -96,17 +98,17 @@ def _learn_email(party: Record, at: int, email: str) -> bool:
     after = history[place] if place < len(history) else None
     history.insert(place, entry)
     if len(history) > _EMAILS:
-        _thin(history)
+        party["thinned"] = party.get("thinned", 0) + _thin(history)
     neighbour = before or after
     return neighbour is None or bool(neighbour[1] != email)
 
 
-def _thin(history: list[list[Any]]) -> None:
-    """Drop what only repeats its neighbours on both sides: it says no more than they do."""
+def _thin(history: list[list[Any]]) -> int:
+    """Drop what only repeats its neighbours on both sides: it says no more than they do. What it counted as."""
     for place in range(len(history) - 2, 0, -1):
         if history[place - 1][1] == history[place][1] == history[place + 1][1]:
-            del history[place]
-            return
+            return _counts(history.pop(place))
+    return 0
 
 
 def learn_invoice_email(party: Record, at: int, email: str) -> bool:
@@ -158,13 +160,26 @@ def knowledge(party: Record) -> int:
     """The identity's share of the sum in `lattice`."""
     total: int = party.get("at", 0) + party.get("relink", 0) + party.get("erased", 0)
     total += HORIZON * (("deleted" in party) + ("missing" in party))
-    for at, _ in party.get("emails", ()):
-        total += at + 1
+    total += party.get("thinned", 0) + sum(map(_counts, party.get("emails", ())))
     if "merged" in party:
         total += party["merged"][0]
     if "invmail" in party:
         total += party["invmail"][0]
     return total
+
+
+def _counts(seen: list[Any]) -> int:
+    return int(seen[0]) + 1
+
+
+def version(party: Record) -> int:
+    """How much is known of the party and of all that is its.
+
+    The sum of the times of it all, then the number of steps (observations, mostly) in which it came to be known, for
+    what happens within one second. Both only grow, and neither depends on the order in which things came.
+    """
+    whole = party.get("total", 0) + knowledge(party)
+    return int((whole << _TICKS) + party.get("ticks", 0))
 
 
 def nobody(_: str) -> int:

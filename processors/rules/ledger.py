@@ -116,7 +116,7 @@ def _charge(session: Session, observation: Observation) -> bool:
     party_id = observation.customer or record.get("party") or charge_id
     changed |= record.get("party", party_id) != party_id
     session.open_party(party_id, observation.customer)
-    fresh = remember(record, observation)
+    fresh = remember(session, record, observation)
     changed |= fresh and _once_more(record, observation)
     _settle_charge(session, charge_id, record, changed)
     if fresh and observation.kind == "charge" and record["core"] is before:  # an older snapshot tells of people as well
@@ -166,7 +166,7 @@ def _invoice(session: Session, observation: Observation) -> bool:
     before = record.get("core")
     changed = invoices.fold(record, observation)
     session.open_party(observation.customer or invoice_id, observation.customer)
-    fresh = remember(record, observation)
+    fresh = remember(session, record, observation)
     if lines:
         lines = stripping.strip_lines(lines) if "erased" in record else lines
         changed |= _learn_lines(session, invoice_id, lines, mark, observation)
@@ -226,7 +226,7 @@ def _invoice_payment(session: Session, observation: Observation) -> bool:
     record = session.object(invoice_id) or {"kind": "invoice"}
     changed = invoices.fold_payment(record, observation)
     session.open_party(observation.customer or record.get("party") or invoice_id, observation.customer)
-    fresh = remember(record, observation)
+    fresh = remember(session, record, observation)
     _settle_payments(session, invoice_id, record, changed)
     return fresh
 
@@ -253,7 +253,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
         changed = True
     record["first"] = first
     session.open_party(observation.customer or identifier, observation.customer)
-    fresh = remember(record, observation)
+    fresh = remember(session, record, observation)
     session.settle(identifier, record, changed, record["at"] + HORIZON - first)
     if identity.learn_invoice_email(session.party, observation.at, core.get("email", "")):
         session.touch_all()
@@ -270,9 +270,9 @@ def _customer(session: Session, observation: Observation) -> bool:
     learned |= identity.learn_end(party, observation)
     if "erased" in party:
         erasure.spare(session)
-    fresh = remember(party, observation)
+    fresh = remember(session, party, observation)
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
-        party["ticks"] = party.get("ticks", 0) + 1
+        session.tick()
         session.changed_people()
         if learned or meta != party["cust"]["meta"]:
             # Also when it is known for the first time without either: the reason why rows are unlinked changes.
@@ -285,7 +285,7 @@ def _merge(session: Session, observation: Observation) -> bool:
     session.open_party(observation.customer, observation.customer)
     if not identity.merge(session.party, observation.at, email):
         return False
-    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.tick()
     session.touch_all()
     return True
 
@@ -294,6 +294,6 @@ def _relink(session: Session, observation: Observation) -> bool:
     session.open_party(observation.customer, observation.customer)
     if not identity.relink(session.party, observation.at):
         return False
-    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.tick()
     session.touch_all()
     return True

@@ -134,4 +134,4 @@ def _relink(session: Session, charge_id: str, before: str, after: str) -> None:
     record.pop("link", None)
     if after:
         record["link"] = after
-    session.party["ticks"] = session.party.get("ticks", 0) + 1
+    session.tick()

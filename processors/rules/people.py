@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, Json
 
+from processors.rules import identity, lattice
 from processors.rules.emit import Told
 from processors.rules.lattice import Record
 from schemas.erasures import Erasures
@@ -18,11 +19,16 @@ from schemas.times import unix_seconds
 _Sum = int | Annotated[str, Field(pattern=r"^-?\d{19,}$")]
 
 
+#: The version of a contribution from before there were any: [revision of the rules, knowledge], compared in this order.
+UNVERSIONED = (0, 0)
+
+
 class _Contribution(BaseModel):
     """The message that `contribution` makes, as it comes over `ledger.people`."""
 
     model_config = ConfigDict(extra="forbid")
 
+    version: tuple[int, int] = UNVERSIONED
     party: str
     account: str
     livemode: bool
@@ -36,6 +42,16 @@ class _Contribution(BaseModel):
     cur: tuple[str, str] = ("", "")
     subs: dict[str, str] = {}
     deleted: bool = False
+
+
+class _Floor(BaseModel):
+    """What a rebuild says before it: the profile has been told with versions up to `floor`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: str
+    livemode: bool
+    floor: int
 
 
 _INT64 = 2**63 - 1
@@ -87,9 +103,13 @@ def _sum(known: int | str, amount: int) -> int | str:
 
 
 def contribution(party: Record, party_id: str, customer: str, email: str, scope: tuple[str, bool]) -> Record:
-    """The message on `ledger.people`: all that the party adds to the profile of `email`; empty `m` takes it back."""
+    """The message on `ledger.people`: all that the party adds to the profile of `email`; empty `m` takes it back.
+
+    Its version is the party's, which is higher with every step that changes anything of it.
+    """
     person = party.get("people", {}).get(email, {"m": {}, "money": {}})
     told: Record = {
+        "version": [lattice.RULES, identity.version(party)],
         "party": f"{scope[0]}|{party_id}",
         "account": scope[0],
         "livemode": scope[1],
@@ -109,15 +129,21 @@ def contribution(party: Record, party_id: str, customer: str, email: str, scope:
     return told
 
 
-def stale(message: Record, erasures: Erasures) -> bool:
-    """Is it about somebody who was erased after the first of it? What is told of them is nobody's."""
+def stale(message: Record, erasures: Erasures, known: bool = True) -> bool:
+    """Is it about somebody who was erased after the first of it? What is told of them is nobody's.
+
+    Where no profile is `known`, so is what takes something back, or tells of versions: it would only keep the address.
+    """
     until = erasures.until(message["email"])
     if not until:
         return False
+    if not message.get("m"):
+        return not known
     first = min((known[1] for known in message["m"].values()), default="")
     return bool(first) and unix_seconds(first) <= until
 
 
 def check(message: Any) -> None:
-    """Raises ValueError for a message that is no contribution."""
-    _Contribution.model_validate_json(orjson.dumps(message), strict=True)
+    """Raises ValueError for a message that is neither a contribution nor a floor."""
+    model = _Floor if isinstance(message, dict) and "floor" in message else _Contribution
+    model.model_validate_json(orjson.dumps(message), strict=True)

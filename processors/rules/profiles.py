@@ -1,6 +1,9 @@
 """A profile: what all parties with one email add up to. Source: Klaviyo, "Customer data".
 
-The state of an email is {party: contribution}, as `people.contribution` makes them.
+The state of an email:
+    parties    {party: contribution}, as `people.contribution` makes them; of one that was taken back only `version`
+    version    the last that was told; 0 before that
+    floor      of what is gone, but was told: a state before a rebuild, an erased person's contributions
 """
 
 import json
@@ -9,28 +12,85 @@ from typing import Any
 
 import orjson
 
-from processors.rules.lattice import Record
+from processors.rules import people
+from processors.rules.lattice import Record, ranked
+from schemas.erasures import Erasures
 from schemas.money import major
 from schemas.times import rfc3339
 
 
-def fold(state: Record, contribution: Record) -> bool:
-    """Take in what a party now adds; True when that changed anything."""
-    party = contribution["party"]
-    if not contribution["m"]:
-        return state.pop(party, None) is not None
-    if state.get(party) == contribution:
-        return False
-    state[party] = contribution
+def new() -> Record:
+    """The state of an email of which nothing is known."""
+    return {"parties": {}, "version": 0}
+
+
+def fold(state: Record, message: Record) -> bool:
+    """Take in what a party now adds, or a floor; True when that changed the state.
+
+    Of each party the newest by version counts, whatever came last: a worker that was paused may send an older one, the
+    topic may be read again. What is taken back leaves its version for the same reason, and for as long as the profile.
+    """
+    if "floor" in message:
+        raised = message["floor"] > state.get("floor", 0)
+        state["floor"] = max(message["floor"], state.get("floor", 0))
+        return bool(raised)
+    now, known = _version(message), state["parties"].get(message["party"])
+    if known is not None:
+        before = _version(known)
+        if now < before or known == message:
+            return False
+        if now == before != people.UNVERSIONED:  # those of before can't be told apart: the last one counts
+            return False
+    state["parties"][message["party"]] = message if message["m"] else {"version": list(now)}
     return True
 
 
-def profile(email: str, livemode: bool, state: Record, version: int, updated_at: str) -> Record:
-    """The Profile of `email`, JSON-ready; withdrawn when nothing is known of it any more."""
-    if not state:
+def forget(state: Record, erasures: Erasures) -> bool:
+    """Leave out what is about somebody who was erased; True when something was. Its version stays counted."""
+    gone = [party for party, part in state["parties"].items() if "m" in part and people.stale(part, erasures)]
+    for party in gone:
+        state["floor"] = state.get("floor", 0) + _version(state["parties"].pop(party))[1]
+    return bool(gone)
+
+
+def version(state: Record) -> int:
+    """The version of the profile that this state makes: the sum of what is known of its parties.
+
+    It grows with knowledge, and only with it. Of each party the highest version counts, which is the same in whatever
+    order and however often contributions come, and never less than before; so is the sum over the parties, those that
+    add nothing any more included. Two workers that know the same tell the same version with the same content, and
+    whoever knows more the higher one. So ClickHouse keeps the right profile, whatever arrives last. A merge, a relink,
+    another email are new versions of the contributions on both sides. What leaves the state altogether, by an erasure
+    or a rebuild, stays counted as `floor`.
+
+    Only where the sum can't tell is it one more than was told before: contributions without a version, and a party of
+    which less is known under a newer revision of the rules (its state was made anew, and is still growing).
+    """
+    known = sum(_version(part)[1] for part in state["parties"].values())
+    return max(ranked(state.get("floor", 0) + known), int(state["version"]) + 1)
+
+
+def living(state: Record) -> Record:
+    """The contributions that are not taken back, by party."""
+    return {party: part for party, part in state["parties"].items() if "m" in part}
+
+
+def tellable(state: Record) -> bool:
+    """Is there a profile, or one to take back?"""
+    return bool(living(state) or state["version"] or "floor" in state)
+
+
+def _version(part: Record) -> tuple[int, int]:
+    rules, known = part.get("version", people.UNVERSIONED)
+    return rules, known
+
+
+def profile(email: str, livemode: bool, parties: Record, version: int, updated_at: str) -> Record:
+    """The Profile of `email`, JSON-ready; withdrawn when none of the `parties` adds to it any more."""
+    if not parties:
         gone = {"email": email, "livemode": livemode, "first_seen": updated_at, "last_seen": updated_at}
         return gone | {"updated_at": updated_at, "version": version, "withdrawn": True}
-    parts = [state[party] for party in sorted(state)]
+    parts = [parties[party] for party in sorted(parties)]
     metrics: dict[str, list[Any]] = {}
     money: dict[str, list[int]] = {}
     cards: dict[str, int] = {}

@@ -72,6 +72,7 @@ class Session:
         self.livemode = mode == "live"
         self.touched: dict[str, Record] = {}  # objects whose rows may change, by id
         self.recount = False
+        self._ticked = False
         self.party_id = ""
         self.customer = ""
         self.party: Record = {}
@@ -139,16 +140,26 @@ class Session:
         forget(self, record, record["party"], guest)
         if identity.join_about(self.party, guest.get("who", {})):
             self.changed_people()
-        self.book.put(key, guest)
         self.party["ticks"] = self.party.get("ticks", 0) + guest.get("ticks", 0)
+        guest["ticks"] = guest.get("ticks", 0) + 1  # what it takes back from profiles is newer than what it gave
+        self.book.put(key, guest)
         record["v"] = 0  # all that is known of it counts into its new party's version
+
+    def tick(self, steps: int = 1) -> None:
+        """Count this observation into the party's version, once however much follows from it.
+
+        `steps` is what counts when it stands for many, as what another partition hands over does.
+        """
+        if not self._ticked:
+            self.party["ticks"] = self.party.get("ticks", 0) + steps
+        self._ticked = True
 
     def settle(self, identifier: str, record: Record, changed: bool, knowledge: int) -> None:
         """Count what was learned of an object into its party's version, and look at its rows again."""
         self.adopt(identifier, record)
         if changed:
             self.party["total"] = self.party.get("total", 0) + knowledge - record.get("v", 0)
-            self.party["ticks"] = self.party.get("ticks", 0) + 1
+            self.tick()
             record["v"] = knowledge
             self.touched[identifier] = record
         else:
@@ -188,8 +199,8 @@ def forget(session: Session, record: Record, party_id: str, party: Record) -> No
         told[0], told[2] = 0, ""
 
 
-def remember(record: Record, observation: Observation) -> bool:
-    """Is this event new to the object? Duplicates are counted, not skipped: folding again is harmless."""
+def remember(session: Session, record: Record, observation: Observation) -> bool:
+    """Is this event new to the object, and so to the party? Duplicates are not skipped: folding again is harmless."""
     name = f"{observation.source}{observation.event_id}".encode()
     mark = int.from_bytes(blake2b(name, digest_size=6).digest(), "big")
     events = record.setdefault("events", [])
@@ -197,4 +208,13 @@ def remember(record: Record, observation: Observation) -> bool:
         return False
     events.append(mark)
     del events[:-_EVENTS]
+    session.tick()
     return True
+
+
+def recall(record: Record, other: Record) -> int:
+    """Remember the events of the same object as another partition knew it; how many of them are known here as well."""
+    events, others = record.setdefault("events", []), other.get("events", [])
+    news = [mark for mark in others if mark not in events]
+    record["events"] = [*news, *events][-_EVENTS:]
+    return len(others) - len(news)

@@ -5,19 +5,17 @@ import orjson
 from processors.rules import belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
-from processors.rules.lattice import Record
+from processors.rules.lattice import Record, ranked
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
 from schemas.times import unix_seconds
-
-_TICKS = 6  # bits of a version that order changes which the times of the observations can't
 
 
 def tell(session: Session) -> None:
     """Tell what the step changed, and have every touched record kept.
 
-    A version is the sum of all that the party's partition knows of it, then the number of changes: it only grows,
-    and is the same again when state is rebuilt from the same observations. Withdrawals come just before rows.
+    A version is what the party's partition knows of it (`identity.version`): it only grows, and is the same again when
+    state is rebuilt from the same observations. Withdrawals come just before rows.
     This happens for each event, though a checkpoint sends only the last of them: a row that was told in an earlier
     run and is taken back within one checkpoint of a replay has to be withdrawn all the same.
     """
@@ -26,8 +24,7 @@ def tell(session: Session) -> None:
     _spread(session)
     erasure.settle(session)
     party = session.party
-    whole = party.get("total", 0) + identity.knowledge(party)
-    version = (whole << _TICKS) + party.get("ticks", 0) << 1
+    version = ranked(identity.version(party) << 1)
     for identifier, record in session.touched.items():
         _tell(session, identifier, record, version)
         session.book.put(session.key(identifier), record)

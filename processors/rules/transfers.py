@@ -16,7 +16,7 @@ from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, newer
 from processors.rules.observation import Observation
-from processors.rules.session import Session, forget
+from processors.rules.session import Session, forget, recall
 from schemas.errors import BadEvent
 
 _FIELDS = tuple(field.name for field in fields(Observation))
@@ -71,6 +71,7 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
     handoff: Record = {"kind": "handoff", "scope": session.scope, "id": identifier, "customer": customer}
     handoff |= {"record": record, "ticks": guest.get("ticks", 0), "who": guest.get("who", {})}
     session.changes.transfers.append((customer, handoff))
+    guest["ticks"] = guest.get("ticks", 0) + 1  # what it takes back from profiles is newer than what it gave
     session.book.put(guest_key, guest)
 
 
@@ -87,7 +88,7 @@ def merge(session: Session, identifier: str, other: Record, ticks: int) -> Recor
             record.setdefault("elsewhere", []).append([metric_id, told])
     for told in rows.values():
         told[0] = 0  # told once more, with a version above what the home partition gave it
-    session.party["ticks"] = session.party.get("ticks", 0) + ticks
+    session.tick(max(ticks - recall(record, other), 0))
     return record
 
 

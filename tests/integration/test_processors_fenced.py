@@ -9,19 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import rocksdict
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from embedded.child import die_with_parent
 from embedded.kafka import KafkaProcess
 from schemas import topics
-from schemas.topics import METRICS, STRIPE_EVENTS
-from simulator.render import event_body
+from schemas.topics import LEDGER_PEOPLE, METRICS, PROFILES, STRIPE_EVENTS
+from simulator.render import event_body, event_json
 from simulator.world import World
 from tests.conftest import eventually
 from tests.integration.test_processors_worker import START, alive, newest, processor, publish
+from tests.ledger_harness import run
 
 #: The role as `tillstream process` runs it.
 RUN = """
@@ -58,19 +60,21 @@ async def worker(bootstrap: str, data: Path, prefix: str) -> AsyncIterator[async
 
 async def kept(bootstrap: str, topic: str, partition: int) -> dict[bytes, bytes]:
     """What a new owner of the partition would make of its changelog."""
-    records: dict[bytes, bytes] = {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
+    records = {record.key: record.value for record in await records_of(bootstrap, topic, partition)}
+    return {key: value for key, value in records.items() if not key.startswith(b"\x00fence")}
+
+
+async def records_of(bootstrap: str, topic: str, partition: int, start: int = 0) -> list[Any]:
+    """The partition's records from offset `start` on."""
+    found: list[Any] = []
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         tp = TopicPartition(topic, partition)
         consumer.assign([tp])
+        consumer.seek(tp, start)
         end = (await consumer.end_offsets([tp]))[tp]
         while await consumer.position(tp) < end:
-            for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, []):
-                records[record.key] = record.value
-    finally:
-        await consumer.stop()
-    return {key: value for key, value in records.items() if not key.startswith(b"\x00fence")}
+            found += (await consumer.getmany(tp, timeout_ms=500)).get(tp, [])
+    return found
 
 
 def stored(data: Path, table: str, partition: int) -> dict[bytes, bytes]:
@@ -111,8 +115,9 @@ async def test_a_worker_that_was_paused_writes_nothing_over_its_successor_s_stat
         await publish(kafka_bootstrap, events, bodies[:third])
         await newest(kafka_bootstrap, names, lambda rows: len(rows) > third // 8)
         publishing = asyncio.create_task(publish(kafka_bootstrap, events, bodies[third : 2 * third]))
-        before = await _ends(kafka_bootstrap, f"{topic_prefix}tillstream-{topic_prefix}ledger-changelog")
-        await eventually(lambda: _moved(kafka_bootstrap, topic_prefix, before), 60, 0.01)
+        ledger = f"{topic_prefix}tillstream-{topic_prefix}ledger-changelog"
+        before = await _ends(kafka_bootstrap, ledger)
+        await eventually(lambda: _moved(kafka_bootstrap, ledger, before), 60, 0.01)
         one.send_signal(signal.SIGSTOP)  # with what it has taken and not yet kept
         await publishing
         await publish(kafka_bootstrap, events, bodies[2 * third :])
@@ -133,6 +138,78 @@ async def test_a_worker_that_was_paused_writes_nothing_over_its_successor_s_stat
             assert {key for key in found.keys() | mine.keys() if found.get(key) != mine.get(key)} == set()
 
 
+@pytest.mark.timeout(300)
+async def test_what_a_paused_worker_tells_late_and_again_changes_no_profile(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix, partitions=2)
+    world = World(seed=6, start=START, days=30, customers=40)
+    bodies = [event_body(event, "2020-03-02") for event in world.events]
+    history = [event_json(event, "2020-03-02") for event in world.events]
+    third, expected = len(bodies) // 3, run(history).profiles()
+    first = run(history[:third]).profiles()
+    events, names = topic_prefix + STRIPE_EVENTS.name, [topic_prefix + PROFILES.name]
+    people = f"{topic_prefix}tillstream-{topic_prefix}people-changelog"
+    async with (
+        worker(kafka_bootstrap, tmp_path / "one", topic_prefix) as one,
+        worker(kafka_bootstrap, tmp_path / "two", topic_prefix) as two,
+    ):
+        await publish(kafka_bootstrap, events, bodies[:third])
+        await newest(kafka_bootstrap, names, lambda found: shown(found) == first)
+        before = await _ends(kafka_bootstrap, people)
+        publishing = asyncio.create_task(publish(kafka_bootstrap, events, bodies[third : 2 * third]))
+        await eventually(lambda: _moved(kafka_bootstrap, people, before), 60, 0.01)
+        one.send_signal(signal.SIGSTOP)
+        await publishing
+        await publish(kafka_bootstrap, events, bodies[2 * third :])
+        await newest(kafka_bootstrap, names, lambda found: shown(found) == expected, 120)
+        one.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0)
+        one.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(one.wait(), 60) in (0, 1)
+        await _say_again(kafka_bootstrap, topic_prefix)
+        two.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(two.wait(), 60) == 0
+    told: dict[str, dict[int, Any]] = {}
+    for partition in (0, 1):
+        for record in await records_of(kafka_bootstrap, names[0], partition):
+            profile = orjson.loads(record.value)
+            same = told.setdefault(record.key.decode(), {}).setdefault(profile["version"], content(profile))
+            assert same == content(profile), "one version is one content, whoever tells it"
+    assert shown({key: versions[max(versions)] for key, versions in told.items()}) == expected
+
+
+def content(profile: dict[str, Any]) -> dict[str, Any]:
+    """The profile without what tells of the telling."""
+    clock = {"first_seen", "last_seen"} if profile.get("withdrawn") else set()
+    return {name: value for name, value in profile.items() if name not in clock} | {"updated_at": "", "version": 0}
+
+
+def shown(found: Rows) -> Rows:
+    return {key: content(profile) for key, profile in found.items() if not profile.get("withdrawn")}
+
+
+async def _say_again(bootstrap: str, prefix: str) -> None:
+    """All that the ledger ever told the people stage comes once more, the newest first, and is read."""
+    topic, group = prefix + LEDGER_PEOPLE.name, f"{prefix}tillstream"
+    partitions = [TopicPartition(topic, number) for number in (0, 1)]
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        for tp in partitions:
+            for record in reversed(await records_of(bootstrap, topic, tp.partition)):
+                again = orjson.dumps(orjson.loads(record.value)[::-1])
+                await producer.send_and_wait(topic, again, partition=tp.partition)
+    async with (
+        AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer,
+        AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False) as committed,
+    ):
+        ends = await consumer.end_offsets(partitions)
+
+        async def read() -> bool:
+            return {tp: await committed.committed(tp) for tp in partitions} == ends
+
+        await eventually(read, 60)
+
+
 async def _ends(bootstrap: str, topic: str) -> int:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
@@ -142,8 +219,8 @@ async def _ends(bootstrap: str, topic: str) -> int:
         await consumer.stop()
 
 
-async def _moved(bootstrap: str, prefix: str, before: int) -> bool:
-    return await _ends(bootstrap, f"{prefix}tillstream-{prefix}ledger-changelog") > before
+async def _moved(bootstrap: str, topic: str, before: int) -> bool:
+    return await _ends(bootstrap, topic) > before
 
 
 @pytest.mark.timeout(300)
