@@ -193,7 +193,8 @@ class PeopleStage:
     def _profile(self, partition: int, key: str, raw: bytes) -> None:
         if self._erasures and self._gone(key, orjson.loads(raw)["first_seen"]):
             return
-        self.records(partition).keep_profile(key, raw)
+        if not self.records(partition).keep_profile(key, raw):
+            return
         now = self._clock()
         self._dates(partition, key, now)
         self._advance(partition, key, now)

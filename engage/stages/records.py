@@ -71,9 +71,13 @@ class Records:
         profile = None if stored is None else orjson.loads(stored)
         return None if profile is None or profile.get("withdrawn") else profile
 
-    def keep_profile(self, key: str, raw: bytes) -> None:
-        """Keep it at the next checkpoint."""
+    def keep_profile(self, key: str, raw: bytes) -> bool:
+        """Keep this version, unless a newer one is there: then False."""
+        stored = self._book.get(_PROFILE + key.encode())
+        if stored is not None and orjson.loads(stored)["version"] > orjson.loads(raw)["version"]:
+            return False
         self._book.put(_PROFILE + key.encode(), raw)
+        return True
 
     def profiled(self) -> list[str]:
         """Everybody who has a profile. A list, since nobody may be half-way through when RocksDB is opened anew."""

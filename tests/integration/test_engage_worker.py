@@ -14,6 +14,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.partitioner import murmur2
 
 from engage.web import serve
 from engage.worker import Engage
@@ -317,6 +318,16 @@ async def test_a_date_starts_its_flow_once_when_it_comes_near(shop: Shop) -> Non
         await shop.tell(profile(f"{name}@example.com", card_expiration_date=expires))
         await shop.tell(profile(f"{name}@example.com", card_expiration_date=expires, version=2))
     assert await shop.until(1, "near", "far") == Counter({("near@example.com", "card"): 1})
+
+
+async def test_a_profile_that_comes_late_does_not_stand_over_a_newer_one(shop: Shop) -> None:
+    soon, later = ((datetime.now(UTC).date() + timedelta(days=days)).isoformat() for days in (3, 40))
+    place = murmur2(b"tardy@example.com") % 2
+    after = next(f"after{n}" for n in range(100) if murmur2(f"after{n}@example.com".encode()) % 2 == place)
+    await shop.tell(profile("tardy@example.com", card_expiration_date=later, version=2))
+    await shop.tell(profile("tardy@example.com", card_expiration_date=soon))
+    await shop.tell(profile(f"{after}@example.com", card_expiration_date=soon))
+    assert await shop.until(1, "tardy", after) == Counter({(f"{after}@example.com", "card"): 1})
 
 
 async def test_a_flow_that_cannot_be_read_is_named_and_stops_no_other(shop: Shop) -> None:
