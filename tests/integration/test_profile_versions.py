@@ -94,7 +94,7 @@ async def test_a_rebuild_s_profiles_stand_before_what_was_told_before_it(
     await make_topics(topic_prefix, partitions=2)
     names, expected = [topic_prefix + PROFILES.name], profiles_after(len(BODIES))
     await publish(kafka_bootstrap, topic_prefix + STRIPE_EVENTS.name, BODIES)
-    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path / "processors"):
         before = await newest(kafka_bootstrap, names, lambda found: shown(found) == expected)
     starts = await ends(kafka_bootstrap, names[0])
     await forget_state({"bootstrap_servers": kafka_bootstrap}, topic_prefix, STATES["process"], tmp_path)
@@ -102,7 +102,7 @@ async def test_a_rebuild_s_profiles_stand_before_what_was_told_before_it(
     def anew(found: dict[str, Json]) -> bool:
         return shown(found) == expected and all(found[key]["version"] > before[key]["version"] for key in expected)
 
-    async with processor(kafka_bootstrap, topic_prefix, tmp_path):
+    async with processor(kafka_bootstrap, topic_prefix, tmp_path / "processors"):
         await newest(kafka_bootstrap, names, anew)
     for one in await told_since(kafka_bootstrap, names[0], starts):
         assert one["version"] > before.get(one["email"], {"version": 0})["version"]
