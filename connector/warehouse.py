@@ -50,9 +50,9 @@ class Warehouse:
 
     async def rows(self, query: str, parameters: Mapping[str, str | Sequence[str]] | None = None) -> list[Json]:
         """The result, a dict a row. `{name:Type}` in `query` are bound from `parameters`."""
-        bound = {f"param_{name}": _bound(value) for name, value in (parameters or {}).items()}
+        given = {f"param_{name}": bound(value) for name, value in (parameters or {}).items()}
         settings = {"output_format_json_quote_64bit_integers": "0"}
-        text = await self._post({**bound, **settings}, f"{query} FORMAT JSONEachRow".encode())
+        text = await self._post({**given, **settings}, f"{query} FORMAT JSONEachRow".encode())
         try:
             return [orjson.loads(line) for line in text.splitlines() if line]
         except ValueError:
@@ -80,7 +80,7 @@ class Warehouse:
         return content
 
 
-def _bound(value: str | Sequence[str]) -> str:
+def bound(value: str | Sequence[str]) -> str:
     """A parameter as ClickHouse reads it: text with its escapes, or an array of texts."""
     if isinstance(value, str):
         return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

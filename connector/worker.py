@@ -1,4 +1,4 @@
-"""The role `connector`: look-ups all the time, a sweep now and then, a comparison with Stripe every day."""
+"""The role `connector`: look-ups and the auditor all the time, a sweep now and then, a comparison every day."""
 
 import asyncio
 import time
@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from connector.accounts import Accounts
+from connector.auditing.auditor import AuditConfig, Auditor
 from connector.imports.records import record_again
 from connector.lookups.worker import Lookups
 from connector.publish import Publisher
@@ -37,6 +38,7 @@ class ConnectorConfig:
     topic_prefix: str = ""
     sweep_minutes: float = 60.0
     comparison: DailyPlan = field(default_factory=DailyPlan)
+    audit_seconds: float = 300.0
 
 
 class Connector:
@@ -64,9 +66,11 @@ class Connector:
             self._lookups = Lookups(config.kafka, config.topic_prefix, accounts, publisher, warehouse)
             if not config.accesses:
                 log.warning("no API key: look-ups wait, nothing is swept", next="export STRIPE_API_KEY=rk_live_…")
+            auditor = Auditor(AuditConfig(config.kafka, config.topic_prefix, config.audit_seconds), warehouse)
             sweeper = Sweeper(publisher, state, warehouse)
             async with together() as group:
                 beside = [
+                    group.create_task(auditor.run()),
                     group.create_task(self._sweep_for_ever(accounts, sweeper)),
                     group.create_task(self._catch_up_for_ever(sweeper, state, warehouse)),
                     group.create_task(

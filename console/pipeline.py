@@ -7,11 +7,13 @@ from typing import Final
 
 from console.queries import Query
 from console.warehouse import Row, Warehouse
+from schemas.tally import REMEDY
 
 RECENT: Final = timedelta(hours=1)
 UNLINKED: Final = timedelta(days=30)
 CALENDAR_DAYS: Final = 84  # twelve weeks
 LETTERS: Final = 20
+MISSING: Final = 100
 
 
 @dataclass(slots=True)
@@ -26,6 +28,15 @@ class Pipeline:
     lookups: list[Row]
     sweeps: list[Row]
     imports: list[Row]
+    missing: list[Row]
+    accounted: Row | None  # `events` in the auditor's last look, `at`; None before the first
+    remedy: str = REMEDY  # for what is missing
+
+    @property
+    def waited(self) -> str:
+        """For how long an event may be missing until it is named, in words."""
+        seconds = self.accounted["seconds"] if self.accounted else 0
+        return f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} s"
 
 
 @dataclass(slots=True)
@@ -42,7 +53,7 @@ async def pipeline(warehouse: Warehouse, livemode: bool, now: datetime) -> Pipel
     """Raises Unavailable."""
     mode = {"livemode": livemode}
     since = mode | {"since": now - RECENT}
-    events, written, letters, unlinked, lookups, sweeps, imported = await asyncio.gather(
+    events, written, letters, unlinked, lookups, sweeps, imported, missing, accounted = await asyncio.gather(
         warehouse.rows(
             Query(
                 "SELECT source, uniqExact(account, event_id) AS events FROM stripe_event_arrivals\n"
@@ -91,11 +102,21 @@ async def pipeline(warehouse: Warehouse, livemode: bool, now: datetime) -> Pipel
             )
         ),
         imports(warehouse, livemode),
+        warehouse.rows(
+            Query(
+                "SELECT event_id, account, type, missing_from, topic, partition, offset, since FROM missing_events\n"
+                "ORDER BY since, partition, offset LIMIT {limit:UInt32}",
+                {"limit": MISSING},
+            )
+        ),
+        warehouse.rows(Query("SELECT at, seconds, events, missing_events FROM conservation ORDER BY at DESC LIMIT 1")),
     )
     median, slowest = written[0]["took"]
     latency = (median / 1000, slowest / 1000) if written[0]["timed"] else None
     by_source = {row["source"]: row["events"] for row in events}
-    return Pipeline(by_source, written[0]["written"], latency, letters, unlinked, lookups, sweeps, imported)
+    newest = accounted[0] if accounted else None
+    known = letters, unlinked, lookups, sweeps, imported, missing, newest
+    return Pipeline(by_source, written[0]["written"], latency, *known)
 
 
 async def imports(warehouse: Warehouse, livemode: bool) -> list[Row]:

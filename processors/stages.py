@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -16,12 +17,14 @@ from processors.records import Records
 from processors.rules import people, profiles, transfers
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
+from processors.tallying import Tallying
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 from schemas.lookup import Lookup
 from schemas.metrics import Metric
 from schemas.profile import profile_key
+from schemas.tally import identity
 from schemas.times import rfc3339
 from schemas.topics import (
     DEAD_LETTERS,
@@ -30,6 +33,7 @@ from schemas.topics import (
     LOOKUPS,
     METRICS,
     PROFILES,
+    TALLIES,
     UNLINKED,
     full_name,
 )
@@ -49,13 +53,24 @@ class LedgerStage:
     stages tell each other had been read by then, and is passed over, since its events tell it anew.
     """
 
-    def __init__(self, prefix: str, mode: str, erasures: Erasures | None = None, grown: int = 0) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        mode: str,
+        erasures: Erasures | None = None,
+        grown: int = 0,
+        tally_seconds: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
         self._lookups = full_name(LOOKUPS, prefix)
         self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
+        self._told = full_name(TALLIES, prefix)
+        self._tally_seconds, self._clock = tally_seconds, clock
+        self._tallies: dict[int, Tallying] = {}
         self._mode = mode
         self._grown = grown
         self._erasures = erasures if erasures is not None else Erasures()
@@ -67,6 +82,7 @@ class LedgerStage:
         for partition in partitions:
             self._ledgers.pop(partition, None)
             self._records.pop(partition, None)
+            self._tallies.pop(partition, None)
 
     def take(self, message: Message, checkpoint: Checkpointer) -> None:
         """Fold `message`; what follows from it waits for the next checkpoint."""
@@ -78,7 +94,9 @@ class LedgerStage:
                 return
             if message.key is not None and elsewhere(message, self._grown):
                 checkpoint.send(Output(message.topic, message.key, message.value or b"", "moved"))
-                telemetry.EVENTS.labels("moved").inc()
+                with suppress(ValueError):
+                    envelope = orjson.loads(message.value or b"")
+                self._count(message, "moved", envelope)
                 return
             envelope = orjson.loads(message.value or b"")
             outcome = self._fold(ledger, envelope)
@@ -89,14 +107,24 @@ class LedgerStage:
             outcome = "dead_letter"
             wrong = BadEvent(f"no envelope: {error!r}")
             checkpoint.send(dead_letter_output(self._dead, _letter(message, {}, Stage.ENVELOPE, wrong)))
+        self._count(message, outcome, envelope)
+
+    def _count(self, message: Message, outcome: str, envelope: Any) -> None:
         telemetry.EVENTS.labels(outcome).inc()
+        if message.topic != self._transfers:
+            self._tallies[message.partition].add(message.offset, outcome, identity(envelope), self._clock())
 
     def _ledger(self, partition: int, checkpoint: Checkpointer) -> Ledger:
         ledger = self._ledgers.get(partition)
         if ledger is None:
             records = self._records[partition] = Records(checkpoint.book(partition))
             ledger = self._ledgers[partition] = Ledger(records, self._erasures)
+            self._tallies[partition] = Tallying(partition, checkpoint.book(partition), self._tally_seconds)
         return ledger
+
+    def untold(self) -> list[int]:
+        """Partitions of which something is still to be told, though nothing else may ever come."""
+        return [partition for partition, tallying in self._tallies.items() if tallying.waits]
 
     def erase(self, partition: int, keys: list[bytes], checkpoint: Checkpointer) -> Iterator[None]:
         """Take the erased out of the records under `keys`; a party a step."""
@@ -140,6 +168,9 @@ class LedgerStage:
             account, _, mode = scope.rpartition("|")
             lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, at=at, reason=reason)
             yield Output(self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()), "lookup")
+        tally = self._tallies[partition].drain(self._clock())
+        if tally is not None:
+            yield Output(self._told, f"ledger|{partition}".encode(), tally.as_json(), "tally")
         changes.clear()
         self._records[partition].flush()
 

@@ -10,7 +10,7 @@ from processors.stages import LedgerStage, PeopleStage
 from schemas.erasing import Until, names
 from schemas.erasures import Erasures
 from schemas.topics import ERASURES, LEDGER_PEOPLE, LEDGER_TRANSFERS, PARTITIONS, STRIPE_EVENTS, full_name, table_name
-from streams.checkpoint import Pace
+from streams.checkpoint import Checkpointer, Pace
 from streams.erasing import Eraser
 from streams.worker import Worker, WorkerConfig
 
@@ -30,6 +30,7 @@ class ProcessorConfig:
     grown: bool = False  # `partitions` is more than there were at the beginning
     replication: int = 1
     erasures: Erasures = field(default_factory=Erasures)
+    tally_seconds: float = 10.0  # for which events are counted before what became of them is told
 
 
 class Processor:
@@ -58,16 +59,18 @@ class Processor:
             )
         )
         grown = config.partitions if config.grown else 0
-        ledger = LedgerStage(prefix, config.mode, config.erasures, grown)
-        self._stage(worker, "ledger", (events, transfers), ledger)
+        ledger = LedgerStage(prefix, config.mode, config.erasures, grown, config.tally_seconds)
+        checkpoint = self._stage(worker, "ledger", (events, transfers), ledger)
         self._stage(worker, "people", (people,), PeopleStage(prefix, config.erasures, grown))
         await worker.producer.start()
         try:
-            await worker.run(stop)
+            await worker.run(stop, [_tell(ledger, checkpoint, config.tally_seconds)])
         finally:
             await worker.producer.stop()
 
-    def _stage(self, worker: Worker, name: str, topics: Iterable[str], stage: LedgerStage | PeopleStage) -> None:
+    def _stage(
+        self, worker: Worker, name: str, topics: Iterable[str], stage: LedgerStage | PeopleStage
+    ) -> Checkpointer:
         config, prefix, erasures = self._config, self._config.topic_prefix, self._config.erasures
         table = table_name(name, prefix, config.partitions if config.grown else 0)
         checkpoint = worker.stage(name, table, topics, stage, _PACE)
@@ -76,6 +79,15 @@ class Processor:
             return stage.erase(partition, keys, checkpoint)
 
         worker.erasers.append(Eraser(name, checkpoint, full_name(ERASURES, prefix), erasures, _names, erase))
+        return checkpoint
+
+
+async def _tell(ledger: LedgerStage, checkpoint: Checkpointer, seconds: float) -> None:
+    """Have a partition on which nothing comes any more tell of what came."""
+    while True:
+        await asyncio.sleep(seconds)
+        for partition in ledger.untold():
+            checkpoint.touch(partition)
 
 
 def _names(key: bytes, value: bytes, until: Until) -> bool:

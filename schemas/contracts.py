@@ -46,6 +46,7 @@ _OWN = (
     topics.LEDGER_PEOPLE,
     topics.ENGAGE_PEOPLE,
     topics.ERASURES,
+    topics.TALLIES,
 )
 INTERNAL = frozenset(topic.name for topic in _OWN)
 

@@ -58,6 +58,9 @@ CONNECTOR_STATE = Topic("connector.state", grows=False)
 LEDGER_TRANSFERS = Topic("ledger.transfers", retention_ms=14 * DAY_MS)
 LEDGER_PEOPLE = Topic("ledger.people", retention_ms=14 * DAY_MS)
 
+# What the ledger has taken, by partition and offsets, some seconds at a time: see `schemas.tally`.
+TALLIES = Topic("tallies", retention_ms=DAY_MS)
+
 # Between the stages of flows: everything of one person on one partition.
 ENGAGE_PEOPLE = Topic("engage.people", retention_ms=14 * DAY_MS)
 
@@ -76,6 +79,7 @@ ALL = (
     SUPPRESSIONS,
     ENGAGE_PEOPLE,
     ERASURES,
+    TALLIES,
 )
 
 

@@ -1,7 +1,8 @@
 """One light for the whole, and what it rests on: the same for the command line, the console and its JSON. Pure.
 
 Green means complete and correct: every part works, history is in, nothing lags, Stripe sends what it should to the
-right place, the last comparison with Stripe was equal, and nothing waits. Anything else is a finding with its remedy.
+right place, the last comparison with Stripe was equal, nothing waits, and nothing that came in is missing anywhere.
+Anything else is a finding with its remedy.
 """
 
 from collections.abc import Iterable

@@ -14,7 +14,7 @@ from schemas.erasures import Erasures
 from schemas.errors import Unavailable
 from sinks import telemetry
 from sinks.batch import Batch, Record
-from sinks.body import joined
+from sinks.body import joined, placed
 from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import dead_letter
 from sinks.erasing import spared
@@ -77,7 +77,7 @@ class Writer:
         return bad
 
     async def _patiently(self, table: str, records: Sequence[Record]) -> None:
-        values = [record.value or b"" for record in records]
+        values = [placed(table, record) for record in records]
         if self._erasures:
             values = [left for value in values if (left := spared(table, value, self._erasures)) is not None]
             if not values:

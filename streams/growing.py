@@ -27,7 +27,7 @@ from schemas.growing import Get, Placed
 from streams.app import ensure_changelogs
 from streams.partitioner import partition_of
 from streams.producer import Lane, Message, Producer
-from streams.store import ERASURES, POSITIONS, is_ours
+from streams.store import ERASURES, POSITIONS, TALLY, is_ours
 
 _BYTES = 8 * 1024 * 1024  # written at once
 _PATIENCE = 30.0  # seconds for a topic to be gone
@@ -85,6 +85,7 @@ async def regroup(
     made = _open(scratch / "made")
     erasures: list[dict[str, int]] = []
     starts: dict[TopicPartition, int] = {}
+    untold: dict[int, bytes] = {}  # by partition, what its stage has not told yet of the events that it took
     try:
         for partition in range(before):
             source = _open(scratch / f"{partition}")
@@ -93,6 +94,8 @@ async def regroup(
                 tp = TopicPartition(topic, partition)
                 starts[tp] = _start(source, topic, committed.get(tp, 0))
             erasures.append(orjson.loads(source.get(ERASURES) or b"{}"))
+            if (tally := source.get(TALLY)) is not None:
+                untold[partition] = tally
             new = regrouped(table.placing, source.items(), source.get, partition, before, after)
             for count, (number, key, value) in enumerate(new):
                 place = struct.pack(">H", number) + key
@@ -103,7 +106,7 @@ async def regroup(
             source.close()
         await delete(kafka, [table.new])  # what an earlier try has left
         await ensure_changelogs(kafka, [table.new], after, replication)
-        await _write(kafka, table, after, made, _least(erasures), starts)
+        await _write(kafka, table, after, made, _least(erasures), starts, untold)
     finally:
         made.close()
 
@@ -216,13 +219,14 @@ async def _write(
     made: Any,
     erasures: dict[str, int],
     starts: Positions,
+    untold: Mapping[int, bytes],
 ) -> None:
     producer = Producer(kafka)
     await producer.start()
     try:
         await producer.settled(table.new, partitions)
         await write(producer, ((table.new, *_split(place), value) for place, value in made.items()))
-        ends = []
+        ends = [(table.new, number, TALLY, tally) for number, tally in untold.items()]
         for number in range(partitions):
             positions = {topic: starts.get(TopicPartition(topic, number), 0) for topic in table.topics}
             if erasures:

@@ -16,7 +16,7 @@ from faust.types import TP
 
 #: Records of the runtime's own: no key of a stage begins with a zero byte.
 _OURS = b"\x00"
-FENCE, ERASURES, POSITIONS = b"\x00fence", b"\x00erasures", b"\x00positions"
+FENCE, ERASURES, TALLY, POSITIONS = b"\x00fence", b"\x00erasures", b"\x00tally", b"\x00positions"
 
 
 def is_ours(key: bytes) -> bool:

@@ -15,7 +15,7 @@ from tillstream.broker import open_broker
 from tillstream.settings import Settings
 
 #: Topics that name nobody.
-_NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name})
+_NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name})
 _CHECK_MS: Final = 15 * 60 * 1000  # the broker looks every five minutes, and deletes files a minute later
 _FOREVER_MS: Final = 100 * 365 * topics.DAY_MS
 

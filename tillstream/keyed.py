@@ -69,6 +69,7 @@ class KeyedConnector:
                 accesses=self._keys,
                 topic_prefix=settings.tillstream_topic_prefix,
                 sweep_minutes=settings.tillstream_sweep_minutes,
+                audit_seconds=settings.tillstream_missing_seconds,
                 comparison=DailyPlan(
                     settings.tillstream_reconcile_at, settings.timezones(), settings.tillstream_timezone
                 ),

@@ -1,11 +1,13 @@
-"""Which events ClickHouse keeps and Kafka no longer has, because the disk of a broker is an older one than it was.
+"""Which events are missing: ClickHouse keeps them and Kafka no longer has them, or Kafka has them and nobody else.
 
-What Kafka has let go of by its own dates is not missing.
+The first because the disk of a broker is an older one than it was; what Kafka has let go of by its own dates is not
+missing. The others are those that the auditor names (`connector/auditing/`).
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +83,31 @@ async def missing(
             hour = at - at % HOUR_MS
             hours[hour] = hours.get(hour, 0) + 1
     return Missing([(hour, hour + HOUR_MS, count) for hour, count in sorted(hours.items())], ids)
+
+
+async def named(warehouse: Warehouse, kafka: Mapping[str, Any], topic: str) -> list[Envelope]:
+    """The events that the auditor names, as `topic` has them. Raises as `missing` does."""
+    rows = await asyncio.to_thread(warehouse.rows, "SELECT partition, offset FROM missing_events")
+    found: list[Envelope] = []
+    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        for row in rows:
+            place, offset = TopicPartition(topic, row["partition"]), row["offset"]
+            consumer.assign([place])
+            starts, ends = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
+            if not starts[place] <= offset < ends[place]:
+                continue  # gone by its date
+            consumer.seek(place, offset)
+            async with asyncio.timeout(_PATIENCE):
+                record = await consumer.getone(place)
+            with suppress(ValueError):  # what is no event can't be folded
+                found.append(Envelope.model_validate_json(record.value or b""))
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"the topic {topic} can't be read: {error!r}", remedy="tillstream status") from error
+    finally:
+        await consumer.stop()
+    return found
 
 
 def _lacking(warehouse: Warehouse, selection: Selection, kept: int, known: Ids) -> dict[int, int]:

@@ -21,7 +21,9 @@ from tillstream.warehouse import Warehouse
 _CHUNK: Final = 2_000  # rows at a time
 _FILES_SECONDS: Final = 75.0
 _HELPER: Final = "erasing_"
-_EVENT: Final = "event_id, type, account, livemode, api_version, source, observed_at, received_at, body"
+_EVENT: Final = (
+    "event_id, type, account, livemode, api_version, source, observed_at, received_at, body, partition, offset"
+)
 _EVENT_MARK: Final = "sipHash64(account, event_id, source, body)"
 _LETTER: Final = (
     "account, event_id, type, stage, reason, path, topic, partition, offset, failed_at, payload, payload_encoding"

@@ -212,6 +212,7 @@ def process(settings: Settings, health_port: int) -> None:
                 grown=partitions != topics.PARTITIONS,
                 replication=settings.kafka_replication_factor,
                 erasures=erasures,
+                tally_seconds=settings.tillstream_missing_seconds / 30,
             )
         )
 

@@ -86,6 +86,9 @@ class Settings(BaseModel):
         default="wanted",
         description="`unwanted`: the history before the first webhook is not asked for by `status` and `doctor`",
     )
+    tillstream_missing_seconds: float = Field(
+        default=300, ge=1, description="How long an event that was taken in may be missing somewhere until it is named"
+    )
     tillstream_reconcile_at: Annotated[str, AfterValidator(time_of_day)] = Field(
         default="04:30",
         description="When numbers are compared with Stripe's each day, HH:MM in the account's timezone; empty: never",

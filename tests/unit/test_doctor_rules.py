@@ -14,12 +14,14 @@ from schemas.verdict import Light, Severity, verdict
 from tillstream.doctor.door import Door, judge
 from tillstream.doctor.facts import (
     AccountFacts,
+    AuditFacts,
     ClickHouseFacts,
     Facts,
     FileFacts,
     KafkaFacts,
     MachineFacts,
     MailFacts,
+    MissingFacts,
     Mistake,
     PartFacts,
     StripeFacts,
@@ -53,6 +55,7 @@ ACCOUNT = AccountFacts(
 )
 MACHINE = MachineFacts("/data", disk_free=50 * GIB, disk_total=100 * GIB)
 TOPIC = TopicFacts("stripe.events", 8, 8)
+GONE = MissingFacts("default", "evt_1", "charge.failed", "ledger", "stripe.events", 3, 17, "2026-01-01T00:00:00Z")
 CLICKHOUSE = ClickHouseFacts("http://127.0.0.1:8123", migrations=(("0001",), ("0001",)))
 GOOD = Facts(
     MACHINE,
@@ -144,6 +147,8 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("migrations-behind", ERROR, clickhouse(migrations=(("0001",), ("0001", "0002"))), "tillstream sink"),
     ("engine-timezone", HINT, clickhouse(timezone="America/New_York"), "daily_metrics"),
     ("dead-letters", WARNING, clickhouse(open_letters=1), "tillstream deadletters --open"),
+    ("events-missing", ERROR, clickhouse(audit=AuditFacts(30.0, missing=(GONE,) * 5)), "tillstream replay --missing"),
+    ("audit-stale", WARNING, clickhouse(audit=AuditFacts(3600.0, stale=True)), "connector"),
     ("lookups-waiting", WARNING, clickhouse(lookups={"permission missing": 2}), "tillstream doctor"),
     ("lookups-waiting", WARNING, clickhouse(lookups={"no API key": 2}), "other mode"),
     ("secret-missing", ERROR, replace(account(secrets=0), parts=None), "tillstream connect"),

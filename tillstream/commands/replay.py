@@ -1,6 +1,7 @@
 """`replay`: kept events through the processors once more, those that Kafka has lost, or everything from nothing."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from tillstream.commands.times import moment
 from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from schemas.envelope import Envelope
     from tillstream.missing import Missing
     from tillstream.rebuild import Rebuild
     from tillstream.replay import Selection
@@ -54,7 +56,7 @@ def replay(
         ),
     ] = "",
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only what Kafka has lost, as when a broker's disk was set back.")
+        bool, typer.Option("--missing", help="Only what is missing: Kafka has lost it, or `status` names it.")
     ] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Forget all state instead; the next start reads Kafka's events anew.")
@@ -73,8 +75,8 @@ def replay(
     nothing is sent to people. It may be repeated, and gone on with where it stopped: an event that is known changes
     nothing. TIME is when Stripe made the event (or the object was fetched).
 
-    With --missing, exactly those events that ClickHouse has and Kafka has lost. What Kafka let go of by its own dates
-    is not among them.
+    With --missing, exactly those events that ClickHouse has and Kafka has lost, and those that `status` names as
+    missing. What Kafka let go of by its own dates is not among them.
 
     With --rebuild, while `up` (or every `process`) is stopped: the processors' state is dropped, and with the next
     start they read every event that Kafka keeps from its start, which ends in the same rows. What only ClickHouse
@@ -98,24 +100,24 @@ def replay(
         if text
     }
     selection = Selection(**bounds, account=account, type=type_)
-    lost = asyncio.run(_missing(settings, selection)) if missing else None
+    lost, named = asyncio.run(_missing(settings, selection)) if missing else (None, [])
     parts = windows(open_warehouse(settings), selection) if lost is None else lost.windows
-    total = sum(count for *_, count in parts)
+    total = sum(count for *_, count in parts) + len(named)
     done = 0
     if total and not dry_run:
         agree(f"process {total:,} events once more?", yes)
-        done = asyncio.run(_publish(settings, selection, total, lost))
+        done = asyncio.run(_publish(settings, selection, total, lost, named))
     if as_json:
         screen.say_json({"chosen": total, "published": done, "dry_run": dry_run})
     elif not total:
-        screen.out.print("no such event is kept" if lost is None else "Kafka lacks none of the events in ClickHouse")
+        screen.out.print("no such event is kept" if lost is None else "no event is missing")
     else:
         screen.out.print(f"{total:,} events would be" if dry_run else f"{done:,} events", "published once more")
 
 
-async def _missing(settings: "Settings", selection: "Selection") -> "Missing":
+async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, list[Envelope]]":
     from tillstream.broker import open_broker
-    from tillstream.missing import missing
+    from tillstream.missing import missing, named
     from tillstream.warehouse import open_warehouse
 
     kafka, prefix = open_broker(settings)
@@ -127,12 +129,16 @@ async def _missing(settings: "Settings", selection: "Selection") -> "Missing":
             progress.update(task, completed=read, total=everything)
 
         topic = full_name(STRIPE_EVENTS, prefix)
-        return await missing(open_warehouse(settings), kafka, topic, selection, on_progress)
+        warehouse = open_warehouse(settings)
+        lost = await missing(warehouse, kafka, topic, selection, on_progress)
+        return lost, await named(warehouse, kafka, topic)
 
 
-async def _publish(settings: "Settings", selection: "Selection", total: int, lost: "Missing | None") -> int:
+async def _publish(
+    settings: "Settings", selection: "Selection", total: int, lost: "Missing | None", named: "list[Envelope]"
+) -> int:
     from tillstream.broker import open_broker
-    from tillstream.replay import publisher
+    from tillstream.replay import again, publisher
     from tillstream.replay import replay as publish_again
     from tillstream.warehouse import open_warehouse
 
@@ -153,7 +159,9 @@ async def _publish(settings: "Settings", selection: "Selection", total: int, los
                 warehouse = open_warehouse(settings)
                 if lost is None:
                     return await publish_again(warehouse, publish, topic, selection, on_progress)
-                return await publish_again(warehouse, publish, topic, selection, on_progress, lost.windows, lost.has)
+                await publish([again(envelope, topic, time.time()) for envelope in named])
+                rest = publish_again(warehouse, publish, topic, selection, on_progress, lost.windows, lost.has)
+                return len(named) + await rest
         except (TillstreamError, asyncio.CancelledError):
             if reached and lost is None:  # else the same command goes on by itself
                 text = screen.typed(f"stopped; go on with: tillstream replay --since {reached} …")

@@ -168,6 +168,18 @@ SHAPES: Final[dict[str, Any]] = {
         "lag": {"GROUP": "messages"},
         "lookups": {"STATE": "how many"},
         "open_dead_letters": "",
+        "missing_events": [
+            {
+                "account": "",
+                "event_id": "",
+                "type": "",
+                "missing_from": "ledger or stripe_events",
+                "topic": "where in Kafka it is",
+                "partition": "",
+                "offset": "",
+                "since": "",
+            }
+        ],
         "totals": Either({"": {"NAME": "rows"}, "when ClickHouse does not answer": None}),
         "urls": {"webhooks": "", "console": "", "clickhouse": "", "kafka": ""},
         "pid": "",

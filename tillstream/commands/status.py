@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from tillstream.loading import load_settings
 from tillstream.state import running
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from tillstream.doctor.facts import AccountFacts, Facts
+    from tillstream.doctor.facts import AccountFacts, Facts, MissingFacts
     from tillstream.settings import Settings
 
 _WATCH_SECONDS = 1.0
@@ -35,9 +36,10 @@ def status(
     """How everything is: the parts of a running `up`, what is behind, and whether our numbers are Stripe's.
 
     Green means complete and correct: history is in, nothing lags, Stripe's endpoint is right, the last comparison was
-    equal, and nothing waits. Amber: it works, and something is incomplete or can't be proved. Red: something does not
-    work, such as a live flow whose template is missing. Waiting: no event has ever come. The console and its JSON say
-    the same. Exit code 0 when every part can do its work and nothing is red, 1 otherwise, 2 when nothing runs.
+    equal, nothing waits, and no event that came in is missing anywhere. Amber: it works, and something is incomplete or
+    can't be proved. Red: something does not work, such as a live flow whose template is missing, or an event is
+    missing. Waiting: no event has ever come. The console and its JSON say the same. Exit code 0 when every part can do
+    its work and nothing is red, 1 otherwise, 2 when nothing runs.
 
     Example:  tillstream status --watch
     """
@@ -115,6 +117,7 @@ def _record(settings: "Settings", facts: "Facts", told: Verdict) -> dict[str, An
         "lag": dict(facts.kafka.lag) if facts.kafka else {},
         "lookups": dict(facts.clickhouse.lookups) if facts.clickhouse else {},
         "open_dead_letters": facts.clickhouse.open_letters if facts.clickhouse else 0,
+        "missing_events": [asdict(event) for event in _missing(facts)],
         "totals": dict(facts.clickhouse.totals) or None if facts.clickhouse else None,
         "urls": {
             "webhooks": f"{runtime.http_url}/webhooks/stripe",
@@ -125,6 +128,11 @@ def _record(settings: "Settings", facts: "Facts", told: Verdict) -> dict[str, An
         "pid": runtime.pid,
         "data": str(Path(settings.tillstream_data).absolute()),
     }
+
+
+def _missing(facts: "Facts") -> "tuple[MissingFacts, ...]":
+    audit = facts.clickhouse.audit if facts.clickhouse else None
+    return audit.missing if audit else ()
 
 
 def _account_record(account: "AccountFacts") -> dict[str, Any]:

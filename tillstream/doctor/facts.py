@@ -72,6 +72,33 @@ class KafkaFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingFacts:
+    """An event that was taken in and is `missing_from` the ledger or a table; where it is in Kafka."""
+
+    account: str
+    event_id: str
+    type: str
+    missing_from: str
+    topic: str
+    partition: int
+    offset: int
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFacts:
+    """The auditor's last look: `age` in seconds. `seconds`: for which an event may be missing until it is named.
+
+    `stale`: it should have looked again by now.
+    """
+
+    age: float
+    seconds: float = 300.0
+    stale: bool = False
+    missing: tuple[MissingFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClickHouseFacts:
     """`error` and `remedy` as of Kafka. `migrations`: (applied, wanted). `lookups`: state → how many wait in it."""
 
@@ -84,6 +111,7 @@ class ClickHouseFacts:
     lookups: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
     failed_messages: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # flow → how many lately, a reason
+    audit: AuditFacts | None = None  # None: nobody has looked yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from connector.reconcile.store import LastRun, last_runs
 from connector.warehouse import Warehouse, WarehouseConfig
 from console.alive import while_alive
 from schemas.errors import Unavailable
-from schemas.times import unix_seconds
+from schemas.times import rfc3339, unix_seconds
 from sinks import ddl
-from tillstream.doctor.facts import ClickHouseFacts, SweepFacts
+from tillstream.doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from tillstream.letters import OPEN_LETTERS
 
 NEVER = SweepFacts("never", 0.0)
@@ -28,6 +28,14 @@ SELECT account, max(received_at) AS newest FROM stripe_event_arrivals WHERE sour
 _FAILED = """
 SELECT flow, count() AS messages, argMax(reason, at) AS why FROM messages
 WHERE status = 'failed' AND at > now() - INTERVAL 1 DAY GROUP BY flow ORDER BY flow
+"""
+
+_AUDIT = """
+SELECT at, seconds, stale_after < now64(3) AS stale, missing_events FROM conservation ORDER BY at DESC LIMIT 1
+"""
+_MISSING = """
+SELECT account, event_id, type, missing_from, topic, partition, offset, since FROM missing_events
+ORDER BY since, partition, offset
 """
 
 Whose = tuple[str, bool]  # account, livemode
@@ -83,12 +91,21 @@ async def _facts(config: WarehouseConfig, totals: bool) -> tuple[ClickHouseFacts
                 failed_messages={
                     row["flow"]: (int(row["messages"]), row["why"]) for row in await warehouse.rows(_FAILED)
                 },
+                audit=await _audit(warehouse),
             )
             return facts, await _known(warehouse)
         except Unavailable as error:
             return ClickHouseFacts(
                 config.url, str(error), timezone=engine["zone"], migrations=(applied, wanted)
             ), Known()
+
+
+async def _audit(warehouse: Warehouse) -> AuditFacts | None:
+    for row in await warehouse.rows(_AUDIT):
+        missing = await warehouse.rows(_MISSING) if row["missing_events"] else []
+        named = tuple(MissingFacts(**event | {"since": rfc3339(unix_seconds(event["since"]))}) for event in missing)
+        return AuditFacts(time.time() - unix_seconds(row["at"]), row["seconds"], bool(row["stale"]), named)
+    return None
 
 
 async def _totals(warehouse: Warehouse) -> dict[str, int]:

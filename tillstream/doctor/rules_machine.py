@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from connector.lookups.parked import Why
+from schemas.tally import REMEDY
 from schemas.verdict import Finding, Severity
 from tillstream.doctor.facts import NO_KEY, Facts, PartFacts
 from tillstream.parts import SILENT
@@ -12,6 +13,8 @@ JAVA = 17
 _DISK_SHARE, _DISK_BYTES = 0.05, 2 * 1024**3  # free: less than a twentieth, or less than 2 GiB
 _LAG = 1_000  # messages: more than what is under way in a second of heavy traffic
 _RESTARTS = 3
+_NAMED = 3  # missing events in a sentence; `status --json` and the console name all of them
+_LOST = {"ledger": "the ledger", "stripe_events": "ClickHouse"}
 _WAITING = {
     NO_KEY: "tillstream connect --api-key -   (they are of the other mode, or of an account that is not configured)",
     Why.REVOKED: "tillstream connect --api-key -",
@@ -197,6 +200,33 @@ def dead_letters(facts: Facts) -> Iterator[Finding]:
         yield Finding("dead-letters", _WARNING, text, "tillstream deadletters --open")
 
 
+def events_missing(facts: Facts) -> Iterator[Finding]:
+    """Taken in, and lost on the way: nothing is complete before they are back."""
+    audit = facts.clickhouse.audit if facts.clickhouse else None
+    if audit is None or not audit.missing:
+        return
+    count, waited = len(audit.missing), audit.seconds
+    named = ", ".join(
+        f"{event.event_id or 'one without an id'} from {_LOST.get(event.missing_from, event.missing_from)} "
+        f"({event.topic} {event.partition}/{event.offset})"
+        for event in audit.missing[:_NAMED]
+    )
+    more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+    text = (
+        f"{count:,} event{' is' if count == 1 else 's are'} missing for more than "
+        f"{f'{waited / 60:g} minutes' if waited >= 120 else f'{waited:g} s'}: {named}{more}"
+    )
+    yield Finding("events-missing", _ERROR, text, REMEDY)
+
+
+def audit_stale(facts: Facts) -> Iterator[Finding]:
+    """Nobody has looked for what is missing: it can't be said that nothing is."""
+    audit = facts.clickhouse.audit if facts.clickhouse else None
+    if audit is not None and audit.stale and not any(_down(facts, part) for part in ("connector", "sink", "kafka")):
+        text = f"nobody has looked for missing events for {audit.age / 60:,.0f} minutes"
+        yield Finding("audit-stale", _WARNING, text, "look for `not audited` in what the connector prints")
+
+
 def lookups_waiting(facts: Facts) -> Iterator[Finding]:
     """What Stripe was asked and has not answered."""
     keyless = not all(account.key for account in facts.accounts)  # told by a finding of its own, with their number
@@ -237,6 +267,8 @@ RULES = (
     migrations_behind,
     engine_timezone,
     dead_letters,
+    events_missing,
+    audit_stale,
     lookups_waiting,
     unsubscribe_links,
 )

@@ -1,0 +1,4 @@
+"""The auditor: conservation by id, all the time. What Kafka has taken in is folded and in ClickHouse, or is named.
+
+`coverage` and `rules` are pure; `log` asks Kafka, `rows` asks ClickHouse, `auditor` brings them together.
+"""
