@@ -4,6 +4,7 @@ Sound only while none of its workers runs. The processors' state rebuilt from no
 versions are made of what is known and of no counter (`processors/rules/lattice.py`). A profile's version counts as well
 what a party added for a while only, which a rebuild may never see: so its present version is handed over as a floor. To
 flows all that was told before they begin anew is history, so that nobody is sent anything for it (`engage/stages/`).
+Sinks have no state: they write every row that Kafka keeps once more, which changes none that is there.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.profile import floor, split_key
 from schemas.times import rfc3339
+from sinks.batch import TABLES
 from tillstream.topics import partitions_in_force
 
 _PATIENCE = 30.0
@@ -32,7 +34,8 @@ _PATIENCE = 30.0
 class State:
     """A role's: `app` is its group and the start of its changelogs' names, `directory` where its stores are.
 
-    It is made of `inputs`; `between` are the topics by which its stages tell each other what follows from them.
+    It is made of `inputs`; `between` are the topics by which its stages tell each other what follows from them. A role
+    without a `directory` keeps nothing but how far it has read.
     """
 
     called: str
@@ -59,6 +62,9 @@ STATES: Final = {
         (*topics.METRICS.values(), topics.PROFILES, topics.SUPPRESSIONS, topics.SEGMENTS_CHANGES),
         (topics.ENGAGE_PEOPLE,),
         "engage",
+    ),
+    "sink": State(
+        "sinks", "sink", "tillstream-sink", tuple(topic for topic in topics.ALL if topic.name in TABLES), (), ""
     ),
 }
 
@@ -120,7 +126,8 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
         if topics.LEDGER_PEOPLE in state.between:
             told = await _partitions(admin, prefix, (topics.PROFILES,))
             await _hand_over(kafka, prefix, await _told_versions(consumer, told))
-        await asyncio.to_thread(_remove, data / state.directory)
+        if state.directory:
+            await asyncio.to_thread(_remove, data / state.directory)
         for changelog in await _changelogs(admin, prefix, state):
             await admin.delete_topics([changelog])
             await _gone(admin, changelog)
@@ -203,7 +210,7 @@ def _remove(directory: Path) -> None:
 
 async def _changelogs(admin: AIOKafkaAdminClient, prefix: str, state: State) -> list[str]:
     """Those that are there, under the names that Faust gives them."""
-    return topics.changelogs(await admin.list_topics(), prefix, [state.app])
+    return topics.changelogs(await admin.list_topics(), prefix, [state.app]) if state.app in topics.STAGES else []
 
 
 def _unavailable(kafka: Mapping[str, Any], error: KafkaError) -> Unavailable:

@@ -22,6 +22,7 @@ from typing import IO
 from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
+from tillstream import machine
 from tillstream.child import Say
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.keeper import Keeper
@@ -32,6 +33,11 @@ from tillstream.topics import ensure_topics
 _DESCRIBE_SECONDS = 0.1
 _WAIT_SECONDS = 1.0  # between two looks at what others run
 _SAY_SECONDS = 30.0  # between two lines that say the same
+_WENT_DOWN = (
+    "the machine went down while everything ran with TILLSTREAM_FLUSH=off: what was answered or written in the last "
+    "half minute may be lost. Next: tillstream sweep; to be sure of every row stop `up`, tillstream replay --rebuild, "
+    "tillstream replay --rebuild --role sink, and start it again"
+)
 
 
 class Supervisor:
@@ -88,8 +94,12 @@ class Supervisor:
         try:
             with suppress(OSError):
                 runtime_path(self.data).unlink(missing_ok=True)  # left behind by one that was killed
+            if machine.went_down(lock) and any(part.name in (KAFKA, CLICKHOUSE) for part in self._plan.services):
+                self._say("up", _WENT_DOWN)
+            machine.note(lock, flushes=self._plan.settings.flushes)
             await self._work(stop, hurry)
         finally:
+            machine.note_end(lock)
             with suppress(OSError):
                 runtime_path(self.data).unlink(missing_ok=True)
             lock.close()
@@ -228,7 +238,7 @@ def _lock(data: Path) -> IO[str]:
     """One `up` a data directory. Raises ConfigurationError that names the other one."""
     make_directory(data)
     try:
-        lock = (data / "up.lock").open("a")
+        lock = (data / "up.lock").open("a+", encoding="ascii")
     except OSError as error:
         raise ConfigurationError(
             f"data directory {data} can't be used: {error.strerror}", remedy="choose another one by --data DIR"

@@ -42,7 +42,8 @@ async def rebuilt(bootstrap: str, prefix: str, folder: Path) -> None:
 async def lost(bootstrap: str, prefix: str, folder: Path) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    changelogs = [f"{prefix}tillstream-engage-{prefix}{table}-changelog" for table in STATES["engage"].tables]
+    changelogs = topics.changelogs(await admin.list_topics(), prefix, [STATES["engage"].app])
+    assert len(changelogs) == 2
     await admin.delete_topics(changelogs)
 
     async def gone() -> bool:

@@ -14,6 +14,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from tests.conftest import eventually, start_clickhouse, stop
 from tests.integration.sinks_support import Publisher, config, fact, kafka, running
+from tillstream.rebuild import STATES, forget_state, look
 
 __all__ = ["config", "kafka"]  # fixtures
 
@@ -73,6 +74,21 @@ async def test_an_engine_that_begins_with_nothing_is_filled_from_kafka(
     shutil.rmtree(tmp_path / "disk")
     async with own() as config, running(config):
         await eventually(lambda: holds(config, "m1", "m2"))
+
+
+async def test_rows_that_were_taken_away_come_back_when_sinks_are_set_back(kafka: Publisher, own: Own) -> None:
+    async with own() as config:
+        async with running(config):
+            await kafka.facts(fact("m1"), fact("m2"))
+            await eventually(lambda: holds(config, "m1", "m2"))
+        async with ClickHouse(config) as connection:
+            await connection.run("TRUNCATE TABLE metric_rows")
+        state = replace(STATES["sink"], app="sink")
+        found = await look(config.kafka, config.topic_prefix, state)
+        await forget_state(config.kafka, config.topic_prefix, state, Path("nowhere"))
+        assert (found.events, found.changelogs) == (2, ())
+        async with running(config):
+            await eventually(lambda: holds(config, "m1", "m2"))
 
 
 async def test_a_table_that_somebody_dropped_is_filled_from_kafka(kafka: Publisher, own: Own) -> None:

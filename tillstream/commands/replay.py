@@ -31,14 +31,16 @@ class Role(StrEnum):
 
     PROCESS = "process"
     ENGAGE = "engage"
+    SINK = "sink"
 
 
 _QUESTIONS = {
     Role.PROCESS: "forget the processors' state, and have {events:,} events read anew with the next start?",
     Role.ENGAGE: "forget what flows know, who is on the way through one and who was before, and have {events:,} "
     "messages read anew with the next start?",
+    Role.SINK: "have {events:,} messages written to ClickHouse once more with the next start?",
 }
-_READERS = {Role.PROCESS: "the processors", Role.ENGAGE: "flows"}
+_READERS = {Role.PROCESS: "the processors", Role.ENGAGE: "flows", Role.SINK: "sinks"}
 _MOMENT = "Date or time, such as 2026-03-01 or 2026-03-01T12:00:00Z; in your account's timezone unless it names one."
 
 
@@ -62,7 +64,8 @@ def replay(
         bool, typer.Option("--rebuild", help="Forget all state instead; the next start reads Kafka's events anew.")
     ] = False,
     role: Annotated[
-        Role, typer.Option("--role", help="With --rebuild: whose state, of the processors or of flows.")
+        Role,
+        typer.Option("--role", help="With --rebuild: whose state; of sinks, how far they are."),
     ] = Role.PROCESS,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -81,7 +84,8 @@ def replay(
     With --rebuild, while `up` (or every `process`) is stopped: the processors' state is dropped, and with the next
     start they read every event that Kafka keeps from its start, which ends in the same rows. What only ClickHouse
     still has can be replayed afterwards. With --role engage the same for flows: who is on the way through one is not
-    any more, and nobody is sent anything for what was before. Exit code 0 when done, 2 when it could not be done.
+    any more, and nobody is sent anything for what was before. With --role sink every row that Kafka keeps is written to
+    ClickHouse once more. Exit code 0 when done, 2 when it could not be done.
 
     Example:  tillstream replay --since 2026-03-01 --type charge.refunded
     """
