@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -56,11 +57,13 @@ _DATES_SLICE = 100  # people looked at before others get their turn
 class Engage:
     """One worker; run as many as there are partitions, each with a data directory of its own."""
 
-    def __init__(self, config: EngageConfig) -> None:
+    def __init__(self, config: EngageConfig, clock: Callable[[], float] = time.time) -> None:
         self._config = config
+        self._clock = clock
         self._worker: Worker | None = None
         self._flows = Flows(config.project)
         self._owned: set[int] = set()
+        self._coming: set[int] = set()  # assigned, and neither taken up in whole nor revoked meanwhile
         self._dates_due = asyncio.Event()
         if config.smtp_url and not config.mail_from:
             raise ConfigurationError(
@@ -115,9 +118,9 @@ class Engage:
         )
         outbox = Outbox(self._flows, post, reports, mails=self._smtp is not None)
         zones = Zones(config.timezones, config.default_timezone)
-        grown = config.partitions if config.grown else 0
-        self._facts = FactStage(read["people"], config.settle_seconds, erasures=config.erasures, grown=grown)
-        self._people = PeopleStage(self._flows, zones, read, outbox, erasures=config.erasures, grown=grown)
+        grown, erasures = config.partitions if config.grown else 0, config.erasures
+        self._facts = FactStage(read["people"], config.settle_seconds, self._clock, erasures, grown)
+        self._people = PeopleStage(self._flows, zones, read, outbox, self._clock, erasures, grown)
         metrics = [full_name(topic, prefix) for topic in METRICS.values()]
         facts, people = (table_name(stage, prefix, grown) for stage in ("engage-facts", "engage-people"))
         self._facts.checkpoint = worker.stage("engage-facts", facts, metrics, self._facts, _PACE)
@@ -140,6 +143,7 @@ class Engage:
 
     def _revoked(self, partitions: set[int]) -> None:
         self._owned -= partitions
+        self._coming = self._coming - partitions
         self._dispatcher.forget(partitions)
 
     async def _assigned(self, assigned: set[int]) -> None:
@@ -147,15 +151,18 @@ class Engage:
         assert self._facts.checkpoint is not None
         assert self._people.checkpoint is not None
         partitions = assigned - self._owned
+        self._coming = partitions
         self._dispatcher.own(partitions)
         for partition in sorted(partitions):
             for stage in (self._facts, self._people):
-                assert stage.checkpoint is not None
-                stage.timers.own({partition})
-                stage.own(partition, went_back=partition in stage.checkpoint.went_back)
-                await asyncio.sleep(0)
+                if partition in self._coming:
+                    assert stage.checkpoint is not None
+                    stage.timers.own({partition})
+                    stage.own(partition, went_back=partition in stage.checkpoint.went_back)
+                    await asyncio.sleep(0)
         # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
         await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
+        partitions &= self._coming
         self._owned |= partitions
         for checkpoint in (self._facts.checkpoint, self._people.checkpoint):
             if told := checkpoint.went_back & partitions:

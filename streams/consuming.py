@@ -46,12 +46,14 @@ _RUN = 250  # records of a run: others get their turn after it
 class App(faust.App):  # type: ignore[misc]  # Faust has no types
     """An app that takes its partitions over before it reads them, and fetches what it was asked for at the time.
 
-    `checkpoints` are those of its stages, by the topics that they read.
+    `checkpoints` are those of its stages, by the topics that they read. `assigned` is False from when partitions were
+    revoked until others are assigned: Faust goes on recovering meanwhile, and may say that it has what is gone.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options, TableManager=_Tables)
         self.checkpoints: dict[str, Checkpointer] = {}
+        self.assigned = False
 
     def _new_transport(self) -> TransportT:
         return _Transport(self.conf.broker_consumer, self)
@@ -86,6 +88,7 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
                 # Before the fence's own record, which would make a store that is ahead look less so at each try.
                 await self._drop_what_is_no_state(checkpoint, await self.app.consumer.highwaters(*mine))
                 await checkpoint.take_over(tp.partition for tp in mine)
+        self.app.assigned = True
         await super().on_rebalance(*args, **options)
 
     async def _drop_what_is_no_state(self, checkpoint: Checkpointer, ends: Mapping[TP, int]) -> None:

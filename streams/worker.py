@@ -166,6 +166,7 @@ class Worker:
 
     async def _revoked(self, _: Any, revoked: set[TP], **__: Any) -> None:
         self._refusal = "partitions are being assigned"
+        self._app.assigned = False
         partitions = {tp.partition for tp in revoked}
         if self._on_revoked is not None:
             self._on_revoked(partitions)
@@ -179,12 +180,15 @@ class Worker:
         partitions = {tp.partition for tp in self._app.consumer.assignment()}
         try:
             for eraser in self.erasers:
-                await eraser.own(partitions)
-            if self._on_assigned is not None:
+                if self._app.assigned:
+                    await eraser.own(partitions)
+            if self._app.assigned and self._on_assigned is not None:
                 await self._on_assigned(partitions)
         except Exception as error:
             self.fail(error)
             raise
+        if not self._app.assigned:  # what was recovered has been revoked meanwhile
+            return
         self._refusal = ""
         log.info("processing", partitions=len(partitions))
 
