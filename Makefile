@@ -23,7 +23,8 @@ demo: install
 test: install
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-torture: install ## Hours: everything dies for SECONDS, then 100,000 examples a property and a year of 100,000 events.
+torture: install ## Hours: SEEDS simulated schedules, everything dies for SECONDS, 100,000 examples a property, a year.
+	@$(BIN)/python -m tests.simulation --count $(or $(SEEDS),10000)
 	@$(BIN)/python -m tests.torture.run --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),1)
 	@HYPOTHESIS_PROFILE=torture $(BIN)/python -m pytest --timeout=0 \
 		-m hypothesis tests/unit $(ARGS)

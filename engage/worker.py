@@ -162,7 +162,7 @@ class Engage:
                     await asyncio.sleep(0)
         # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
         await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
-        partitions &= self._coming
+        partitions = partitions & self._coming
         self._owned |= partitions
         for checkpoint in (self._facts.checkpoint, self._people.checkpoint):
             if told := checkpoint.went_back & partitions:

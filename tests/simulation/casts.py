@@ -1,0 +1,324 @@
+"""Who plays in a schedule: the product's roles, what they read, what is told to them, and what must come of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+from unittest.mock import patch
+
+import orjson
+
+from engage.config import EngageConfig
+from engage.flows.library import Flows
+from engage.flows.reading import parse
+from engage.flows.rules.program import compile_flow
+from engage.senders.outcome import Again, Outcome, Sent, Unknown
+from engage.templates.rendering import Library, Rendered
+from engage.worker import Engage
+from ingest.publisher import Publisher
+from processors.worker import Processor, ProcessorConfig
+from schemas.errors import Unavailable
+from schemas.metrics import Metric
+from schemas.times import rfc3339
+from schemas.topics import (
+    ENGAGE_PEOPLE,
+    LEDGER_PEOPLE,
+    LEDGER_TRANSFERS,
+    METRICS,
+    PROFILES,
+    SEGMENTS_CHANGES,
+    STRIPE_EVENTS,
+    SUPPRESSIONS,
+)
+from sinks.batch import TABLES
+from sinks.config import SinkConfig
+from sinks.worker import Sink
+from streams.partitioner import partition_of
+from tests.simulation import judge
+from tests.simulation.clients import ClickHouse, Consumer, Producer
+from tests.simulation.histories import messages, truth
+from tests.simulation.loop import START, here
+
+if TYPE_CHECKING:
+    from tests.simulation.room import Room
+
+Told = tuple[str, bytes, bytes]  # topic, key, value
+
+
+class Cast(Protocol):
+    """One role. `spared` are the faults that it makes no promise about."""
+
+    group: str
+    topics: tuple[str, ...]
+    spared: frozenset[str]
+
+    def told(self, number: int) -> list[Told]:
+        """The messages of a history, in their true order."""
+
+    def role(self, partitions: int) -> Any:
+        """A worker as its process begins it: `run(stop)` and `ready()`."""
+
+    def tell(self, room: "Room", told: Told) -> None:
+        """Have it come."""
+
+    def waits(self, room: "Room") -> bool:
+        """Whether something must still come, other than that all is read."""
+
+    def verdict(self, room: "Room") -> list[str]:
+        """What is wrong, in words, once all has settled."""
+
+
+def on_the_log(room: "Room", told: Told) -> None:
+    """It comes from somewhere else."""
+    topic, key, value = told
+    room.kafka.append((topic, partition_of(key, room.kafka.partitions)), [(key, value)])
+
+
+class Processors:
+    """Events in, rows and profiles out."""
+
+    group = "tillstream"
+    topics = (STRIPE_EVENTS.name, LEDGER_TRANSFERS.name, LEDGER_PEOPLE.name)
+    spared: frozenset[str] = frozenset()
+    tell = staticmethod(on_the_log)
+
+    @cache  # noqa: B019 (there is one cast, for ever)
+    def told(self, number: int) -> list[Told]:
+        return [(STRIPE_EVENTS.name, message.key, message.value) for message in messages(number)]
+
+    def role(self, partitions: int) -> Processor:
+        return Processor(ProcessorConfig({}, Path("/nowhere"), partitions=partitions))
+
+    def waits(self, room: "Room") -> bool:
+        return False
+
+    def verdict(self, room: "Room") -> list[str]:
+        return judge.rows_and_profiles(room, truth(room.plan.history, frozenset(place for _, place in room.plan.told)))
+
+
+_FLOW = """
+status: live
+trigger: {metric: Successfully Paid}
+steps:
+  - id: now
+    email: {template: plain}
+  - id: tell
+    webhook: {url: "http://other.example/"}
+  - delay: 3 seconds
+  - id: later
+    email: {template: plain}
+"""
+_STEPS = ("now", "tell", "later")
+
+
+class Mails:
+    """Payments in, mails and webhooks out.
+
+    Spared: a blackout takes back that a mail was being sent, and a clock that is ahead takes news for history.
+    """
+
+    group = "tillstream-engage"
+    topics = (
+        *(topic.name for topic in METRICS.values()),
+        *(topic.name for topic in (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)),
+    )
+    spared = frozenset({"blackout", "jump", "retention"})
+    tell = staticmethod(on_the_log)
+
+    @cache  # noqa: B019
+    def told(self, number: int) -> list[Told]:
+        rng = Random(f"payments {number}")
+        found = []
+        for payment in range(rng.randint(3, 9)):
+            person = f"p{rng.randrange(5)}@example.com"
+            source = rng.choice(("webhook", "webhook", "import"))
+            for version in range(1, rng.choice((1, 1, 2, 3)) + 1):  # the last one knows all
+                found.append(_payment(f"{number}-{payment}", person, source, version))
+        return found
+
+    def role(self, partitions: int) -> Engage:
+        config = EngageConfig(
+            {}, Path("/nowhere"), Path("/nowhere"), partitions=partitions, settle_seconds=2.0, smtp_url="smtp://mail",
+            mail_from="shop@shop.example", unsubscribe_secret="secret",
+        )  # fmt: skip
+        return Engage(config, time.time)
+
+    def waits(self, room: "Room") -> bool:
+        ended = {key for key, row in judge.messages(room).items() if row["status"] != "waiting"}
+        return not self._expected(room) <= ended
+
+    def verdict(self, room: "Room") -> list[str]:
+        return judge.once_or_unknown(room, self._expected(room))
+
+    def _expected(self, room: "Room") -> set[tuple[str, str]]:
+        places = {place for _, place in room.plan.told}
+        news = [key.decode() for key in self._news(room.plan.history, frozenset(places))]
+        return {(fact, step) for fact in news for step in _STEPS}
+
+    @cache  # noqa: B019
+    def _news(self, number: int, places: frozenset[int]) -> set[bytes]:
+        told = self.told(number)
+        return {told[place][1] for place in places if orjson.loads(told[place][2])["source"] == "webhook"}
+
+
+def _payment(name: str, person: str, source: str, version: int) -> Told:
+    row = {
+        "metric": str(Metric.SUCCESSFULLY_PAID),
+        "metric_id": f"default:live:paid:{name}",
+        "occurred_at": rfc3339(START + 1),
+        "received_at": rfc3339(START + 600),
+        "email": person,
+        "unlinked_reason": "",
+        "account": "default",
+        "livemode": True,
+        "customer_id": "cus_1",
+        "charge_id": f"ch_{name}",
+        "invoice_id": f"in_{name}" if version > 1 else "",
+        "currency": "usd",
+        "amount": "12.00",
+        "amount_minor": 1200,
+        "properties": {"Amount": "12.00", "Items": [{"Name": "One"}] if version > 2 else []},
+        "source": source,
+        "version": version,
+    }
+    return METRICS[Metric.SUCCESSFULLY_PAID].name, row["metric_id"].encode(), orjson.dumps(row)  # type: ignore[attr-defined]
+
+
+class Post:
+    """The mail server and whoever is called: takes, refuses for now, or breaks off when it has or has not taken."""
+
+    def __init__(self, *_: Any) -> None:
+        self._machine: Any = here()
+
+    async def send(self, letter: Any) -> Outcome:
+        kafka, name = self._machine.kafka, getattr(letter, "message_id", "") or letter.idempotency_key
+        loop, rng, answer = kafka.loop, kafka.rng, kafka.loop.create_future()
+        luck = rng.random()
+
+        def arrives() -> None:
+            if luck > 0.05:
+                kafka.delivered[name] += 1
+            loop.call_later(rng.expovariate(20), replies, context=loop.room)
+
+        def replies() -> None:
+            if not answer.done():
+                answer.set_result(Unknown("it broke off") if luck < 0.1 else Sent())
+
+        if luck > 0.95:
+            await asyncio.sleep(0.1)
+            return Again("come back later", unreachable=luck > 0.97)
+        loop.call_later(rng.expovariate(20), arrives, context=loop.room)
+        return await answer
+
+    async def close(self) -> None: ...
+
+
+class _Ends:
+    """A door and a sink in one process."""
+
+    def __init__(self) -> None:
+        self.door = Publisher({}, STRIPE_EVENTS.name)
+        self._sink = Sink(SinkConfig({}, "http://clickhouse", patience=30.0))
+
+    def ready(self) -> str:
+        return self._sink.ready() or self.door.refusal
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await self.door.start()
+        try:
+            await self._sink.run(stop)
+        finally:
+            await self.door.stop()
+
+
+class Ends:
+    """What Stripe posts, to the rows of raw events."""
+
+    group = "tillstream-sink"
+    topics = tuple(TABLES)
+    spared = frozenset({"restore", "replace", "blackout", "retention"})  # they keep nothing, and the log must be whole
+
+    def told(self, number: int) -> list[Told]:
+        return Processors().told(number)
+
+    def role(self, partitions: int) -> _Ends:
+        return _Ends()
+
+    def tell(self, room: "Room", told: Told) -> None:
+        room.loop.spawn(None, self._post(room, told))
+
+    async def _post(self, room: "Room", told: Told) -> None:
+        """As Stripe does: again until it is answered 200."""
+        room.outside[told[2]] += 1
+        while True:
+            machine = room.rng.choice([slot.machine for slot in room.slots if slot.machine is not None])
+            answer = room.loop.create_future()
+            if machine.alive and machine.role is not None:
+                room.loop.spawn(machine, self._door(machine.role.door, told, answer))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5.0):
+                    if await answer == 200:
+                        room.accepted.append(told[2])
+                        break
+            await asyncio.sleep(room.rng.uniform(0.5, 3.0))
+        room.outside[told[2]] -= 1
+
+    async def _door(self, door: Publisher, told: Told, answer: "asyncio.Future[int]") -> None:
+        try:
+            await door.publish(told[1], told[2])
+            status = 200
+        except Unavailable:
+            status = 503
+        if not answer.done():
+            answer.set_result(status)
+
+    def waits(self, room: "Room") -> bool:
+        return any(room.outside.values())
+
+    def verdict(self, room: "Room") -> list[str]:
+        return judge.nothing_lost(room)
+
+
+@cache
+def _programs() -> dict[str, Any]:
+    return {"paid": compile_flow(parse(_FLOW, "paid", "paid.yaml"))}
+
+
+def parts() -> list[Any]:
+    """Patches for what reaches out of the roles' processes, other than Kafka."""
+
+    @asynccontextmanager
+    async def serve(*_: Any) -> AsyncIterator[int]:
+        yield 1
+
+    def refresh(flows: Flows) -> bool:
+        changed, flows.programs = not flows.programs, _programs()
+        return changed
+
+    async def rendered(*_: Any, **__: Any) -> Rendered:
+        machine: Any = here()
+        await asyncio.sleep(machine.kafka.rng.expovariate(50))
+        return Rendered("subject", "html", "text")
+
+    async def ready(*_: Any) -> None: ...
+
+    return [
+        patch("ingest.publisher.AIOKafkaProducer", Producer),
+        patch("sinks.worker.AIOKafkaProducer", Producer),
+        patch("sinks.worker.AIOKafkaConsumer", Consumer),
+        patch("sinks.worker.ClickHouse", ClickHouse),
+        patch("sinks.worker.migrate", ready),
+        patch("engage.worker.web", SimpleNamespace(serve=serve, create_app=lambda *_: None)),
+        patch("engage.worker.Smtp", Post),
+        patch("engage.worker.Webhooks", Post),
+        patch.object(Flows, "refresh", refresh),
+        patch.object(Library, "rendered", rendered),
+    ]
+
+
+CASTS: dict[str, Cast] = {"processors": Processors(), "mails": Mails(), "ends": Ends()}

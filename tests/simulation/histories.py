@@ -1,0 +1,83 @@
+"""What Stripe tells, and what must come of it: by Stripe's own books, and by the pure ledger in the true order."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import orjson
+
+from ingest.admission import Message, admit
+from schemas.times import rfc3339
+from simulator.deliveries import Delivery
+from simulator.render import event_body
+from simulator.world import World
+from tests.ledger_harness import run
+from tests.simulation.loop import START
+
+HISTORIES = 12
+_VERSION = "2024-06-20"
+_TELLING = ("version", "received_at", "source", "api_version", "updated_at")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Rows and profiles by key, without what tells of the telling, and the ids of events that make no sense."""
+
+    rows: dict[str, Row]
+    profiles: dict[str, Row]
+    poison: set[str]
+
+
+@cache
+def bodies(number: int) -> list[bytes]:
+    """One of `HISTORIES`: a month of some people, an event that makes no sense, and one that nobody asked for."""
+    wrong = {"id": f"evt_poison_{number}", "type": "charge.succeeded", "created": int(START), "data": 1}
+    other = {"id": f"evt_other_{number}", "type": "price.created", "created": int(START), "data": {"object": {}}}
+    told = [event_body(event, _VERSION) for event in _world(number).events]
+    return told + [orjson.dumps({"object": "event", **each}) for each in (wrong, other)]
+
+
+@cache
+def messages(number: int) -> list[Message]:
+    """The same, as the door puts them on the log."""
+    return [admit(body, "default", START) for body in bodies(number)]
+
+
+@lru_cache(500)
+def truth(number: int, places: frozenset[int]) -> Truth:
+    """What must come of the events at these places of a history, folded in their true order."""
+    events = [orjson.loads(bodies(number)[place]) for place in sorted(places)]
+    poison = {event["id"] for event in events if event["data"] == 1}
+    found = run(event for event in events if event["id"] not in poison)
+    rows, profiles = orjson.loads(orjson.dumps([found.rows(), found.profiles()]))
+    return Truth({key: told(row) for key, row in rows.items()}, {k: told(p) for k, p in profiles.items()}, poison)
+
+
+def told(row: Row) -> Row:
+    """A row or profile without what tells of the telling."""
+    return {name: value for name, value in row.items() if name not in _TELLING}
+
+
+def by_the_books(number: int) -> "Counter[tuple[Any, ...]]":
+    """What the simulated Stripe says that happened, whatever our rules make of it."""
+    world = _world(number)
+    facts = world.truth().as_told_by([Delivery(event, _VERSION) for event in world.events]).facts
+    return Counter(
+        (str(f.metric), f.charge_id, f.invoice_id, rfc3339(f.occurred_at), f.amount_minor, f.currency, f.email)
+        for f in facts
+    )
+
+
+def by_the_rules(number: int) -> "Counter[tuple[Any, ...]]":
+    """The same of the rows that the simulation expects."""
+    names = ("metric", "charge_id", "invoice_id", "occurred_at", "amount_minor", "currency", "email")
+    rows = truth(number, frozenset(range(len(bodies(number))))).rows.values()
+    return Counter(tuple(row.get(name, "") for name in names) for row in rows)
+
+
+@cache
+def _world(number: int) -> World:
+    return World(seed=number, start=int(START) - 30 * 86_400, days=25, customers=3)

@@ -1,0 +1,118 @@
+"""What must be true once all has settled; said by others than the code that is judged."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from schemas.topics import DEAD_LETTERS, MESSAGES, METRICS, PROFILES, STRIPE_EVENTS
+from streams.store import FENCE
+from tests.simulation.histories import Truth, told
+
+if TYPE_CHECKING:
+    from tests.simulation.room import Room
+
+Row = dict[str, Any]
+
+
+def rows_and_profiles(room: "Room", truth: Truth) -> list[str]:
+    """Each row and profile as an in-order fold has it, and a dead letter for each event that makes no sense."""
+    wrong: list[str] = []
+    rows = _newest(room, [topic.name for topic in METRICS.values()], wrong)
+    wrong += _differences("row", {key: told(row) for key, row in rows.items()}, truth.rows)
+    profiles = _newest(room, [PROFILES.name], wrong)
+    wrong += _differences("profile", {key: told(profile) for key, profile in profiles.items()}, truth.profiles)
+    letters = {orjson.loads(value)["event_id"] for _, value in _messages(room, DEAD_LETTERS.name)}
+    events = {orjson.loads(value)["event_id"] for _, value in _messages(room, STRIPE_EVENTS.name)}
+    if letters != truth.poison & events:
+        wrong.append(f"dead letters about {letters}, not about {truth.poison}")
+    return wrong
+
+
+def nothing_lost(room: "Room") -> list[str]:
+    """What was answered 200 is on the log, and what is on the log has become rows."""
+    log = Counter(value for _, value in _messages(room, STRIPE_EVENTS.name))
+    rows = Counter(room.kafka.rows.get("stripe_event_rows", []))
+    wrong = [f"answered 200 and not on the log: {value[:80]!r}" for value in room.accepted if value not in log]
+    return wrong + [f"on the log and no row: {value[:80]!r}" for value in log if value not in rows]
+
+
+def messages(room: "Room") -> dict[tuple[str, str], Row]:
+    """The newest state of each message, by fact and step."""
+    newest: dict[tuple[str, str], Row] = {}
+    for _, value in _messages(room, MESSAGES.name):
+        row = orjson.loads(value)
+        place = row["metric_id"], row["step"]
+        if row["version"] >= newest.get(place, row)["version"]:
+            newest[place] = row
+    return newest
+
+
+def once_or_unknown(room: "Room", expected: set[tuple[str, str]]) -> list[str]:
+    """Each (fact, step) has gone out: mails once, or it is unknown whether, webhooks once at least."""
+    found, wrong = messages(room), []
+    if found.keys() != expected:
+        wrong.append(f"missing {sorted(expected - found.keys())}, too many {sorted(found.keys() - expected)}")
+    for (fact, step), row in found.items():
+        sent, mail, status = room.kafka.delivered[row["message_id"]], row["channel"] == "email", row["status"]
+        if (mail and sent > 1) or status not in ("sent", "unknown") or (status == "sent" and not sent):
+            wrong.append(f"{row['channel']} {step} of {fact} is {status} {row['reason']}, went out {sent} times")
+    return wrong
+
+
+def _messages(room: "Room", topic: str) -> list[tuple[str, bytes]]:
+    return [
+        ((record.key or b"").decode(), record.value)
+        for log in room.kafka.topic(topic)
+        for record in log.records
+        if record.value is not None
+    ]
+
+
+def _newest(room: "Room", topics: list[str], wrong: list[str]) -> dict[str, Row]:
+    """What stands of each key, for a reader who goes by versions."""
+    found: dict[str, Row] = {}
+    for topic in topics:
+        for key, value in _messages(room, topic):
+            row = orjson.loads(value)
+            before = found.get(key)
+            if before is not None and row["version"] == before["version"] and told(row) != told(before):
+                wrong.append(f"{topic} {key}: two contents of version {row['version']}")
+            if before is None or row["version"] >= before["version"]:
+                found[key] = row
+    return {key: row for key, row in found.items() if not row.get("withdrawn")}
+
+
+def _differences(what: str, found: dict[str, Row], expected: dict[str, Row]) -> list[str]:
+    wrong = []
+    for key in sorted(found.keys() | expected.keys()):
+        ours, theirs = found.get(key), expected.get(key)
+        if ours is None or theirs is None:
+            wrong.append(f"{what} {key} is {'missing' if ours is None else 'too many'}")
+        elif ours != theirs:
+            names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+            wrong.append(f"{what} {key}: { ({name: (ours.get(name), theirs.get(name)) for name in names}) }"[:400])
+    return wrong
+
+
+def state(room: "Room") -> list[str]:
+    """What a new owner would read is what the owner has."""
+    wrong = []
+    for name, logs in room.kafka.topics.items():
+        if not name.endswith("-changelog"):
+            continue
+        owners = room.kafka.group(room.cast.group).owners
+        machines = {slot.machine.name: slot for slot in room.slots if slot.machine is not None}
+        for log in logs:
+            kept: dict[bytes, bytes] = {}
+            for record in log.records:
+                if record.value is None:
+                    kept.pop(record.key or b"", None)
+                elif record.key != FENCE:
+                    kept[record.key or b""] = record.value
+            disk = machines[owners[log.lane[1]]].disks[log.lane]
+            mine = {key: value for key, value in disk.records.items() if key != FENCE}
+            if mine != kept:
+                keys = [key for key in mine.keys() | kept.keys() if mine.get(key) != kept.get(key)]
+                wrong.append(f"{name} {log.lane[1]} is not its owner's state: {len(keys)} records, {sorted(keys)[:3]}")
+    return wrong
