@@ -1,7 +1,8 @@
 """A checkpoint: the outputs and the state of many events and timers made durable together.
 
     1. outputs to Kafka, all acknowledged
-    2. state to the changelog under the partition's fence, all acknowledged, with the positions up to which it is made
+    2. state to the changelog under the partition's fence, all acknowledged, with the positions up to which it is made;
+       each partition's is one batch, so that a crash leaves all of it there or nothing
     3. state to RocksDB
     4. the events acknowledged, so that Faust commits past them
     5. whoever waits for it (`durable`) goes on

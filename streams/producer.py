@@ -42,6 +42,9 @@ from streams.partitioner import partition_of
 _LARGE = 1024 * 1024
 _PACK = 256 * 1024  # bytes of JSON that are packed into one message
 _BATCH = 256 * 1024  # bytes of a batch: with the 16 KiB that are usual a message costs four times as much
+# What is written under a fence is one batch, since a log takes a batch whole or not at all: half of a checkpoint is no
+# state. From `_HEAVY` bytes on it is compressed, for the topics' 16 MiB; beyond `_WHOLE` even that might not do.
+_HEAVY, _WHOLE = 8 * 1024 * 1024, 64 * 1024 * 1024
 _REQUEST = 32 * 1024 * 1024  # bytes of a request: a broker takes 100 MiB unless told otherwise
 _GIVE_UP = 120.0  # seconds, as Kafka's own delivery.timeout.ms; then nobody knows what has arrived
 _BACKOFF = 0.1  # seconds before a try again
@@ -142,7 +145,7 @@ class Producer:
     ) -> dict[Lane, int]:
         """Messages by topic and partition, in order; the last offset of each. Raises Fenced.
 
-        Those of a lane that is in `writers` are written under its fence.
+        Those of a lane that is in `writers` are written under its fence, all of them or none.
         """
         wanted = sorted(lane for lane, messages in lanes.items() if messages)
         locks = [self._locks[lane] for lane in wanted]  # in one order everywhere, so that no two calls wait in a ring
@@ -154,8 +157,13 @@ class Producer:
                     held.release()
                 raise
         try:
-            chosen = {lane: (writers or {}).get(lane, self._own) for lane in wanted}
-            return await self._deliver({lane: deque(_batches(lane, lanes[lane], chosen[lane])) for lane in wanted})
+            fenced = writers or {}
+            return await self._deliver(
+                {
+                    lane: deque(_batches(lane, lanes[lane], fenced.get(lane, self._own), whole=lane in fenced))
+                    for lane in wanted
+                }
+            )
         finally:
             for lock in locks:
                 lock.release()
@@ -260,28 +268,30 @@ class Producer:
         return self._client
 
 
-def _batches(lane: Lane, messages: Iterable[Message], writer: Writer) -> Iterator[_Batch]:
-    """The messages in batches that are numbered on from where the writer is on this lane."""
+def _batches(lane: Lane, messages: list[Message], writer: Writer, *, whole: bool) -> Iterator[_Batch]:
+    """The messages in batches that are numbered on from where the writer is on this lane; in one when `whole`."""
     builder, count = None, 0
+    heavy = whole and sum(len(key or b"") + len(value or b"") for key, value in messages) >= _HEAVY
 
-    def begin(compression: int = 0) -> Any:
+    def begin(compressed: bool) -> Any:
         return DefaultRecordBatchBuilder(
-            2, compression, 0, writer.producer_id, writer.epoch, writer.sequences[lane], _BATCH
-        )
+            2, _GZIP if compressed else 0, 0, writer.producer_id, writer.epoch, writer.sequences[lane],
+            _WHOLE if whole else _BATCH,
+        )  # fmt: skip
 
     def close(builder: Any, count: int) -> _Batch:
         writer.sequences[lane] = (writer.sequences[lane] + count) % _SEQUENCES
         return _Batch(bytes(builder.build()), count)
 
     for key, value in messages:
-        large = value is not None and len(value) >= _LARGE
+        large = not whole and value is not None and len(value) >= _LARGE
         if builder is not None and (large or builder.append(count, None, key, value, []) is None):
             yield close(builder, count)
             builder, count = None, 0
         elif builder is not None:
             count += 1
             continue
-        builder, count = begin(_GZIP if large else 0), 1
+        builder, count = begin(large or heavy), 1
         builder.append(0, None, key, value, [])  # an empty one takes whatever comes
         if large:
             yield close(builder, count)

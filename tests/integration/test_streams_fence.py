@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.producer import Fenced, Producer
+from streams.producer import Fenced, Producer, Writer, _batches
 
 BIG = b"x" * 1_500_000
 
@@ -98,3 +98,17 @@ async def test_from_the_successor_s_first_record_on_the_old_one_is_refused(kafka
         await new.write({lane: [(b"k", b"new")]}, {lane: after})
         await old.write({(topic, 1): [(b"k", b"elsewhere")]})
     assert await values(kafka_bootstrap, topic, 0, 3) == [b"old", b"mark", b"new"]
+
+
+async def test_what_is_written_under_a_fence_is_on_the_log_whole_or_not_at_all(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    """A log takes a batch whole: half of a checkpoint would count rows twice that were counted in the other half."""
+    lane, records = (topic, 0), [(b"%d" % number, b'%d, "name": "value"' % number * 200) for number in range(4000)]
+    records.insert(7, (b"big", BIG))
+    assert [batch.count for batch in _batches(lane, records, Writer(1, 1), whole=True)] == [4001]
+    async with producer(kafka_bootstrap) as made:
+        fence = await made.fence(f"{topic}-0")
+        assert await made.write({lane: records[:50]}, {lane: fence}) == {lane: 49}
+        assert await made.write({lane: records}, {lane: fence}) == {lane: 4050}
+    assert await values(kafka_bootstrap, topic, 0, 4051) == [value for _, value in [*records[:50], *records]]
