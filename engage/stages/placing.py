@@ -23,9 +23,8 @@ class FactPlacing:
         """Of two beginnings the later: what is older than that is history."""
         if key != _EPOCH:
             raise ValueError(f"two partitions have a fact {key!r}")
-        epochs = _epoch.decode(one), _epoch.decode(other)
-        began, clock = (max(getattr(epoch, name) for epoch in epochs) for name in ("began", "clock"))
-        return msgspec.json.encode(Epoch(began, clock))
+        epochs = msgspec.structs.asdict(_epoch.decode(one)), msgspec.structs.asdict(_epoch.decode(other))
+        return msgspec.json.encode(Epoch(**{name: max(epoch[name] for epoch in epochs) for name in epochs[0]}))
 
 
 class PersonPlacing:

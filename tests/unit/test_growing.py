@@ -114,9 +114,12 @@ def test_a_fact_goes_by_its_id_a_person_s_records_together_and_the_epoch_everywh
         None,
     ]
     assert people.merge(b"epoch", b"9", b"10") == b"10"
-    one, other = (orjson.dumps({"began": began, "clock": clock}) for began, clock in ((5.0, 1.0), (3.0, 9.0)))
+    one, other = (
+        orjson.dumps({"began": began, "clock": clock, "went_back": back})
+        for began, clock, back in ((5.0, 1.0, 0.0), (3.0, 9.0, 7.0))
+    )
     merged = orjson.loads(facts.merge(b"epoch", one, other))
-    assert Epoch(**merged) == Epoch(5.0, 9.0)
+    assert Epoch(**merged) == Epoch(5.0, 9.0, 7.0)
 
 
 @given(st.binary(max_size=70), st.integers(1, 50))
