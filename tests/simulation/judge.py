@@ -1,6 +1,5 @@
 """What must be true once all has settled; said by others than the code that is judged."""
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,11 +29,20 @@ def rows_and_profiles(room: "Room", truth: Truth) -> list[str]:
 
 
 def nothing_lost(room: "Room") -> list[str]:
-    """What was answered 200 is on the log, and what is on the log has become rows."""
-    log = Counter(value for _, value in _messages(room, STRIPE_EVENTS.name))
-    rows = Counter(room.kafka.rows.get("stripe_event_rows", []))
-    wrong = [f"answered 200 and not on the log: {value[:80]!r}" for value in room.accepted if value not in log]
-    return wrong + [f"on the log and no row: {value[:80]!r}" for value in log if value not in rows]
+    """What was answered 200 is on the log, and what is on the log has become a row that says where."""
+    log = [record for each in room.kafka.topic(STRIPE_EVENTS.name) for record in each.records]
+    rows = {(row.pop("partition"), row.pop("offset")): row for row in map(orjson.loads, _rows(room))}
+    values = {record.value for record in log}
+    wrong = [f"answered 200 and not on the log: {value[:80]!r}" for value in room.accepted if value not in values]
+    return wrong + [
+        f"on the log and no row: {record.value[:80]!r}"
+        for record in log
+        if rows.get((record.partition, record.offset)) != orjson.loads(record.value)
+    ]
+
+
+def _rows(room: "Room") -> list[bytes]:
+    return room.kafka.rows.get("stripe_event_rows", [])
 
 
 def messages(room: "Room") -> dict[tuple[str, str], Row]:
