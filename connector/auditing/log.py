@@ -1,5 +1,6 @@
 """What the auditor asks Kafka: tallies, how far everybody is, and the ids of events. Open for one look at a time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,7 @@ class Log:
         try:
             await self._admin.start()
             await self._consumer.start()
+            await asyncio.sleep(0)  # stopped before its tasks have had a turn, it cancels whoever stops it
             yield
         finally:
             await self._consumer.stop()

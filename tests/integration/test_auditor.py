@@ -11,9 +11,11 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.client import Client
 
 from connector.auditing.auditor import AuditConfig, Auditor
+from connector.auditing.log import Log
 from connector.warehouse import Warehouse, WarehouseConfig
 from processors.stages import LedgerStage
 from processors.worker import Processor, ProcessorConfig
@@ -305,3 +307,10 @@ async def _stopped(stack: Stack) -> Any:
         return not answer.groups[0][5]
     finally:
         await admin.close()
+
+
+async def test_a_look_that_kafka_refuses_does_not_end_whoever_looks(stack: Stack) -> None:
+    log = Log(stack.config.kafka, stack.config.topic_prefix)
+    with pytest.raises(KafkaError):
+        async with log.open():
+            raise KafkaError("before anything was asked")
