@@ -72,6 +72,14 @@ def test_what_is_taken_back_and_told_at_another_time_acts_once() -> None:
     assert acts([row(), row(2, withdrawn=True), row(3)]) == [(30, "ann@example.com")]
 
 
+def test_what_is_taken_back_first_and_then_told_acts_all_the_same() -> None:
+    """The first telling and its withdrawal may be of one checkpoint, which sends the newest of each time alone."""
+    whole = {"charge_id": "ch_1", "invoice_id": "in_1", "attempt_count": 1}
+    assert acts([row(withdrawn=True), row(2, **whole)]) == [(1, "ann@example.com")]
+    assert acts([row(withdrawn=True), *[row(withdrawn=True)] * 49, row(2)]) == [(50, "ann@example.com")]
+    assert acts([row(source="import", withdrawn=True), row(2)]) == []
+
+
 def test_an_email_that_comes_later_gets_it() -> None:
     assert acts([row(email="")] + [row(2)] * 2) == [(30, "ann@example.com")]
     assert acts([row(email="")] * 50 + [row(2)]) == [(50, "ann@example.com")]

@@ -49,10 +49,13 @@ def person_of(row: Row) -> str:
 
 
 def new_fact(row: Row, epoch: Epoch, now: float, settle: float) -> Fact:
-    """A fact that is told for the first time."""
+    """A fact that is told for the first time.
+
+    A withdrawal can be the first: a row that moves in time is taken back at its old time before it is told anew.
+    """
     fact = Fact(row["version"], person_of(row), gone=bool(row.get("withdrawn")))
-    if not fact.gone and is_live(row, epoch, now):
-        fact.due = now if complete(row) else now + settle
+    if is_live(row, epoch, now):
+        fact.due = now if not fact.gone and complete(row) else now + settle
     return fact
 
 
