@@ -16,7 +16,7 @@ from schemas.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 60.0  # seconds until the list has to be read
-_PAUSE, _SOON = 1.0, 0.05
+_PAUSE = 1.0
 _POLL_MS = 5_000  # the broker answers at once when there is something
 
 
@@ -25,12 +25,14 @@ async def followed(kafka: Mapping[str, Any], prefix: str) -> AsyncIterator[Erasu
     """The whole list, which grows for as long as the block lasts. Raises Unavailable without Kafka or the topic."""
     erasures = Erasures()
     topic = topics.full_name(topics.ERASURES, prefix)
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS)
+    consumer = AIOKafkaConsumer(
+        **kafka, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS
+    )
     try:
         await consumer.start()
-        partitions = await _assigned(consumer, topic)
+        partitions = await _partitions(consumer, topic)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        consumer.assign(partitions)  # last: a fetch that waits for news holds up what else is asked by its connection
         async with asyncio.timeout(_PATIENCE):
             while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
                 _take(erasures, await consumer.getmany(timeout_ms=200))
@@ -64,19 +66,13 @@ async def publish(kafka: Mapping[str, Any], prefix: str, erasures: Erasures, ema
     return str(told.partition), told.offset + 1
 
 
-async def _assigned(consumer: AIOKafkaConsumer, topic: str) -> set[TopicPartition]:
-    """Without a group a consumer is given every partition."""
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     deadline = asyncio.get_running_loop().time() + _PATIENCE / 4
     while topic not in await consumer.topics():
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")
         await asyncio.sleep(_PAUSE)
-    consumer.subscribe([topic])
-    while not consumer.assignment():
-        if asyncio.get_running_loop().time() > deadline:
-            raise Unavailable(f"Kafka does not show the partitions of {topic}", remedy="tillstream status")
-        await asyncio.sleep(_SOON)
-    return set(consumer.assignment())
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 async def _follow(consumer: AIOKafkaConsumer, erasures: Erasures) -> None:
