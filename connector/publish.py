@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from connector.stripe_api import API_VERSION, Json
 from schemas.envelope import Source, envelope_message
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
 from schemas.topics import STRIPE_EVENTS, full_name
+from streams.partitioner import partition_of
 
 _MAX_MESSAGE = 16 * 1024 * 1024
 _OVERHEAD = 128  # bytes of a record beside its key and value
@@ -123,7 +123,7 @@ class Publisher:
             if len(key) + len(value) + _OVERHEAD > _MAX_MESSAGE:
                 refused.append(key)
             else:
-                lanes.setdefault((murmur2(key) & 0x7FFFFFFF) % len(self._senders), []).append((key, value))
+                lanes.setdefault(partition_of(key, len(self._senders)), []).append((key, value))
         try:
             sent = [future for lane, waiting in lanes.items() for future in await self._send(lane, waiting)]
             await asyncio.gather(*sent)

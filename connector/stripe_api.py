@@ -106,7 +106,7 @@ class StripeApi:
     async def aclose(self) -> None:
         """Close the connections."""
         if self._http is not None:
-            await self._http.close_async()  # type: ignore[no-untyped-call]
+            await self._http.close_async()  # type: ignore[no-untyped-call]  # stripe has no types there
             self._http = self._client = None
 
     def now(self) -> float:

@@ -11,7 +11,8 @@ from functools import partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
+
+from streams.partitioner import partition_of
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_ROUND_SECONDS = 0.05  # a partition that is slow to acknowledge holds up the others for this long at most
@@ -52,7 +53,7 @@ class Rounds:
         if len(key) + len(value) + _RECORD_OVERHEAD > MAX_MESSAGE_BYTES:
             raise MessageSizeTooLargeError
         acknowledged: Acknowledged = self._loop.create_future()
-        lane = self._lanes[(murmur2(key) & 0x7FFFFFFF) % len(self._lanes)]
+        lane = self._lanes[partition_of(key, len(self._lanes))]
         lane.waiting.append((key, value, acknowledged))
         self._work.set()
         return acknowledged

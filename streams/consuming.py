@@ -186,7 +186,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
 
     async def first_offsets_since(self, partitions: Iterable[TP], moment: float) -> dict[TP, int | None]:
         """As the thread's."""
-        return await self._thread.first_offsets_since(partitions, moment)  # type: ignore[no-any-return]
+        return await self._thread.first_offsets_since(partitions, moment)  # type: ignore[no-any-return]  # Faust's
 
     async def perform_seek(self) -> None:
         async with self._seeking:

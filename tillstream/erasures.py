@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from schemas import topics
 from schemas.erasures import Erasures, entry_message, new_key
 from schemas.errors import Unavailable
+from tillstream.broker import partitions_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ async def followed(kafka: Mapping[str, Any], prefix: str) -> AsyncIterator[Erasu
     )
     try:
         await consumer.start()
-        partitions = await _partitions(consumer, topic)
+        partitions = await _partitions(kafka, topic)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)  # last: a fetch that waits for news holds up what else is asked by its connection
         async with asyncio.timeout(_PATIENCE):
@@ -66,13 +67,13 @@ async def publish(kafka: Mapping[str, Any], prefix: str, erasures: Erasures, ema
     return str(told.partition), told.offset + 1
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+async def _partitions(kafka: Mapping[str, Any], topic: str) -> list[TopicPartition]:
     deadline = asyncio.get_running_loop().time() + _PATIENCE / 4
-    while topic not in await consumer.topics():
+    while not (found := await partitions_of(kafka, topic)):
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")
         await asyncio.sleep(_PAUSE)
-    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    return found
 
 
 async def _follow(consumer: AIOKafkaConsumer, erasures: Erasures) -> None:

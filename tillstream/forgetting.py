@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas import topics
@@ -28,7 +27,7 @@ from schemas.times import rfc3339
 from sinks.batch import TABLES
 from tillstream import erasures as listed
 from tillstream import rewriting
-from tillstream.broker import open_broker
+from tillstream.broker import open_broker, partitions_of
 from tillstream.replay import Message, publisher
 from tillstream.rewriting import Person
 from tillstream.settings import Settings
@@ -100,7 +99,7 @@ async def forget(
         partition, offset = await listed.publish(kafka, prefix, erasures, person.email, at)
         say("waiting for the roles")
         deadline = time.monotonic() + wait
-        places = await _partitions(kafka, [prefix + name for name in TABLES])
+        places = await partitions_of(kafka, *(prefix + name for name in TABLES))
         events = topics.full_name(topics.STRIPE_EVENTS, prefix)
         count = sum(place.topic == events for place in places)
         waiting = await _roles_done(erasures, {partition: offset}, count, deadline)
@@ -130,21 +129,6 @@ async def _roles_done(erasures: Erasures, wanted: Mapping[str, int], partitions:
         if not missing or time.monotonic() > deadline:
             return sorted(missing)
         await asyncio.sleep(_LOOK_SECONDS)
-
-
-async def _partitions(kafka: Mapping[str, Any], names: list[str]) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        return [
-            TopicPartition(found["topic"], partition["partition"])
-            for found in await admin.describe_topics(names)
-            for partition in found["partitions"]
-        ]
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer: {error!r}") from error
-    finally:
-        await admin.close()
 
 
 async def _sink_done(kafka: Mapping[str, Any], prefix: str, places: list[TopicPartition], deadline: float) -> bool:
@@ -183,7 +167,7 @@ async def tell(kafka: dict[str, Any], prefix: str, warehouse: Warehouse, email: 
     # On every partition: what was told before partitions were grown may be on another than the key's.
     messages += [
         Message(place.topic, profile_key(email, livemode).encode(), None, place.partition)
-        for place in await _partitions(kafka, [topics.full_name(topics.PROFILES, prefix)])
+        for place in await partitions_of(kafka, topics.full_name(topics.PROFILES, prefix))
         for livemode in (True, False)
     ]
     async with publisher(kafka) as publish:

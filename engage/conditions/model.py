@@ -33,9 +33,8 @@ class Filter(_Frozen):
             return f"{self.property} {self.operand}"
         if isinstance(self.operand, bool):
             return f"{self.property} is {str(self.operand).lower()}"
-        several = isinstance(self.operand, tuple)
-        operand = ", ".join(map(str, self.operand)) if several else "" if self.operand is None else f"{self.operand}"  # type: ignore[arg-type]
-        return f"{self.property} {self.operator} {operand}".rstrip()
+        operands = self.operand if isinstance(self.operand, tuple) else () if self.operand is None else (self.operand,)
+        return f"{self.property} {self.operator} {', '.join(map(str, operands))}".rstrip()
 
 
 class Comparison(_Frozen):

@@ -50,7 +50,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML has no types there
             raise yaml.composer.ComposerError(None, None, "anchors (& and *) are not supported", mark)
         return super().compose_node(parent, index)
 

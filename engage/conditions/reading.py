@@ -242,7 +242,7 @@ def _related(reader: Reader, node: yaml.Node, absent: bool) -> Related | None:
     if metric is None or reader.problems:
         return None
     where = event_filters(reader, pairs["where"][1], metric) if "where" in pairs else ()
-    return Related(metric=metric, same=same, absent=absent, where=where, **spans)  # type: ignore[arg-type]
+    return Related(metric=metric, same=same, absent=absent, where=where, **spans)  # type: ignore[arg-type]  # checked above
 
 
 def _distance(reader: Reader, node: yaml.Node) -> Span | None:

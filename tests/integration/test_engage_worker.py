@@ -14,13 +14,13 @@ import orjson
 import pytest
 from aiohttp import web
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.partitioner import murmur2
 
 from engage.web import serve
 from engage.worker import Engage
 from schemas import topics
 from schemas.metrics import Metric
 from schemas.times import rfc3339
+from streams.partitioner import partition_of
 from tests.conftest import eventually
 from tests.integration.engage_support import engage, fact, messages, profile, project, publish, tell
 from tests.postbox import OK, Postbox, postbox
@@ -322,8 +322,8 @@ async def test_a_date_starts_its_flow_once_when_it_comes_near(shop: Shop) -> Non
 
 async def test_a_profile_that_comes_late_does_not_stand_over_a_newer_one(shop: Shop) -> None:
     soon, later = ((datetime.now(UTC).date() + timedelta(days=days)).isoformat() for days in (3, 40))
-    place = murmur2(b"tardy@example.com") % 2
-    after = next(f"after{n}" for n in range(100) if murmur2(f"after{n}@example.com".encode()) % 2 == place)
+    place = partition_of(b"tardy@example.com", 2)
+    after = next(f"after{n}" for n in range(100) if partition_of(f"after{n}@example.com".encode(), 2) == place)
     await shop.tell(profile("tardy@example.com", card_expiration_date=later, version=2))
     await shop.tell(profile("tardy@example.com", card_expiration_date=soon))
     await shop.tell(profile(f"{after}@example.com", card_expiration_date=soon))

@@ -12,7 +12,6 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.partitioner import murmur2
 
 from embedded.child import die_with_parent
 from ingest.admission import admit
@@ -24,6 +23,7 @@ from schemas.times import rfc3339
 from schemas.topics import DEAD_LETTERS, LOOKUPS, METRICS, PROFILES, STRIPE_EVENTS
 from simulator.render import event_body, object_json
 from simulator.world import World
+from streams.partitioner import partition_of
 from tests.conftest import eventually
 
 START = 1_767_225_600
@@ -262,7 +262,7 @@ async def test_a_partition_that_was_never_read_is_read_whole_after_a_recovery(
     lanes: tuple[list[bytes], list[bytes]] = [], []
     for event in world.events:
         body = event_body(event, "2024-06-20")
-        lanes[(murmur2(admit(body, "default", START).key) & 0x7FFFFFFF) % 2].append(body)
+        lanes[partition_of(admit(body, "default", START).key, 2)].append(body)
     truth = sorted((str(f.metric), f.charge_id, f.amount_minor, f.email) for f in world.truth().facts)
     events = topic_prefix + STRIPE_EVENTS.name
     for disk, bodies in zip("ab", lanes, strict=True):

@@ -130,7 +130,7 @@ class Mails:
     spared = frozenset({"blackout", "jump", "retention"})
     tell = staticmethod(on_the_log)
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019 (as above)
     def told(self, number: int) -> list[Told]:
         rng = Random(f"payments {number}")
         found = []
@@ -160,7 +160,7 @@ class Mails:
         news = [key.decode() for key in self._news(room.plan.history, frozenset(places))]
         return {(fact, step) for fact in news for step in _STEPS}
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019 (as above)
     def _news(self, number: int, places: frozenset[int]) -> set[bytes]:
         told = self.told(number)
         return {told[place][1] for place in places if orjson.loads(told[place][2])["source"] == "webhook"}

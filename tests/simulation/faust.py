@@ -139,7 +139,7 @@ class _Consumer(consuming._Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         return await self._thread._rewind(self.app.positions())
 
-    async def _wait_next_records(self, timeout: float) -> tuple[Any, Collection[TP]]:  # noqa: ASYNC109
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Collection[TP]]:  # noqa: ASYNC109 (Faust's)
         if not self.flow_active:
             await self.can_resume_flow.wait()
         wanted = {tp: self.position[tp] for tp in sorted(self.active) if tp in self.position}

@@ -37,7 +37,7 @@ class Chaos:
             while asyncio.get_running_loop().time() < end:
                 ((_, action),) = self._rng.choices(actions, weights)
                 self.done[action.__name__.strip("_").replace("_", " ")] += 1
-                going.create_task(action())  # type: ignore[arg-type] # a coroutine
+                going.create_task(action())  # type: ignore[arg-type]  # each is a coroutine
                 await asyncio.sleep(self._rng.uniform(1.0, 4.0))
 
     def _some_part(self, *roles: str) -> str:
