@@ -25,12 +25,13 @@ _PLAIN: Final = frozenset(
     "id object type status currency customer charge invoice payment_intent subscription payment_method product price "
     "plan balance_transaction refund source api_version failure_code code reason billing_reason collection_method "
     "billing interval latest_charge latest_invoice subscription_item invoice_item credit_note dispute setup_intent "
-    "source_transfer transfer payout account context".split()
+    "source_transfer transfer payout account context discount discounts tax_rate tax_behavior".split()
 )
 #: Properties of a row that tell of the money and not of the person.
 _PROPERTIES: Final = frozenset(
     "Amount Currency AttemptCount ReasonCode PaymentIntent Disputed DisputeStatus Refund RefundReason RefundedInAll "
-    "Invoice LinkInferred Subtotal Discount Tax Subscription BillingReason status overdue requires_action Total "
+    "Invoice LinkInferred Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded NotToldByStripe "
+    "Subscription BillingReason status overdue requires_action Total "
     "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand".split()
 )
 

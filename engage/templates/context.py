@@ -19,7 +19,12 @@ _EVENT_COLUMNS = (
     "metric metric_id occurred_at email account livemode customer_id charge_id invoice_id currency attempt_count "
     "reason reason_code source"
 ).split()
-_MONEY = frozenset("Amount Total AmountPaid AmountDue Subtotal Tax Discount RefundedInAll StartingBalance".split())
+_MONEY = frozenset(
+    (
+        "Amount Total AmountPaid AmountDue Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded "
+        "NotToldByStripe RefundedInAll StartingBalance"
+    ).split()
+)
 _ORIGINS = ("charge", "invoice", "subscription", "line", "customer", "payment_intent")
 
 

@@ -19,7 +19,7 @@ Its lines are kept apart (`lines_of`), since they are large and seldom change.
 from typing import Any
 
 from processors.rules import fields as f
-from processors.rules import stripping
+from processors.rules import receipt, stripping
 from processors.rules.fields import Obj
 from processors.rules.lattice import HORIZON, Record, newer, newest
 from processors.rules.links import SLACK
@@ -75,10 +75,7 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
     f.moments(body, _MOMENTS, path, core)
     optional: Record = {
         "left": f.signed_amount(body, "amount_remaining", path),
-        "subtotal": f.signed_amount(body, "subtotal", path),
-        "discount": _sum(body, "total_discount_amounts", path),
-        # `tax` until basil, then `total_taxes`; between them both `tax` and its parts were there
-        "tax": f.signed_amount(body, "tax", path) or _sum(body, "total_taxes", path),
+        "sum": receipt.parts(body, path),
         "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
         "paid_at": f.opt_moment(moments, "paid_at", at),
         "email": f.email(body.get("customer_email"), f"{path}.customer_email"),
@@ -92,14 +89,6 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
         optional["error"] = f.opt(error, "message", f"{path}.last_finalization_error")
     core |= {name: value for name, value in optional.items() if value}
     return core
-
-
-def _sum(body: Obj, name: str, path: str) -> int:
-    """The amounts of a plain list of objects, added up; absent or null is 0."""
-    parts = body.get(name) or []
-    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise BadEvent("expected a list of objects", path=f"{path}.{name}")
-    return sum(f.signed_amount(part, "amount", f"{path}.{name}.{n}") for n, part in enumerate(parts))
 
 
 def _old_status(body: Obj, path: str) -> str:

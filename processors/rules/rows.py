@@ -19,6 +19,17 @@ from schemas.times import rfc3339
 
 Row = dict[str, Any]
 
+# Subtotal - Discount - CreditGrants + Shipping + Tax + NotToldByStripe = Total (see `receipt`)
+_PARTS = (
+    ("Subtotal", "subtotal"),
+    ("Discount", "discount"),
+    ("CreditGrants", "credits"),
+    ("Shipping", "ship"),
+    ("Tax", "tax"),
+    ("NotToldByStripe", "rest"),
+    ("DiscountIncluded", "items"),
+    ("TaxIncluded", "within"),
+)
 _ITEMS = 50  # lines told with a payment, for receipts; all of them are on the invoice's own row
 
 
@@ -272,12 +283,10 @@ def _with_origin(metadata: Row, context: Context) -> Row:
 
 
 def _about_invoice(core: Record) -> Row:
-    """What payments and invoices both tell. The parts of the sum only where there are any."""
-    currency, parts = core["currency"], core.get("tax") or core.get("discount")
-    return {
-        "Subtotal": major(core.get("subtotal", 0), currency) if parts else None,
-        "Discount": major(core["discount"], currency) if "discount" in core else None,
-        "Tax": major(core["tax"], currency) if "tax" in core else None,
+    """What payments and invoices both tell. The parts of the total only where there are any."""
+    currency, parts = core["currency"], core.get("sum", {})
+    return {name: major(parts[part], currency) for name, part in _PARTS if part in parts} | {
+        "Total": major(core["total"], currency),
         "InvoiceNumber": core.get("number"),
         "InvoiceURL": core.get("url"),
         "InvoicePDF": core.get("pdf"),
@@ -295,7 +304,6 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str, context: 
         "status": core["status"],
         "overdue": invoices.overdue(record) or None,
         "requires_action": invoices.requires_action(record) or None,
-        "Total": major(core["total"], currency),
         "AmountPaid": major(core["paid"], currency),
         "CollectionMethod": core.get("collect"),
         "DueDate": rfc3339(core["due_date"]) if "due_date" in core else None,
