@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import json
 
-from benchmarks import console, door, flows, flush, imports, latency, ledger, processors, segments
+from benchmarks import chain, console, door, flows, flush, imports, latency, ledger, processors, segments
 
 BENCHMARKS = {
+    "chain": chain.measure,
     "console": console.measure,
     "door": door.measure,
     "flows": flows.measure,
