@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from simulator.faults import WebhookFaults
 from simulator.world import World
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
@@ -22,6 +24,7 @@ PAYMENT = "metric = 'Successfully Paid' AND charge_id = {charge:String}"
 Command = Callable[..., Awaitable[Any]]
 
 
+@pytest.mark.timeout(420)
 async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
     run_stripe: RunStripe, tmp_path: Path
 ) -> None:
