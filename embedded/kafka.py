@@ -12,13 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from embedded.child import die_with_parent, free_port, port_is_free
 from embedded.fetch import jars_directory
 from embedded.kafka_storage import prepare, properties, read_properties
 from schemas.errors import ConfigurationError, Unavailable
+from streams.kafka import Admin, KafkaError
 
 MIN_JAVA = 17
 _LOGGING = Path(__file__).with_name("log4j2.properties")
@@ -101,14 +99,11 @@ async def ask_versions(port: int) -> None:
 
 
 async def _answers(bootstrap: str) -> bool:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
     try:
-        await admin.start()
-        return bool((await admin.describe_cluster())["brokers"])
+        async with Admin({"bootstrap_servers": bootstrap}, request_timeout_ms=5000) as admin:
+            return await admin.brokers() > 0
     except KafkaError:
         return False
-    finally:
-        await admin.close()
 
 
 def _controller_port(data: Path) -> int:

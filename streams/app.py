@@ -6,12 +6,11 @@ from typing import Any
 
 import faust
 import faust.streams
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
 from schemas.topics import COMPACTED, awaited
 from streams.consuming import App
+from streams.kafka import Admin, unavailable
 
 MAX_MESSAGE = 16 * 1024 * 1024
 CHANGELOG = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_MESSAGE)} | COMPACTED
@@ -68,19 +67,13 @@ async def ensure_changelogs(
 
     Before Faust joins its group: it leaves a topic that it has just made itself out of the first assignment.
     """
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        config = CHANGELOG | awaited(replication)
-        wanted = [NewTopic(name, partitions, replication, topic_configs=config) for name in names]
-        answer = await admin.create_topics(wanted)
-        for error in (for_code(code) for _, code, *_ in answer.topic_errors):
-            if error not in (NoError, TopicAlreadyExistsError):
-                raise error
-    except KafkaError as error:
-        raise Unavailable(f"changelogs can't be created: {error!r}", remedy="look at the brokers") from error
-    finally:
-        await admin.close()
+    with unavailable("changelogs can't be created", "look at the brokers"):
+        async with Admin(kafka) as admin:
+            created = await admin.create(
+                dict.fromkeys(names, CHANGELOG | awaited(replication)), partitions, replication
+            )
+        for refusal in filter(None, created.values()):
+            raise refusal
 
 
 def _credentials(kafka: Mapping[str, Any]) -> Any:

@@ -10,28 +10,25 @@ is the one in force. Sound only while no worker runs.
 
 import asyncio
 import struct
-import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 import rocksdict
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
 from schemas.growing import Get, Placed
 from streams.app import ensure_changelogs
+from streams.kafka import Admin, TopicPartition
 from streams.partitioner import partition_of
 from streams.producer import Lane, Message, Producer
+from streams.reading import read, reader
 from streams.store import ERASURES, POSITIONS, TALLY, is_ours
 
 _BYTES = 8 * 1024 * 1024  # written at once
-_PATIENCE = 30.0  # seconds for a topic to be gone
-_POLL_MS = 500
+_PATIENCE = 30.0  # seconds for the last record of a partition
 _SLICE = 1000  # messages copied at once
 
 Positions = Mapping[TopicPartition, int]
@@ -55,17 +52,6 @@ class Table:
     new: str
     topics: tuple[str, ...]
     placing: Placing
-
-
-@asynccontextmanager
-async def reader(kafka: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group; whoever uses it assigns it something."""
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def regroup(
@@ -104,7 +90,8 @@ async def regroup(
                 if count % 1000 == 0:
                     await asyncio.sleep(0)
             source.close()
-        await delete(kafka, [table.new])  # what an earlier try has left
+        async with Admin(kafka) as admin:
+            await admin.delete([table.new])  # what an earlier try has left
         await ensure_changelogs(kafka, [table.new], after, replication)
         await _write(kafka, table, after, made, _least(erasures), starts, untold)
     finally:
@@ -114,22 +101,18 @@ async def regroup(
 async def starts(kafka: Mapping[str, Any], table: Table, partitions: int) -> dict[TopicPartition, int] | None:
     """From where `table.new` has each of `partitions` of its input read; None when it is not there in whole."""
     found: dict[TopicPartition, int] = {}
+    async with Admin(kafka) as admin:
+        places = await admin.partitions(table.new) if table.new in await admin.topics() else []
     async with reader(kafka) as consumer:
-        if table.new not in await consumer.topics():
+        ends = await consumer.end_offsets(places)
+        if not (places and all(ends.values())):
             return None
-        for number in sorted(consumer.partitions_for_topic(table.new) or ()):
-            place = TopicPartition(table.new, number)
-            consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
-            last = None
-            if end:
-                consumer.seek(place, end - 1)
-                last = await asyncio.wait_for(consumer.getone(place), _PATIENCE)
-            if last is None or last.key != POSITIONS:
+        async for (last,) in read(consumer, {place: end - 1 for place, end in ends.items()}, ends, _PATIENCE):
+            if last.key != POSITIONS:
                 return None
-            if number < partitions:
+            if last.partition < partitions:
                 positions = orjson.loads(last.value)
-                found |= {TopicPartition(topic, number): positions[topic] for topic in table.topics}
+                found |= {TopicPartition(topic, last.partition): positions[topic] for topic in table.topics}
     return found
 
 
@@ -150,12 +133,9 @@ async def records(
 ) -> AsyncIterator[tuple[bytes, bytes | None]]:
     """Key and value of what is on a partition from `start` until where it ends now; what has no key is passed over."""
     async with reader(kafka) as consumer:
-        consumer.assign([place])
-        first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
-        consumer.seek(place, max(first, start))
-        while await consumer.position(place) < end:
-            for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, ()):
-                if record.key is not None and record.offset < end:
+        async for run in read(consumer, {place: start}):
+            for record in run:
+                if record.key is not None:
                     yield record.key, record.value
 
 
@@ -192,24 +172,6 @@ def _least(erasures: list[dict[str, int]]) -> dict[str, int]:
     """What all partitions have taken up of the list of the erased."""
     common = set.intersection(*map(set, erasures)) if erasures else set()
     return {name: min(known[name] for known in erasures) for name in common}
-
-
-async def delete(kafka: Mapping[str, Any], names: Collection[str]) -> list[str]:
-    """Delete those of the topics that are there, and wait until they are gone; which."""
-    admin = AIOKafkaAdminClient(**kafka)
-    await admin.start()
-    try:
-        there = sorted({*names} & set(await admin.list_topics()))
-        if there:
-            await admin.delete_topics(there)
-        deadline = time.monotonic() + _PATIENCE
-        while {*there} & set(await admin.list_topics()):
-            if time.monotonic() > deadline:
-                raise Unavailable(f"Kafka has not deleted {', '.join(there)}", remedy="look at the broker's log")
-            await asyncio.sleep(0.1)
-        return there
-    finally:
-        await admin.close()
 
 
 async def _write(

@@ -1,14 +1,11 @@
 """Reaching Kafka from the command line: that of a running `up`, of the settings, or the own one of a stopped `up`."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
+from streams.kafka import unavailable
 from tillstream.connections import kafka_arguments
 from tillstream.settings import Settings
 from tillstream.state import running
@@ -46,20 +43,6 @@ async def any_broker(settings: Settings) -> AsyncIterator[tuple[dict[str, Any], 
         yield found
 
 
-async def partitions_of(kafka: Mapping[str, Any], *names: str) -> list[TopicPartition]:
-    """All partitions of these topics; none of a topic that is not there. Raises Unavailable.
-
-    A consumer that reads no topic yet knows of no partitions either, so this asks the broker itself.
-    """
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        return [
-            TopicPartition(found["topic"], partition["partition"])
-            for found in await admin.describe_topics(list(names))
-            for partition in found["partitions"]
-        ]
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer: {error!r}", remedy="tillstream status") from error
-    finally:
-        await admin.close()
+def answering(kafka: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """What Kafka does not do in the block is Unavailable, with the address."""
+    return unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not answer")

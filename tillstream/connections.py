@@ -1,8 +1,8 @@
 """How to reach Kafka: the one mapping of client arguments that every role is given."""
 
+import ssl
 from typing import Any
 
-from aiokafka.helpers import create_ssl_context
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
@@ -27,11 +27,9 @@ def kafka_arguments(settings: Settings) -> dict[str, Any]:
         arguments["sasl_plain_password"] = password.get_secret_value()
     if protocol.endswith("SSL"):
         try:
-            arguments["ssl_context"] = create_ssl_context(
-                cafile=settings.kafka_ssl_cafile,
-                certfile=settings.kafka_ssl_certfile,
-                keyfile=settings.kafka_ssl_keyfile,
-            )
+            arguments["ssl_context"] = context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+            if settings.kafka_ssl_certfile is not None:
+                context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile)
         except OSError as error:  # ssl.SSLError is one too
             raise ConfigurationError(
                 f"a KAFKA_SSL_* file can't be used: {error}", remedy="check KAFKA_SSL_CAFILE, _CERTFILE and _KEYFILE"

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas import topics
 from schemas.erasures import Erasures, entry_message, new_key
 from schemas.errors import Unavailable
-from tillstream.broker import partitions_of
+from streams.kafka import KafkaError, TopicPartition, partitions_of, unavailable
+from streams.publishing import Message, Publisher
+from streams.reading import Consumer, reader
 
 log = structlog.get_logger(__name__)
 
@@ -26,43 +26,29 @@ async def followed(kafka: Mapping[str, Any], prefix: str) -> AsyncIterator[Erasu
     """The whole list, which grows for as long as the block lasts. Raises Unavailable without Kafka or the topic."""
     erasures = Erasures()
     topic = topics.full_name(topics.ERASURES, prefix)
-    consumer = AIOKafkaConsumer(
-        **kafka, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS
-    )
-    try:
-        await consumer.start()
-        partitions = await _partitions(kafka, topic)
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)  # last: a fetch that waits for news holds up what else is asked by its connection
-        async with asyncio.timeout(_PATIENCE):
-            while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
-                _take(erasures, await consumer.getmany(timeout_ms=200))
-    except (KafkaError, TimeoutError) as error:
-        await consumer.stop()
-        raise Unavailable(f"the topic {topic} can't be read: {error!r}", remedy="tillstream status") from error
-    except BaseException:
-        await consumer.stop()
-        raise
-    following = asyncio.create_task(_follow(consumer, erasures), name="erasures")
-    try:
-        yield erasures
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await consumer.stop()
+    async with AsyncExitStack() as stack:
+        with unavailable(f"the topic {topic} can't be read", "tillstream status"):
+            consumer = await stack.enter_async_context(reader(kafka, fetch_max_wait_ms=_POLL_MS))
+            partitions = await _partitions(kafka, topic)
+            ends = await consumer.end_offsets(partitions)
+            consumer.assign(partitions)  # last: a fetch that waits for news holds up what else its connection is asked
+            async with asyncio.timeout(_PATIENCE):
+                while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
+                    _take(erasures, await consumer.getmany(timeout_ms=200))
+        following = asyncio.create_task(_follow(consumer, erasures), name="erasures")
+        try:
+            yield erasures
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def publish(kafka: Mapping[str, Any], prefix: str, erasures: Erasures, email: str, at: int) -> tuple[str, int]:
     """Put `email` on the list; (partition, offset after it), as stages tell of it. Raises Unavailable."""
     key, value = entry_message(email, at, min(erasures.keys, default=new_key()))
-    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
-    try:
-        await producer.start()
-        told = await producer.send_and_wait(topics.full_name(topics.ERASURES, prefix), value, key)
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not take the erasure: {error!r}", remedy="tillstream status") from error
-    finally:
-        await producer.stop()
+    with unavailable("Kafka does not take the erasure", "tillstream status"):
+        async with Publisher(kafka) as publisher:
+            (told,) = await publisher.send([Message(topics.full_name(topics.ERASURES, prefix), key, value)])
     erasures.take(told.partition, told.offset, key, value)
     return str(told.partition), told.offset + 1
 
@@ -76,7 +62,7 @@ async def _partitions(kafka: Mapping[str, Any], topic: str) -> list[TopicPartiti
     return found
 
 
-async def _follow(consumer: AIOKafkaConsumer, erasures: Erasures) -> None:
+async def _follow(consumer: Consumer, erasures: Erasures) -> None:
     while True:
         try:
             _take(erasures, await consumer.getmany(timeout_ms=_POLL_MS))

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
 from schemas.messages import Suppression
 from schemas.profile import profile_key
 from schemas.times import rfc3339
 from schemas.topics import ENGAGE_PEOPLE, SUPPRESSIONS, Topic, full_name
+from streams.kafka import unavailable
+from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
 from tillstream.broker import open_broker
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.settings import Settings
@@ -129,16 +129,7 @@ def suppression_requests(email: str, reason: str, modes: Iterable[bool]) -> Iter
 async def publish(settings: Settings, requests: Iterable[Request]) -> int:
     """Publish all; returns when Kafka has acknowledged them. Raises Unavailable."""
     kafka, prefix = open_broker(settings)
-    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True, max_request_size=16 * 1024 * 1024)
-    sent = []
-    try:
-        await producer.start()
-        for topic, key, value in requests:
-            sent.append(await producer.send(full_name(topic, prefix), orjson.dumps(value), key.encode()))
-        for acknowledged in sent:
-            await acknowledged
-    except KafkaError as error:
-        raise Unavailable(f"Kafka is not reachable: {error}", remedy="tillstream status") from error
-    finally:
-        await producer.stop()
-    return len(sent)
+    messages = (Message(full_name(topic, prefix), key.encode(), orjson.dumps(value)) for topic, key, value in requests)
+    with unavailable("Kafka is not reachable", "tillstream status"):
+        async with Publisher(kafka, max_request_size=MAX_MESSAGE_BYTES) as publisher:
+            return len(await publisher.send(messages))

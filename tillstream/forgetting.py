@@ -15,20 +15,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
 from schemas import topics
 from schemas.erasures import Erasures
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
 from schemas.profile import profile_key
 from schemas.segments import Change, SegmentChange, change_id
 from schemas.times import rfc3339
 from sinks.batch import TABLES
+from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
+from streams.publishing import Message
+from streams.reading import reader
 from tillstream import erasures as listed
 from tillstream import rewriting
-from tillstream.broker import open_broker, partitions_of
-from tillstream.replay import Message, publisher
+from tillstream.broker import open_broker
+from tillstream.replay import publisher
 from tillstream.rewriting import Person
 from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse
@@ -133,21 +133,16 @@ async def _roles_done(erasures: Erasures, wanted: Mapping[str, int], partitions:
 
 async def _sink_done(kafka: Mapping[str, Any], prefix: str, places: list[TopicPartition], deadline: float) -> bool:
     """Has the sink written all that was on its topics when this was asked?"""
-    consumer = AIOKafkaConsumer(**kafka, group_id=f"{prefix}tillstream-sink", enable_auto_commit=False)
-    try:
-        await consumer.start()
-        consumer.assign(places)
-        ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end}
-        while ends:
-            written = {place: await consumer.committed(place) or 0 for place in ends}
-            ends = {place: end for place, end in ends.items() if written[place] < end}
-            if ends and time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(_LOOK_SECONDS if ends else 0)
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer: {error!r}") from error
-    finally:
-        await consumer.stop()
+    with unavailable("Kafka does not answer"):
+        async with reader(kafka) as consumer:
+            ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end}
+        async with Admin(kafka) as admin:
+            while ends:
+                written = await admin.committed(f"{prefix}tillstream-sink")
+                ends = {place: end for place, end in ends.items() if written.get(place, 0) < end}
+                if ends and time.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(_LOOK_SECONDS if ends else 0)
     return True
 
 

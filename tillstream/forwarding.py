@@ -8,10 +8,10 @@ from io import BytesIO
 from typing import Any
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
 
 from schemas.envelope import Envelope
 from simulator.signing import sign
+from streams.reading import reader
 
 _SECONDS = 30.0  # as long as a slow endpoint may take
 
@@ -30,8 +30,7 @@ async def events_from_now(
     kafka: dict[str, Any], topic: str, types: Collection[str], ready: Callable[[], None]
 ) -> AsyncIterator[Envelope]:
     """What enters `topic` from now on; only `types`, unless there are none. `ready()` once nothing can be missed."""
-    consumer = AIOKafkaConsumer(topic, **kafka, enable_auto_commit=False, auto_offset_reset="latest")
-    async with consumer:
+    async with reader(kafka, topic, auto_offset_reset="latest") as consumer:
         await consumer.seek_to_end()
         for partition in consumer.assignment():
             await consumer.position(partition)  # settles where the end is: seeking alone waits for the first fetch

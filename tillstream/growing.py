@@ -20,18 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.new_partitions import NewPartitions
-from aiokafka.errors import KafkaError
-
 from engage.stages.placing import FactPlacing, PersonPlacing
 from processors.rules.placing import LedgerPlacing, PeoplePlacing
 from processors.worker import Processor, ProcessorConfig
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.topics import Topic, changelog_name, full_name
-from streams.growing import Placing, Table, delete, move, reader, regroup, starts
+from streams.growing import Placing, Table, move, regroup, starts
+from streams.kafka import Admin, TopicPartition
+from streams.reading import reader
+from tillstream.broker import answering
 from tillstream.erasures import followed
 from tillstream.rebuild import STATES, require_stopped
 from tillstream.topics import counts
@@ -80,16 +78,11 @@ class Place:
 
 async def look(kafka: Mapping[str, Any], prefix: str) -> Layout:
     """How many partitions there are, and what is not read yet. Raises Unavailable."""
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        found = await counts(admin, prefix)
-        there = set(await admin.list_topics())
-        committed = {app: await _committed(admin, prefix + app) for app in topics.STAGES}
-    except KafkaError as error:
-        raise _unavailable(kafka, error) from error
-    finally:
-        await admin.close()
+    with answering(kafka):
+        async with Admin(kafka) as admin:
+            found = await counts(admin, prefix)
+            there = await admin.topics()
+            committed = {app: await admin.committed(prefix + app) for app in topics.STAGES}
     if topics.STRIPE_EVENTS not in found:
         name = full_name(topics.STRIPE_EVENTS, prefix)
         raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
@@ -133,29 +126,29 @@ async def grow(place: Place, wanted: int, say: Callable[[str], None] = lambda _:
     kafka, prefix = place.kafka, place.prefix
     scratch = place.data / "growing"
     try:
-        found = await look(kafka, prefix)
-        await require_growable(place, found, wanted)
-        before = found.partitions
-        if wanted > before:
-            tables = _tables(kafka, prefix, before, wanted)
-            if not (found.growing and await _whole(kafka, tables, before)):
-                say("the processors read what is left")
-                await _read_what_is_left(place, before)
-                await _write_tables(place, tables, before, wanted, scratch, say)
-            say(f"growing topics to {wanted} partitions")
-            await _grow_topics(kafka, prefix, topics.STAGE_INPUTS, wanted)
-            rest = [topic for topic in topics.ALL if topic.grows and topic != topics.STRIPE_EVENTS]
-            await _grow_topics(kafka, prefix, rest, wanted)
-            say("copying what is unread")
-            await _copy(kafka, prefix, tables[-1], _STAGES[-1][2], before, wanted, scratch)
-            say("putting the new tables in force")
-            await _grow_topics(kafka, prefix, [topics.STRIPE_EVENTS], wanted)
-        say("deleting the old tables")
-        found = await look(kafka, prefix)
-        await delete(kafka, found.leftovers)
-        return await look(kafka, prefix)
-    except KafkaError as error:
-        raise _unavailable(kafka, error) from error
+        with answering(kafka):
+            found = await look(kafka, prefix)
+            await require_growable(place, found, wanted)
+            before = found.partitions
+            if wanted > before:
+                tables = _tables(kafka, prefix, before, wanted)
+                if not (found.growing and await _whole(kafka, tables, before)):
+                    say("the processors read what is left")
+                    await _read_what_is_left(place, before)
+                    await _write_tables(place, tables, before, wanted, scratch, say)
+                say(f"growing topics to {wanted} partitions")
+                await _grow_topics(kafka, prefix, topics.STAGE_INPUTS, wanted)
+                rest = [topic for topic in topics.ALL if topic.grows and topic != topics.STRIPE_EVENTS]
+                await _grow_topics(kafka, prefix, rest, wanted)
+                say("copying what is unread")
+                await _copy(kafka, prefix, tables[-1], _STAGES[-1][2], before, wanted, scratch)
+                say("putting the new tables in force")
+                await _grow_topics(kafka, prefix, [topics.STRIPE_EVENTS], wanted)
+            say("deleting the old tables")
+            found = await look(kafka, prefix)
+            async with Admin(kafka) as admin:
+                await admin.delete(found.leftovers)
+            return await look(kafka, prefix)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -178,13 +171,9 @@ def _tables(kafka: Mapping[str, Any], prefix: str, before: int, after: int) -> l
 
 async def _require_stopped(place: Place) -> None:
     """More partitions move what a running stage has in its hands."""
-    admin = AIOKafkaAdminClient(**place.kafka)
-    try:
-        await admin.start()
+    async with Admin(place.kafka) as admin:
         for state in STATES.values():
             await require_stopped(admin, place.prefix, state)
-    finally:
-        await admin.close()
 
 
 # --- 1. read
@@ -233,20 +222,11 @@ async def _until_read(place: Place, partitions: int, working: asyncio.Task[None]
 
 async def _behind(place: Place, partitions: int) -> int:
     """Messages that the processors have not read."""
-    admin = AIOKafkaAdminClient(**place.kafka)
-    try:
-        await admin.start()
-        committed = await _committed(admin, place.prefix + _PROCESS)
-    finally:
-        await admin.close()
+    async with Admin(place.kafka) as admin:
+        committed = await admin.committed(place.prefix + _PROCESS)
     places = [TopicPartition(full_name(topic, place.prefix), n) for topic in _BETWEEN for n in range(partitions)]
     ends = await _ends(place.kafka, places)
     return sum(max(ends[each] - committed.get(each, 0), 0) for each in places)
-
-
-async def _committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
-    offsets = await admin.list_consumer_group_offsets(group)
-    return {tp: max(known.offset, 0) for tp, known in offsets.items()}
 
 
 async def _ends(kafka: Mapping[str, Any], places: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -260,27 +240,22 @@ async def _ends(kafka: Mapping[str, Any], places: list[TopicPartition]) -> dict[
 
 async def _whole(kafka: Mapping[str, Any], tables: list[Table], before: int) -> bool:
     """Are all new tables there, as far as there were old ones?"""
-    async with reader(kafka) as consumer:
-        there = await consumer.topics()
+    async with Admin(kafka) as admin:
+        there = await admin.topics()
     return all([await starts(kafka, table, before) is not None for table in tables if table.old in there])
 
 
 async def _write_tables(
     place: Place, tables: list[Table], before: int, after: int, scratch: Path, say: Callable[[str], None]
 ) -> None:
-    async with reader(place.kafka) as consumer:
-        there = await consumer.topics()
+    async with Admin(place.kafka) as admin:
+        there = await admin.topics()
+        committed: dict[TopicPartition, int] = {}
+        for app in topics.STAGES:
+            committed |= await admin.committed(place.prefix + app)
     tables = [table for table in tables if table.old in there]  # a role that never ran has nothing to move
     old = [TopicPartition(table.old, number) for table in tables for number in range(before)]
     ends = await _ends(place.kafka, old)
-    admin = AIOKafkaAdminClient(**place.kafka)
-    try:
-        await admin.start()
-        committed: dict[TopicPartition, int] = {}
-        for app in topics.STAGES:
-            committed |= await _committed(admin, place.prefix + app)
-    finally:
-        await admin.close()
     for number, table in enumerate(tables, 1):
         say(f"writing table {number} of {len(tables)}: {table.new}")
         directory = scratch / str(number)
@@ -304,21 +279,17 @@ def _empty(directory: Path) -> None:
 
 
 async def _grow_topics(kafka: Mapping[str, Any], prefix: str, wanted: Any, partitions: int) -> None:
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
+    async with Admin(kafka) as admin:
         found = await counts(admin, prefix)
         small = [topic for topic in wanted if topic in found and found[topic] < partitions]
         if small:
-            await admin.create_partitions({full_name(topic, prefix): NewPartitions(partitions) for topic in small})
+            await admin.grow([full_name(topic, prefix) for topic in small], partitions)
         deadline = time.monotonic() + _SETTLE_SECONDS
         while any(found[topic] < partitions for topic in small):
             if time.monotonic() > deadline:
                 raise Unavailable("Kafka does not show the new partitions", remedy="look at the broker's log")
             await asyncio.sleep(_LOOK_SECONDS)
             found = await counts(admin, prefix)
-    finally:
-        await admin.close()
 
 
 async def _copy(
@@ -338,7 +309,3 @@ async def _copy(
         if newest is not None:
             await asyncio.to_thread(_empty, newest)
         await move(kafka, name, unread, after, newest)
-
-
-def _unavailable(kafka: Mapping[str, Any], error: KafkaError) -> Unavailable:
-    return Unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error!r}")

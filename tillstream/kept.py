@@ -4,13 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
-
 from schemas import topics
-from schemas.errors import Unavailable
 from schemas.times import rfc3339
+from streams.kafka import Admin, unavailable
 from tillstream.broker import open_broker
 from tillstream.settings import Settings
 
@@ -27,22 +23,13 @@ async def kept(settings: Settings) -> dict[str, str]:
     """
     kafka, prefix = open_broker(settings)
     names = [topics.full_name(topic, prefix) for topic in topics.ALL if topic.name not in _NOBODY]
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        there = set(await admin.list_topics())
-        names = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer: {error!r}", remedy="tillstream status") from error
-    finally:
-        await admin.close()
-    found = {}
-    for answer in answers:
-        for resource in answer.resources:
-            longest = _longest({entry[0]: entry[1] for entry in resource[4]})
-            found[resource[3]] = rfc3339(time.time() + longest / 1000) if longest < _FOREVER_MS else ""
-    return dict(sorted(found.items()))
+    with unavailable("Kafka does not answer", "tillstream status"):
+        async with Admin(kafka) as admin:
+            there = await admin.topics()
+            names = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]
+            configs = await admin.configs(*names)
+    longest = {name: _longest(config) for name, config in sorted(configs.items())}
+    return {name: rfc3339(time.time() + ms / 1000) if ms < _FOREVER_MS else "" for name, ms in longest.items()}
 
 
 def _longest(config: Mapping[str, Any]) -> int:

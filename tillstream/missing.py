@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
 
 from schemas.envelope import Envelope
-from schemas.errors import Unavailable
+from streams.kafka import Admin, TopicPartition, unavailable
+from streams.reading import Consumer, read, reader
 from tillstream.replay import HOUR_MS, MATCHES, Selection, Window, windows
 from tillstream.warehouse import Warehouse
 
@@ -59,22 +56,17 @@ async def missing(
     Raises Unavailable, and ConfigurationError without the tables.
     """
     known: Ids = set()
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, max_partition_fetch_bytes=_FETCH_BYTES)
-    try:
-        partitions, retention = await _laid_out(kafka, topic)
-        await consumer.start()
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning()
-        firsts = await consumer.beginning_offsets(partitions)
-        await _read(consumer, known, on_progress)
-        expired = retention >= 0 and any(firsts.values())
-        kept = int(time.time() * 1000) - retention if expired else 0
-        found = await asyncio.to_thread(_lacking, warehouse, selection, kept, known)
-        await _read(consumer, known, lambda read, all_: None)  # what has come meanwhile is not missing
-    except (KafkaError, TimeoutError) as error:
-        raise Unavailable(f"the topic {topic} can't be read: {error!r}", remedy="tillstream status") from error
-    finally:
-        await consumer.stop()
+    with unavailable(f"the topic {topic} can't be read", "tillstream status"):
+        async with Admin(kafka) as admin:
+            partitions = await admin.partitions(topic)
+            retention = int((await admin.configs(topic))[topic]["retention.ms"])  # below 0: for ever
+        async with reader(kafka, max_partition_fetch_bytes=_FETCH_BYTES) as consumer:
+            firsts = await consumer.beginning_offsets(partitions)
+            ends = await _read(consumer, firsts, known, on_progress)
+            expired = retention >= 0 and any(firsts.values())
+            kept = int(time.time() * 1000) - retention if expired else 0
+            found = await asyncio.to_thread(_lacking, warehouse, selection, kept, known)
+            await _read(consumer, ends, known, lambda read, all_: None)  # what has come meanwhile is not missing
     hours: dict[int, int] = {}
     ids: Ids = set()
     for identifier, at in found.items():
@@ -90,25 +82,14 @@ async def named(warehouse: Warehouse, kafka: Mapping[str, Any], topic: str) -> l
     rows = await asyncio.to_thread(warehouse.rows, "SELECT partition, offset FROM missing_events")
     found: list[Envelope] = []
     if not rows:
-        return found  # a consumer that is stopped before it was asked for anything cancels whoever stops it
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
-    try:
-        await consumer.start()
-        for row in rows:
-            place, offset = TopicPartition(topic, row["partition"]), row["offset"]
-            consumer.assign([place])
-            starts, ends = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
-            if not starts[place] <= offset < ends[place]:
-                continue  # gone by its date
-            consumer.seek(place, offset)
-            async with asyncio.timeout(_PATIENCE):
-                record = await consumer.getone(place)
-            with suppress(ValueError):  # what is no event can't be folded
-                found.append(Envelope.model_validate_json(record.value or b""))
-    except (KafkaError, TimeoutError) as error:
-        raise Unavailable(f"the topic {topic} can't be read: {error!r}", remedy="tillstream status") from error
-    finally:
-        await consumer.stop()
+        return found
+    with unavailable(f"the topic {topic} can't be read", "tillstream status"):
+        async with reader(kafka) as consumer:
+            for row in rows:
+                place, offset = TopicPartition(topic, row["partition"]), row["offset"]
+                async for run in read(consumer, {place: offset}, {place: offset + 1}, _PATIENCE):  # if it is not gone
+                    with suppress(ValueError):  # what is no event can't be folded
+                        found.append(Envelope.model_validate_json(run[0].value or b""))
     return found
 
 
@@ -123,34 +104,17 @@ def _lacking(warehouse: Warehouse, selection: Selection, kept: int, known: Ids) 
     return found
 
 
-async def _laid_out(kafka: Mapping[str, Any], topic: str) -> tuple[list[TopicPartition], int]:
-    """The topic's partitions, and for how many milliseconds it keeps messages (below 0: for ever)."""
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
-        (described,) = await admin.describe_topics([topic])
-        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    finally:
-        await admin.close()
-    config = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-    return [TopicPartition(topic, one["partition"]) for one in described["partitions"]], int(config["retention.ms"])
-
-
-async def _read(consumer: AIOKafkaConsumer, known: Ids, on_progress: OnProgress) -> None:
-    """Add the ids of what has not been read yet, up to the present end."""
-    partitions = consumer.assignment()
-    ends = await consumer.end_offsets(partitions)
-    left = sum([ends[tp] - await consumer.position(tp) for tp in partitions])
-    everything, read = left, 0
-    while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-        async with asyncio.timeout(_PATIENCE):
-            found: dict[TopicPartition, list[Any]] = {}
-            while not found:
-                found = await consumer.getmany(timeout_ms=500)
-        for records in found.values():
-            read += len(records)
-            known.update(filter(None, (_identifier(record.value) for record in records)))
-        on_progress(min(read, everything), everything)
+async def _read(
+    consumer: Consumer, starts: Mapping[TopicPartition, int], known: Ids, on_progress: OnProgress
+) -> dict[TopicPartition, int]:
+    """Add the ids from `starts` up to the present ends; these."""
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(list(starts))
+    everything, count = sum(ends.values()) - sum(starts.values()), 0
+    async for run in read(consumer, starts, ends, _PATIENCE):
+        count += len(run)
+        known.update(filter(None, (_identifier(record.value) for record in run)))
+        on_progress(min(count, everything), everything)
+    return ends
 
 
 def _identifier(value: bytes | None) -> int | None:

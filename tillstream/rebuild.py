@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from schemas import topics
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError
 from schemas.profile import floor, split_key
 from schemas.times import rfc3339
 from sinks.batch import TABLES
+from streams.kafka import Admin, TopicPartition
+from streams.publishing import Message, Publisher
+from streams.reading import Consumer, member, read, reader
+from tillstream.broker import answering
 from tillstream.topics import partitions_in_force
 
 _PATIENCE = 30.0
@@ -83,22 +84,14 @@ async def look(kafka: Mapping[str, Any], prefix: str, state: State) -> Rebuild:
     Unavailable without Kafka.
     """
     await partitions_in_force(kafka, prefix)
-    admin = AIOKafkaAdminClient(**kafka)
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
-    try:
-        await admin.start()
-        await consumer.start()
-        await require_stopped(admin, prefix, state)
-        changelogs = tuple(await _changelogs(admin, prefix, state))
-        partitions = await _partitions(admin, prefix, state.inputs)
-        starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        cut = [partition for partition in partitions if starts[partition]]
-        since = max([await _first_time(consumer, tp, ends[tp]) for tp in cut], default=0.0)
-    except KafkaError as error:
-        raise _unavailable(kafka, error) from error
-    finally:
-        await consumer.stop()
-        await admin.close()
+    with answering(kafka):
+        async with Admin(kafka) as admin, reader(kafka) as consumer:
+            await require_stopped(admin, prefix, state)
+            changelogs = tuple(await _changelogs(admin, prefix, state))
+            partitions = await _partitions(admin, prefix, state.inputs)
+            starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            cut = [partition for partition in partitions if starts[partition]]
+            since = max([await _first_time(consumer, tp, starts[tp], ends[tp]) for tp in cut], default=0.0)
     return Rebuild(sum(ends[tp] - starts[tp] for tp in partitions), changelogs, rfc3339(since) if since else "")
 
 
@@ -112,70 +105,51 @@ async def forget_state(kafka: Mapping[str, Any], prefix: str, state: State, data
 
     Interrupted anywhere, the next start reads the inputs into what is still known, which changes nothing.
     """
-    admin = AIOKafkaAdminClient(**kafka)
-    consumer = AIOKafkaConsumer(**kafka, group_id=prefix + state.app, enable_auto_commit=False)
-    try:
-        await admin.start()
-        await require_stopped(admin, prefix, state)
-        inputs = await _partitions(admin, prefix, state.inputs)
-        between = await _partitions(admin, prefix, state.between)
-        await consumer.start()
-        consumer.assign([*inputs, *between])
-        places = await consumer.beginning_offsets(inputs) | await consumer.end_offsets(between)
-        await consumer.commit(places)
-        if topics.LEDGER_PEOPLE in state.between:
-            told = await _partitions(admin, prefix, (topics.PROFILES,))
-            await _hand_over(kafka, prefix, await _told_versions(consumer, told))
-        if state.directory:
-            await asyncio.to_thread(_remove, data / state.directory)
-        for changelog in await _changelogs(admin, prefix, state):
-            await admin.delete_topics([changelog])
-            await _gone(admin, changelog)
-    except KafkaError as error:
-        raise _unavailable(kafka, error) from error
-    finally:
-        await consumer.stop()
-        await admin.close()
+    with answering(kafka):
+        async with Admin(kafka) as admin:
+            await require_stopped(admin, prefix, state)
+            inputs = await _partitions(admin, prefix, state.inputs)
+            between = await _partitions(admin, prefix, state.between)
+            async with member(kafka, prefix + state.app) as consumer:
+                consumer.assign([*inputs, *between])
+                places = await consumer.beginning_offsets(inputs) | await consumer.end_offsets(between)
+                await consumer.commit(places)
+                if topics.LEDGER_PEOPLE in state.between:
+                    told = await _partitions(admin, prefix, (topics.PROFILES,))
+                    await _hand_over(kafka, prefix, await _told_versions(consumer, told))
+            if state.directory:
+                await asyncio.to_thread(_remove, data / state.directory)
+            for changelog in await _changelogs(admin, prefix, state):
+                await admin.delete([changelog])
 
 
-async def require_stopped(admin: AIOKafkaAdminClient, prefix: str, state: State) -> None:
+async def require_stopped(admin: Admin, prefix: str, state: State) -> None:
     """Raises ConfigurationError while a worker of the role runs."""
     group = prefix + state.app
-    (answer,) = await admin.describe_consumer_groups([group])
-    members = sum(len(found[5]) for found in answer.groups)
-    if members:
+    if members := (await admin.group(group)).members:
         raise ConfigurationError(
             f"{state.called} are running (group {group} has {members} members), and would go on from what they know",
             remedy=f"stop `tillstream up`, or every `tillstream {state.command}`; a killed one is forgotten after 10 s",
         )
 
 
-async def _partitions(admin: AIOKafkaAdminClient, prefix: str, wanted: Iterable[topics.Topic]) -> list[TopicPartition]:
-    described = await admin.describe_topics([topics.full_name(topic, prefix) for topic in wanted])
-    return [
-        TopicPartition(one["topic"], partition["partition"]) for one in described for partition in one["partitions"]
-    ]
+async def _partitions(admin: Admin, prefix: str, wanted: Iterable[topics.Topic]) -> list[TopicPartition]:
+    return await admin.partitions(*(topics.full_name(topic, prefix) for topic in wanted))
 
 
-async def _first_time(consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> float:
+async def _first_time(consumer: Consumer, partition: TopicPartition, start: int, end: int) -> float:
     """Unix seconds of the oldest message of a partition that has lost some; now, when it has lost all."""
-    consumer.assign([partition])
-    await consumer.seek_to_beginning(partition)
-    if await consumer.position(partition) >= end:
-        return time.time()
-    message = await asyncio.wait_for(consumer.getone(partition), _PATIENCE)
-    return float(message.timestamp / 1000)
+    async for run in read(consumer, {partition: start}, {partition: end}, _PATIENCE):
+        return float(run[0].timestamp / 1000)
+    return time.time()
 
 
-async def _told_versions(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> dict[bytes, int]:
+async def _told_versions(consumer: Consumer, partitions: list[TopicPartition]) -> dict[bytes, int]:
     """By profile, the highest version on the topic; erased people are not on it any more."""
     found: dict[bytes, int] = {}
-    ends = await consumer.end_offsets(partitions)
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning(*partitions)
     for partition in partitions:
-        while await consumer.position(partition) < ends[partition]:
-            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
+        async for run in read(consumer, {partition: 0}):
+            for record in run:
                 if record.value is None:
                     found.pop(record.key, None)
                 else:
@@ -185,21 +159,11 @@ async def _told_versions(consumer: AIOKafkaConsumer, partitions: list[TopicParti
 
 async def _hand_over(kafka: Mapping[str, Any], prefix: str, versions: Mapping[bytes, int]) -> None:
     topic = topics.full_name(topics.LEDGER_PEOPLE, prefix)
-    async with AIOKafkaProducer(**kafka, acks="all", linger_ms=5) as producer:
-        sent = [
-            await producer.send(topic, orjson.dumps(floor(*split_key(key.decode()), version)), key)
+    async with Publisher(kafka, linger_ms=5) as publisher:
+        await publisher.send(
+            Message(topic, key, orjson.dumps(floor(*split_key(key.decode()), version)))
             for key, version in versions.items()
-        ]
-        await asyncio.gather(*sent)
-
-
-async def _gone(admin: AIOKafkaAdminClient, name: str) -> None:
-    """Kafka deletes a topic a moment later; a processor that starts before would find the old one."""
-    deadline = time.monotonic() + _PATIENCE
-    while name in await admin.list_topics():
-        if time.monotonic() > deadline:
-            raise Unavailable(f"Kafka has not deleted {name}", remedy="look at the broker's log")
-        await asyncio.sleep(0.1)
+        )
 
 
 def _remove(directory: Path) -> None:
@@ -208,10 +172,6 @@ def _remove(directory: Path) -> None:
         shutil.rmtree(store)
 
 
-async def _changelogs(admin: AIOKafkaAdminClient, prefix: str, state: State) -> list[str]:
+async def _changelogs(admin: Admin, prefix: str, state: State) -> list[str]:
     """Those that are there, under the names that Faust gives them."""
-    return topics.changelogs(await admin.list_topics(), prefix, [state.app]) if state.app in topics.STAGES else []
-
-
-def _unavailable(kafka: Mapping[str, Any], error: KafkaError) -> Unavailable:
-    return Unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error!r}")
+    return topics.changelogs(await admin.topics(), prefix, [state.app]) if state.app in topics.STAGES else []

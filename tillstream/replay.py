@@ -11,17 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from schemas.envelope import Envelope, Source
-from schemas.errors import Unavailable
 from schemas.routing import message_key
 from schemas.times import rfc3339
+from streams.kafka import unavailable
+from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
 from tillstream.warehouse import Warehouse
 
 WINDOW = 2_000  # events asked for at once: some MB
-_MAX_MESSAGE = 16 * 1024 * 1024
 HOUR_MS = 60 * 60 * 1000
 
 MATCHES = (
@@ -29,16 +27,6 @@ MATCHES = (
     "AND observed_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC') "
     "AND ({account:String} = '' OR account = {account:String}) AND ({type:String} = '' OR type = {type:String})"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What goes to Kafka."""
-
-    topic: str
-    key: bytes
-    value: bytes | None  # None takes the key off a compacted topic
-    partition: int | None = None  # None: that of the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,36 +112,16 @@ def _envelope(row: Mapping[str, Any]) -> Envelope:
     return Envelope(**fields, observed_at=rfc3339(row["at"] / 1000), received_at=rfc3339(row["received"] / 1000))
 
 
-Publish = Callable[[Sequence[Message]], Awaitable[None]]
+Publish = Callable[[Sequence[Message]], Awaitable[object]]
 
 
 @asynccontextmanager
 async def publisher(kafka: Mapping[str, Any]) -> AsyncIterator[Publish]:
     """`await publish(messages)` returns when every in-sync replica has them. Raises Unavailable."""
-    producer = AIOKafkaProducer(
-        **kafka,
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=5,
-        max_batch_size=256 * 1024,
-        max_request_size=_MAX_MESSAGE,
-    )
-
-    async def publish(messages: Sequence[Message]) -> None:
-        sent = [
-            await producer.send(message.topic, value=message.value, key=message.key, partition=message.partition)
-            for message in messages
-        ]
-        for acknowledged in sent:
-            await acknowledged
-
-    try:
-        await producer.start()
-        yield publish
-    except KafkaError as error:
-        raise Unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not take them: {error!r}") from error
-    finally:
-        await producer.stop()
+    batches = {"linger_ms": 5, "max_batch_size": 256 * 1024, "max_request_size": MAX_MESSAGE_BYTES}
+    with unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not take them"):
+        async with Publisher(kafka, **batches) as publisher:
+            yield publisher.send
 
 
 async def replay(

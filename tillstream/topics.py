@@ -2,22 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.topics import Topic
+from streams.kafka import Admin, KafkaError
 
 log = structlog.get_logger(__name__)
 
 _SETTLE_SECONDS = 15.0
-_SOURCE, _OF_TOPIC = 3, 1  # of an entry of a topic's configuration: where it comes from, and that it is the topic's own
 
 
 async def ensure_topics(
@@ -29,74 +27,60 @@ async def ensure_topics(
     is left as it is, with a warning: keys would move otherwise.
     Raises Unavailable when the broker does not answer, ConfigurationError when it refuses.
     """
-    admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=15_000)
-    try:
-        await admin.start()
-        there = set(await admin.list_topics())
+    async with _answering(kafka) as admin:
+        there = await admin.topics()
         if partitions is None:
             partitions = (await counts(admin, prefix)).get(topics.STRIPE_EVENTS, topics.PARTITIONS)
-        missing = [topic for topic in topics.ALL if topics.full_name(topic, prefix) not in there]
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    name=topics.full_name(topic, prefix),
-                    num_partitions=partitions,
-                    replication_factor=replication,
-                    topic_configs=topic.config | topics.awaited(replication),
-                )
-                for topic in missing
-            ]
-        )
-        created = []
-        for name, code, *message in response.topic_errors:
-            error = for_code(code)
-            if code == 0:
-                created.append(name)
-            elif error is not TopicAlreadyExistsError:  # another starter was quicker: as good
+        wanted = {
+            name: topic.config | topics.awaited(replication)
+            for topic in topics.ALL
+            if (name := topics.full_name(topic, prefix)) not in there
+        }
+        created = await admin.create(wanted, partitions, replication)
+        for name, refusal in created.items():
+            if refusal is not None:
                 raise ConfigurationError(
-                    f"Kafka won't create topic {name}: {message[0] if message and message[0] else error.__name__}",
+                    f"Kafka won't create topic {name}: {refusal.args[0] if refusal.args else type(refusal).__name__}",
                     remedy="check KAFKA_REPLICATION_FACTOR and the broker's permissions",
                 )
         await _settled(admin, prefix, partitions)
         await _bounded(admin, prefix, there)
+        return list(created)
+
+
+@asynccontextmanager
+async def _answering(kafka: Mapping[str, Any]) -> AsyncIterator[Admin]:
+    try:
+        async with Admin(kafka, request_timeout_ms=15_000) as admin:
+            yield admin
     except (KafkaError, OSError) as error:
         raise Unavailable(
             f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error}",
             remedy="check KAFKA_BOOTSTRAP_SERVERS and that the broker runs",
         ) from error
-    else:
-        return created
-    finally:
-        await admin.close()
 
 
-async def _bounded(admin: AIOKafkaAdminClient, prefix: str, there: set[str]) -> None:
+async def _bounded(admin: Admin, prefix: str, there: set[str]) -> None:
     """Give compacted topics of earlier versions the date by which Kafka lets go of what was written over."""
     compacted = [topics.full_name(topic, prefix) for topic in topics.ALL if topic.retention_ms is None]
     names = [*(name for name in compacted if name in there), *topics.changelogs(there, prefix)]
-    if not names:
-        return
-    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
-        for resource in answer.resources:
-            name, entries = resource[3], {entry[0]: entry for entry in resource[4]}
-            if entries["max.compaction.lag.ms"][_SOURCE] == _OF_TOPIC:
-                continue  # by us before, or by the operator
-            own = {key: entry[1] for key, entry in entries.items() if entry[_SOURCE] == _OF_TOPIC}
-            wanted = ConfigResource(ConfigResourceType.TOPIC, name, configs=topics.COMPACTED | own)
-            try:
-                await admin.alter_configs([wanted])
-            except KafkaError as error:
-                log.warning("a topic has no date by which it forgets", topic=name, cause=repr(error))
+    for name, own in (await admin.configs(*names, own=True)).items():
+        if "max.compaction.lag.ms" in own:
+            continue  # by us before, or by the operator
+        try:
+            await admin.configure(name, topics.COMPACTED | own)
+        except KafkaError as error:
+            log.warning("a topic has no date by which it forgets", topic=name, cause=repr(error))
 
 
-async def _settled(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> None:
+async def _settled(admin: Admin, prefix: str, partitions: int) -> None:
     """Return once the broker shows every topic, and groups have a coordinator: both come a moment after creation."""
     names = [topics.full_name(topic, prefix) for topic in topics.ALL]
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
         found = await counts(admin, prefix)
         missing = [name for topic, name in zip(topics.ALL, names, strict=True) if topic not in found]
-        if not missing and await _has_coordinator(admin, f"{prefix}tillstream-sink"):
+        if not missing and await admin.has_coordinator(f"{prefix}tillstream-sink"):
             break
         if time.monotonic() > deadline:
             raise Unavailable(
@@ -110,27 +94,17 @@ async def _settled(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> 
             log.warning("topic has another partition count", topic=name, found=count, expected=partitions)
 
 
-async def counts(admin: AIOKafkaAdminClient, prefix: str) -> dict[Topic, int]:
+async def counts(admin: Admin, prefix: str) -> dict[Topic, int]:
     """How many partitions each of our topics has that is there."""
     names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
-    there = [name for name in await admin.list_topics() if name in names]
-    found = await admin.describe_topics(there) if there else ()
-    return {names[one["topic"]]: len(one["partitions"]) for one in found if one["partitions"]}
+    found = await admin.replicas(*(await admin.topics() & names.keys()))
+    return {names[name]: len(copies) for name, copies in found.items()}
 
 
 async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> int:
     """How many partitions the stages work with. Raises ConfigurationError while they are being grown, Unavailable."""
-    admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=15_000)
-    try:
-        await admin.start()
+    async with _answering(kafka) as admin:
         found = await counts(admin, prefix)
-    except (KafkaError, OSError) as error:
-        raise Unavailable(
-            f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error}",
-            remedy="check KAFKA_BOOTSTRAP_SERVERS and that the broker runs",
-        ) from error
-    finally:
-        await admin.close()
     if topics.STRIPE_EVENTS not in found:
         name = topics.full_name(topics.STRIPE_EVENTS, prefix)
         raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
@@ -141,11 +115,3 @@ async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> int:
             remedy=f"tillstream partitions grow {max(begun)}, which goes on where it stopped",
         )
     return partitions
-
-
-async def _has_coordinator(admin: AIOKafkaAdminClient, group: str) -> bool:
-    try:
-        await admin.find_coordinator(group)
-    except KafkaError:  # on a new broker its topic is only being made
-        return False
-    return True

@@ -3,15 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from console.alive import GOES_ON
 from schemas import topics
+from streams.kafka import Admin, KafkaConnectionError, KafkaError, TopicPartition
+from streams.reading import reader
 from tillstream.doctor.facts import KafkaFacts, TopicFacts
 
 _TIMEOUT_MS = 5_000
@@ -39,44 +37,28 @@ async def kafka_facts(kafka: Mapping[str, Any], prefix: str) -> KafkaFacts:
 
 
 async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFacts:
-    admin = AIOKafkaAdminClient(**kafka, request_timeout_ms=_TIMEOUT_MS)
-    try:
+    async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(_FIRST_WITHIN):
-                await admin.start()
+                admin = await stack.enter_async_context(Admin(kafka, request_timeout_ms=_TIMEOUT_MS))
         except TimeoutError:
             raise _Hangs from None
-        there = set(await admin.list_topics())
+        there = await admin.topics()
         names = {topics.full_name(topic, prefix): topic for topic in topics.ALL}
         present = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]
-        described = await admin.describe_topics(present) if present else []
-        copies = {one["topic"]: [len(each["replicas"]) for each in one["partitions"]] for one in described}
-        configs = await _configs(admin, present)
+        copies, configs = await admin.replicas(*present), await admin.configs(*present)
         usual = len(copies.get(topics.full_name(topics.STRIPE_EVENTS, prefix), ())) or topics.PARTITIONS
         told = [
             _topic(name, usual if topic.grows else 0, topic.config, copies.get(name, []), configs.get(name, {}))
             for name, topic in names.items()
         ]
         told += [  # what stages know is in them: only how safe it is there
-            _topic(name, 0, {}, copies[name], configs[name]) for name in present if name not in names
+            _topic(name, 0, {}, copies.get(name, []), configs.get(name, {})) for name in present if name not in names
         ]
-        brokers = len((await admin.describe_cluster())["brokers"])
-        groups = [group[0] for group in await admin.list_consumer_groups()]
-        own = [group for group in groups if group.startswith(f"{prefix}tillstream")]
-        committed = {group: await admin.list_consumer_group_offsets(group) for group in sorted(own)}
-    finally:
-        await admin.close()
+        brokers = await admin.brokers()
+        own = [group for group in await admin.groups() if group.startswith(f"{prefix}tillstream")]
+        committed = {group: await admin.committed(group) for group in sorted(own)}
     return KafkaFacts(address, topics=tuple(told), lag=await _lag(kafka, committed, names), brokers=brokers)
-
-
-async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    found: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs(resources) if resources else ():
-        for resource in answer.resources:
-            name, entries = resource[3], resource[4]
-            found[name] = {entry[0]: entry[1] for entry in entries}
-    return found
 
 
 def _topic(
@@ -99,21 +81,16 @@ def _drift(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, tup
 
 
 async def _lag(
-    kafka: Mapping[str, Any], committed: Mapping[str, Mapping[TopicPartition, Any]], ours: Iterable[str]
+    kafka: Mapping[str, Any], committed: Mapping[str, Mapping[TopicPartition, int]], ours: Iterable[str]
 ) -> dict[str, int]:
     """Messages of our topics that a group has not read, of those partitions that it reads."""
     names = set(ours)
     wanted = {partition for offsets in committed.values() for partition in offsets if partition.topic in names}
     if not wanted:
         return {}
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, request_timeout_ms=_TIMEOUT_MS)
-    async with consumer:
+    async with reader(kafka, request_timeout_ms=_TIMEOUT_MS) as consumer:
         ends = await consumer.end_offsets(list(wanted))
     return {
-        group: sum(
-            max(ends[partition] - max(offset.offset, 0), 0)
-            for partition, offset in offsets.items()
-            if partition in ends
-        )
+        group: sum(max(ends[partition] - offset, 0) for partition, offset in offsets.items() if partition in ends)
         for group, offsets in committed.items()
     }
