@@ -97,7 +97,7 @@ def finalize(books: Books, invoice: Invoice, at: int, *, tell_update: bool = Fal
         books.emit("invoice.updated", invoice, at, before=before)
     if credit_before.balance != customer.balance:
         books.emit("customer.updated", customer, at, before=credit_before, extra=True)
-    books.note(Entry(Metric.ISSUED_INVOICE, at, invoice.currency, invoice.amount_due, invoice=invoice))
+    books.note(Entry(Metric.ISSUED_INVOICE, at, invoice.currency, invoice.total, invoice=invoice))
     if not invoice.amount_due:
         _mark_paid(books, invoice, at, attempted=True)
 

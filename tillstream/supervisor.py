@@ -22,7 +22,7 @@ from typing import IO
 from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
-from tillstream import machine
+from tillstream import machine, revision
 from tillstream.child import Say
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.keeper import Keeper
@@ -97,6 +97,10 @@ class Supervisor:
             if machine.went_down(lock) and any(part.name in (KAFKA, CLICKHOUSE) for part in self._plan.services):
                 self._say("up", _WENT_DOWN)
             machine.note(lock, flushes=self._plan.settings.flushes)
+            if revision.behind(self.data):
+                self._say("up", revision.MENDED)
+            else:
+                revision.note(self.data)
             await self._work(stop, hurry)
         finally:
             machine.note_end(lock)

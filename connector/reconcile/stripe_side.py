@@ -51,13 +51,15 @@ def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
 def invoice_facts(invoice: Json) -> Iterator[Fact]:
     """Finalized is issued, whatever came of it later; what was paid outside Stripe is a payment of its own.
 
+    What is issued is the `total`: credit notes lower `amount_due` afterwards, and a customer's credit does before.
+
     Expects `amount_paid_off_stripe` to be expanded.
     """
     moments = invoice.get("status_transitions") or {}
     identifier, currency = invoice["id"], invoice["currency"]
     finalized = moments.get("finalized_at")
     if finalized and invoice["status"] != "draft":
-        yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["amount_due"], finalized)
+        yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["total"], finalized)
     outside = invoice.get("amount_paid_off_stripe") or 0
     if outside > 0 and invoice["status"] == "paid":
         at = moments.get("paid_at") or finalized or invoice["created"]

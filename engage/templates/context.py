@@ -21,8 +21,8 @@ _EVENT_COLUMNS = (
 ).split()
 _MONEY = frozenset(
     (
-        "Amount Total AmountPaid AmountDue Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded "
-        "NotToldByStripe RefundedInAll StartingBalance"
+        "Amount Total AmountPaid AmountDue AmountRemaining Subtotal Discount DiscountIncluded CreditGrants Shipping "
+        "Tax TaxIncluded NotToldByStripe RefundedInAll StartingBalance"
     ).split()
 )
 _ORIGINS = ("charge", "invoice", "subscription", "line", "customer", "payment_intent")

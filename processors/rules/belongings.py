@@ -11,7 +11,7 @@ import orjson
 from processors.rules import fields as f
 from processors.rules import stripping, transfers
 from processors.rules.fields import Obj
-from processors.rules.lattice import Record, newer
+from processors.rules.lattice import RULES, Record, newer
 from processors.rules.observation import Observation
 from processors.rules.session import Session, remember
 
@@ -76,13 +76,14 @@ def _learn_cards(party: Record, cards: dict[str, int]) -> bool:
 
 def subscription(session: Session, observation: Observation) -> bool:
     """Take in a subscription: its metadata go to the rows of its invoices, its state to the profile."""
-    record = session.object(observation.id) or {"kind": "subscription"}
+    record = session.open(observation.id, "subscription")
     core = stripping.spared(record, _normalize(observation))
     before: Record = record.get("core", {})
-    order = [_STATUS_RANK.get(core["status"], 0)]
+    order = [_STATUS_RANK.get(core["status"], 0), RULES]
     changed = newer(observation.at, order, core, record)
     if changed:
         record |= {"core": core, "at": observation.at, "rank": order}
+    changed |= record.pop("anew", False)
     session.open_party(observation.customer or observation.id, observation.customer)
     fresh = remember(session, record, observation)
     session.settle(observation.id, record, changed, record["at"])

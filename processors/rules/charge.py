@@ -4,6 +4,7 @@ The record (about 1 KB):
     core, at, rank    the newest snapshot and when it was seen
     told              [source, api_version, received_at] of that snapshot
     inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
+    failed            when it became failed, by the first event that says so: days after it was made for a bank debit
     seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
     released          what a capture before 2020 gave back of the authorization: no field tells it, its event does
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
@@ -16,7 +17,7 @@ The record (about 1 KB):
 from processors.rules import fields as f
 from processors.rules import stripping
 from processors.rules.fields import Obj
-from processors.rules.lattice import HORIZON, Record, newer, newest
+from processors.rules.lattice import HORIZON, RULES, Record, newer, newest
 from processors.rules.observation import Observation
 from schemas.errors import BadEvent
 
@@ -26,6 +27,7 @@ _REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 
 _TEXTS = (("reason", "failure_message"), ("code", "failure_code"), ("text", "description"), ("url", "receipt_url"))
 _BILLING = (("name", "name"), ("phone", "phone"))
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
+_BANKS_SECONDS = 15 * 86_400  # until a bank has told at the latest that a debit failed
 _RELEASE_SECONDS = 60  # a capture's released rest is booked as a refund at most so long after it
 
 
@@ -88,7 +90,7 @@ def rank(core: Record, before: int) -> list[int]:
     """
     refunded = core["refunded"]
     step = [max(refunded, before), before > refunded]
-    return [STATUS_RANK[core["status"]] + bool(core["captured"]), *step, bool(core.get("disputed"))]
+    return [STATUS_RANK[core["status"]] + bool(core["captured"]), *step, bool(core.get("disputed")), core["got"], RULES]
 
 
 def fold(record: Record, observation: Observation) -> bool:
@@ -108,6 +110,9 @@ def fold(record: Record, observation: Observation) -> bool:
         changed = True
     if invoice is not None:
         changed |= link(record, at, invoice)
+    if observation.type == "charge.failed" and at < record.get("failed", HORIZON):
+        record["failed"] = at
+        changed = True
     if observation.type == "charge.captured" and "amount_captured" not in body:
         changed |= "released" not in record
         record["released"] = core["refunded"]
@@ -190,7 +195,22 @@ def knowledge(record: Record) -> int:
         total += refund[0]
     if "dispute" in record:
         total += record["dispute"][0]
+    if "failed" in record:
+        total += HORIZON - record["failed"]
     return total
+
+
+def happened(record: Record) -> tuple[int, int]:
+    """From when to when it may have come to what it is: a bank debit fails days after it was made.
+
+    Where no event tells when that was, as of an imported charge, it was within the days that banks take.
+    """
+    core = record["core"]
+    if core["status"] != "failed":
+        return core["created"], core["created"]
+    if "failed" in record:
+        return record["failed"], record["failed"]
+    return core["created"], core["created"] + (0 if "card" in core else _BANKS_SECONDS)
 
 
 def received(record: Record) -> int:

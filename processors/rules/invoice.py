@@ -4,9 +4,11 @@ The record:
     core, at, rank    the newest snapshot and when it was seen
     told              [source, api_version, received_at] of that snapshot
     oob               [at, amount]: paid outside Stripe; -1 is 'all that was due' (before basil: a flag only)
-    tries             {"attempt:charge id": first seen}: failed attempts; the charge is '' when there was none and
-                      '?' when the shape does not tell (since basil), then with its time: "2:?:1767607200"
-    charges           {charge id: [status rank, created, amount got]}: charges that Stripe's ids link to it
+    tries             {"attempt:charge id": [first seen, what was still to be paid]}: failed attempts; the charge is ''
+                      when there was none and '?' when the shape does not tell (since basil), then with its time:
+                      "2:?:1767607200". Before there were credit notes: only the time
+    charges           {charge id: [status rank, from, amount got, to]}: charges that Stripe's ids link to it, and when
+                      they came to that (`charge.happened`); without `to` it is `from`
     cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
     offers            {offer: [group, from, to]}: what it offers to `links`
     payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil
@@ -21,7 +23,7 @@ from typing import Any
 from processors.rules import fields as f
 from processors.rules import receipt, stripping
 from processors.rules.fields import Obj
-from processors.rules.lattice import HORIZON, Record, newer, newest
+from processors.rules.lattice import HORIZON, RULES, Record, newer, newest
 from processors.rules.links import SLACK
 from processors.rules.observation import Observation, subscription_of
 from schemas.errors import BadEvent
@@ -75,6 +77,7 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
     f.moments(body, _MOMENTS, path, core)
     optional: Record = {
         "left": f.signed_amount(body, "amount_remaining", path),
+        "credited": f.signed_amount(body, "pre_payment_credit_notes_amount", path),  # is in `due` no more
         "sum": receipt.parts(body, path),
         "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
         "paid_at": f.opt_moment(moments, "paid_at", at),
@@ -140,7 +143,7 @@ def fold(record: Record, observation: Observation) -> bool:
     payments = [_payment(payment, f"{path}.payments.data") for payment in f.listed(body, "payments", path)]
     intent = f.reference(body, "payment_intent", path)  # before basil: an invoice had one intent
     changed = False
-    order = [_STATUS_RANK[core["status"]], core.get("count", 0), bool(core.get("finalized")), core["paid"]]
+    order = [_STATUS_RANK[core["status"]], core.get("count", 0), bool(core.get("finalized")), core["paid"], RULES]
     if newer(at, order, core, record):
         told = [observation.source, observation.api_version, observation.received_at]
         record |= {"core": core, "at": at, "rank": order, "told": told}
@@ -149,7 +152,7 @@ def fold(record: Record, observation: Observation) -> bool:
         record["oob"] = update
         changed = True
     if observation.type == "invoice.payment_failed":
-        changed |= _failed_attempt(record, core.get("count", 0), charge, at)
+        changed |= _failed_attempt(record, core.get("count", 0), charge, [at, core.get("left") or core["due"]])
     if charge:
         changed |= link(record, charge)
     if intent:
@@ -169,19 +172,29 @@ def _outside(body: Obj, path: str) -> int:
     return off_stripe or (-1 if f.flag(body, "paid_out_of_band", path) else 0)
 
 
-def _failed_attempt(record: Record, attempt: int, charge: str | None, at: int) -> bool:
+def _failed_attempt(record: Record, attempt: int, charge: str | None, told: list[int]) -> bool:
+    """Learn of a failed attempt as `told`, [when, what was to be paid]: the first word on it counts."""
     tries = record.setdefault("tries", {})
-    key = f"{attempt}:?:{at}" if charge is None else f"{attempt}:{charge}"
-    if key in tries and tries[key] <= at:
+    key = f"{attempt}:?:{told[0]}" if charge is None else f"{attempt}:{charge}"
+    known = tries.get(key)
+    if known is not None and (known < told[0] if isinstance(known, int) else known <= told):
         return False
-    tries[key] = at
+    tries[key] = told
     return True
 
 
-def link(record: Record, charge: str, status: int = -1, created: int = 0, got: int = 0) -> bool:
+def tried(record: Record, key: str) -> tuple[int, int]:
+    """When one of its `tries` failed, and the amount; of what was kept without it, what is to be paid now."""
+    told = record["tries"][key]
+    core = record.get("core", {})
+    return (told, core.get("left") or core.get("due", 0)) if isinstance(told, int) else (told[0], told[1])
+
+
+def link(record: Record, charge: str, status: int = -1, when: tuple[int, int] = (0, 0), got: int = 0) -> bool:
     """Learn that `charge` belongs to this invoice and how far it is; a status of -1 is 'not seen yet'."""
     charges = record.setdefault("charges", {})
-    update = [status, created, got]
+    begin, end = when
+    update = [status, begin, got] if begin == end else [status, begin, got, end]
     if charge in charges and (status < 0 or charges[charge] == update):
         return False
     charges[charge] = update
@@ -217,39 +230,45 @@ def knowledge(record: Record) -> int:
     total: int = record.get("at", 0)
     if "oob" in record:
         total += record["oob"][0]
-    for first in record.get("tries", {}).values():
-        total += HORIZON - first
+    for told in record.get("tries", {}).values():
+        total += HORIZON - (told if isinstance(told, int) else told[0])
     total += sum(record.get("flags", {}).values())
     for at, _, _ in record.get("payments", {}).values():
         total += at
     return total + len(record.get("charges", {}))
 
 
-def attempts(record: Record) -> tuple[dict[str, int], dict[int, int], dict[str, int]]:
-    """The failed attempts as ({charge id: attempt}, {attempt that made no charge: time}, {offer: time}).
+Failure = tuple[int, int]  # when, and how much was to be paid
+
+
+def attempts(record: Record) -> tuple[dict[str, int], dict[int, Failure], dict[str, Failure]]:
+    """The failed attempts as ({charge id: attempt}, {attempt that made no charge: failure}, {offer: failure}).
 
     An offer, `attempt:time`, is an attempt of which the shape does not tell whether it made a charge.
     `invoice.charge` is the newest charge, so an attempt that made none still names the charge of an earlier one: a
-    charge belongs to the lowest attempt that names it. Linked failed charges take the offers nearest in time.
+    charge belongs to the lowest attempt that names it. Linked failed charges take the offers nearest to the time at
+    which they failed.
     """
     owned: dict[str, int] = {}
-    bare: dict[int, int] = {}
-    offers: dict[str, int] = {}
+    bare: dict[int, Failure] = {}
+    offers: dict[str, Failure] = {}
     tries = record.get("tries")
     if not tries:
         return owned, bare, offers
-    for attempt, charge, at in sorted((int(k.partition(":")[0]), k.partition(":")[2], at) for k, at in tries.items()):
+    for key in sorted(tries, key=lambda key: (int(key.partition(":")[0]), key.partition(":")[2])):
+        number, _, charge = key.partition(":")
+        attempt, failure = int(number), tried(record, key)
         if charge.startswith("?:"):
-            offers[f"{attempt}:{at}"] = at
+            offers[f"{attempt}:{failure[0]}"] = failure
         elif charge and charge not in owned:
             owned[charge] = attempt
         elif not charge or owned[charge] != attempt:
-            bare[attempt] = min(at, bare.get(attempt, at))
+            bare[attempt] = min(failure, bare.get(attempt, failure))
     loose = [
-        (abs(at - created), charge, offer)
-        for charge, (status, created, _) in record.get("charges", {}).items()
+        (max(begin - at, at - (end[0] if end else begin), 0), charge, offer)
+        for charge, (status, begin, _, *end) in record.get("charges", {}).items()
         if status == FAILED and charge not in owned
-        for offer, at in offers.items()
+        for offer, (at, _) in offers.items()
     ]
     for distance, charge, offer in sorted(loose):
         if distance <= SLACK and offer in offers and charge not in owned:
@@ -276,7 +295,7 @@ def wants_payment(record: Record) -> bool:
     core = record["core"]
     if core["status"] != "paid" or core["paid"] <= 0 or "oob" in record:
         return False
-    return all(status == FAILED for status, _, _ in record.get("charges", {}).values())
+    return all(status == FAILED for status, *_ in record.get("charges", {}).values())
 
 
 def payments_untold(record: Record, observation: Observation) -> bool:

@@ -12,7 +12,7 @@ Record = dict[str, Any]
 
 #: The rules' revision. Raise it with a change by which the same observations come to other rows or profiles: what the
 #: mended rules tell has to go before what the ones before them told of the same knowledge.
-RULES = 1
+RULES = 2
 # Above every version of before there was a revision: profiles had a clock's milliseconds (2**41), rows of all but the
 # largest customers less. Below 2**53, which is as far as JavaScript counts, for the first 15 revisions.
 _RULES_BIT = 49
@@ -30,17 +30,33 @@ def ranked(knowledge: int) -> int:
     return (RULES << _RULES_BIT) + knowledge
 
 
+def renew(record: Record) -> None:
+    """Have the rows of an object told once more, if other rules wrote its `record`; nobody acts on what changes by it.
+
+    What these rules read in Stripe's objects beyond the ones before is learned when it comes again, as by a replay:
+    ranks end with the revision, so that the same snapshot is newer.
+    """
+    if record.get("rules", 1) == RULES:
+        return
+    record |= {"rules": RULES, "anew": True}
+    if "told" in record:
+        record["told"] = ["replay", *record["told"][1:]]
+    for told in record.get("rows", {}).values():
+        told[0] = 0
+
+
 def canonical(value: Any) -> bytes:
     """Bytes that are equal for equal content."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
 
-def newer(at: int, rank: list[int], core: Record, record: Record) -> bool:
+def newer(at: int, rank: list[Any], core: Record, record: Record) -> bool:
     """Is `core`, seen at `at`, newer than what `record` holds? Equal seconds: the higher `rank`, then content."""
     if "core" not in record:
         return True
-    if (at, rank) != (record["at"], record["rank"]):
-        return (at, rank) > (record["at"], record["rank"])
+    known = record["at"], record.get("rank", [])  # an upcoming invoice had none under the first rules
+    if (at, rank) != known:
+        return (at, rank) > known
     return core != record["core"] and canonical(core) > canonical(record["core"])
 
 

@@ -14,7 +14,7 @@ from processors.rules import belongings, erasure, forgetting, identity, people, 
 from processors.rules import charge as charges
 from processors.rules import fields as f
 from processors.rules import invoice as invoices
-from processors.rules.lattice import HORIZON, Record
+from processors.rules.lattice import HORIZON, RULES, Record, newer
 from processors.rules.linking import link_charge, link_invoice
 from processors.rules.observation import Observation
 from processors.rules.session import Book, Changes, Session, remember
@@ -110,9 +110,10 @@ def _charge(session: Session, observation: Observation) -> bool:
         _CHARGE_FOLDS[observation.kind]({}, observation)  # raises here, where the message came from
         if transfers.forward(session, charge_id, observation):
             return True
-    record = session.object(charge_id) or {"kind": "charge"}
+    record = session.open(charge_id, "charge")
     before = record.get("core")
     changed = _CHARGE_FOLDS[observation.kind](record, observation)
+    changed |= record.pop("anew", False)
     party_id = observation.customer or record.get("party") or charge_id
     changed |= record.get("party", party_id) != party_id
     session.open_party(party_id, observation.customer)
@@ -160,11 +161,14 @@ def _invoice(session: Session, observation: Observation) -> bool:
     mark = _mark(observation.body.get("lines"))
     # Most events of an invoice carry the very lines that the one before did.
     lines = (
-        None if known is not None and known["mark"] == mark else invoices.lines_of(observation.body, observation.path)
+        None
+        if known is not None and known["mark"] == mark and known.get("rules") == RULES
+        else invoices.lines_of(observation.body, observation.path)
     )
-    record = session.object(invoice_id) or {"kind": "invoice"}
+    record = session.open(invoice_id, "invoice")
     before = record.get("core")
     changed = invoices.fold(record, observation)
+    changed |= record.pop("anew", False)
     session.open_party(observation.customer or invoice_id, observation.customer)
     fresh = remember(session, record, observation)
     if lines:
@@ -209,9 +213,11 @@ def _learn_lines(
             return False
         if known is None:
             session.ask("invoice", invoice_id, "more lines than the event carried", observation.at)
+    if known is not None and known.get("rules") != RULES:  # read by other rules: the same lines stand before them
+        known = known | {"lines": []}
     if known is not None and [observation.at, lines] <= [known["at"], known["lines"]]:
         return False
-    session.book.put(key, {"lines": lines, "at": observation.at, "mark": mark})
+    session.book.put(key, {"lines": lines, "at": observation.at, "mark": mark, "rules": RULES})
     return known is None or bool(known["lines"] != lines)
 
 
@@ -223,8 +229,9 @@ def _invoice_payment(session: Session, observation: Observation) -> bool:
         invoices.fold_payment({}, observation)  # raises here, where the message came from
         if transfers.forward(session, invoice_id, observation):
             return True
-    record = session.object(invoice_id) or {"kind": "invoice"}
+    record = session.open(invoice_id, "invoice")
     changed = invoices.fold_payment(record, observation)
+    changed |= record.pop("anew", False)
     session.open_party(observation.customer or record.get("party") or invoice_id, observation.customer)
     fresh = remember(session, record, observation)
     _settle_payments(session, invoice_id, record, changed)
@@ -239,17 +246,20 @@ def _settle_payments(session: Session, invoice_id: str, record: Record, changed:
 
 def _upcoming(session: Session, observation: Observation) -> bool:
     identifier = observation.id
-    record = session.object(identifier) or {"kind": "upcoming"}
+    record = session.open(identifier, "upcoming")
     core = stripping.spared(record, invoices.normalize(observation.body | {"status": "draft"}, observation.path))
     lines = invoices.lines_of(observation.body, observation.path)
     if "erased" in record:
         lines = stripping.strip_lines(lines)
     first = min(observation.at, record.get("first", observation.at))
-    changed = first != record.get("first")
-    if "core" not in record or (observation.at, observation.event_id) > (record["at"], record["by"]):
+    changed = record.pop("anew", False) or first != record.get("first")
+    order = [observation.event_id, RULES]
+    if newer(observation.at, order, core, record):
         told = [observation.source, observation.api_version, observation.received_at]
-        record |= {"core": core, "at": observation.at, "by": observation.event_id, "told": told}
-        session.book.put(session.key(identifier, "l"), {"lines": lines, "at": observation.at, "mark": 0})
+        record |= {"core": core, "at": observation.at, "rank": order, "told": told}
+        session.book.put(
+            session.key(identifier, "l"), {"lines": lines, "at": observation.at, "mark": 0, "rules": RULES}
+        )
         changed = True
     record["first"] = first
     session.open_party(observation.customer or identifier, observation.customer)

@@ -18,19 +18,20 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
     invoice_id = record["inv"][1] if "inv" in record else ""
     if invoice_id and (invoice := session.load(invoice_id, "invoice")) is not None:
         got = charges.received(record) if core["captured"] else 0
-        if invoices.link(invoice, charge_id, status, core["created"], got):
+        if invoices.link(invoice, charge_id, status, charges.happened(record), got):
             session.settle(invoice_id, invoice, True, invoices.knowledge(invoice))
             link_invoice(session, invoice_id, invoice)
     seeks = bool(session.customer) and "inv" not in record and status > 0
     group = links.group_key(status == charges.SUCCEEDED, core["currency"], core["amount"]) if seeks else ""
+    when = charges.happened(record)[0] if group else 0
     before = record.get("group", "")
-    if group != before:
-        record["group"] = group
+    if (group, when) != (before, record.get("when", 0)):
+        record |= {"group": group, "when": when}
         groups = {key: _group(session, key) for key in (before, group) if key}
         if before:
             groups[before][0].pop(charge_id, None)
         if group:
-            groups[group][0][charge_id] = core["created"]
+            groups[group][0][charge_id] = when
         _rematch(session, groups)
 
 
@@ -88,11 +89,12 @@ def _pay_with(session: Session, intent: str, invoice_id: str) -> None:
         _link(session, charge_id, invoice_id)
 
 
-def _offers(invoice_id: str, record: Record, open_tries: dict[str, int]) -> dict[str, list[Any]]:
+def _offers(invoice_id: str, record: Record, open_tries: dict[str, invoices.Failure]) -> dict[str, list[Any]]:
     core = record["core"]
-    currency, left = core["currency"], core.get("left") or core["due"]
+    currency = core["currency"]
     offers: dict[str, list[Any]] = {
-        f"{invoice_id}:{offer}": [links.group_key(False, currency, left), at, at] for offer, at in open_tries.items()
+        f"{invoice_id}:{offer}": [links.group_key(False, currency, amount), at, at]
+        for offer, (at, amount) in open_tries.items()
     }
     if invoices.wants_payment(record):
         paid_at = core.get("paid_at", record["at"])

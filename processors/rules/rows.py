@@ -124,12 +124,13 @@ def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
     key = f"{context.attempt}:{charge_id}"
     if core is None or not context.attempt or key not in record.get("tries", {}):
         return
+    at, amount = invoices.tried(record, key)
     yield _row(
         Metric.FAILED_PAYMENT,
         f"{context.prefix}failed:{charge_id}",
-        record["tries"][key],
+        at,
         core["currency"],
-        core.get("left", core["due"]),
+        amount,
         (core.get("email", ""),),
         context,
         _invoice_properties(core, record, context.invoice_id, context) | {"AttemptCount": context.attempt},
@@ -138,9 +139,13 @@ def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
 
 
 def invoice_rows(
-    invoice_id: str, record: Record, context: Context, uncovered: list[tuple[int, int]], paid_by_charges: int
+    invoice_id: str,
+    record: Record,
+    context: Context,
+    uncovered: list[tuple[int, invoices.Failure]],
+    paid_by_charges: int,
 ) -> Iterator[Row]:
-    """Issued Invoice; Failed Payment of attempts without a charge (`uncovered`: attempt, time); paid outside Stripe.
+    """Issued Invoice; Failed Payment of attempts without a charge (`uncovered`); paid outside Stripe.
 
     `paid_by_charges` is what linked charges got, in minor units.
     """
@@ -158,20 +163,20 @@ def invoice_rows(
             f"{context.prefix}issued:{invoice_id}",
             core["finalized"],
             core["currency"],
-            core["due"],
+            core["total"],
             own,
             context,
             properties,
             {"invoice_id": invoice_id, "attempt_count": core.get("count", 0), "lines": _lines(context.lines or [])},
         )
-    for attempt, at in uncovered:
+    for attempt, (at, amount) in uncovered:
         reason = core.get("error", "")
         yield _row(
             Metric.FAILED_PAYMENT,
             f"{context.prefix}failed:{invoice_id}:attempt:{attempt}",
             at,
             core["currency"],
-            core["due"],
+            amount,
             own,
             context,
             properties | {"AttemptCount": attempt, "Reason": reason},
@@ -304,6 +309,8 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str, context: 
         "status": core["status"],
         "overdue": invoices.overdue(record) or None,
         "requires_action": invoices.requires_action(record) or None,
+        "AmountDue": major(core["due"] + core.get("credited", 0), currency),  # credit notes lower Stripe's own later
+        "AmountRemaining": major(core.get("left", 0), currency),
         "AmountPaid": major(core["paid"], currency),
         "CollectionMethod": core.get("collect"),
         "DueDate": rfc3339(core["due_date"]) if "due_date" in core else None,

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from processors.rules import identity, people
-from processors.rules.lattice import Record
+from processors.rules.lattice import RULES, Record, renew
 from processors.rules.observation import Observation
 from processors.rules.rows import Row
 from schemas.erasing import Until
@@ -87,6 +87,14 @@ class Session:
         """An object's record."""
         return self.touched.get(identifier) or self.book.get(self.key(identifier))
 
+    def open(self, identifier: str, kind: str) -> Record:
+        """The same to fold into, made when it is first told of; `anew` in it: its rows have to be looked at again."""
+        record = self.object(identifier)
+        if record is None:
+            return {"kind": kind, "rules": RULES}
+        renew(record)
+        return record
+
     def open_party(self, party_id: str, customer: str) -> None:
         """Work on this party from now on; `customer` is '' for a guest."""
         self.party_id = party_id
@@ -105,7 +113,7 @@ class Session:
 
         None when it is another party's: a link across customers is shown, but never enriches.
         """
-        record = self.object(identifier) or {"kind": kind}
+        record = self.object(identifier) or {"kind": kind, "rules": RULES}
         if record.get("party", self.party_id) not in (self.party_id, identifier):
             return None
         self.adopt(identifier, record)

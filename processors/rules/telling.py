@@ -5,7 +5,7 @@ import orjson
 from processors.rules import belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
-from processors.rules.lattice import Record, ranked
+from processors.rules.lattice import Record, ranked, renew
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
 from schemas.times import unix_seconds
@@ -64,11 +64,11 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
         context.lines = session.lines(identifier)
         _, bare, offers = invoices.attempts(record)
         covered = record.get("cov", {})
-        for offer, at in offers.items():
+        for offer, failure in offers.items():
             if f"{identifier}:{offer}" not in covered:
                 attempt = int(offer.partition(":")[0])
-                bare[attempt] = min(at, bare.get(attempt, at))
-        paid = sum(got for status, _, got in record.get("charges", {}).values() if status == charges.SUCCEEDED)
+                bare[attempt] = min(failure, bare.get(attempt, failure))
+        paid = sum(got for status, _, got, *_ in record.get("charges", {}).values() if status == charges.SUCCEEDED)
         paid += sum(got for offer, (_, got) in covered.items() if offer == identifier)
         return list(invoice_rows(identifier, record, context, sorted(bare.items()), paid))
     _add_invoice(session, identifier, record, context)
@@ -95,6 +95,7 @@ def _add_invoice(session: Session, charge_id: str, record: Record, context: Cont
 
 
 def _tell(session: Session, identifier: str, record: Record, version: int) -> None:
+    renew(record)
     told = record.get("rows", {})
     card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
     seen = record["core"]["created"] if card else 0

@@ -77,7 +77,8 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
 
 def merge(session: Session, identifier: str, other: Record, ticks: int) -> Record:
     """The owner takes in what the home partition knew: a join, the same in any order. The rows are told anew."""
-    record = session.object(identifier) or {"kind": other["kind"]}
+    record = session.open(identifier, other["kind"])
+    record.pop("anew", None)  # all of it is told anew anyway
     if other["kind"] == "charge":
         _merge_charge(record, other)
     for payment_id, payment in other.get("payments", {}).items():

@@ -33,6 +33,10 @@ def due(invoice: Invoice) -> Decimal:
     return major_decimal(invoice.amount_due, invoice.currency)
 
 
+def total(invoice: Invoice) -> Decimal:
+    return major_decimal(invoice.total, invoice.currency)
+
+
 def email_of(shop: Shop, invoice: Invoice) -> str:
     return next(f.email for f in shop.of(Metric.ISSUED_INVOICE) if f.invoice_id == invoice.id)
 
@@ -121,7 +125,7 @@ def which_invoices_are_unpaid_now(shop: Shop, now: datetime) -> Rows:
 @answers
 def which_invoices_are_overdue(shop: Shop, now: datetime) -> Rows:
     late = [i for i in shop.issued() if i.status == "open" and i.due_date and at(i.due_date) < now]
-    rows = [(i.id, email_of(shop, i), i.currency, due(i), at(i.due_date)) for i in late]
+    rows = [(i.id, email_of(shop, i), i.currency, total(i), at(i.due_date)) for i in late]
     return sorted(rows, key=lambda row: (row[4], row[0]))
 
 
@@ -129,7 +133,7 @@ def which_invoices_are_overdue(shop: Shop, now: datetime) -> Rows:
 def which_open_invoices_may_a_card_problem_explain(shop: Shop, now: datetime) -> Rows:
     newest = {f.invoice_id: f.reason for f in shop.of(FAILED)}
     still = sorted((i for i in shop.issued() if i.status == "open" and i.id in newest), key=lambda i: i.id)
-    return [(i.id, email_of(shop, i), due(i), i.currency, newest[i.id]) for i in still]
+    return [(i.id, email_of(shop, i), total(i), i.currency, newest[i.id]) for i in still]
 
 
 @answers
@@ -152,7 +156,7 @@ def what_was_invoiced_and_will_not_be_paid(shop: Shop, now: datetime) -> Rows:
 
 @answers
 def which_invoices_have_the_most_lines(shop: Shop, now: datetime) -> Rows:
-    rows = [(i.id, min(len(i.lines), FIRST_LINES), i.currency, due(i)) for i in shop.issued()]
+    rows = [(i.id, min(len(i.lines), FIRST_LINES), i.currency, total(i)) for i in shop.issued()]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:10]
 
 

@@ -163,7 +163,7 @@ def test_variables_offer_what_there_is(shown: Told) -> None:
 def test_currencies_are_never_mixed(name: str) -> None:
     panel = PANELS[name]
     sql = panel["targets"][0]["rawSql"]
-    money_shown = re.search(r"\bamount\b", sql) is not None
+    money_shown = re.search(r"\bamount\b|\.Amount", sql) is not None
     if money_shown:
         assert "currency = ${currency:sqlstring}" in sql or re.search(r"GROUP BY (\w+, )*currency", sql)
     by_currency = "toString(sum" in sql  # exact text, a line a currency

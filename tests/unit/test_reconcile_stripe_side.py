@@ -34,7 +34,8 @@ def invoice(**more: Any) -> dict[str, Any]:
         "id": "in_1",
         "status": "paid",
         "currency": "eur",
-        "amount_due": 700,
+        "total": 700,
+        "amount_due": 200,  # after credit notes
         "created": CREATED,
         "status_transitions": moments,
         "amount_paid_off_stripe": 0,

@@ -140,7 +140,7 @@ def test_every_finalized_invoice_is_issued_once_and_paid_by_what_it_says(world: 
         if fact.metric is Metric.SUCCESSFULLY_PAID and fact.invoice_id:
             paid[fact.invoice_id] += fact.amount_minor
     for invoice in final.values():
-        assert issued[invoice.id].amount_minor == invoice.amount_due
+        assert issued[invoice.id].amount_minor == invoice.total == sum(line.amount for line in invoice.lines)
         assert issued[invoice.id].occurred_at == invoice.finalized_at
         assert paid[invoice.id] == invoice.amount_paid
         assert (invoice.amount_paid == invoice.amount_due) == (invoice.status == "paid" or not invoice.amount_due)

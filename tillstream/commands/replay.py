@@ -78,6 +78,9 @@ def replay(
     nothing is sent to people. It may be repeated, and gone on with where it stopped: an event that is known changes
     nothing. TIME is when Stripe made the event (or the object was fetched).
 
+    After an upgrade with newer rules, a replay of everything has each row told by these, and taken back where they
+    know of none.
+
     With --missing, exactly those events that ClickHouse has and Kafka has lost, and those that `status` names as
     missing. What Kafka let go of by its own dates is not among them.
 
@@ -96,6 +99,7 @@ def replay(
         _rebuild(settings, role, yes, as_json)
         return
     from tillstream.replay import Selection, windows
+    from tillstream.revision import note
     from tillstream.warehouse import open_warehouse
 
     bounds = {
@@ -111,6 +115,8 @@ def replay(
     if total and not dry_run:
         agree(f"process {total:,} events once more?", yes)
         done = asyncio.run(_publish(settings, selection, total, lost, named))
+    if selection == Selection() and not missing and not dry_run:
+        note(settings.tillstream_data)
     if as_json:
         screen.say_json({"chosen": total, "published": done, "dry_run": dry_run})
     elif not total:
