@@ -27,6 +27,7 @@ from console.pages.integration import IntegrationPage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
 from console.pages.profiles import ProfilePages
+from console.pages.search import SearchPage
 from console.pages.segments import SegmentPages
 from console.pages.site import Site
 from console.templates_env import STATIC
@@ -41,6 +42,7 @@ PAGES: Final = (
     MetricPage,
     ActivityPages,
     ProfilePages,
+    SearchPage,
     SegmentPages,
     FlowPages,
     IntegrationPage,

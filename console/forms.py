@@ -154,6 +154,17 @@ class SearchQuery(Asked):
     q: Text = Field(default="", description="How the email begins, a part of it, or a customer's id")
 
 
+class FindQuery(Asked):
+    """The search for anybody and anything."""
+
+    q: Text = Field(
+        default="",
+        description="A name, an email, an invoice number, the last four digits of a card, or an id of Stripe's "
+        "(customer, charge, invoice, subscription, payment intent, event); the beginning is enough, but for ids of "
+        "charges, invoices, payment intents and events",
+    )
+
+
 class EventQuery(Asked):
     """One event."""
 

@@ -75,8 +75,7 @@ class ClickHouse:
         self._headers = {"X-ClickHouse-User": config.clickhouse_user, "X-ClickHouse-Key": config.clickhouse_password}
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        self._session = aiohttp.ClientSession(headers=self._headers)
         return self
 
     async def __aexit__(
@@ -84,20 +83,24 @@ class ClickHouse:
     ) -> None:
         await self._session.close()
 
-    async def run(self, statement: str, *, in_database: bool = True) -> str:
-        """Runs one statement and gives its answer as TabSeparated text. Raises Rejected for an error in it."""
+    async def run(self, statement: str, *, in_database: bool = True, patience: float = REQUEST_SECONDS) -> str:
+        """Runs one statement and gives its answer as TabSeparated text. Raises Rejected for an error in it.
+
+        `patience` is how many seconds it may take.
+        """
         parameters = {"database": self._database} if in_database else {}
-        return await self._post(parameters, statement.encode())
+        return await self._post(parameters, statement.encode(), patience)
 
     async def insert(self, table: str, rows: bytes) -> None:
         """Inserts JSONEachRow `rows`; returns when they are written. Raises Refused when a row can't be taken."""
         query = f"INSERT INTO {table} FORMAT JSONEachRow"
         await self._post({"database": self._database, "query": query, **INSERT_SETTINGS}, rows)
 
-    async def _post(self, parameters: dict[str, str], body: bytes) -> str:
+    async def _post(self, parameters: dict[str, str], body: bytes, patience: float = REQUEST_SECONDS) -> str:
+        timeout = aiohttp.ClientTimeout(total=patience, sock_connect=CONNECT_SECONDS)
         try:
             # A file, which aiohttp sends in pieces: a megabyte of bytes would hold the loop until it is written.
-            async with self._session.post(self._url, params=parameters, data=BytesIO(body)) as answer:
+            async with self._session.post(self._url, params=parameters, data=BytesIO(body), timeout=timeout) as answer:
                 text = await answer.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             cause = str(error) or type(error).__name__

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +16,7 @@ ENGINE = MergeTree ORDER BY version
 """
 
 
+_FEEDS = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS\s(.*)", re.DOTALL)
 _MAKES = re.compile(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW) (?:IF NOT EXISTS )?(\w+)")
 
 
@@ -31,6 +32,14 @@ class Migration:
     def makes(self) -> frozenset[str]:
         """The tables and views that are there after it."""
         return frozenset(found[1] for found in map(_MAKES.match, self.statements) if found)
+
+    def fills(self, gone: Collection[str] | None = None) -> list[str]:
+        """What brings into the targets of its materialized views the rows that were there before the views.
+
+        Of those only of which the view or the target was `gone`. Rows that are there already are the same once more.
+        """
+        feeds = [found for found in map(_FEEDS.match, self.statements) if found]
+        return [f"INSERT INTO {feed[2]} {feed[3]}" for feed in feeds if gone is None or {feed[1], feed[2]} & {*gone}]
 
 
 def migrations() -> list[Migration]:

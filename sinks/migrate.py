@@ -1,5 +1,7 @@
 """Brings the database to the newest schema, whatever is missing of it. Several sinks may do so at once."""
 
+from typing import Final
+
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -12,14 +14,18 @@ from sinks.errors import Refused, Rejected
 
 log = structlog.get_logger(__name__)
 
+FILL_SECONDS: Final = 3600.0  # every fact once: about a minute for 20 million
+
 _ROWS = "_rows"  # how the names of tables end; all else are views
 _READ = "nothing for what Kafka keeps, which is read once more; for what is older, "
 _REBUILD = "stop `tillstream up`, then `tillstream replay --rebuild` and start it again: its rows are derived anew"
 _BACKUP = "its rows come back from a backup alone"
+_NOTHING = "nothing: they are made of the other tables' rows"
 _BACK = {
+    "search_rows": _NOTHING,
     "metric_rows": _READ + _REBUILD,
     "profile_rows": _READ + _REBUILD,
-    "metric_version_rows": _REBUILD,
+    "metric_version_rows": f"nothing for the newest versions; for all, {_REBUILD}",
     "import_rows": "tillstream import",
     "sweep_rows": "tillstream sweep",
     "reconciliation_rows": "tillstream reconcile",
@@ -56,9 +62,13 @@ async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
         if migration.name in applied:
             for statement in migration.statements if gone else ():  # all of them: later ones build upon earlier ones
                 await clickhouse.run(statement)
+            for statement in migration.fills(gone):
+                await clickhouse.run(statement, patience=FILL_SECONDS)
             continue
         for statement in migration.statements:
             await clickhouse.run(statement)
+        for statement in migration.fills():
+            await clickhouse.run(statement, patience=FILL_SECONDS)
         await clickhouse.run(
             f"INSERT INTO schema_migrations (version, name) VALUES ({migration.version}, {ddl.literal(migration.name)})"
         )

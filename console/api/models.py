@@ -259,6 +259,24 @@ class ProfilesAnswer(Head):
     profiles: list[FoundProfile]
 
 
+class FoundStripeEvent(Answer):
+    """One of Stripe's events among what was found."""
+
+    event_id: str
+    type: str
+    account: str
+    observed_at: Moment
+
+
+class SearchAnswer(Head):
+    """At most 10 of each; `more` says that there are more which begin so. `events` are facts, the newest first."""
+
+    profiles: list[FoundProfile]
+    events: list[Event]
+    stripe_events: list[FoundStripeEvent]
+    more: bool
+
+
 class ProfileAnswer(Answer):
     """One person; the timeline is `/api/v1/events?email=…`."""
 

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from console import feed, forms, health, people
+from console import feed, forms, health, people, search
 from console.actions import Actions
 from console.api import models
 from console.api.engagement import EngagementApi
@@ -108,6 +108,14 @@ class Api:
                 self.profile,
                 person,
                 missing,
+            ),
+            Operation(
+                "/api/v1/search",
+                "search",
+                "Find anybody or anything by name, email, number or id",
+                forms.FindQuery,
+                models.SearchAnswer,
+                self.search,
             ),
             *self._engagement.operations(_NAME),
             Operation(
@@ -240,6 +248,17 @@ class Api:
         rows = await people.search(self._warehouse, wanted.q, wanted.live)
         found = [models.FoundProfile(**person_values(row)) for row in rows]
         return models.ProfilesAnswer(**self._head(wanted), profiles=found)
+
+    async def search(self, wanted: forms.FindQuery, _: Mapping[str, str]) -> models.SearchAnswer:
+        """What is called so, or begins so."""
+        found = await search.find(self._warehouse, wanted.q, wanted.live)
+        return models.SearchAnswer(
+            **self._head(wanted),
+            profiles=[models.FoundProfile(**person_values(row)) for row in found.people],
+            events=[models.Event(**event_values(row)) for row in found.events],
+            stripe_events=[models.FoundStripeEvent(**models.plain(row)) for row in found.stripe_events],
+            more=found.more,
+        )
 
     async def profile(self, wanted: forms.Asked, path: Mapping[str, str]) -> models.ProfileAnswer:
         """One person."""

@@ -132,6 +132,25 @@
     }
   });
 
+  // "/" leads to the search from wherever one is not writing; the arrows lead through what it finds.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const at = event.target;
+    if (event.key === "/" && !at.closest("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]")) {
+      const field = document.getElementById("find");
+      if (!field) return;
+      event.preventDefault();
+      field.focus();
+      field.select();
+    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && at.matches("#find, .hit")) {
+      const hits = [document.getElementById("find"), ...document.querySelectorAll("#found .hit")];
+      const next = hits[hits.indexOf(at) + (event.key === "ArrowDown" ? 1 : -1)];
+      if (!next) return;
+      event.preventDefault();
+      next.focus();
+    }
+  });
+
   // Nobody looks at a hidden tab, so it asks for nothing.
   const seen = () => document.visibilityState === "visible";
   const tell = (what) => document.body.dispatchEvent(new CustomEvent(what));

@@ -28,6 +28,7 @@ SHOWN = {
     "compared": "/metric/successfully_paid?compare=true&where=currency&is=usd",
     "feed": "/feed",
     "profiles": "/profiles?q=ada",
+    "search": "/search?q=TEA-00",
     "profile": "/profile?email=ada.20@example.com",
     "integration": "/integration",
     "health": "/health",
@@ -141,6 +142,24 @@ async def test_a_customer_is_found_by_typing(shop: Shop, page: Page) -> None:
     await expect(page.locator("h1")).to_have_text("hedy.55@example.com")
     await expect(page.locator("main")).to_contain_text("Visa •••• 4242")
     await expect(page.locator("main")).to_contain_text("expired 01/")
+
+
+async def test_anybody_is_found_from_every_page_by_the_keyboard_alone(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/health")
+    await page.keyboard.press("/")
+    await page.keyboard.type("hedy.5")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#found .hit").first).to_contain_text("hedy.")
+    await expect(page.locator("#find")).to_be_focused()
+    await page.keyboard.press("End")
+    await page.keyboard.type("5")
+    await expect(page.locator("#found .hit")).to_have_count(1)  # and nobody pressed Enter
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(r"/profile\?email=hedy\.55"))
+    await page.goto(f"{shop.url}/profiles")
+    await page.locator("#q").press("/")  # who writes, writes
+    await expect(page.locator("#q")).to_have_value("/")
 
 
 async def test_hostile_names_are_text_and_nothing_else(shop: Shop, page: Page) -> None:

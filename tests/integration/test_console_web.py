@@ -20,6 +20,7 @@ PAGES = (
     "/metric/failed_payment?split=reason&measure=amount",
     "/feed",
     "/profiles",
+    "/search?q=ada",
     "/integration",
     "/health",
     "/part/health",
@@ -61,6 +62,7 @@ async def config(clickhouse_server: ClickHouseServer, database: str) -> ConsoleC
         "/feed?email=%00",
         "/profile",
         "/profiles?q=" + "x" * 300,
+        "/search?q=" + "x" * 300,
     ],
 )
 async def test_a_question_that_makes_no_sense_is_400_and_says_why(
@@ -81,9 +83,10 @@ async def test_odd_text_is_searched_for_as_it_is(http: aiohttp.ClientSession, co
     odd = ['it\'s \\ "x"', "tab\t\\N", "%s {a:String} %(x)s", "é\u202e🦄", "\\", "'", "<script>"]
     async with serving(config) as url:
         for text in odd:
-            async with http.get(f"{url}/profiles", params={"q": text}) as answer:
-                assert answer.status == 200, text
-                assert "<script>&" not in await answer.text()
+            for page in ("profiles", "search"):
+                async with http.get(f"{url}/{page}", params={"q": text}) as answer:
+                    assert answer.status == 200, text
+                    assert "<script>&" not in await answer.text()
 
 
 async def test_no_address_makes_the_console_say_something(http: aiohttp.ClientSession, config: ConsoleConfig) -> None:

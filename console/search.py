@@ -1,0 +1,162 @@
+"""Anybody and anything by what is written on it: a name, an email, a number or an id.
+
+The view `search` has what is written on people and invoices, whole or its beginning; ids of facts and events are
+looked up in their own tables, whole. What is shown is read anew, so that nothing old is ever told.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from console.feed import COLUMNS
+from console.queries import Query
+from console.text import aware
+from console.warehouse import Row, Warehouse
+
+SHORTEST: Final = 2  # characters; one letter would find everybody
+SHOWN: Final = 10  # of each kind
+_TERMS: Final = 200
+_FACT: Final = f"{COLUMNS}, ifNull(properties.InvoiceNumber.:String, '') AS invoice_number"
+#: How Stripe's ids of what facts name begin.
+_IDS: Final = {
+    "ch_": "charge",
+    "py_": "charge",
+    "in_": "invoice",
+    "pi_": "payment_intent",
+    "cus_": "customer",
+}
+_LATEST: Final = "\U0010ffff"  # what begins so ends before this
+#: How a kind of term is called.
+KINDS: Final = {
+    "email": "Email",
+    "name": "Name",
+    "card": "Card",
+    "customer": "Customer",
+    "charge": "Charge",
+    "invoice": "Invoice",
+    "number": "Invoice number",
+    "payment_intent": "Payment intent",
+    "subscription": "Subscription",
+}
+
+
+@dataclass(slots=True)
+class Found:
+    """People as in `people.search` and facts as in the feed, with `by`, what they were found by; Stripe's events.
+
+    `more`: there is more that begins so.
+    """
+
+    people: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    stripe_events: list[Row] = field(default_factory=list)
+    more: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.people or self.events or self.stripe_events)
+
+
+async def find(warehouse: Warehouse, text: str, livemode: bool) -> Found:
+    """What `text` is, or begins; who writes it out means that one alone. Raises Unavailable."""
+    wanted = " ".join(text.split())
+    if len(wanted) < SHORTEST:
+        return Found()
+    terms, facts, events = await asyncio.gather(
+        _terms(warehouse, wanted.lower(), livemode),
+        _with_id(warehouse, wanted, livemode),
+        _events(warehouse, wanted, livemode),
+    )
+    exact = [row for row in terms if row["term"] == wanted.lower()]
+    numbers = {row["target"]: row for row in exact or terms if row["kind"] == "number"}
+    people = {row["email"]: row["kind"] for row in reversed(exact or terms) if row["kind"] != "number"}
+    newest = sorted(numbers.values(), key=lambda row: row["at"], reverse=True)
+    invoices = await _issued(warehouse, newest[:SHOWN], livemode)
+    if exact and len(invoices) == 1:  # the invoice, and what was paid for it
+        invoices += [
+            row | {"by": "number"}
+            for row in await _with_id(warehouse, invoices[0]["invoice_id"], livemode)
+            if row["metric_id"] != invoices[0]["metric_id"]
+        ]
+    facts = sorted([*facts, *invoices], key=lambda row: (row["occurred_at"], row["metric_id"]), reverse=True)
+    for row in facts:
+        if row["email"]:
+            people.setdefault(row["email"], row["by"])
+    found = await _people(warehouse, people, livemode)
+    more = len(terms) == _TERMS or max(len(found), len(numbers), len(facts)) > SHOWN
+    return Found(found[:SHOWN], facts[:SHOWN], events, more)
+
+
+async def _terms(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
+    return await warehouse.rows(
+        Query(
+            "SELECT term, kind, target, email, at\nFROM search\n"
+            "WHERE livemode = {livemode:Bool} AND term >= {text:String} AND term < {end:String}\n"
+            "ORDER BY term, kind, target\nLIMIT {limit:UInt32}",
+            {"livemode": livemode, "text": text, "end": text + _LATEST, "limit": _TERMS},
+        )
+    )
+
+
+async def _with_id(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
+    """Facts with that id of Stripe's: each kind of id by the skip index that it has."""
+    kind = next((kind for begin, kind in _IDS.items() if text.startswith(begin)), "")
+    if not kind:
+        return []
+    column = "ifNull(properties.PaymentIntent.:String, '')" if kind == "payment_intent" else f"{kind}_id"
+    nobodys = " AND email = ''" if kind == "customer" else ""  # whose facts they are else is the profile
+    rows = await warehouse.rows(
+        Query(
+            f"SELECT {_FACT}\nFROM metrics\nWHERE {column} = {{id:String}} AND livemode = {{livemode:Bool}}{nobodys}\n"
+            "ORDER BY occurred_at DESC, metric_id DESC\nLIMIT {limit:UInt32}",
+            {"id": text, "livemode": livemode, "limit": SHOWN + 1},
+        )
+    )
+    return [row | {"by": kind} for row in rows]
+
+
+async def _events(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
+    """Stripe's events of that id: one, unless several accounts have it."""
+    if not text.startswith("evt_"):
+        return []
+    return await warehouse.rows(
+        Query(
+            "SELECT event_id, any(type) AS type, account, min(observed_at) AS observed_at\nFROM stripe_events\n"
+            "WHERE event_id = {id:String} AND livemode = {livemode:Bool}\nGROUP BY event_id, account\n"
+            "ORDER BY account\nLIMIT {limit:UInt32}",
+            {"id": text, "livemode": livemode, "limit": SHOWN},
+        )
+    )
+
+
+async def _people(warehouse: Warehouse, by: dict[str, str], livemode: bool) -> list[Row]:
+    """The last seen first, of so many at most as there are terms."""
+    if not by:
+        return []
+    rows = await warehouse.rows(
+        Query(
+            "SELECT email, name, last_seen, value, card_expiration_date, successfully_paid_count, "
+            "failed_payment_count\nFROM profiles\n"
+            "WHERE livemode = {livemode:Bool} AND email IN {emails:Array(String)}\nORDER BY last_seen DESC, email",
+            {"livemode": livemode, "emails": list(by)},
+        )
+    )
+    return [row | {"by": by[row["email"]]} for row in rows]
+
+
+async def _issued(warehouse: Warehouse, terms: list[Row], livemode: bool) -> list[Row]:
+    """By the whole key, so that few granules are read."""
+    if not terms:
+        return []
+    rows = await warehouse.rows(
+        Query(
+            f"SELECT {_FACT}\nFROM metrics\n"
+            "WHERE metric = 'Issued Invoice' AND occurred_at IN {moments:Array(DateTime64(3, 'UTC'))}\n"
+            "  AND livemode = {livemode:Bool} AND metric_id IN {ids:Array(String)}",
+            {
+                "moments": sorted({aware(row["at"]) for row in terms}),
+                "livemode": livemode,
+                "ids": [row["target"] for row in terms],
+            },
+        )
+    )
+    return [row | {"by": "number"} for row in rows]
