@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from schemas import topics
@@ -21,6 +20,9 @@ from sinks.errors import Refused, Rejected
 from sinks.migrate import migrate
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
+from streams.kafka import KafkaError, TopicPartition
+from streams.publishing import Publisher
+from streams.reading import Listener, commit, member
 
 IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
 SHORTEST_POLL: Final = 0.01  # while an old batch waits for the writer
@@ -34,7 +36,7 @@ REVOKE_SECONDS: Final = 10.0  # how long a rebalance waits for the batch that is
 log = structlog.get_logger(__name__)
 
 
-class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
     """One sink process. Several share the partitions as one consumer group."""
 
     def __init__(self, config: SinkConfig) -> None:
@@ -78,42 +80,31 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             return
         client: dict[str, Any] = {"client_id": "tillstream-sink", **self._config.kafka}
 
-        async def producer() -> AIOKafkaProducer:
-            new = AIOKafkaProducer(**client, acks="all", max_request_size=LETTER_BYTES, compression_type="gzip")
-            return await _start(new)
+        # Not idempotent: such a producer tries for ever, and letters are keyed.
+        letters = Publisher(client, enable_idempotence=False, max_request_size=LETTER_BYTES, compression_type="gzip")
+        consuming = partial(member, client, self._config.group_id, max_partition_fetch_bytes=FETCH_BYTES)
 
-        async def consumer() -> AIOKafkaConsumer:
-            new = AIOKafkaConsumer(
-                **client,
-                group_id=self._config.group_id,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
-            await _start(new)
-            if missing := sorted(self._tables.keys() - await new.topics()):
-                await new.stop()
+        async def complete() -> bool:
+            if missing := sorted(self._tables.keys() - await self._consumer.topics()):
                 raise Unavailable(f"Kafka has no topic {', '.join(missing)}")
-            return new
+            return True
 
-        sender = await self._wait_for("Kafka", producer, stop)
-        if sender is None:
+        if await self._wait_for("Kafka", letters.start, stop) is None:
             return
-        stack.push_async_callback(sender.stop)
-        reader = await self._wait_for("Kafka", consumer, stop)
-        if reader is None:
+        stack.push_async_callback(letters.stop)
+        self._consumer = await self._wait_for("Kafka", lambda: stack.enter_async_context(consuming()), stop)
+        if self._consumer is None or await self._wait_for("Kafka", complete, stop) is None:
             return
-        stack.push_async_callback(reader.stop)
-        self._consumer, self._clickhouse = reader, clickhouse
+        self._clickhouse = clickhouse
         self._writer = Writer(
             clickhouse,
-            sender,
+            letters,
             topics.full_name(topics.DEAD_LETTERS, self._config.topic_prefix),
             self._config.patience,
             stop.is_set,
             self._config.erasures,
         )
-        reader.subscribe(sorted(self._tables), listener=self)
+        self._consumer.subscribe(sorted(self._tables), listener=self)
 
     async def _wait_for(self, part: str, action: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> Any:
         """Tries until it works. None when `stop` was set before; raises Unavailable when patience is at its end."""
@@ -207,11 +198,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         try:
             if offsets:
                 async with asyncio.timeout(self._config.patience):
-                    await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as error:
-            # 3. The partitions have moved: their next owner writes the same rows again.
-            telemetry.LOST_COMMITS.inc()
-            log.info("offsets not committed, partitions moved", cause=repr(error))
+                    if not await commit(self._consumer, offsets):
+                        # 3. The partitions have moved: their next owner writes the same rows again.
+                        telemetry.LOST_COMMITS.inc()
         except TimeoutError:
             raise Unavailable(f"Kafka took no offsets for {self._config.patience:.0f} s") from None
         self._written.update(batch.offsets)
@@ -288,13 +277,3 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         # An import touches months of years, and each month of a batch is a part of its own for ClickHouse to write.
         age = max(config.batch_age, min(SHARE * self._took, config.longest_age))
         return Batch(config.batch_rows, config.batch_bytes, age)
-
-
-async def _start(client: Any) -> Any:
-    """A started client, or none left behind."""
-    try:
-        await client.start()
-    except BaseException:
-        await client.stop()
-        raise
-    return client

@@ -308,9 +308,9 @@ def parts() -> list[Any]:
     async def ready(*_: Any) -> None: ...
 
     return [
-        patch("ingest.publisher.AIOKafkaProducer", Producer),
-        patch("sinks.worker.AIOKafkaProducer", Producer),
-        patch("sinks.worker.AIOKafkaConsumer", Consumer),
+        patch("streams.rounds.AIOKafkaProducer", Producer),
+        patch("streams.publishing.AIOKafkaProducer", Producer),
+        patch("streams.reading.Consumer", Consumer),
         patch("sinks.worker.ClickHouse", ClickHouse),
         patch("sinks.worker.migrate", ready),
         patch("engage.worker.web", SimpleNamespace(serve=serve, create_app=lambda *_: None)),
