@@ -1,5 +1,6 @@
 """Who starts a flow: filters, re-entry, and the dates that start one."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from engage.flows.known import Known, Row
@@ -20,7 +21,7 @@ def enter(flow: Flow, person: Person, known: Known, fact: str, *, wake: float | 
     if isinstance(flow.trigger, MetricTrigger) and not known.passes(flow.trigger.where):
         return "trigger filters"
     value = reentry_value(flow, known.event, fact)
-    if reason := _again(flow, person, value, known.now):
+    if reason := again(flow, person.entered.get(flow.name, {}), value, known.now):
         return reason
     if flow.profile_filters is not None and not known.holds(flow.profile_filters):
         return "profile filters"
@@ -41,8 +42,8 @@ def reentry_value(flow: Flow, event: Row, fact: str) -> str:
 _COLUMNS = {"Invoice": "invoice_id", "Charge": "charge_id", "Customer": "customer_id"}
 
 
-def _again(flow: Flow, person: Person, value: str, now: float) -> str:
-    before = person.entered.get(flow.name)
+def again(flow: Flow, before: Mapping[str, float], value: str, now: float) -> str:
+    """Why a person who has started the flow `before` does not for `value`; '' when they do."""
     if not before:
         return ""
     if value in before or flow.reentry.rule == "once":
