@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engage.senders.outcome import Again, Outcome, Refused, Sent
-from streams.kafka import (
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
-from streams.publishing import Message, Publisher
+
+from engage.senders.outcome import Again, Outcome, Refused, Sent
 
 _SECONDS = 15.0
 
@@ -32,7 +33,7 @@ class Topics:
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
         self._kafka = kafka
-        self._publisher: Publisher | None = None
+        self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
         self._known: set[str] = set()
 
@@ -40,12 +41,12 @@ class Topics:
         """Try once."""
         try:
             async with asyncio.timeout(_SECONDS):
-                publisher = await self._started()
+                producer = await self._started()
                 if letter.topic not in self._known:  # to ask for an unknown one alone would create it
-                    self._known = await publisher.topics()
+                    self._known = set((await producer.client.fetch_all_metadata()).topics())
                     if letter.topic not in self._known:
                         return Refused(f"Kafka has no topic {letter.topic}")
-                await publisher.send([Message(letter.topic, letter.key, letter.value, headers=letter.headers)])
+                await producer.send_and_wait(letter.topic, letter.value, letter.key, headers=list(letter.headers))
         except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, MessageSizeTooLargeError) as error:
             return Refused(f"{type(error).__name__}: {error}")
         except (KafkaError, TimeoutError) as error:
@@ -54,11 +55,13 @@ class Topics:
 
     async def close(self) -> None:
         """Stop the producer."""
-        if self._publisher is not None:
-            await self._publisher.stop()
+        if self._producer is not None:
+            await self._producer.stop()
 
-    async def _started(self) -> Publisher:
+    async def _started(self) -> AIOKafkaProducer:
         async with self._lock:
-            if self._publisher is None:
-                self._publisher = await Publisher(self._kafka).start()
-            return self._publisher
+            if self._producer is None:
+                producer = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True)
+                await producer.start()
+                self._producer = producer
+            return self._producer
