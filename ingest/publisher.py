@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from ingest.rounds import MAX_MESSAGE_BYTES, Acknowledged, Rounds
 from schemas.errors import Unavailable
-from streams.kafka import KafkaError, MessageSizeTooLargeError
-from streams.rounds import Acknowledged, Rounds
 
 log = structlog.get_logger()
 
@@ -16,6 +17,7 @@ ACKNOWLEDGE_WITHIN = 0.9  # seconds: leaves time to answer 503 inside the promis
 _RETRY_START, _RETRY_LONGEST = 1.0, 10.0
 _PROBE_EVERY, _PROBE_WITHIN = 1.0, 2.0
 _TOPIC_WITHIN = 5.0
+_FLUSH_WITHIN = 10.0
 MOST_WAITING = 64 * 1024 * 1024  # bytes that wait for Kafka at once
 
 
@@ -25,6 +27,7 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
         self._kafka = dict(kafka)
         self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
         self._rounds: Rounds | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
@@ -84,9 +87,9 @@ class Publisher:
         """Connect, ask the broker every second whether it is there, and connect anew after an error."""
         delay = _RETRY_START
         while True:
-            if self._rounds is None:
+            if self._producer is None:
                 try:
-                    self._rounds = await self._connect()
+                    await self._connect()
                 except (KafkaError, OSError, Unavailable) as error:
                     self._refusal = f"Kafka is not reachable: {error}"
                     log.warning("kafka unreachable, trying again", seconds=delay, error=str(error))
@@ -99,27 +102,38 @@ class Publisher:
                 async with asyncio.timeout(_PROBE_EVERY):
                     await self._broken.wait()
             except TimeoutError:
-                await self._probe(self._rounds)
+                await self._probe(self._producer)
             else:
                 log.warning("kafka producer broken, connecting anew", error=self._refusal)
                 await self._close()
 
-    async def _connect(self) -> Rounds:
+    async def _connect(self) -> None:
         """Raises KafkaError, OSError or Unavailable; nothing is left open then."""
-        rounds = Rounds(self._kafka, self._topic, self._failed)
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=256 * 1024,
+            max_request_size=MAX_MESSAGE_BYTES,
+        )
         try:
-            await rounds.start(_TOPIC_WITHIN)
-        except TimeoutError as error:
-            raise Unavailable(f"the topic {self._topic} does not exist") from error
+            await producer.start()
+            async with asyncio.timeout(_TOPIC_WITHIN):
+                partitions = await producer.partitions_for(self._topic)
+        except BaseException as error:
+            await producer.stop()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"the topic {self._topic} does not exist") from error
+            raise
         self._broken.clear()
-        self._refusal = ""
-        return rounds
+        self._rounds = Rounds(producer, self._topic, len(partitions), self._failed)
+        self._producer, self._refusal = producer, ""
 
-    async def _probe(self, rounds: Rounds) -> None:
+    async def _probe(self, producer: AIOKafkaProducer) -> None:
         """Nobody may be sent here while we refuse, and nobody may come for hours: so ask the broker itself."""
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
-                answered = await rounds.answers()
+                answered = await producer.client.force_metadata_update()
         except TimeoutError:
             answered = False
         if not self._broken.is_set():
@@ -127,8 +141,16 @@ class Publisher:
 
     async def _close(self) -> None:
         rounds, self._rounds = self._rounds, None
+        producer, self._producer = self._producer, None
         if rounds is not None:
             await rounds.close()
+        if producer is not None:
+            try:
+                async with asyncio.timeout(_FLUSH_WITHIN):
+                    await producer.stop()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("producer closed with unsent messages; each was answered 503", error=repr(error))
+                await producer.client.close()
 
 
 def _give_up(acknowledged: Acknowledged) -> None:

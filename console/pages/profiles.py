@@ -9,7 +9,6 @@ from console import feed, forms, people
 from console.audit import Action
 from console.days import today
 from console.pages.site import Page
-from schemas.emails import normal
 
 
 class ProfilePages(Page):
@@ -36,15 +35,15 @@ class ProfilePages(Page):
     async def ask_to_merge(self, request: web.Request) -> web.Response:
         """Whom it would move, and into whom."""
         self.must_be_allowed(request)
-        email = normal(forms.parsed(forms.PersonQuery, request.query).email)
+        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
         found = await self.actions.merging(email)
         return self.site.page(request, "merge.html", email=email, found=found)
 
     async def merge(self, request: web.Request) -> web.Response:
         """Moves everything to the other profile."""
         form = await forms.posted(request)
-        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
-        into = normal(forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email)
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        into = forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email.lower()
         async with self.site.change(request, Action.MERGE, people=(email, into), detail=f"{email} into {into}"):
             told = await self.actions.merge(email, into)
         return self.site.back(request, "/profiles", q=into, done=told)
@@ -52,7 +51,7 @@ class ProfilePages(Page):
     async def unmerge(self, request: web.Request) -> web.Response:
         """Takes back what was merged into this profile."""
         form = await forms.posted(request)
-        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
         async with self.site.change(request, Action.UNMERGE, people=(email,)):
             told = await self.actions.unmerge(email)
         return self.site.back(request, "/profiles", done=told)
@@ -60,15 +59,15 @@ class ProfilePages(Page):
     async def ask_to_erase(self, request: web.Request) -> web.Response:
         """What would go, and a button that says so."""
         self.must_be_allowed(request)
-        email = normal(forms.parsed(forms.PersonQuery, request.query).email)
+        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
         found = await self.actions.forget(email, dry_run=True)
         return self.site.page(request, "erase.html", email=email, found=found, wrong=False)
 
     async def erase(self, request: web.Request) -> web.Response:
         """Erases, when the email was written out once more."""
         form = await forms.posted(request)
-        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
-        if normal(form.get("again", "")) != email:
+        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        if form.get("again", "").strip().lower() != email:
             found = await self.actions.forget(email, dry_run=True)
             return self.site.page(request, "erase.html", status=400, email=email, found=found, wrong=True)
         async with self.site.change(request, Action.ERASE, people=(email,)):
@@ -78,7 +77,7 @@ class ProfilePages(Page):
     async def person(self, request: web.Request) -> web.Response:
         """Everything about one person."""
         wanted = forms.parsed(forms.PersonQuery, request.query)
-        email = normal(wanted.email)
+        email = wanted.email.lower()
         found = await people.person(self.warehouse, email, wanted.live)
         if found is None:
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")

@@ -83,8 +83,8 @@ async def torture(directory: Path, seconds: float, seed: int) -> Report:
             client = clickhouse_connect.get_client(dsn=parts.clickhouse, database="tillstream")
             problems: list[str] = []
 
-            async def right() -> bool:
-                told, report.unknown = await checks.mails(client, box, story, parts.bootstrap)
+            def right() -> bool:
+                told, report.unknown = checks.mails(client, box, story)
                 found = (
                     checks.kept(client, accepted),
                     checks.rows(client, facts),
