@@ -24,6 +24,7 @@ from console.pages.audit import AuditPage
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
 from console.pages.integration import IntegrationPage
+from console.pages.messages import MessagePage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
 from console.pages.profiles import ProfilePages
@@ -43,6 +44,7 @@ PAGES: Final = (
     ActivityPages,
     ProfilePages,
     SearchPage,
+    MessagePage,
     SegmentPages,
     FlowPages,
     IntegrationPage,

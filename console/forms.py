@@ -184,6 +184,13 @@ class Named(BaseModel):
     name: Annotated[Text, Field(min_length=1)]
 
 
+class MessageQuery(Asked):
+    """One message."""
+
+    email: Annotated[Text, Field(min_length=1)] = Field(description="Whose")
+    id: Annotated[Text, Field(min_length=1)] = Field(description="Its message_id")
+
+
 class PersonQuery(Asked):
     """One person."""
 

@@ -40,7 +40,7 @@ async def messages(warehouse: Warehouse, email: str, livemode: bool) -> list[Row
     """What flows sent to a person, or did not, the newest first. Raises Unavailable."""
     return await warehouse.rows(
         Query(
-            "SELECT at, flow, step, channel, status, reason, subject, metric_id FROM messages\n"
+            "SELECT message_id, at, flow, step, channel, status, reason, subject, metric_id FROM messages\n"
             "WHERE email = {email:String} AND livemode = {livemode:Bool}\nORDER BY at DESC LIMIT {limit:UInt32}",
             {"email": email, "livemode": livemode, "limit": FOUND_AT_MOST},
         )

@@ -84,7 +84,7 @@ def erased_message(row: Row, erasures: Erasures) -> Row:
     at = unix_seconds(row["at"]) - _GRACE
     if erasures.until(row["email"]) < at:
         return dict(mask(row, erasures.at(at)))
-    left = row | {"email": "", "recipient": "", "subject": "", "reason": ""}
+    left = row | {"email": "", "recipient": "", "subject": "", "reason": "", "content": ""}
     if row["status"] in _PENDING:
         left |= {"status": str(MessageStatus.SKIPPED), "reason": REASON}
     return left

@@ -34,6 +34,10 @@ class Message(BaseModel):
     status: MessageStatus
     reason: str = Field(default="", description="Why it was skipped or failed, or is tried again")
     subject: str = Field(default="", description="Of a mail that was sent")
+    content: str = Field(
+        default="",
+        description="What went out (or may have): of a mail the whole message (RFC 5322), else the body that was sent",
+    )
     attempts: int = Field(default=0, ge=0)
     at: str = Field(description="RFC 3339: when it came into this state")
     version: int = Field(ge=0)

@@ -27,6 +27,7 @@ class SinkConfig:
     group_id: str = "tillstream-sink"
     timezones: Mapping[str, str] = field(default_factory=dict)
     default_timezone: str = "UTC"
+    archive_days: int = 365  # for so long the content of what was sent is kept
     batch_rows: int = 20_000
     batch_bytes: int = 16 * 1024 * 1024
     batch_age: float = 0.2

@@ -47,12 +47,22 @@ async def migrate(clickhouse: ClickHouse, config: SinkConfig) -> None:
             stop=stop_after_attempt(4), wait=wait_random_exponential(0.2, max=2), retry=busy, reraise=True
         ):
             with attempt:
-                await _apply(clickhouse, config.database, view)
+                await _apply(clickhouse, config.database, view, config.archive_days)
     except (Rejected, Refused) as error:
         raise ConfigurationError(f"ClickHouse refuses the schema of database {config.database}: {error}") from error
 
 
-async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
+async def _keep_for(clickhouse: ClickHouse, days: int) -> None:
+    """What was sent is kept for so many days. Only when that is new, for ClickHouse looks at every row then."""
+    wanted = f"TTL toDateTime(at) + toIntervalDay({days})"
+    made = await clickhouse.run(
+        "SELECT create_table_query FROM system.tables WHERE table = 'message_rows' AND database = currentDatabase()"
+    )
+    if wanted not in made:
+        await clickhouse.run(f"ALTER TABLE message_rows MODIFY COLUMN content String CODEC(ZSTD(3)) {wanted}")
+
+
+async def _apply(clickhouse: ClickHouse, database: str, view: str, archive_days: int) -> None:
     await clickhouse.run(f"CREATE DATABASE IF NOT EXISTS {ddl.identifier(database)}", in_database=False)
     await clickhouse.run(ddl.LEDGER)
     applied = set((await clickhouse.run("SELECT DISTINCT name FROM schema_migrations")).split())
@@ -74,6 +84,7 @@ async def _apply(clickhouse: ClickHouse, database: str, view: str) -> None:
         )
         log.info("schema migrated", migration=migration.name, database=database)
     await clickhouse.run(view)
+    await _keep_for(clickhouse, archive_days)
     if gone & set(TABLES.values()):  # with no positions, all that Kafka keeps is read again
         await clickhouse.run("TRUNCATE TABLE sink_position_rows")
     for name in sorted(gone):

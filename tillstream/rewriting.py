@@ -31,7 +31,7 @@ _LETTER: Final = (
 _LETTER_MARK: Final = "sipHash64(topic, partition, offset, stage, reason, payload)"
 _MESSAGE: Final = (
     "message_id, flow, step, trigger, metric_id, email, livemode, recipient, channel, status, reason, subject, "
-    "attempts, at, version"
+    "attempts, at, version, content"
 )
 #: Others' rows that may name the person in a description or in metadata: table → its text, and what a row is known by.
 _TEXTS: Final = {

@@ -239,6 +239,7 @@ def sink(settings: Settings, health_port: int) -> None:
                 group_id=f"{settings.tillstream_topic_prefix}tillstream-sink",
                 timezones=settings.timezones(),
                 default_timezone=settings.tillstream_timezone,
+                archive_days=settings.tillstream_archive_days,
                 erasures=erasures,
             )
         )

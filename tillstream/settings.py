@@ -221,6 +221,9 @@ class Settings(BaseModel):
         default="", description="Whom mails come from, such as `Shop <billing@shop.example>`; needed with SMTP_URL"
     )
     tillstream_mail_rate: float = Field(default=0, ge=0, description="Mails a second at most; 0 for no limit")
+    tillstream_archive_days: int = Field(
+        default=365, ge=1, description="For how many days what exactly was sent is kept, to be opened in the console"
+    )
     tillstream_settle_seconds: float = Field(
         default=30, ge=0, description="How long a new fact waits for what is still to be learned before flows act on it"
     )

@@ -46,10 +46,11 @@ _BELOW: Final = {
     "/event": "/feed",
     "/raw": "/feed",
     "/profile": "/profiles",
+    "/message": "/profiles",
     "/segment": "/segments",
     "/flow": "/flows",
 }
-_ONE_THING: Final = ("/event", "/raw", "/profile")  # of one mode: the other mode has no such page
+_ONE_THING: Final = ("/event", "/raw", "/profile", "/message")  # of one mode: the other mode has no such page
 THEMES: Final = ("light", "dark")
 
 

@@ -8,9 +8,10 @@ T = TypeVar("T", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """It was taken. `detail` are the other side's words."""
+    """It was taken. `detail` are the other side's words, `content` is what it has taken."""
 
     detail: str = ""
+    content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Unknown:
     """The connection broke when it may have been taken already."""
 
     reason: str
+    content: bytes = b""
 
 
 Outcome = Sent | Again | Refused | Unknown

@@ -213,8 +213,8 @@ async def _transfer(client: aiosmtplib.SMTP, sender: str, to: str, content: byte
     except aiosmtplib.SMTPResponseException as error:
         return _judged(error, of_recipient=False)
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-        return Unknown(f"the mail server broke off after the mail was sent: {_words(error)}")
-    return Sent(f"{response.code} {response.message}"[:300])
+        return Unknown(f"the mail server broke off after the mail was sent: {_words(error)}", content)
+    return Sent(f"{response.code} {response.message}"[:300], content)
 
 
 def _judged(error: aiosmtplib.SMTPResponseException, *, of_recipient: bool) -> Outcome:

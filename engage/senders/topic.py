@@ -51,7 +51,7 @@ class Topics:
             return Refused(f"{type(error).__name__}: {error}")
         except (KafkaError, TimeoutError) as error:
             return Again(f"Kafka: {error or type(error).__name__}"[:300], unreachable=True)
-        return Sent()
+        return Sent(content=letter.value)
 
     async def close(self) -> None:
         """Stop the producer."""

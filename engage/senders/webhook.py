@@ -61,7 +61,7 @@ class Webhooks:
                 timeout=aiohttp.ClientTimeout(total=letter.timeout),
             ) as response:
                 words = (await response.content.read(300)).decode("utf-8", "replace")
-                return _judged(response.status, " ".join(f"{response.status} {words}".split())[:300])
+                return _judged(letter, response.status, " ".join(f"{response.status} {words}".split())[:300])
         except (aiohttp.InvalidURL, ValueError) as error:
             return Refused(f"the URL or a header can't be used: {error}")
         except aiohttp.ClientConnectorError as error:
@@ -75,9 +75,9 @@ class Webhooks:
             await self._session.close()
 
 
-def _judged(status: int, words: str) -> Outcome:
+def _judged(letter: Hook, status: int, words: str) -> Outcome:
     if 200 <= status < 300:
-        return Sent(words)
+        return Sent(words, letter.body)
     if status >= 500 or status in _PATIENCE:
         return Again(words)
     return Refused(words)

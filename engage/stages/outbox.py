@@ -223,7 +223,7 @@ class Outbox:
         subject = letter.subject if isinstance(letter, Mail) else ""
         match outcome:
             case Sent():
-                self._report(key, entry, event, MessageStatus.SENT, subject=subject)
+                self._report(key, entry, event, MessageStatus.SENT, subject=subject, content=outcome.content)
             case Again() if self._once_more(entry, now):
                 if outcome.unreachable:  # its whole lane waits
                     person.outbox[identifier] = msgspec.structs.replace(entry, state=State.WAITING, due=now)
@@ -232,7 +232,8 @@ class Outbox:
                     self._wait(partition, key, person, entry, now)
                 self._report(key, entry, event, MessageStatus.WAITING, outcome.reason, subject=subject)
             case Unknown():
-                self._report(key, entry, event, MessageStatus.UNKNOWN, outcome.reason, subject=subject)
+                content = outcome.content
+                self._report(key, entry, event, MessageStatus.UNKNOWN, outcome.reason, subject=subject, content=content)
             case Again() | Refused():
                 row = self._report(key, entry, event, MessageStatus.FAILED, outcome.reason, subject=subject)
                 if isinstance(letter, Mail):
@@ -283,12 +284,20 @@ class Outbox:
         self.work.enqueue(lane, partition, key, entry.id)
 
     def _report(
-        self, key: str, entry: Entry, event: Row, status: MessageStatus, reason: str = "", *, subject: str = ""
+        self,
+        key: str,
+        entry: Entry,
+        event: Row,
+        status: MessageStatus,
+        reason: str = "",
+        *,
+        subject: str = "",
+        content: bytes = b"",
     ) -> Row:
         step = self._step(entry)
         recipient = self._post.recipient(step, key) if step is not None else ""
         return self._reports.message(
-            key, entry, event, status, reason=reason[:500], recipient=recipient, subject=subject
+            key, entry, event, status, reason=reason[:500], recipient=recipient, subject=subject, content=content
         )
 
 

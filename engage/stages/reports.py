@@ -16,6 +16,8 @@ from schemas.times import rfc3339
 from schemas.topics import DEAD_LETTERS, MESSAGES, SUPPRESSIONS, full_name
 from streams.checkpoint import Output
 
+_ARCHIVED = 6 * 1024 * 1024  # bytes: as JSON within JSON at most twice that, and Kafka takes 16 MiB
+
 
 class Reports:
     """Makes the outputs; `send` has them sent with the next checkpoint."""
@@ -36,6 +38,7 @@ class Reports:
         reason: str = "",
         recipient: str = "",
         subject: str = "",
+        content: bytes = b"",
     ) -> dict[str, Any]:
         """A message's new state, as `schemas.messages.Message` describes it."""
         email, livemode = split_key(key)
@@ -52,6 +55,7 @@ class Reports:
             "status": str(status),
             "reason": reason,
             "subject": subject,
+            "content": content.decode("utf-8", "replace") if len(content) <= _ARCHIVED else "",
             "attempts": entry.attempts,
             "at": rfc3339(time.time()),
             "version": message_version(status, entry.attempts),

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 from clickhouse_connect.driver.client import Client
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
-from tests.integration.engagement_support import environment, furnish
+from tests.integration.console_support import insert, person
+from tests.integration.engagement_support import environment, furnish, mail, receipt
 
 NOW = datetime.now(UTC)
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
@@ -32,6 +33,7 @@ SHOWN = {
     "flow": "/flow?name=invoice-receipt",
     "flow-split": "/flow?name=gentle",
     "flow-live": "/flow/live?name=failed-payment",
+    "message": "/message?email=mailed@example.com&id=hostile",
     "merge": "/profile/merge?email=ada.20@example.com",
 }
 GENTLE = """
@@ -46,6 +48,16 @@ steps:
   - webhook: {url: "https://shop.example/hook"}
 """
 expect.set_options(timeout=60_000)  # the machine may be busy
+
+
+MAILED = "mailed@example.com"
+HOSTILE_BODY = """<!doctype html><meta http-equiv="refresh" content="0;url=https://evil.example/refresh">
+<base href="https://evil.example/"><link rel="stylesheet" href="https://evil.example/x.css">
+<h1 onclick="top.document.title='owned'">Thank you</h1>
+<script>top.document.title = "owned"; fetch("https://evil.example/fetch")</script>
+<img src="https://evil.example/x.png" onerror="top.document.title='owned'"><iframe src="https://evil.example/"></iframe>
+<a href="https://evil.example/click" target="_top">Click</a><svg onload="top.document.title='owned'"></svg>
+<form action="https://evil.example/form" target="_top"><button>Send</button></form>"""
 
 
 @dataclass
@@ -63,6 +75,12 @@ async def shop(
     database, data = f"t_{secrets.token_hex(4)}", tmp_path_factory.mktemp("engagement")
     clickhouse.command(f"CREATE DATABASE {database}")
     place = await furnish(clickhouse_server.url, database, data, NOW)
+    paid = next(one for one in place.rows if one.email and one.livemode)
+    hostile = receipt(0, paid.model_copy(update={"email": MAILED})).model_copy(
+        update={"message_id": "hostile", "content": mail("m1", MAILED, HOSTILE_BODY).decode()}
+    )
+    await insert(clickhouse_server.url, database, "message_rows", [hostile])
+    await insert(clickhouse_server.url, database, "profile_rows", [person(MAILED, "Mailed", "cus_mailed")])
     for folder, name, text in (("segments", "broken", BROKEN), ("flows", "gentle", GENTLE)):
         (place.project / folder).mkdir(parents=True, exist_ok=True)
         (place.project / folder / f"{name}.yaml").write_text(text, "utf-8")
@@ -133,6 +151,31 @@ async def test_a_mail_is_seen_as_on_a_desk_on_a_phone_and_as_text(shop: Shop, pa
     await page.keyboard.press("ArrowRight")
     await expect(page.locator("iframe")).to_be_hidden()
     await expect(page.locator(".mailview pre")).to_be_visible()
+
+
+async def test_what_was_sent_is_opened_as_it_was_sent_and_does_nothing(shop: Shop, browser: Browser) -> None:
+    async with window(browser) as opened:
+        page, reached = opened.page, list[str]()
+
+        async def elsewhere(route: Route) -> None:
+            reached.append(route.request.url)
+            await route.fulfill(body="")
+
+        await page.route(re.compile("evil"), elsewhere)
+        await page.goto(f"{shop.url}/profile?email={MAILED}")
+        await page.get_by_role("link", name="Your receipt").click()
+        frame = page.frame_locator("iframe")
+        await expect(frame.locator("h1")).to_have_text("Thank you")
+        await expect(page.locator(".mailhead")).to_contain_text("Tea <tea@shop.example>")
+        await frame.get_by_role("link", name="Click").click()
+        await frame.get_by_role("button", name="Send").click()
+        await page.get_by_text("Plain text").click()
+        await expect(page.locator(".mailview pre")).to_contain_text("on its way")
+        assert await page.title() == "Your receipt · Tillstream"
+        assert page.url.startswith(f"{shop.url}/message?")
+        assert reached == []
+        assert any("Content Security Policy" in one for one in opened.problems)  # the browser says that it refused
+        opened.problems.clear()
 
 
 async def test_a_flow_goes_live_after_a_summary_and_stops_again(shop: Shop, page: Page) -> None:

@@ -186,6 +186,28 @@ def _person(chance: random.Random, who: int, now: datetime) -> Profile:
     )
 
 
+def person(email: str, name: str, customer: str, **changes: Any) -> Profile:
+    """A profile seen now, who has paid nothing yet."""
+    now = changes.pop("now", datetime.now(UTC))
+    values: dict[str, Any] = {
+        "email": email,
+        "livemode": True,
+        "name": name,
+        "accounts": ["default"],
+        "customer_ids": [customer],
+        "card_expirations": [Card(brand="visa", last4="4242", month=4, year=2028, seen_at=rfc(now))],
+        "first_seen": rfc(now - timedelta(days=9)),
+        "last_seen": rfc(now),
+        "metrics": [],
+        "value": [],
+        "properties": {},
+        "updated_at": rfc(now),
+        "version": 1,
+        **changes,
+    }
+    return Profile(**values)
+
+
 async def create_schema(url: str, database: str, **zones: Any) -> None:
     """The sink's tables and views; `zones`: `timezones`, `default_timezone`."""
     config = SinkConfig({}, url, database=database, **zones)

@@ -15,6 +15,7 @@ from console.config import ConsoleConfig
 from engage.segments.library import find
 from engage.segments.membership import Membership
 from engage.segments.warehouse import WarehouseConfig, open_warehouse
+from engage.senders.smtp import Mail, compose
 from schemas.messages import Message, MessageStatus, message_version
 from schemas.metrics import Metric, MetricEvent
 from tests.integration.console_support import fill, insert
@@ -83,6 +84,12 @@ async def evaluate(url: str, database: str, project: Path, moments: list[datetim
     return told
 
 
+def mail(message_id: str, to: str, html: str = "<h1>Thank you</h1><p>Your tea is on its way.</p>") -> bytes:
+    """A mail as it goes over the wire."""
+    sent = Mail(message_id, "Tea <tea@shop.example>", to, "Your receipt", html, "Thank you: your tea is on its way.")
+    return compose(sent, 1_767_607_200)
+
+
 def receipt(number: int, row: MetricEvent) -> Message:
     """What became of one payment's receipt."""
     status = STATUSES[number % len(STATUSES)]
@@ -99,6 +106,7 @@ def receipt(number: int, row: MetricEvent) -> Message:
         status=status,
         reason="suppressed" if status is MessageStatus.SKIPPED else "",
         subject="Your receipt" if status is MessageStatus.SENT else "",
+        content=mail(f"{number:032x}", row.email).decode() if status is MessageStatus.SENT else "",
         attempts=1,
         at=row.occurred_at,
         version=message_version(status, 1),

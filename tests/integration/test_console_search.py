@@ -10,40 +10,18 @@ from clickhouse_connect.driver.client import Client
 
 from console.config import ConsoleConfig
 from schemas.metrics import Metric
-from schemas.profile import Card, Profile
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
-from tests.integration.console_support import HOSTILE, create_schema, envelope, insert, rfc, row, serving
+from tests.integration.console_support import HOSTILE, create_schema, envelope, insert, person, row, serving
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 PAYMENT = {"InvoiceNumber": "TEA-0042", "PaymentIntent": "pi_Abc123", "Subscription": "sub_Xyz"}
 
 
-def person(email: str, name: str, customer: str, **changes: Any) -> Profile:
-    values: dict[str, Any] = {
-        "email": email,
-        "livemode": True,
-        "name": name,
-        "accounts": ["default"],
-        "subscriptions": {"sub_Xyz": "active"} if name.startswith("Ada B") else {},
-        "customer_ids": [customer],
-        "card_expirations": [Card(brand="visa", last4="4242", month=4, year=2028, seen_at=rfc(NOW))],
-        "first_seen": rfc(NOW - timedelta(days=9)),
-        "last_seen": rfc(NOW),
-        "metrics": [],
-        "value": [],
-        "properties": {},
-        "updated_at": rfc(NOW),
-        "version": 1,
-        **changes,
-    }
-    return Profile(**values)
-
-
 PEOPLE = [
-    person("ada@example.com", "Ada Byron Lovelace", "cus_Ada1"),
+    person("ada@example.com", "Ada Byron Lovelace", "cus_Ada1", subscriptions={"sub_Xyz": "active"}),
     person("adam@example.com", "Adam Smith", "cus_Adam", card_expirations=[]),
     person("grace@navy.example", HOSTILE, "cus_Grace", card_expirations=[]),
     person("ada@example.com", "Ada in Testmode", "cus_Test", livemode=False),

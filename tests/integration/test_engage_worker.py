@@ -170,6 +170,8 @@ async def test_a_live_fact_acts_once_however_often_it_is_told_and_history_never_
     expected = {"flow": "receipt", "step": "email-1", "channel": "email", "subject": "receipt", "attempts": 1}
     assert expected.items() <= message.items()
     assert message["recipient"] == "ann@example.com"
+    assert "To: ann@example.com" in message["content"]  # what exactly was sent is told with it
+    assert "Subject: receipt" in message["content"]
 
 
 async def test_what_is_taken_back_before_it_settles_does_not_act_and_an_email_that_comes_late_does(shop: Shop) -> None:

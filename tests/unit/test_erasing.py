@@ -128,13 +128,14 @@ def test_a_message_that_waited_is_skipped() -> None:
         "email": EMAIL,
         "recipient": EMAIL,
         "subject": "Hello Jenny",
+        "content": "To: jenny.rosen@example.com\n\nHello Jenny",
         "status": "waiting",
         "reason": "",
         "version": 1,
     }
     left = erased_row("message_rows", row | {"at": rfc3339(AT)}, listed(EMAIL))
     assert left is not None
-    assert (left["email"], left["recipient"], left["subject"]) == ("", "", "")
+    assert (left["email"], left["recipient"], left["subject"], left["content"]) == ("", "", "", "")
     assert (left["status"], left["reason"]) == ("skipped", "erased")
 
 
