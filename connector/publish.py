@@ -7,18 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from connector.stripe_api import API_VERSION, Json
 from schemas.envelope import Source, envelope_message
-from schemas.errors import Unavailable
 from schemas.times import rfc3339
 from schemas.topics import STRIPE_EVENTS, full_name
-from streams.partitioner import partition_of
+from streams.kafka import MessageSizeTooLargeError, unavailable
+from streams.rounds import Rounds
 
-_MAX_MESSAGE = 16 * 1024 * 1024
-_OVERHEAD = 128  # bytes of a record beside its key and value
 _TOPIC_WITHIN = 10.0  # seconds
 _WITHIN_MS = 120_000  # a broker that is started again is waited for
 
@@ -77,75 +73,37 @@ def _dumps(body: Json) -> str:
 
 
 class Publisher:
-    """A producer for `stripe.events`, or any other topic; an async context."""
+    """A producer for `stripe.events`; an async context."""
 
     def __init__(self, kafka: Mapping[str, Any], prefix: str = "") -> None:
         self._kafka = dict(kafka)
         self._topic = full_name(STRIPE_EVENTS, prefix)
-        self._producer: AIOKafkaProducer | None = None
-        self._senders: list[asyncio.Lock] = []  # one a partition
+        self._rounds: Rounds | None = None
 
     async def __aenter__(self) -> "Publisher":
-        producer = AIOKafkaProducer(
-            **self._kafka,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=256 * 1024,
-            max_request_size=_MAX_MESSAGE,
-            request_timeout_ms=_WITHIN_MS,
-        )
-        try:
-            await producer.start()
-            async with asyncio.timeout(_TOPIC_WITHIN):
-                self._senders = [asyncio.Lock() for _ in await producer.partitions_for(self._topic)]
-        except (KafkaError, TimeoutError, OSError) as error:
-            await producer.stop()
-            raise Unavailable(
-                f"Kafka does not answer, or has no topic {self._topic}: {error!r}", remedy="tillstream status"
-            ) from error
-        self._producer = producer
+        rounds = Rounds(self._kafka, self._topic, request_timeout_ms=_WITHIN_MS)
+        with unavailable(f"Kafka does not answer, or has no topic {self._topic}", "tillstream status"):
+            await rounds.start(_TOPIC_WITHIN)
+        self._rounds = rounds
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        if self._rounds is not None:
+            await self._rounds.close()
+            self._rounds = None
 
     async def publish(self, messages: Iterable[Message]) -> list[bytes]:
         """Send all, and return when every in-sync replica has them; the keys of those too large for Kafka.
 
         Raises Unavailable: then some may have arrived, and all should be published again.
         """
-        assert self._producer is not None, "a Publisher is an async context"
-        lanes: dict[int, list[Message]] = {}
-        refused: list[bytes] = []
+        assert self._rounds is not None, "a Publisher is an async context"
+        sent, refused = [], list[bytes]()
         for key, value in messages:
-            if len(key) + len(value) + _OVERHEAD > _MAX_MESSAGE:
+            try:
+                sent.append(self._rounds.put(key, value))
+            except MessageSizeTooLargeError:
                 refused.append(key)
-            else:
-                lanes.setdefault(partition_of(key, len(self._senders)), []).append((key, value))
-        try:
-            sent = [future for lane, waiting in lanes.items() for future in await self._send(lane, waiting)]
+        with unavailable("Kafka has not taken what was fetched", "tillstream status"):
             await asyncio.gather(*sent)
-        except KafkaError as error:
-            raise Unavailable(f"Kafka has not taken what was fetched: {error!r}", remedy="tillstream status") from error
         return refused
-
-    async def _send(self, partition: int, messages: list[Message]) -> list[asyncio.Future[Any]]:
-        """Hand over whole batches, since aiokafka's `send` of each message costs a multiple of that.
-
-        One sender a partition: aiokafka lets several wait for the same room, and the slower ones time out.
-        """
-        assert self._producer is not None
-        sent = []
-        async with self._senders[partition]:
-            while messages:
-                builder, filled = self._producer.create_batch(), 0
-                for key, value in messages:
-                    if builder.append(timestamp=None, key=key, value=value) is None:
-                        break
-                    filled += 1
-                builder.close()
-                sent.append(await self._producer.send_batch(builder, self._topic, partition=partition))
-                messages = messages[filled:]
-        return sent

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from connector.stripe_api import Json
-from schemas.errors import Unavailable
 from schemas.topics import CONNECTOR_STATE, full_name
+from streams.kafka import Admin, unavailable
+from streams.publishing import Message, Publisher
+from streams.reading import read, reader
 
 _WITHIN = 30.0  # seconds for reading all of it
 
@@ -24,52 +24,31 @@ class StateLog:
     def __init__(self, kafka: Mapping[str, Any], prefix: str = "") -> None:
         self._kafka = dict(kafka)
         self._topic = full_name(CONNECTOR_STATE, prefix)
-        self._producer: AIOKafkaProducer | None = None
+        self._publisher = Publisher(kafka)
 
     async def __aenter__(self) -> "StateLog":
-        self._producer = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True)
-        try:
-            await self._producer.start()
-        except (KafkaError, OSError) as error:
-            await self._producer.stop()
-            raise Unavailable(f"Kafka does not answer: {error!r}", remedy="tillstream status") from error
+        with unavailable("Kafka does not answer", "tillstream status"):
+            await self._publisher.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._publisher.stop()
 
     async def put(self, key: str, value: Json) -> None:
         """Returns when it is durable. Raises Unavailable."""
-        assert self._producer is not None, "a StateLog is an async context"
-        try:
-            await self._producer.send_and_wait(self._topic, orjson.dumps(value), key=key.encode())
-        except KafkaError as error:
-            raise Unavailable(f"Kafka has not taken a record of state: {error!r}") from error
+        with unavailable("Kafka has not taken a record of state"):
+            await self._publisher.send([Message(self._topic, key.encode(), orjson.dumps(value))])
 
     async def read(self, prefix: str) -> dict[str, Json]:
         """Every record whose key begins with `prefix`. Raises Unavailable."""
-        # Without a group, it is given every partition.
-        consumer = AIOKafkaConsumer(
-            self._topic, **self._kafka, enable_auto_commit=False, auto_offset_reset="earliest", group_id=None
-        )
         found: dict[str, Json] = {}
-        try:
-            async with asyncio.timeout(_WITHIN), consumer:
-                await _read(consumer, prefix.encode(), found)
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise Unavailable(f"Kafka does not give the connector's state: {error!r}") from error
+        with unavailable("Kafka does not give the connector's state"):
+            async with asyncio.timeout(_WITHIN), Admin(self._kafka) as admin, reader(self._kafka) as consumer:
+                async for run in read(consumer, dict.fromkeys(await admin.partitions(self._topic), 0)):
+                    for record in run:
+                        if record.key is not None and record.key.startswith(prefix.encode()):
+                            if record.value is None:
+                                found.pop(record.key.decode(), None)
+                            else:
+                                found[record.key.decode()] = orjson.loads(record.value)
         return found
-
-
-async def _read(consumer: AIOKafkaConsumer, prefix: bytes, found: dict[str, Json]) -> None:
-    partitions = list(consumer.assignment())
-    ends = await consumer.end_offsets(partitions)
-    while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-        for messages in (await consumer.getmany(timeout_ms=200)).values():
-            for message in messages:
-                if message.key is not None and message.key.startswith(prefix):
-                    if message.value is None:
-                        found.pop(message.key.decode(), None)
-                    else:
-                        found[message.key.decode()] = orjson.loads(message.value)

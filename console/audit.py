@@ -25,6 +25,7 @@ from console.access.keys import Key
 from console.access.shelf import Shelf
 from console.access.visitors import Visitor
 from console.config import ConsoleConfig
+from schemas.emails import normal
 from schemas.errors import TillstreamError, Unavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reach ClickHouse
@@ -99,7 +100,7 @@ class Audit:
 
     def person(self, email: str) -> str:
         """How the log names somebody: the same text for the same email, and nothing that leads back to it."""
-        return "person " + self._key.digest("person", email.strip().lower())[:16]
+        return "person " + self._key.digest("person", normal(email))[:16]
 
     @asynccontextmanager
     async def change(

@@ -17,8 +17,9 @@ from console.days import LONGEST_DAYS, LONGEST_HOURLY_DAYS, Interval, last_days,
 from console.feed import PAGE, Cursor, Filter
 from console.numbers import Question
 from console.properties import Is, Property
+from schemas.emails import normal
 from schemas.metrics import Metric
-from schemas.money import CURRENCIES
+from schemas.money import CURRENCIES, is_code
 
 LONGEST_TEXT: Final = 254  # characters: the longest email there is, and a parameter that fits into a URL
 LONGEST_PAGE: Final = 500  # events
@@ -105,8 +106,8 @@ class Where(Asked):
             raise bad("each where needs an is of its own")
         pairs = [(key, value) for key, value in zip(self.where, self.equals, strict=True) if key]
         if self.currency:
-            if self.currency.lower() not in CURRENCIES:
-                raise bad(f"currency: {self.currency!r} is none that Stripe knows")
+            if not is_code(self.currency.lower()):
+                raise bad(f"currency: {self.currency!r} is no currency's code, such as usd")
             pairs.append(("currency", self.currency))
         about = [(Property.parse(key), value) for key, value in pairs]
         return tuple(dict.fromkeys(Is(known, known.stored(value)) for known, value in about))
@@ -145,7 +146,7 @@ class FeedQuery(Where):
             except (ValueError, OverflowError):
                 raise bad("before is no cursor") from None
         metric = BY_SLUG[self.metric].value if self.metric else ""
-        return Filter(self.live, metric, self.email.lower(), before, self.limit, self.filters())
+        return Filter(self.live, metric, normal(self.email), before, self.limit, self.filters())
 
 
 class SearchQuery(Asked):

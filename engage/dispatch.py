@@ -35,7 +35,7 @@ class Counter(Protocol):
     def begun(self, partition: int, key: str, identifier: str) -> bool:
         """Whether that it is being sent is kept."""
 
-    def gone(self, identifier: str) -> None:
+    def gone(self, key: str, identifier: str) -> None:
         """Its partition is another worker's now."""
 
     def finish(self, partition: int, key: str, identifier: str, letter: Letter, outcome: Outcome, now: float) -> None:
@@ -99,18 +99,18 @@ class Dispatcher:
             if made is None:
                 return True
             if partition not in self._owned:
-                self._outbox.gone(message)
+                self._outbox.gone(key, message)
                 return True
             letter = self._outbox.begin(partition, key, message, made, time.time())
             if letter is None:
                 return True
             await self._durable()
             if partition not in self._owned or not self._outbox.begun(partition, key, message):
-                self._outbox.gone(message)
+                self._outbox.gone(key, message)
                 return True
             outcome = await self._send(letter)
             if partition not in self._owned:
-                self._outbox.gone(message)
+                self._outbox.gone(key, message)
                 return True
             self._outbox.finish(partition, key, message, letter, outcome, time.time())
         except Exception as error:

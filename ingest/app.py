@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
-from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import Counter
 
 from ingest import body as bodies
@@ -23,6 +22,7 @@ from ingest.connections import MOST_CONNECTIONS, ROOM, Connection, Connections
 from ingest.publisher import Publisher
 from ingest.signature import BadSignature, read_header
 from schemas.errors import Unavailable
+from streams.kafka import MessageSizeTooLargeError
 
 BODY_SECONDS = 20.0
 DEFAULT_ACCOUNT = "default"

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from ingest.rounds import MAX_MESSAGE_BYTES, Acknowledged, Rounds
 from schemas.errors import Unavailable
+from streams.kafka import KafkaError, MessageSizeTooLargeError
+from streams.rounds import Acknowledged, Rounds
 
 log = structlog.get_logger()
 
@@ -17,7 +16,6 @@ ACKNOWLEDGE_WITHIN = 0.9  # seconds: leaves time to answer 503 inside the promis
 _RETRY_START, _RETRY_LONGEST = 1.0, 10.0
 _PROBE_EVERY, _PROBE_WITHIN = 1.0, 2.0
 _TOPIC_WITHIN = 5.0
-_FLUSH_WITHIN = 10.0
 MOST_WAITING = 64 * 1024 * 1024  # bytes that wait for Kafka at once
 
 
@@ -27,7 +25,6 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
         self._kafka = dict(kafka)
         self._topic = topic
-        self._producer: AIOKafkaProducer | None = None
         self._rounds: Rounds | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
@@ -87,9 +84,9 @@ class Publisher:
         """Connect, ask the broker every second whether it is there, and connect anew after an error."""
         delay = _RETRY_START
         while True:
-            if self._producer is None:
+            if self._rounds is None:
                 try:
-                    await self._connect()
+                    self._rounds = await self._connect()
                 except (KafkaError, OSError, Unavailable) as error:
                     self._refusal = f"Kafka is not reachable: {error}"
                     log.warning("kafka unreachable, trying again", seconds=delay, error=str(error))
@@ -102,38 +99,27 @@ class Publisher:
                 async with asyncio.timeout(_PROBE_EVERY):
                     await self._broken.wait()
             except TimeoutError:
-                await self._probe(self._producer)
+                await self._probe(self._rounds)
             else:
                 log.warning("kafka producer broken, connecting anew", error=self._refusal)
                 await self._close()
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Rounds:
         """Raises KafkaError, OSError or Unavailable; nothing is left open then."""
-        producer = AIOKafkaProducer(
-            **self._kafka,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=256 * 1024,
-            max_request_size=MAX_MESSAGE_BYTES,
-        )
+        rounds = Rounds(self._kafka, self._topic, self._failed)
         try:
-            await producer.start()
-            async with asyncio.timeout(_TOPIC_WITHIN):
-                partitions = await producer.partitions_for(self._topic)
-        except BaseException as error:
-            await producer.stop()
-            if isinstance(error, TimeoutError):
-                raise Unavailable(f"the topic {self._topic} does not exist") from error
-            raise
+            await rounds.start(_TOPIC_WITHIN)
+        except TimeoutError as error:
+            raise Unavailable(f"the topic {self._topic} does not exist") from error
         self._broken.clear()
-        self._rounds = Rounds(producer, self._topic, len(partitions), self._failed)
-        self._producer, self._refusal = producer, ""
+        self._refusal = ""
+        return rounds
 
-    async def _probe(self, producer: AIOKafkaProducer) -> None:
+    async def _probe(self, rounds: Rounds) -> None:
         """Nobody may be sent here while we refuse, and nobody may come for hours: so ask the broker itself."""
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
-                answered = await producer.client.force_metadata_update()
+                answered = await rounds.answers()
         except TimeoutError:
             answered = False
         if not self._broken.is_set():
@@ -141,16 +127,8 @@ class Publisher:
 
     async def _close(self) -> None:
         rounds, self._rounds = self._rounds, None
-        producer, self._producer = self._producer, None
         if rounds is not None:
             await rounds.close()
-        if producer is not None:
-            try:
-                async with asyncio.timeout(_FLUSH_WITHIN):
-                    await producer.stop()
-            except (KafkaError, TimeoutError) as error:
-                log.warning("producer closed with unsent messages; each was answered 503", error=repr(error))
-                await producer.client.close()
 
 
 def _give_up(acknowledged: Acknowledged) -> None:

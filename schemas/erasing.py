@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
+from schemas.emails import normal
+
 #: Why a row of an erased person has no email.
 REASON: Final = "erased"
 
@@ -32,7 +34,7 @@ _PROPERTIES: Final = frozenset(
     "Amount Currency AttemptCount ReasonCode PaymentIntent Disputed DisputeStatus Refund RefundReason RefundedInAll "
     "Invoice LinkInferred Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded NotToldByStripe "
     "Subscription BillingReason status overdue requires_action Total "
-    "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand".split()
+    "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed".split()
 )
 
 
@@ -51,7 +53,7 @@ def mask_text(text: str, until: Until) -> str:
     """`text` with a mark for every erased address in it; the same object when there is none."""
     if "@" not in text and "%40" not in text:
         return text
-    if end := until(text.strip().lower()):
+    if end := until(normal(text)):
         return mark(end)
     masked = _ADDRESS.sub(lambda found: _masked(found.group(), until), text)
     return text if masked == text else masked
@@ -60,7 +62,7 @@ def mask_text(text: str, until: Until) -> str:
 def _masked(token: str, until: Until) -> str:
     plain = unquote(token) if "%" in token else token
     for candidate in (plain, plain.strip(_EDGES)):
-        if end := until(candidate.strip().lower()):
+        if end := until(normal(candidate)):
             return mark(end)
     return token
 
@@ -101,7 +103,7 @@ def owners(body: Any) -> list[str]:
     billing = body.get("billing_details")
     found = [body.get("email"), body.get("receipt_email"), body.get("customer_email")]
     found.append(billing.get("email") if isinstance(billing, dict) else None)
-    return [one.strip().lower() for one in found if isinstance(one, str)]
+    return [normal(one) for one in found if isinstance(one, str)]
 
 
 def redact(value: Any, until: int, name: str = "") -> Any:

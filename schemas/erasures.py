@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from schemas.emails import normal
 from schemas.erasing import Until
 
 _ENTRY, _DONE = b"erased|", b"done|"
@@ -73,7 +74,7 @@ class Erasures:
         if known is None:
             if len(self._known) >= _CACHED:
                 self._known.clear()
-            name = email.strip().lower()
+            name = normal(email)
             found = (self.entries.get(digest(key, name)) for key in self.keys)
             known = self._known[email] = max((entry.at for entry in found if entry is not None), default=0)
         return known
@@ -118,7 +119,7 @@ def new_key() -> bytes:
 
 def entry_message(email: str, at: int, key: bytes) -> tuple[bytes, bytes]:
     """Key and value that put `email` on the list."""
-    return _ENTRY + digest(key, email.strip().lower()).encode(), orjson.dumps({"at": at, "key": key.hex()})
+    return _ENTRY + digest(key, normal(email)).encode(), orjson.dumps({"at": at, "key": key.hex()})
 
 
 def done_message(stage: str, number: int, positions: Positions) -> tuple[bytes, bytes]:

@@ -4,6 +4,7 @@ Source: Stripe, "Supported currencies" (zero-decimal, three-decimal and the spec
 no decimals in life but which Stripe's API still takes times 100).
 """
 
+import re
 from decimal import Decimal
 from functools import lru_cache
 
@@ -20,6 +21,14 @@ CURRENCIES = frozenset(
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 _OTHER_DECIMALS = {**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}
+
+
+_CODE = re.compile(r"[a-z][a-z0-9]{2,4}")
+
+
+def is_code(text: str) -> bool:
+    """Could `text` (lower case) be a currency's code? One that is not in CURRENCIES has two decimals, as most have."""
+    return _CODE.fullmatch(text) is not None
 
 
 def exponent(currency: str) -> int:

@@ -4,24 +4,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from schemas import topics
 from schemas.errors import Unavailable
 from sinks import positions, telemetry
-from sinks.batch import COMPANY, FEW, PATIENCE, TABLES, Batch
+from sinks.batch import TABLES, Batch
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.errors import Refused, Rejected
 from sinks.migrate import migrate
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
-from streams.pacing import Pacing
+from streams.kafka import KafkaError, TopicPartition
+from streams.publishing import Publisher
+from streams.reading import Listener, commit, member
 
 IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
 SHORTEST_POLL: Final = 0.01  # while an old batch waits for the writer
@@ -35,7 +36,7 @@ REVOKE_SECONDS: Final = 10.0  # how long a rebalance waits for the batch that is
 log = structlog.get_logger(__name__)
 
 
-class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
     """One sink process. Several share the partitions as one consumer group."""
 
     def __init__(self, config: SinkConfig) -> None:
@@ -44,14 +45,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         self._state = "starting"
         self._writing: asyncio.Task[None] | None = None
         self._took = 0.0  # seconds, the last batch
-        self._batches: dict[str, Batch] = {}  # what is being collected, by table
-        self._rows: dict[str, int] = {}  # how many the last batch of each had
+        self._batch = self._new_batch()
         self._written: dict[tuple[str, int], int] = {}  # (topic, partition): the position up to which rows are in
         self._unkept: dict[tuple[str, int], int] = {}  # of those, what ClickHouse has not been told yet
         self._starts: dict[TopicPartition, int] | None = None  # where to begin; None while partitions are assigned
         self._failure: Exception | None = None  # of an assignment: aiokafka would only log it
         self._writer: Writer | None = None
-        self._pacing = Pacing()
 
     def ready(self) -> str:
         """'' when rows flow, else why not."""
@@ -81,42 +80,31 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             return
         client: dict[str, Any] = {"client_id": "tillstream-sink", **self._config.kafka}
 
-        async def producer() -> AIOKafkaProducer:
-            new = AIOKafkaProducer(**client, acks="all", max_request_size=LETTER_BYTES, compression_type="gzip")
-            return await _start(new)
+        # Not idempotent: such a producer tries for ever, and letters are keyed.
+        letters = Publisher(client, enable_idempotence=False, max_request_size=LETTER_BYTES, compression_type="gzip")
+        consuming = partial(member, client, self._config.group_id, max_partition_fetch_bytes=FETCH_BYTES)
 
-        async def consumer() -> AIOKafkaConsumer:
-            new = AIOKafkaConsumer(
-                **client,
-                group_id=self._config.group_id,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
-            await _start(new)
-            if missing := sorted(self._tables.keys() - await new.topics()):
-                await new.stop()
+        async def complete() -> bool:
+            if missing := sorted(self._tables.keys() - await self._consumer.topics()):
                 raise Unavailable(f"Kafka has no topic {', '.join(missing)}")
-            return new
+            return True
 
-        sender = await self._wait_for("Kafka", producer, stop)
-        if sender is None:
+        if await self._wait_for("Kafka", letters.start, stop) is None:
             return
-        stack.push_async_callback(sender.stop)
-        reader = await self._wait_for("Kafka", consumer, stop)
-        if reader is None:
+        stack.push_async_callback(letters.stop)
+        self._consumer = await self._wait_for("Kafka", lambda: stack.enter_async_context(consuming()), stop)
+        if self._consumer is None or await self._wait_for("Kafka", complete, stop) is None:
             return
-        stack.push_async_callback(reader.stop)
-        self._consumer, self._clickhouse = reader, clickhouse
+        self._clickhouse = clickhouse
         self._writer = Writer(
             clickhouse,
-            sender,
+            letters,
             topics.full_name(topics.DEAD_LETTERS, self._config.topic_prefix),
             self._config.patience,
             stop.is_set,
             self._config.erasures,
         )
-        reader.subscribe(sorted(self._tables), listener=self)
+        self._consumer.subscribe(sorted(self._tables), listener=self)
 
     async def _wait_for(self, part: str, action: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> Any:
         """Tries until it works. None when `stop` was set before; raises Unavailable when patience is at its end."""
@@ -143,21 +131,21 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             raise Unavailable(f"{part} stayed away for {self._config.patience:.0f} s: {error}") from error
 
     async def _pump(self, stop: asyncio.Event) -> None:
-        """Collects batches while those before them are written."""
+        """Collects one batch while the one before it is written."""
         watch = asyncio.create_task(self._watch())
         try:
             while not stop.is_set():
                 await self._collect()
                 busy = self._writing is not None and not self._writing.done()
                 # An old batch keeps growing while the writer is busy: the slower ClickHouse is, the larger its batches.
-                if not busy or any(batch.full for batch in self._batches.values()):
+                if not busy or self._batch.full:
                     await self._settle()
-                    now = time.monotonic()
-                    self._begin([table for table, batch in self._batches.items() if batch.full or batch.wait(now) == 0])
+                    if self._batch.full or self._batch.wait(time.monotonic()) == 0:
+                        self._begin()
                 if watch.done():
                     await watch
             await self._settle()
-            self._begin(list(self._batches))
+            self._begin()
             await self._settle()
             await self._keep_positions()
         finally:
@@ -168,10 +156,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
 
     async def _collect(self) -> None:
         await asyncio.sleep(0)  # aiokafka gives what it has without a pause: the batch on its way needs a turn too
-        now = time.monotonic()
-        waits = [wait for batch in self._batches.values() if (wait := batch.wait(now)) is not None]
-        seconds = max(SHORTEST_POLL, min(waits, default=IDLE_SECONDS))
-        seconds = min(seconds, IDLE_SECONDS)
+        wait = self._batch.wait(time.monotonic())
+        seconds = IDLE_SECONDS if wait is None else max(SHORTEST_POLL, min(wait, IDLE_SECONDS))
         if self._failure is not None:
             raise self._failure
         if self._starts:
@@ -184,18 +170,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
                 found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS)
         except TimeoutError:
             return
-        self._pacing.fetched(self._consumer, something=bool(found))
         if self._starts is None or self._starts:
             return  # partitions were assigned meanwhile: this comes again, after the seek that follows
         for partition, records in found.items():
-            table = self._tables[partition.topic]
-            batch = self._batches.get(table) or self._batches.setdefault(table, self._new_batch(table))
-            batch.add(table, records, time.monotonic())
+            self._batch.add(self._tables[partition.topic], records, time.monotonic())
 
-    def _begin(self, tables: list[str]) -> None:
-        if batches := [self._batches.pop(table) for table in tables]:
-            self._rows |= {table: batch.rows for table, batch in zip(tables, batches, strict=True)}
-            self._writing = asyncio.create_task(self._deliver(batches))
+    def _begin(self) -> None:
+        if self._batch.offsets:
+            batch, self._batch = self._batch, self._new_batch()
+            self._writing = asyncio.create_task(self._deliver(batch))
 
     async def _settle(self) -> None:
         """Waits for the batch that is being written; raises what it raised."""
@@ -203,28 +186,25 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             await self._writing
             self._writing = None
 
-    async def _deliver(self, batches: list[Batch]) -> None:
+    async def _deliver(self, batch: Batch) -> None:
         assert self._writer is not None
         # 1. Rows in ClickHouse, refused ones acknowledged by Kafka as dead letters. A crash here repeats the batch.
         began = time.monotonic()
-        await asyncio.gather(*map(self._writer.write, batches))
+        await self._writer.write(batch)
         self._took = time.monotonic() - began
         # 2. Only then the offsets. A crash between 1 and 2 repeats it too: same keys, same versions, same rows.
         mine = self._consumer.assignment()
-        written = {place: offset for batch in batches for place, offset in batch.offsets.items()}
-        offsets = {TopicPartition(*place): offset for place, offset in written.items() if place in mine}
+        offsets = {TopicPartition(*place): offset for place, offset in batch.offsets.items() if place in mine}
         try:
             if offsets:
                 async with asyncio.timeout(self._config.patience):
-                    await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as error:
-            # 3. The partitions have moved: their next owner writes the same rows again.
-            telemetry.LOST_COMMITS.inc()
-            log.info("offsets not committed, partitions moved", cause=repr(error))
+                    if not await commit(self._consumer, offsets):
+                        # 3. The partitions have moved: their next owner writes the same rows again.
+                        telemetry.LOST_COMMITS.inc()
         except TimeoutError:
             raise Unavailable(f"Kafka took no offsets for {self._config.patience:.0f} s") from None
-        self._written.update(written)
-        self._unkept.update(written)
+        self._written.update(batch.offsets)
+        self._unkept.update(batch.offsets)
         self._measure_lag()
 
     async def _keep_positions(self) -> None:
@@ -263,9 +243,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
                     raise Unavailable(self._state) from error
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Lets what is on its way arrive, and forgets what was collected: its records will be read again."""
+        """Lets the batch on its way arrive, and forgets the collected one: its records will be read again."""
         self._starts = None
-        self._batches.clear()
+        self._batch = self._new_batch()
         if self._writing:
             await asyncio.wait([self._writing], timeout=REVOKE_SECONDS)
         await self._keep_positions()
@@ -292,19 +272,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
             log.warning(cause, messages=messages, next=remedy)
         self._starts = {TopicPartition(*place): offset for place, offset in found.offsets.items()}
 
-    def _new_batch(self, table: str) -> Batch:
+    def _new_batch(self) -> Batch:
         config = self._config
         # An import touches months of years, and each month of a batch is a part of its own for ClickHouse to write.
-        patience = PATIENCE.get(table) or (COMPANY if self._rows.get(table, 0) >= FEW else 1)
-        age = max(config.batch_age * patience, min(SHARE * self._took, config.longest_age))
+        age = max(config.batch_age, min(SHARE * self._took, config.longest_age))
         return Batch(config.batch_rows, config.batch_bytes, age)
-
-
-async def _start(client: Any) -> Any:
-    """A started client, or none left behind."""
-    try:
-        await client.start()
-    except BaseException:
-        await client.stop()
-        raise
-    return client

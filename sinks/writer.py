@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 from tenacity.stop import stop_after_delay, stop_base
 
@@ -20,6 +18,8 @@ from sinks.dead_letters import dead_letter
 from sinks.erasing import spared
 from sinks.errors import Rejected
 from sinks.isolate import Bad, insert_all
+from streams.kafka import unavailable
+from streams.publishing import Message, Publisher
 
 FIRST_WAIT = 0.1  # seconds before the second attempt; doubled each time, with jitter
 LONGEST_WAIT = 5.0
@@ -43,7 +43,7 @@ class Writer:
     def __init__(
         self,
         clickhouse: ClickHouse,
-        producer: AIOKafkaProducer,
+        publisher: Publisher,
         dead_letters: str,
         patience: float,
         hurry: Callable[[], bool],
@@ -52,7 +52,7 @@ class Writer:
         """`dead_letters` is the topic's full name; attempts end after `patience` seconds, or when `hurry()` is true."""
         self.trouble = ""
         self._clickhouse = clickhouse
-        self._producer = producer
+        self._publisher = publisher
         self._dead_letters = dead_letters
         self._erasures = erasures if erasures is not None else Erasures()
         self._stop = stop_after_delay(patience) | stop_when(hurry)
@@ -106,12 +106,8 @@ class Writer:
 
     async def _bury(self, letters: Sequence[Bad[Record]]) -> None:
         now = time.time()
-        sent = []
-        try:
-            for bad in letters:
-                letter = dead_letter(bad.row, bad.reason, now)
-                value = letter.model_dump_json().encode()
-                sent.append(await self._producer.send(self._dead_letters, value, key=letter.key))
-            await asyncio.gather(*sent)
-        except KafkaError as error:
-            raise Unavailable(f"Kafka does not take dead letters: {error!r}") from error
+        buried = (dead_letter(bad.row, bad.reason, now) for bad in letters)
+        with unavailable("Kafka does not take dead letters"):
+            await self._publisher.send(
+                Message(self._dead_letters, letter.key, letter.model_dump_json().encode()) for letter in buried
+            )

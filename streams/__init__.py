@@ -1,4 +1,4 @@
-"""The runtime of the stages: messages in, state and outputs durable together, fenced. Faust and RocksDB end here.
+"""The runtime of the stages: messages in, state and outputs durable together, fenced; and Kafka for everybody else.
 
-What a message means is no business of this package; it imports only `schemas`.
+Faust, aiokafka and RocksDB end here. What a message means is no business of this package; it imports only `schemas`.
 """

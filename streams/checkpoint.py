@@ -4,12 +4,17 @@
     2. state to the changelog under the partition's fence, all acknowledged, with the positions up to which it is made;
        each partition's is one batch, so that a crash leaves all of it there or nothing
     3. state to RocksDB
-    4. the events acknowledged, so that Faust commits past them
-    5. whoever waits for it (`durable`) goes on
+    4. words to Kafka, all acknowledged
+    5. the events acknowledged, so that Faust commits past them
+    6. whoever waits for it (`durable`) goes on
 
-A crash before 4 has the events delivered again. State never gets ahead of the outputs (2 after 1), so that nothing is
+A crash before 5 has the events delivered again. State never gets ahead of the outputs (2 after 1), so that nothing is
 lost. While a checkpoint is on its way, the next events are taken already; so after one that failed there must be no
 other, whose state would hold what the failed one has not told.
+
+Words (`send_after`) are outputs of which a worker that dies, or has lost the partition, must not have said what its
+successor decides otherwise. So they are kept with the state, go out once that is accepted under the fence, and are
+sent again by whoever takes the partition up and finds them there: once at least, and never but by what is kept.
 
 Fence: before a partition's changelog is read, `take_over` takes a higher epoch than whoever had the partition before
 and writes one record under it. From then on Kafka refuses what a worker writes that was paused and does not know yet
@@ -19,7 +24,7 @@ that the partition is gone; that one ends with `Fenced`, and whoever waits for i
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -30,7 +35,7 @@ from faust.types import EventT
 from schemas.errors import Unavailable
 from streams import telemetry
 from streams.producer import Lane, Message, Producer, Writer
-from streams.store import FENCE, Book
+from streams.store import FENCE, UNSENT, Book
 
 MAX_EVENTS = 500
 MAX_AGE = 0.2  # seconds that an event waits for company at most
@@ -64,6 +69,7 @@ class Batch:
     events: list[EventT] = field(default_factory=list)
     records: int = 0
     outputs: list[Output] = field(default_factory=list)
+    words: dict[int, list[Output]] = field(default_factory=dict)
     partitions: set[int] = field(default_factory=set)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -131,6 +137,7 @@ class Checkpointer:
         gone = set(partitions)
         for partition in gone:
             self._books.pop(partition, None)
+            self._batch.words.pop(partition, None)
         self._batch.partitions -= gone
         self._batch.events = [event for event in self._batch.events if event.message.partition not in gone]
 
@@ -138,6 +145,25 @@ class Checkpointer:
         """Have `output` sent with the next checkpoint."""
         self._batch.outputs.append(output)
         self._wake.set()
+
+    def send_after(self, partition: int, output: Output) -> None:
+        """Have `output` sent once the state of `partition` that says so is kept."""
+        self._batch.words.setdefault(partition, []).append(output)
+        self.touch(partition)
+
+    async def send_again(self, partitions: Iterable[int]) -> None:
+        """Send the words of these partitions of which nobody knows whether they were, before anything else happens.
+
+        Not those of state that went back in time: they have been sent, and what they led to as well.
+        """
+        async with self._lock:
+            found = {partition: self.book(partition) for partition in sorted(partitions)}
+            found = {partition: book for partition, book in found.items() if book.get(UNSENT) is not None}
+            kept = [book.get(UNSENT) or b"[]" for partition, book in found.items() if partition not in self.went_back]
+            await self._producer.send(
+                (topic, key.encode(), value.encode()) for words in kept for topic, key, value in orjson.loads(words)
+            )
+            self._sent(found)
 
     def touch(self, partition: int) -> None:
         """Records of `partition` have changed."""
@@ -194,6 +220,9 @@ class Checkpointer:
         books = {partition: self.book(partition) for partition in partitions}
         for partition, positions in _positions(batch.events).items():
             books[partition].reached(positions)
+        for partition, words in batch.words.items():
+            kept = [(word.topic, word.key.decode(), word.value.decode()) for word in words]
+            books[partition].put(UNSENT, orjson.dumps(kept))
         states = {partition: book.take_dirty() for partition, book in books.items()}
         lanes: dict[Lane, list[Message]] = {
             (self.changelog, partition): list(records.items()) for partition, records in states.items() if records
@@ -204,11 +233,23 @@ class Checkpointer:
         for (_, partition), offset in ends.items():
             if self._books.get(partition) is books[partition]:  # else it has been another worker's meanwhile
                 books[partition].write(states[partition], offset)
+        words = [word for told in batch.words.values() for word in told]
+        if words:
+            await self._producer.send((word.topic, word.key, word.value) for word in words)
+            self._sent({partition: books[partition] for partition in batch.words})
+            outputs += words
         for event in batch.events:
             event.ack()
         for kind, sent in Counter(output.kind for output in outputs).items():
             telemetry.SENT.labels(self._stage, kind).inc(sent)
         telemetry.SENT.labels(self._stage, "state").inc(sum(map(len, states.values())))
+
+    def _sent(self, books: Mapping[int, Book]) -> None:
+        """The next checkpoint, which comes soon, forgets the words that have been sent."""
+        for partition, book in books.items():
+            if self._books.get(partition) is book:
+                book.delete(UNSENT)
+                self.touch(partition)
 
 
 def _positions(events: Iterable[EventT]) -> dict[int, dict[str, int]]:

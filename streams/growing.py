@@ -25,7 +25,7 @@ from streams.kafka import Admin, TopicPartition
 from streams.partitioner import partition_of
 from streams.producer import Lane, Message, Producer
 from streams.reading import read, reader
-from streams.store import ERASURES, POSITIONS, TALLY, is_ours
+from streams.store import ERASURES, POSITIONS, TALLY, UNSENT, is_ours
 
 _BYTES = 8 * 1024 * 1024  # written at once
 _PATIENCE = 30.0  # seconds for the last record of a partition
@@ -71,7 +71,7 @@ async def regroup(
     made = _open(scratch / "made")
     erasures: list[dict[str, int]] = []
     starts: dict[TopicPartition, int] = {}
-    untold: dict[int, bytes] = {}  # by partition, what its stage has not told yet of the events that it took
+    untold: list[tuple[str, int, bytes, bytes]] = []  # what stages have not told yet of the events that they took
     try:
         for partition in range(before):
             source = _open(scratch / f"{partition}")
@@ -80,8 +80,8 @@ async def regroup(
                 tp = TopicPartition(topic, partition)
                 starts[tp] = _start(source, topic, committed.get(tp, 0))
             erasures.append(orjson.loads(source.get(ERASURES) or b"{}"))
-            if (tally := source.get(TALLY)) is not None:
-                untold[partition] = tally
+            kept = ((name, source.get(name)) for name in (TALLY, UNSENT))
+            untold += [(table.new, partition, name, value) for name, value in kept if value is not None]
             new = regrouped(table.placing, source.items(), source.get, partition, before, after)
             for count, (number, key, value) in enumerate(new):
                 place = struct.pack(">H", number) + key
@@ -181,14 +181,14 @@ async def _write(
     made: Any,
     erasures: dict[str, int],
     starts: Positions,
-    untold: Mapping[int, bytes],
+    untold: Iterable[tuple[str, int, bytes, bytes]],
 ) -> None:
     producer = Producer(kafka)
     await producer.start()
     try:
         await producer.settled(table.new, partitions)
         await write(producer, ((table.new, *_split(place), value) for place, value in made.items()))
-        ends = [(table.new, number, TALLY, tally) for number, tally in untold.items()]
+        ends = [*untold]
         for number in range(partitions):
             positions = {topic: starts.get(TopicPartition(topic, number), 0) for topic in table.topics}
             if erasures:

@@ -37,11 +37,13 @@ __all__ = [
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "partitions_of",
+    "partitions_there",
     "started",
     "unavailable",
 ]
 
 _PATIENCE = 30.0  # seconds for a topic to be gone
+_PAUSE = 0.5
 _NAME, _VALUE, _SOURCE = 0, 1, 3  # of an entry of a topic's configuration
 _OF_TOPIC = 1  # a source: set for this very topic
 
@@ -195,3 +197,13 @@ async def partitions_of(kafka: Mapping[str, Any], *names: str) -> list[TopicPart
     with unavailable("Kafka does not answer", "tillstream status"):
         async with Admin(kafka) as admin:
             return await admin.partitions(*names)
+
+
+async def partitions_there(kafka: Mapping[str, Any], name: str, within: float) -> list[TopicPartition]:
+    """All partitions of a topic that may still be in the making, for `within` seconds. Raises Unavailable."""
+    deadline = time.monotonic() + within
+    while not (found := await partitions_of(kafka, name)):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
+        await asyncio.sleep(_PAUSE)
+    return found

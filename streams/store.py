@@ -17,6 +17,7 @@ from faust.types import TP
 #: Records of the runtime's own: no key of a stage begins with a zero byte.
 _OURS = b"\x00"
 FENCE, ERASURES, TALLY, POSITIONS = b"\x00fence", b"\x00erasures", b"\x00tally", b"\x00positions"
+UNSENT = b"\x00unsent"  # what is sent after the state that says so, until it is
 
 
 def is_ours(key: bytes) -> bool:

@@ -141,6 +141,7 @@ class Worker:
                 await drain()
             for _, checkpoint in self._stages:
                 await checkpoint.flush()
+                await checkpoint.flush()  # that the last words were sent
         finally:
             await self._stop_app()
             for task in tasks:
@@ -179,6 +180,9 @@ class Worker:
     async def _assigned(self, *_: Any, **__: Any) -> None:
         partitions = {tp.partition for tp in self._app.consumer.assignment()}
         try:
+            for checkpoint in [checkpoint for _, checkpoint in self._stages]:
+                if self._app.assigned:
+                    await checkpoint.send_again(partitions)
             for eraser in self.erasers:
                 if self._app.assigned:
                     await eraser.own(partitions)

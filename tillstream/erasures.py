@@ -9,8 +9,7 @@ import structlog
 
 from schemas import topics
 from schemas.erasures import Erasures, entry_message, new_key
-from schemas.errors import Unavailable
-from streams.kafka import KafkaError, TopicPartition, partitions_of, unavailable
+from streams.kafka import KafkaError, TopicPartition, partitions_there, unavailable
 from streams.publishing import Message, Publisher
 from streams.reading import Consumer, reader
 
@@ -29,7 +28,7 @@ async def followed(kafka: Mapping[str, Any], prefix: str) -> AsyncIterator[Erasu
     async with AsyncExitStack() as stack:
         with unavailable(f"the topic {topic} can't be read", "tillstream status"):
             consumer = await stack.enter_async_context(reader(kafka, fetch_max_wait_ms=_POLL_MS))
-            partitions = await _partitions(kafka, topic)
+            partitions = await partitions_there(kafka, topic, _PATIENCE / 4)
             ends = await consumer.end_offsets(partitions)
             consumer.assign(partitions)  # last: a fetch that waits for news holds up what else its connection is asked
             async with asyncio.timeout(_PATIENCE):
@@ -51,15 +50,6 @@ async def publish(kafka: Mapping[str, Any], prefix: str, erasures: Erasures, ema
             (told,) = await publisher.send([Message(topics.full_name(topics.ERASURES, prefix), key, value)])
     erasures.take(told.partition, told.offset, key, value)
     return str(told.partition), told.offset + 1
-
-
-async def _partitions(kafka: Mapping[str, Any], topic: str) -> list[TopicPartition]:
-    deadline = asyncio.get_running_loop().time() + _PATIENCE / 4
-    while not (found := await partitions_of(kafka, topic)):
-        if asyncio.get_running_loop().time() > deadline:
-            raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")
-        await asyncio.sleep(_PAUSE)
-    return found
 
 
 async def _follow(consumer: Consumer, erasures: Erasures) -> None:

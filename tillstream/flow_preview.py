@@ -10,6 +10,7 @@ from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
 from engage.templates.context import Organization, values
 from engage.templates.rendering import Library, Rendered
+from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
 from tillstream.flow_data import FlowData, Row
@@ -63,7 +64,7 @@ def preview(
     found = get(settings.project, name)
     assert found.flow is not None
     instruction = _step(found, step)
-    event, person = _subject(settings, data, found.flow, metric_id, email.strip().lower())
+    event, person = _subject(settings, data, found.flow, metric_id, normal(email))
     kind = instruction.kind
     assert isinstance(kind, Email)
     named = values(event, person, organization(settings), unsubscribe_url=_unsubscribe(kind))

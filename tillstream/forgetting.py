@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas import topics
+from schemas.emails import normal
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError
 from schemas.profile import profile_key
@@ -49,7 +50,7 @@ class Forgotten:
 
 def find(warehouse: Warehouse, email: str) -> Person:
     """Raises ConfigurationError for a text that is no email, Unavailable."""
-    email = email.strip().lower()
+    email = normal(email)
     if "@" not in email or "\0" in email:
         raise ConfigurationError(f"'{email}' is no email", remedy="tillstream forget jenny.rosen@example.com --dry-run")
     facts = warehouse.rows(

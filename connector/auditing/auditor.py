@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from connector import telemetry
 from connector.auditing.coverage import Coverage, Place, Span, Told
@@ -25,6 +24,7 @@ from connector.auditing.rules import RECENT, Lost, Mark, Missing, Progress, diff
 from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.tally import total
+from streams.kafka import KafkaError
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
 from pydantic import ValidationError
 
 from connector import telemetry
@@ -26,6 +24,8 @@ from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.lookup import Lookup
 from schemas.topics import LOOKUPS, full_name
+from streams.kafka import KafkaError, TopicPartition
+from streams.reading import Consumer, Listener, commit, member
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ _PARK_AGAIN = 5.0
 _DRAIN_SECONDS = 5.0
 
 
-class Lookups(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     """The worker; `retry` gives parked questions another chance."""
 
     def __init__(
@@ -58,28 +58,21 @@ class Lookups(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises Unavailable when Kafka is away: start it again, nothing is lost."""
-        consumer = AIOKafkaConsumer(
-            **self._kafka,
-            group_id=f"{self._prefix}tillstream-connector",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
         try:
-            await consumer.start()
-            consumer.subscribe([full_name(LOOKUPS, self._prefix)], listener=self)
-            async with together() as self._group:
-                self._started.set()
-                writing = self._group.create_task(self._park_for_ever())
-                await self._read(consumer, stop)
-                await self._drain()
-                writing.cancel()
-                self._end_lanes()
-            await self._commit(consumer)
+            async with member(self._kafka, f"{self._prefix}tillstream-connector") as consumer:
+                consumer.subscribe([full_name(LOOKUPS, self._prefix)], listener=self)
+                async with together() as self._group:
+                    self._started.set()
+                    writing = self._group.create_task(self._park_for_ever())
+                    await self._read(consumer, stop)
+                    await self._drain()
+                    writing.cancel()
+                    self._end_lanes()
+                await self._commit(consumer)
         except KafkaError as error:
             raise Unavailable(f"Kafka is in trouble: {error!r}") from error
         finally:
             self.refusal = "the look-ups have stopped"
-            await consumer.stop()
 
     async def retry(self) -> None:
         """Ask again what is parked, of all accounts that have a key. Raises Unavailable when ClickHouse is away."""
@@ -94,7 +87,7 @@ class Lookups(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
                 await self._written()
             await self._written()
 
-    async def _read(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+    async def _read(self, consumer: Consumer, stop: asyncio.Event) -> None:
         committed_at = 0.0
         while not stop.is_set():
             if self._offsets.waiting < _MOST:
@@ -214,13 +207,11 @@ class Lookups(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has 
         for task in self._running:
             task.cancel()
 
-    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+    async def _commit(self, consumer: Consumer) -> None:
         topic = full_name(LOOKUPS, self._prefix)
         offsets = {TopicPartition(topic, partition): at for partition, at in self._offsets.committable().items()}
         if offsets:
-            # Else another reader has them now, and asks again what is not committed.
-            with suppress(CommitFailedError, IllegalStateError, RebalanceInProgressError):
-                await consumer.commit(offsets)
+            await commit(consumer, offsets)  # else another reader has them now, and asks again
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Another reader takes over: what is not committed, it asks again."""

@@ -23,6 +23,7 @@ from console.properties import known
 from console.summary import summary
 from console.text import aware, exact
 from console.warehouse import Row, Warehouse
+from schemas.emails import normal
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
 
@@ -262,7 +263,7 @@ class Api:
 
     async def profile(self, wanted: forms.Asked, path: Mapping[str, str]) -> models.ProfileAnswer:
         """One person."""
-        found = await people.person(self._warehouse, path["email"].strip().lower(), wanted.live)
+        found = await people.person(self._warehouse, normal(path["email"]), wanted.live)
         if found is None:
             raise web.HTTPNotFound(text="nobody is known by that email in this mode")
         return models.ProfileAnswer(**person_values(found))

@@ -9,6 +9,7 @@ from console import feed, forms, people
 from console.audit import Action
 from console.days import today
 from console.pages.site import Page
+from schemas.emails import normal
 
 
 class ProfilePages(Page):
@@ -35,15 +36,15 @@ class ProfilePages(Page):
     async def ask_to_merge(self, request: web.Request) -> web.Response:
         """Whom it would move, and into whom."""
         self.must_be_allowed(request)
-        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
+        email = normal(forms.parsed(forms.PersonQuery, request.query).email)
         found = await self.actions.merging(email)
         return self.site.page(request, "merge.html", email=email, found=found)
 
     async def merge(self, request: web.Request) -> web.Response:
         """Moves everything to the other profile."""
         form = await forms.posted(request)
-        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
-        into = forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email.lower()
+        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
+        into = normal(forms.parsed(forms.PersonQuery, {"email": form.get("into", "")}).email)
         async with self.site.change(request, Action.MERGE, people=(email, into), detail=f"{email} into {into}"):
             told = await self.actions.merge(email, into)
         return self.site.back(request, "/profiles", q=into, done=told)
@@ -51,7 +52,7 @@ class ProfilePages(Page):
     async def unmerge(self, request: web.Request) -> web.Response:
         """Takes back what was merged into this profile."""
         form = await forms.posted(request)
-        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
+        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
         async with self.site.change(request, Action.UNMERGE, people=(email,)):
             told = await self.actions.unmerge(email)
         return self.site.back(request, "/profiles", done=told)
@@ -59,15 +60,15 @@ class ProfilePages(Page):
     async def ask_to_erase(self, request: web.Request) -> web.Response:
         """What would go, and a button that says so."""
         self.must_be_allowed(request)
-        email = forms.parsed(forms.PersonQuery, request.query).email.lower()
+        email = normal(forms.parsed(forms.PersonQuery, request.query).email)
         found = await self.actions.forget(email, dry_run=True)
         return self.site.page(request, "erase.html", email=email, found=found, wrong=False)
 
     async def erase(self, request: web.Request) -> web.Response:
         """Erases, when the email was written out once more."""
         form = await forms.posted(request)
-        email = forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email.lower()
-        if form.get("again", "").strip().lower() != email:
+        email = normal(forms.parsed(forms.PersonQuery, {"email": form.get("email", "")}).email)
+        if normal(form.get("again", "")) != email:
             found = await self.actions.forget(email, dry_run=True)
             return self.site.page(request, "erase.html", status=400, email=email, found=found, wrong=True)
         async with self.site.change(request, Action.ERASE, people=(email,)):
@@ -77,7 +78,7 @@ class ProfilePages(Page):
     async def person(self, request: web.Request) -> web.Response:
         """Everything about one person."""
         wanted = forms.parsed(forms.PersonQuery, request.query)
-        email = wanted.email.lower()
+        email = normal(wanted.email)
         found = await people.person(self.warehouse, email, wanted.live)
         if found is None:
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")

@@ -186,6 +186,7 @@ EVENT: Final = {
         _amount("Tax", _ANY),
         _amount("TaxIncluded", _ANY),
         _amount("NotToldByStripe", _ANY),
+        _flag("DecimalsAssumed", _ANY),
         _text("InvoiceNumber"),
         _text("InvoiceURL"),
         _text("InvoicePDF"),

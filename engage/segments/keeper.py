@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
 
 from engage.conditions.model import Definition, InSegment
 from engage.segments.library import Library
@@ -27,7 +25,9 @@ from engage.segments.telemetry import CHANGES, MEMBERS_SECONDS
 from engage.segments.warehouse import Warehouse, WarehouseConfig, open_warehouse
 from schemas.errors import Unavailable
 from schemas.topics import METRICS, SEGMENTS_CHANGES, full_name
+from streams.kafka import KafkaError, partitions_there
 from streams.producer import Producer
+from streams.reading import Consumer, Listener, member, reader
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ REST: Final = 10  # an evaluation that took a second is not repeated for ten bec
 AGAIN_SECONDS: Final = 10.0  # after one that failed
 _LOOK_SECONDS: Final = 0.5
 _REVOKE_SECONDS: Final = 30.0
+_TOPIC_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class _Plan:
     broken: str = ""  # why the last evaluation failed
 
 
-class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
     """A role, or part of one."""
 
     def __init__(self, config: KeeperConfig) -> None:
@@ -86,8 +87,9 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 publisher = Producer(self._config.kafka)
                 await publisher.start()
                 stack.push_async_callback(publisher.stop)
-                signs = await self._consumer(stack, *self._metric_of)  # without a group: every partition, from now on
-                owner = await self._consumer(stack, group_id=f"{self._config.topic_prefix}tillstream-segments")
+                kafka, group, now = self._config.kafka, f"{self._config.topic_prefix}tillstream-segments", "latest"
+                signs = await stack.enter_async_context(reader(kafka, *self._metric_of, auto_offset_reset=now))
+                owner = await stack.enter_async_context(member(kafka, group, auto_offset_reset=now))
                 owner.subscribe([self._topic], listener=self)
                 warehouse = await self._warehouse(stack, stop)
                 if warehouse is None:
@@ -101,8 +103,8 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     def _topic(self) -> str:
         return full_name(SEGMENTS_CHANGES, self._config.topic_prefix)
 
-    async def _work(self, stop: asyncio.Event, signs: AIOKafkaConsumer, owner: AIOKafkaConsumer) -> None:
-        self._partitions = len(await _partitions(owner, self._topic))
+    async def _work(self, stop: asyncio.Event, signs: Consumer, owner: Consumer) -> None:
+        self._partitions = len(await partitions_there(self._config.kafka, self._topic, _TOPIC_SECONDS))
         ended = asyncio.create_task(stop.wait())
         tasks = {
             asyncio.create_task(work) for work in (self._see_facts(signs), self._stay_owner(owner), self._evaluations())
@@ -222,15 +224,7 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
         return publish
 
-    async def _consumer(self, stack: AsyncExitStack, *topics: str, **arguments: Any) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            *topics, **self._config.kafka, enable_auto_commit=False, auto_offset_reset="latest", **arguments
-        )
-        stack.push_async_callback(consumer.stop)
-        await consumer.start()
-        return consumer
-
-    async def _see_facts(self, signs: AIOKafkaConsumer) -> None:
+    async def _see_facts(self, signs: Consumer) -> None:
         while True:
             found = await signs.getmany(timeout_ms=1000, max_records=5_000)
             metrics = {self._metric_of[place.topic] for place, records in found.items() if records}
@@ -238,7 +232,7 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 self._want(lambda definition, seen=metrics: bool(definition.metrics & seen))
             await asyncio.sleep(0.1)  # one look at a burst is enough
 
-    async def _stay_owner(self, owner: AIOKafkaConsumer) -> None:
+    async def _stay_owner(self, owner: Consumer) -> None:
         """Only to be given partitions: their messages are nobody's business here."""
         while True:
             if assigned := owner.assignment():
@@ -273,13 +267,3 @@ class SegmentKeeper(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
 def _asks(definition: Definition, segment: str) -> bool:
     return any(isinstance(leaf, InSegment) and leaf.segment == segment for leaf in definition.leaves())
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    """Raises Unavailable when there is no such topic."""
-    for _ in range(50):
-        found = consumer.partitions_for_topic(topic)
-        if found:
-            return set(found)
-        await asyncio.sleep(_LOOK_SECONDS)
-    raise Unavailable(f"there is no topic {topic}", remedy="tillstream topics")

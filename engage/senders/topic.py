@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
+from engage.senders.outcome import Again, Outcome, Refused, Sent
+from streams.kafka import (
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
-
-from engage.senders.outcome import Again, Outcome, Refused, Sent
+from streams.publishing import Message, Publisher
 
 _SECONDS = 15.0
 
@@ -33,7 +32,7 @@ class Topics:
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
         self._kafka = kafka
-        self._producer: AIOKafkaProducer | None = None
+        self._publisher: Publisher | None = None
         self._lock = asyncio.Lock()
         self._known: set[str] = set()
 
@@ -41,12 +40,12 @@ class Topics:
         """Try once."""
         try:
             async with asyncio.timeout(_SECONDS):
-                producer = await self._started()
+                publisher = await self._started()
                 if letter.topic not in self._known:  # to ask for an unknown one alone would create it
-                    self._known = set((await producer.client.fetch_all_metadata()).topics())
+                    self._known = await publisher.topics()
                     if letter.topic not in self._known:
                         return Refused(f"Kafka has no topic {letter.topic}")
-                await producer.send_and_wait(letter.topic, letter.value, letter.key, headers=list(letter.headers))
+                await publisher.send([Message(letter.topic, letter.key, letter.value, headers=letter.headers)])
         except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, MessageSizeTooLargeError) as error:
             return Refused(f"{type(error).__name__}: {error}")
         except (KafkaError, TimeoutError) as error:
@@ -55,13 +54,11 @@ class Topics:
 
     async def close(self) -> None:
         """Stop the producer."""
-        if self._producer is not None:
-            await self._producer.stop()
+        if self._publisher is not None:
+            await self._publisher.stop()
 
-    async def _started(self) -> AIOKafkaProducer:
+    async def _started(self) -> Publisher:
         async with self._lock:
-            if self._producer is None:
-                producer = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True)
-                await producer.start()
-                self._producer = producer
-            return self._producer
+            if self._publisher is None:
+                self._publisher = await Publisher(self._kafka).start()
+            return self._publisher

@@ -8,6 +8,7 @@ A fact that has acted is first kept under `m`, then no more under `w`: where bot
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
 
 import msgspec
 import orjson
@@ -122,8 +123,12 @@ class FactStage:
                 continue
             fact = _fact.decode(stored)
             if until(split_key(fact.person)[0]):
-                fact.person, fact.due = "", None
+                fact.person, fact.due, fact.told = "", None, ""
                 self._rest(partition, record[2:], fact)
+                yield
+            elif until(split_key(fact.told)[0]):
+                fact.told = ""
+                book.put(record, msgspec.json.encode(fact))
                 yield
 
     def fire(self, partition: int, key: bytes, now: float) -> None:
@@ -146,17 +151,21 @@ class FactStage:
         now = self._clock()
         if known is None:
             epoch = self._epochs[partition]
-            fact, before = settle.new_fact(row, epoch, now, self._settle), ""
+            fact, before, was = settle.new_fact(row, epoch, now, self._settle), "", ""
             telemetry.FACTS.labels("history" if fact.due is None else "waiting").inc()
             if settle.advance(epoch, row):
                 self._keep_epoch(partition, epoch)
         else:
-            fact, before = known, known.person
+            fact, before, was = known, known.told or known.person, known.person
             settle.newer(fact, row, now)
         if row.get("unlinked_reason") == REASON:
             fact.due = None
-        if before and before != fact.person and not self._erasures.until(split_key(before)[0]):
-            self._tell(before, {"kind": "moved", "metric_id": row["metric_id"]})
+        if self._erasures.until(split_key(before)[0]):
+            before = ""
+        if before and before != fact.person and (fact.person or was):
+            moved = {"kind": "moved", "metric_id": row["metric_id"], "version": row["version"], "to": fact.person}
+            self._tell(partition, before, moved)
+        fact.told = fact.person or before
         if fact.person:
             self._send(Output(self._people, fact.person.encode(), raw))
         if settle.ripe(fact, now):
@@ -171,7 +180,7 @@ class FactStage:
     def _act(self, partition: int, identifier: bytes, fact: Fact) -> None:
         telemetry.FACTS.labels("acted").inc()
         at = rfc3339(self._clock())
-        self._tell(fact.person, {"kind": "release", "metric_id": identifier.decode(), "at": at})
+        self._tell(partition, fact.person, {"kind": "release", "metric_id": identifier.decode(), "at": at})
         fact.due = None
         self._rest(partition, identifier, fact)
 
@@ -197,8 +206,9 @@ class FactStage:
         self._book(partition).put(_EPOCH, msgspec.json.encode(epoch))
         self._touch(partition)
 
-    def _tell(self, person: str, message: dict[str, str]) -> None:
-        self._send(Output(self._people, person.encode(), orjson.dumps(message)))
+    def _tell(self, partition: int, person: str, message: dict[str, Any]) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.send_after(partition, Output(self._people, person.encode(), orjson.dumps(message)))
 
     def _send(self, output: Output) -> None:
         assert self.checkpoint is not None

@@ -17,7 +17,7 @@ from engage.flows.library import Flows
 from engage.flows.model import Status
 from engage.flows.rules import machine
 from engage.flows.rules.program import Instruction, Program
-from engage.flows.rules.state import Entry, Person, Run, State, because
+from engage.flows.rules.state import Entry, Person, Run, State
 from engage.flows.steps import Email, SetProfileProperty, Webhook
 from engage.senders.outcome import Again, Outcome, Refused, Sent, Unknown
 from engage.senders.smtp import Mail
@@ -54,6 +54,9 @@ class Desk(Protocol):
     def look_at(self, due: float, partition: int, key: str) -> None:
         """Come back to this person at `due`."""
 
+    def send_on(self, partition: int, key: str, person: Person, fact: str) -> None:
+        """Where the fact is another person's by now, what waits because of it goes to them."""
+
 
 class Outbox:
     """The messages of all people that this worker has. `mails`: there is a mail server at all."""
@@ -63,7 +66,7 @@ class Outbox:
         self._post = post
         self._reports = reports
         self._mails = mails
-        self._trying: set[str] = set()  # message ids between `begin` and `finish`
+        self._trying: set[tuple[str, str]] = set()  # (person, message id) between `make` and `finish`
         self.work: Work
         self.desk: Desk
 
@@ -91,13 +94,26 @@ class Outbox:
         """A step is not to be done, and why."""
         self._report(key, _entry(run, step, known), known.event, MessageStatus.SKIPPED, reason)
 
-    def take_back(self, key: str, person: Person, fact: str, event: Row, reason: str) -> bool:
-        """Messages because of `fact` that nobody has begun to send are not sent; whether there were some."""
-        unsent = [each for each in person.outbox.values() if because(each, fact) and each.state != State.SENDING]
-        for entry in unsent:
-            del person.outbox[entry.id]
-            self._report(key, entry, event, MessageStatus.SKIPPED, reason)
-        return bool(unsent)
+    def take_back(self, person: Person, fact: str) -> dict[str, Entry]:
+        """Take out the messages because of `fact` that nobody has begun to send, by id."""
+        unsent = {each.id: each for each in person.outbox.values() if each.fact == fact and each.state != State.SENDING}
+        for identifier in unsent:
+            del person.outbox[identifier]
+        return unsent
+
+    def skip_taken(self, key: str, entry: Entry, event: Row, reason: str) -> None:
+        """One that was taken out is not sent, unless what it is because of comes again."""
+        self._report(key, entry, event, MessageStatus.SKIPPED, reason)
+
+    def go_on(self, partition: int, key: str, person: Person, entry: Entry, event: Row) -> None:
+        """A message that was taken out, or handed over, is this person's to send."""
+        person.outbox[entry.id] = entry
+        waits = entry.state is State.WAITING
+        self._report(key, entry, event, MessageStatus.WAITING if waits else MessageStatus.HELD)
+        if waits and entry.attempts:
+            self.desk.look_at(entry.due, partition, key)
+        elif waits:
+            self._enqueue(partition, key, entry)
 
     def wake(self, partition: int, key: str, person: Person, now: float) -> None:
         """Messages whose next attempt is due go back in line."""
@@ -115,11 +131,12 @@ class Outbox:
         records = self.desk.records(partition)
         for entry in list(person.outbox.values()):
             begun = entry.state is State.SENDING or (went_back and entry.state is State.WAITING)
-            if begun and entry.id not in self._trying:
+            if begun and (key, entry.id) not in self._trying:
                 step = self._step(entry)
                 repeat = not isinstance(step.kind, Email) or step.kind.if_unknown == "repeat" if step else False
                 if repeat:
                     entry = person.outbox[entry.id] = msgspec.structs.replace(entry, state=State.WAITING, due=now)
+                    self.desk.send_on(partition, key, person, entry.fact)
                 else:
                     del person.outbox[entry.id]
                     event = entry.event or records.fact(key, entry.fact) or {}
@@ -152,13 +169,13 @@ class Outbox:
         records = self.desk.records(partition)
         person = records.person(key)
         entry = person.outbox.get(identifier)
-        if entry is None or entry.state is not State.WAITING or entry.due > now or identifier in self._trying:
+        if entry is None or entry.state is not State.WAITING or entry.due > now or (key, identifier) in self._trying:
             return None
         program, step = self._flows.programs.get(entry.flow), self._step(entry)
         known = records.known(key, person, entry.event or records.fact(key, entry.fact) or {}, now)
         if program is None or step is None or self._late(program, step, known):
             return Made(None)  # `begin` says why
-        self._trying.add(identifier)
+        self._trying.add((key, identifier))
         try:
             return Made(await self._post.letter(entry.id, entry.flow, step, key, known))
         except TemplateProblem as error:
@@ -173,7 +190,7 @@ class Outbox:
         records = self.desk.records(partition)
         person = records.person(key)
         entry = person.outbox.get(identifier)
-        self._trying.discard(identifier)
+        self._trying.discard((key, identifier))
         if entry is None or entry.state is not State.WAITING:  # taken back while it was made
             return None
         event = entry.event or records.fact(key, entry.fact) or {}
@@ -186,7 +203,7 @@ class Outbox:
         entry = msgspec.structs.replace(entry, attempts=entry.attempts + 1)
         if letter is not None:
             person.outbox[identifier] = msgspec.structs.replace(entry, state=State.SENDING)
-            self._trying.add(identifier)
+            self._trying.add((key, identifier))
         elif made.later and status is MessageStatus.FAILED and self._once_more(entry, now):
             self._wait(partition, key, person, entry, now)
             self._report(key, entry, event, MessageStatus.WAITING, reason)
@@ -202,18 +219,18 @@ class Outbox:
         entry = self.desk.records(partition).person(key).outbox.get(identifier)
         if entry is not None and entry.state is State.SENDING:
             return True
-        self._trying.discard(identifier)
+        self._trying.discard((key, identifier))
         if entry is not None:
             self._enqueue(partition, key, entry)
         return False
 
-    def gone(self, identifier: str) -> None:
+    def gone(self, key: str, identifier: str) -> None:
         """Its partition is another worker's now."""
-        self._trying.discard(identifier)
+        self._trying.discard((key, identifier))
 
     def finish(self, partition: int, key: str, identifier: str, letter: Letter, outcome: Outcome, now: float) -> None:
         """What became of it."""
-        self._trying.discard(identifier)
+        self._trying.discard((key, identifier))
         records = self.desk.records(partition)
         person = records.person(key)
         entry = person.outbox.pop(identifier, None)
@@ -239,6 +256,8 @@ class Outbox:
                 if isinstance(letter, Mail):
                     bad = isinstance(outcome, Refused) and outcome.bounced
                     self._reports.bounce(key, row, outcome.reason, address_is_bad=bad and not _elsewhere(letter, key))
+        if identifier in person.outbox:
+            self.desk.send_on(partition, key, person, entry.fact)
         records.keep(key, person)
         self.desk.changed(partition)
 
@@ -303,7 +322,7 @@ class Outbox:
 
 def _entry(run: Run, step: Instruction, known: Known) -> Entry:
     identifier = message_id(run.flow, step.id, run.fact)
-    return Entry(identifier, run.flow, step.id, run.fact, step.kind.KIND, known.now, event=run.event)
+    return Entry(identifier, run.flow, step.id, run.fact, step.kind.KIND, known.now, event=run.event, value=run.value)
 
 
 def _elsewhere(mail: Mail, key: str) -> bool:

@@ -18,8 +18,9 @@ from engage.flows.library import Flows
 from engage.flows.model import DateTrigger, Status
 from engage.flows.rules import entry, machine
 from engage.flows.rules.program import Program
-from engage.flows.rules.state import Entry, Person, Run, because, run_key
+from engage.flows.rules.state import Person, Run, run_key
 from engage.stages.facts import NONSENSE
+from engage.stages.moving import Moving
 from engage.stages.outbox import Outbox
 from engage.stages.records import Records
 from schemas.erasing import Until
@@ -64,6 +65,7 @@ class PeopleStage:
             topics["segments"]: self._segment,
         }
         self._outbox = outbox
+        self._moving = Moving(flows, outbox, self, topics["people"])
         self._clock = clock
         self._began: dict[int, float] = {}
         self.timers = Timers(self.fire, clock)
@@ -87,7 +89,7 @@ class PeopleStage:
         for key, person in list(records.busy()) if went_back else records.busy():
             for run in list(person.runs.values()):
                 if went_back and run.wake is not None and run.wake <= now:
-                    self._end(person, run, "state went back in time")
+                    self.end(person, run, "state went back in time")
                     records.keep(key, person)
                     self.changed(partition)
                 elif run.wake is not None:
@@ -169,18 +171,21 @@ class PeopleStage:
             return
         match message.get("kind"):
             case None:
-                records.keep_fact(key, message, raw)
+                if not records.keep_fact(key, message, raw):
+                    return
                 if message.get("withdrawn"):
-                    self._take_back(partition, key, message["metric_id"], "the fact was taken back")
-                self._advance(partition, key, now)
+                    self._moving.take_back(partition, key, message)
+                    self._advance(partition, key, now)
+                else:
+                    self._go_on(partition, key, message, now)
             case "moved":
-                records.drop_fact(key, message["metric_id"])
-                self._take_back(partition, key, message["metric_id"], "the fact is another person's")
+                self._moving.moved(partition, key, message)
+            case "handed":
+                if (row := self._moving.handed(partition, key, message)) is not None:
+                    self._go_on(partition, key, row, now)
             case "release":
-                row = records.fact(key, message["metric_id"])
-                history = self._is_history(partition, message.get("at"))
-                if row is not None and not row.get("withdrawn") and not history:
-                    self._start_all(partition, key, self._flows.of_metric(row["metric"]), row["metric_id"], row, now)
+                if not self._is_history(partition, message.get("at")):
+                    self._release(partition, key, message["metric_id"], now)
             case "backfill":
                 row = records.fact(key, message["row"]["metric_id"]) or message["row"]
                 program = self._flows.programs.get(message["flow"])
@@ -286,22 +291,23 @@ class PeopleStage:
             program = self._flows.programs.get(run.flow)
             if program is None:
                 if run.flow not in self._flows.problems:
-                    self._end(person, run, "the flow is gone")
+                    self.end(person, run, "the flow is gone")
                 continue
             if program.flow.status is Status.DRAFT:
                 continue
             event = run.event or records.fact(key, run.fact) or {}
             known = records.known(key, person, event, now)
             if event.get("withdrawn"):
-                found = entry.stand_in(program.flow, run.fact, run.value, known)
+                found = entry.stand_in(program.flow, run, known)
                 if found is None and run.wake is not None and run.wake > now:
                     continue  # until its next step another fact may come that stands for it
                 if found is None:
-                    self._end(person, run, "the fact was taken back")
+                    self.end(person, run, "the fact was taken back")
+                    person.set_aside(run.fact).runs[run_key(run.flow, run.fact)] = run
                     continue
                 known.event, run = found, msgspec.structs.replace(run, event=found)
             if run.event and "day" in run.event and not run.at and not _still(program, run, known):
-                self._end(person, run, "the date has changed")
+                self.end(person, run, "the date has changed")
                 continue
             self._decide(partition, key, person, program, run, known)
         self._outbox.wake(partition, key, person, now)
@@ -315,7 +321,7 @@ class PeopleStage:
             self._step(partition, key, person, program, run, known)
         except NONSENSE as error:
             log.error("a run has failed", flow=run.flow, fact=run.fact, person=key, exc_info=error)
-            self._end(person, run, "error")
+            self.end(person, run, "error")
 
     def _step(self, partition: int, key: str, person: Person, program: Program, run: Run, known: Known) -> None:
         decision = machine.decide(program, run, known, known.now)
@@ -325,7 +331,7 @@ class PeopleStage:
             self._outbox.skip(key, run, instruction, known, reason)
         person.mailed = decision.mailed
         if decision.run is None:
-            self._end(person, run, decision.reason)
+            self.end(person, run, decision.reason)
             return
         person.runs[run_key(run.flow, run.fact)] = decision.run
         if decision.again:
@@ -335,42 +341,39 @@ class PeopleStage:
         if decision.run.wake is not None and (decision.run != run or not run.at):
             self.timers.push(decision.run.wake, partition, key.encode())
 
-    def _take_back(self, partition: int, key: str, metric_id: str, reason: str) -> None:
-        """Runs and messages that have not gone out yet end with the fact that they are because of."""
+    def _release(self, partition: int, key: str, metric_id: str, now: float) -> None:
+        """The fact may act; if it does not stand just now, when it does again."""
         records = self.records(partition)
-        person = records.person(key)
-        if not person.busy:
+        row = records.fact(key, metric_id)
+        if row is None or row.get("to"):
             return
-        self._hand_over(records, key, person, metric_id)
-        unsent = self._outbox.take_back(key, person, metric_id, records.fact(key, metric_id) or {}, reason)
-        for run in [run for run in person.runs.values() if because(run, metric_id)]:
-            if unsent or not run.acted:  # of one that has acted, its next step asks who stands for the fact
-                person.forget(run)
-                self._end(person, run, reason)
+        if not row.get("withdrawn"):
+            self._start_all(partition, key, self._flows.of_metric(row["metric"]), metric_id, row, now)
+            return
+        person = records.person(key)
+        person.set_aside(metric_id).released = True
         records.keep(key, person)
         self.changed(partition)
 
-    def _hand_over(self, records: Records, key: str, person: Person, metric_id: str) -> None:
-        """What is under way because of this fact goes on because of one that stands for it, where that came first."""
-        row, known = records.fact(key, metric_id) or {}, records.known(key, person, {}, self._clock())
-        under_way: list[Run | Entry] = [*person.runs.values(), *person.outbox.values()]
-        under_way = [each for each in under_way if because(each, metric_id)]
-        for flow in {each.flow for each in under_way} & self._flows.programs.keys():
-            program = self._flows.programs[flow].flow
-            found = entry.stand_in(program, metric_id, entry.reentry_value(program, row, metric_id), known)
-            if found is None or run_key(flow, found["metric_id"]) in person.runs:
-                continue
-            for each in under_way:
-                if each.flow != flow:
-                    continue
-                if isinstance(each, Run):
-                    person.runs[run_key(flow, each.fact)] = msgspec.structs.replace(each, event=found)
-                else:
-                    person.outbox[each.id] = msgspec.structs.replace(each, event=found)
+    def _go_on(self, partition: int, key: str, row: Row, now: float) -> None:
+        """The fact stands, and is this person's."""
+        if self._moving.go_on(partition, key, row, now):
+            self._release(partition, key, row["metric_id"], now)
+        self._advance(partition, key, now)
 
-    def _end(self, person: Person, run: Run, reason: str) -> None:
+    def send_on(self, partition: int, key: str, person: Person, fact: str) -> None:
+        """Where the fact is another person's by now, what waits because of it goes to them."""
+        self._moving.send_on(partition, key, person, fact)
+
+    def end(self, person: Person, run: Run, reason: str) -> None:
+        """A run is over, or not this person's any more."""
         person.runs.pop(run_key(run.flow, run.fact), None)
         telemetry.ENDED.labels(run.flow, reason.partition("'")[0].strip()).inc()
+
+    def send_after(self, partition: int, output: Output) -> None:
+        """Once the state of the partition that says so is kept."""
+        assert self.checkpoint is not None
+        self.checkpoint.send_after(partition, output)
 
     def changed(self, partition: int) -> None:
         """Records of the partition have changed."""

@@ -2,7 +2,7 @@
 
 s|person              runs, outbox, what was set (`engage.flows.rules.state.Person`)
 p|person              the profile, as it came
-f|person|metric id    the newest version of a fact, as it came
+f|person|metric id    the newest version of a fact, as it came; of one that is another's now, its version and `to` whom
 """
 
 from collections.abc import Iterator
@@ -49,16 +49,19 @@ class Records:
         stored = self._book.get(_fact_key(key, metric_id))
         return None if stored is None else orjson.loads(stored)
 
-    def keep_fact(self, key: str, row: Row, raw: bytes) -> None:
-        """Keep this version, unless a newer one is there."""
+    def keep_fact(self, key: str, row: Row, raw: bytes) -> bool:
+        """Keep this version, unless a newer one is there: then False."""
         place = _fact_key(key, row["metric_id"])
         stored = self._book.get(place)
-        if stored is None or orjson.loads(stored)["version"] <= row["version"]:
-            self._book.put(place, raw)
+        if stored is not None and orjson.loads(stored)["version"] > row["version"]:
+            return False
+        self._book.put(place, raw)
+        return True
 
-    def drop_fact(self, key: str, metric_id: str) -> None:
-        """It is somebody else's now."""
-        self._book.delete(_fact_key(key, metric_id))
+    def give_away(self, key: str, metric_id: str, version: int, to: str) -> None:
+        """By this version the fact is the person's `to`; '' when nobody knows whose."""
+        gone = {"metric_id": metric_id, "version": version, "withdrawn": True, "to": to}
+        self._book.put(_fact_key(key, metric_id), orjson.dumps(gone))
 
     def facts(self, key: str) -> Iterator[Row]:
         """Every fact of a person, withdrawn ones too."""

@@ -13,7 +13,7 @@ from babel.dates import format_date, format_datetime
 from babel.languages import get_official_languages
 from babel.numbers import get_currency_precision
 
-from schemas.money import exponent
+from schemas.money import exponent, is_code
 
 FALLBACK = Locale("en", "US")
 _LETTER_BY_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # CLDR's alphaNextToNumber: KWD 4.500
@@ -80,7 +80,7 @@ def currency(amount: Any, code: str, locale: Locale) -> str:
     Raises ValueError for what is no amount or no currency code.
     """
     code = code.strip().upper()
-    if len(code) != 3 or not (code.isascii() and code.isalpha()):
+    if not is_code(code.lower()):
         raise ValueError(f"'{code}' is not a currency code such as USD")
     number = decimal(amount)
     places = min(get_currency_precision(code), exponent(code.lower()))

@@ -59,8 +59,8 @@ def normalize(body: Obj, path: str) -> Record:
     f.texts(body, _TEXTS, path, core)
     f.texts(billing, _BILLING, f"{path}.billing_details", core)
     details: Record = {
-        "billing": f.email(billing.get("email"), f"{path}.billing_details.email"),
-        "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email"),
+        "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email", core),
+        "billing": f.email(billing.get("email"), f"{path}.billing_details.email", core),
         "pi": f.reference(body, "payment_intent", path),
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
         "meta": f.metadata(body, path),
@@ -175,7 +175,8 @@ def learn_refund(record: Record, refund_id: str, at: int, size: int, created: in
 def fold_dispute(record: Record, observation: Observation) -> bool:
     """Take in a dispute: it marks the charge's rows, and is no refund."""
     body, path = observation.body, observation.path
-    value = [f.required_id(body, path), f.opt(body, "status", path), f.opt(body, "reason", path)]
+    # The oldest shapes have no id.
+    value = [f.opt(body, "id", path), f.opt(body, "status", path), f.opt(body, "reason", path)]
     update = newest(record.get("dispute"), observation.at, value)
     if update is not None:
         record["dispute"] = update

@@ -5,8 +5,10 @@ These run some fifty times an event: the good case comes first, and a path is on
 
 from typing import Any
 
+from schemas import emails
+from schemas.erasing import marked
 from schemas.errors import BadEvent
-from schemas.money import CURRENCIES
+from schemas.money import CURRENCIES, is_code
 
 _OLDEST = 946_684_800  # 2000-01-01: before Stripe existed, so older times are nonsense
 _NEWEST = 4_102_444_800  # 2100-01-01
@@ -123,11 +125,11 @@ def flag(obj: Obj, name: str, path: str) -> bool:
 
 
 def currency(obj: Obj, path: str) -> str:
-    """A currency of Stripe's, lower case."""
+    """A currency's code, lower case; also of one that Stripe has added since."""
     value = obj.get("currency")
-    if isinstance(value, str) and (code := value.lower()) in CURRENCIES:
+    if isinstance(value, str) and ((code := value.lower()) in CURRENCIES or is_code(code)):
         return code
-    raise BadEvent(f"unknown currency {value!r}"[:80], path=f"{path}.currency")
+    raise BadEvent(f"{value!r} is no currency"[:80], path=f"{path}.currency")
 
 
 def moment(obj: Obj, name: str, path: str) -> int:
@@ -184,6 +186,14 @@ def metadata(obj: Obj, path: str, name: str = "metadata") -> dict[str, str]:
     return value
 
 
-def email(value: Any, path: str) -> str:
-    """An email as identity: trimmed and lower case; '' when there is none. Source: Klaviyo, profiles."""
-    return text(value, path).strip().lower()
+def email(value: Any, path: str, into: Obj | None = None) -> str:
+    """An email as identity (see `schemas.emails`), or an erasure's mark; '' when there is none.
+
+    Text that is no email is none either: then `refused` in `into` says why.
+    """
+    address = emails.normal(text(value, path))
+    if address and (reason := emails.problem(address)) and not marked(address):
+        if into is not None:
+            into["refused"] = reason
+        return ""
+    return address

@@ -36,12 +36,12 @@ def fold_customer(party: Record, observation: Observation) -> bool:
     deleted = observation.type == "customer.deleted" or body.get("deleted") is True
     address = f.child(body, "address", path)
     core: Record = {
-        "email": f.email(body.get("email"), f"{path}.email"),
         "name": f.opt(body, "name", path),
         "phone": f.opt(body, "phone", path),
         "place": [f.opt(address, key, f"{path}.address") for key in ("country", "city", "postal_code")],
         "meta": f.metadata(body, path),
     }
+    core["email"] = f.email(body.get("email"), f"{path}.email", core)
     before = f.email(observation.previous.get("email"), "data.previous_attributes.email")
     if newer(at, [deleted], core, {"core": party["cust"], **party} if "cust" in party else {}):
         party |= {"cust": core, "at": at, "rank": [deleted]}
@@ -219,14 +219,15 @@ def _standing(email: str, occurred_at: float, until: Until) -> str:
     return mark(end) if end and occurred_at <= end else email
 
 
-def unlinked_reason(party: Record, customer: str) -> str:
-    """Why a row has no email."""
+def unlinked_reason(party: Record, customer: str, refused: str = "") -> str:
+    """Why a row has no email; `refused`: why what stood there for one is none."""
     if any(marked(email) for _, email in party.get("emails", ())):
         return REASON
     if not customer:
-        return "guest: no email on the charge"
+        return f"guest: not an email: {refused}" if refused else "guest: no email on the charge"
     if "deleted" in party:
         return "customer deleted"
     if "cust" in party:
-        return "customer has no email"
+        refused = party["cust"].get("refused", refused)
+        return f"customer: not an email: {refused}" if refused else "customer has no email"
     return "customer not found" if "missing" in party else "customer unknown: look-up pending"

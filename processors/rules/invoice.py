@@ -81,7 +81,7 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
         "sum": receipt.parts(body, path),
         "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
         "paid_at": f.opt_moment(moments, "paid_at", at),
-        "email": f.email(body.get("customer_email"), f"{path}.customer_email"),
+        "email": f.email(body.get("customer_email"), f"{path}.customer_email", core),
         "sub": subscription_of(body, path),
         "count": f.count(body, "attempt_count", path),
         "meta": f.metadata(body, path),

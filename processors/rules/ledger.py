@@ -16,7 +16,7 @@ from processors.rules import fields as f
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
 from processors.rules.linking import link_charge, link_invoice
-from processors.rules.observation import Observation
+from processors.rules.observation import Observation, expanded_customer
 from processors.rules.session import Book, Changes, Session, remember
 from processors.rules.telling import forget_told, tell
 from schemas.envelope import TELL_AGAIN
@@ -39,9 +39,14 @@ class Ledger:
         """Fold `observation`; False when this very event had been folded before. Raises BadEvent, changing nothing."""
         if self._erasures:
             observation = erasure.cleaned(observation, self._erasures)
+        customer = expanded_customer(observation)
+        if customer is not None:
+            identity.fold_customer({}, customer)  # raises here, before anything changed
         session = self._session(observation.scope)
         fresh = _fold(session, observation)
         tell(session)
+        if customer is not None:
+            self.apply(customer)
         return fresh
 
     def receive(self, message: Record) -> None:
@@ -275,7 +280,7 @@ def _customer(session: Session, observation: Observation) -> bool:
     session.changes.lookups.pop((session.scope, "customer", observation.customer), None)  # here it is
     party = session.party
     known = orjson.dumps((party.get("who"), party.get("cust")))
-    meta = party.get("cust", {}).get("meta")
+    about = _about(party)
     learned = not observation.negative and identity.fold_customer(party, observation)
     learned |= identity.learn_end(party, observation)
     if "erased" in party:
@@ -284,10 +289,16 @@ def _customer(session: Session, observation: Observation) -> bool:
     if learned or orjson.dumps((party.get("who"), party.get("cust"))) != known:
         session.tick()
         session.changed_people()
-        if learned or meta != party["cust"]["meta"]:
-            # Also when it is known for the first time without either: the reason why rows are unlinked changes.
+        if learned or about != _about(party):
+            # Also when it is known for the first time without any: the reason why rows are unlinked changes.
             session.touch_all()
     return fresh
+
+
+def _about(party: Record) -> tuple[Any, ...]:
+    """What every row of the customer tells of it."""
+    core = party.get("cust", {})
+    return core.get("meta"), core.get("refused")
 
 
 def _merge(session: Session, observation: Observation) -> bool:

@@ -5,7 +5,7 @@ Sources: Stripe's API reference of the objects, its changelog (2018 to 2026-09-3
 `invoice.paid_out_of_band` and the lines' `price`, `plan` left with 2025-03-31.basil.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -172,7 +172,12 @@ def _observation(
 ) -> Observation:
     if not isinstance(livemode, bool):
         raise BadEvent("expected true or false", path="livemode")
-    identifier = _upcoming_id(obj) if kind == "upcoming" else f.required_id(obj, path)
+    if kind == "upcoming":
+        identifier = _upcoming_id(obj)
+    elif kind == "dispute" and "id" not in obj:  # the oldest shapes: it is known by its charge
+        identifier = f.reference(obj, "charge", path) or f.required_id(obj, path)
+    else:
+        identifier = f.required_id(obj, path)
     return Observation(
         kind=kind,
         id=identifier,
@@ -188,6 +193,17 @@ def _observation(
         received_at=envelope["received_at"],
         customer=identifier if kind == "customer" else f.reference(obj, "customer", path),
         path=path,
+    )
+
+
+def expanded_customer(observation: Observation) -> Observation | None:
+    """What an object says of its customer, when it has the whole of it instead of the id."""
+    customer = observation.body.get("customer")
+    if type(customer) is not dict or customer.get("object") != "customer" or observation.kind == "customer":
+        return None
+    path = f"{observation.path}.customer" if observation.path else ""
+    return replace(
+        observation, kind="customer", id=observation.customer, body=customer, previous={}, type="", path=path
     )
 
 

@@ -14,7 +14,7 @@ from processors.rules import invoice as invoices
 from processors.rules.lattice import Record
 from schemas.erasing import Until, marked, strip_row
 from schemas.metrics import Metric
-from schemas.money import major
+from schemas.money import CURRENCIES, major
 from schemas.times import rfc3339
 
 Row = dict[str, Any]
@@ -47,6 +47,7 @@ class Context:
     attempt: int = 0
     lines: list[list[Any]] | None = None
     submeta: dict[str, str] | None = None  # its subscription's metadata
+    refused: str = ""  # why the object's own email is none
     until: Until = identity.nobody  # who is erased
     erased: bool = False  # the object has lost its person
 
@@ -64,6 +65,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
         return
     invoice_core = (context.invoice or {}).get("core", {})
     own = (core.get("billing", ""), core.get("receipt", ""), invoice_core.get("email", ""))
+    context.refused = core.get("refused", "")
     properties = _charge_properties(core, record, context, invoice_core)
     base = {"charge_id": charge_id, "invoice_id": context.invoice_id}
     if core["status"] == "failed":
@@ -156,6 +158,7 @@ def invoice_rows(
     if not (issued or uncovered or "oob" in record):
         return  # a draft: half of an invoice's events
     own = (core.get("email", ""),)
+    context.refused = core.get("refused", "")
     properties = _invoice_properties(core, record, invoice_id, context)
     if issued:
         yield _row(
@@ -202,6 +205,7 @@ def invoice_rows(
 def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
     """Upcoming Invoice: from the event alone, since Stripe's API keeps none. `at` of the record is its time."""
     core = record["core"]
+    context.refused = core.get("refused", "")
     properties = _invoice_properties(core, record, "", context) | {"Items": _items(context)}
     yield _row(
         Metric.UPCOMING_INVOICE,
@@ -233,12 +237,16 @@ def _row(
         email = ""
     decimal = major(amount, currency)
     told = {"Amount": decimal, "Currency": currency.upper(), **properties}
+    if currency not in CURRENCIES:
+        told["DecimalsAssumed"] = True
     row = {
         "metric": metric.value,
         "metric_id": metric_id,
         "occurred_at": rfc3339(occurred_at),
         "email": email,
-        "unlinked_reason": "" if email or gone else identity.unlinked_reason(context.party, context.customer),
+        "unlinked_reason": ""
+        if email or gone
+        else identity.unlinked_reason(context.party, context.customer, context.refused),
         "account": context.account,
         "livemode": context.livemode,
         "customer_id": context.customer,

@@ -10,7 +10,7 @@ from processors.rules.lattice import Record
 from schemas.erasing import mark
 
 _PERSONAL = frozenset(
-    ("name", "phone", "place", "text", "url", "pdf", "number", "reason", "error", "card", "meta", "submeta")
+    ("name", "phone", "place", "text", "url", "pdf", "number", "reason", "error", "card", "meta", "submeta", "refused")
 )
 _EMAILS = ("email", "billing", "receipt")
 _DESCRIPTION, _METADATA = 4, 10  # of a line, see `invoice.normalize_line`

@@ -11,7 +11,7 @@ from engage.dispatch import Dispatcher
 from engage.worker import Engage
 from processors.rules.ledger import Ledger
 from sinks.worker import Sink
-from streams.checkpoint import Checkpointer
+from streams.checkpoint import Checkpointer, Output
 from streams.producer import Producer, Writer
 from streams.worker import Worker
 from tests.simulation.faust import App
@@ -68,6 +68,18 @@ def _sent_before_durable() -> Iterator[None]:
 
 
 @contextmanager
+def _told_before_it_is_kept() -> Iterator[None]:
+    """What is under way goes to another person before its own one's state says that it has."""
+
+    def at_once(self: Checkpointer, partition: int, output: Output) -> None:
+        self.send(output)
+        self.touch(partition)
+
+    with patch.object(Checkpointer, "send_after", at_once):
+        yield
+
+
+@contextmanager
 def _offsets_before_rows() -> Iterator[None]:
     """A sink commits what it is about to insert, and says beside the rows that it is there."""
     deliver = Sink._deliver
@@ -107,5 +119,6 @@ BUGS: dict[str, tuple[Callable[[], AbstractContextManager[None]], str]] = {
     "unversioned contributions": (_unversioned_contributions, "processors"),
     "offsets before rows": (_offsets_before_rows, "ends"),
     "sent before durable": (_sent_before_durable, "mails"),
+    "told before it is kept": (_told_before_it_is_kept, "mails"),
     "taken up after revocation": (_taken_up_after_revocation, "mails"),
 }

@@ -71,7 +71,7 @@ class Producer:
     async def send_batch(self, batch: _Batch, topic: str, partition: int) -> "asyncio.Future[Any]":
         return asyncio.ensure_future(self._deliver(batch, (topic, partition)))
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> "asyncio.Future[Any]":
+    async def send(self, topic: str, value: bytes, key: bytes, **_: None) -> "asyncio.Future[Any]":
         batch = _Batch()
         batch.append(timestamp=None, key=key, value=value)
         return await self.send_batch(batch, topic, partition_of(key, self._kafka.partitions))
@@ -100,7 +100,6 @@ class Consumer:
         self._positions: dict[TP, int] | None = None  # None while partitions are assigned
         self._listener: Any = None
         self._living: asyncio.Task[None] | None = None
-        self._fetcher = SimpleNamespace()  # how long a fetch would wait
 
     async def start(self) -> None:
         await self._kafka.ask(lambda: None)

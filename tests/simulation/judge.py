@@ -56,15 +56,18 @@ def messages(room: "Room") -> dict[tuple[str, str], Row]:
     return newest
 
 
-def once_or_unknown(room: "Room", expected: set[tuple[str, str]]) -> list[str]:
-    """Each (fact, step) has gone out: mails once, or it is unknown whether, webhooks once at least."""
+def once_or_unknown(room: "Room", expected: dict[tuple[str, str], set[str]]) -> list[str]:
+    """Each (fact, step) went out to an address of its fact: mails once, or it is unknown, webhooks at least once."""
     found, wrong = messages(room), []
-    if found.keys() != expected:
-        wrong.append(f"missing {sorted(expected - found.keys())}, too many {sorted(found.keys() - expected)}")
+    if found.keys() != expected.keys():
+        missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+        wrong.append(f"missing {sorted(missing)}, too many {sorted(surplus)}")
     for (fact, step), row in found.items():
         sent, mail, status = room.kafka.delivered[row["message_id"]], row["channel"] == "email", row["status"]
         if (mail and sent > 1) or status not in ("sent", "unknown") or (status == "sent" and not sent):
             wrong.append(f"{row['channel']} {step} of {fact} is {status} {row['reason']}, went out {sent} times")
+        if row["email"] not in expected.get((fact, step), ()):
+            wrong.append(f"{row['channel']} {step} of {fact} went to {row['email']}, whose it never was")
     return wrong
 
 

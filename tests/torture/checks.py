@@ -64,8 +64,8 @@ def profiles(client: Client, facts: list[Fact]) -> Check:
     return _listed("wrong profiles", [(e, found.get(e), truth.get(e)) for e in truth if found.get(e) != truth[e]])
 
 
-def mails(client: Client, box: Postbox, story: Story) -> tuple[Check, int]:
-    """Nobody has a mail twice, or one that is not due; whom one is missing is told to be unknown. And how many are.
+async def mails(client: Client, box: Postbox, story: Story, bootstrap: str) -> tuple[Check, int]:
+    """No fact's mail came twice, or is not due; one that is missing is told to be unknown. And how many are.
 
     Whose invoice failed and was paid soon after may have no mail of the failure.
     """
@@ -73,7 +73,7 @@ def mails(client: Client, box: Postbox, story: Story) -> tuple[Check, int]:
     due = story.receipts + Counter({mail: count for mail, count in story.dunning.items() if mail in unpaid})
     asked = "SELECT flow, step, metric_id, email FROM messages WHERE status = 'unknown'"
     unknown = Counter(story.mail(*row) for row in client.query(asked).result_rows)
-    received = box.received()
+    unknown, received = await story.told_of(unknown, bootstrap), await story.told_of(box.received(), bootstrap)
     wrong = _listed("mails too many", received - story.receipts - story.dunning) or _listed(
         "mails missing", due - received - unknown
     )

@@ -83,8 +83,8 @@ async def torture(directory: Path, seconds: float, seed: int) -> Report:
             client = clickhouse_connect.get_client(dsn=parts.clickhouse, database="tillstream")
             problems: list[str] = []
 
-            def right() -> bool:
-                told, report.unknown = checks.mails(client, box, story)
+            async def right() -> bool:
+                told, report.unknown = await checks.mails(client, box, story, parts.bootstrap)
                 found = (
                     checks.kept(client, accepted),
                     checks.rows(client, facts),

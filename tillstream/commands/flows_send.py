@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
 from tillstream import screen
@@ -107,7 +108,7 @@ def unsuppress(email: Email, data: Data = None, as_json: Json = False) -> None:
 def _suppress(email: str, reason: str, data: Data, as_json: bool) -> None:
     from tillstream.flows import publish, suppression_requests
 
-    address = email.strip().lower()
+    address = normal(email)
     if "@" not in address:
         raise ConfigurationError(f"'{email}' is no mail address")
     settings = load_settings(tillstream_data=data)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
@@ -36,7 +37,7 @@ def merge(
         raise ConfigurationError("merge needs either --into or --undo", remedy="tillstream merge --help")
     settings = load_settings(tillstream_data=data)
     warehouse = open_warehouse(settings)
-    gone, stays = email.strip().lower(), into.strip().lower()
+    gone, stays = normal(email), normal(into)
     guests = 0
     if undo:
         moving = merging.merged(warehouse, gone)

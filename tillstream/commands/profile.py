@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas.emails import normal
 from tillstream import screen
 from tillstream.commands.options import Data, Json, Limit, Test, Timezone
 from tillstream.loading import load_settings
@@ -29,11 +30,11 @@ def profile(
     import asyncio
 
     settings = load_settings(tillstream_data=data)
-    known = asyncio.run(_ask(settings, email.strip().lower(), limit, timezone, live=not test, as_json=as_json))
+    known = asyncio.run(_ask(settings, normal(email), limit, timezone, live=not test, as_json=as_json))
     if not known:
         if not as_json:
             mode, other = ("test", "") if test else ("live", " --test")
-            screen.err.print(f"nobody is known as {email.strip().lower()} in {mode} mode")
+            screen.err.print(f"nobody is known as {normal(email)} in {mode} mode")
             screen.err.print(screen.typed(f" next: tillstream profile {email.strip()}{other}"), style="dim")
         raise typer.Exit(1)
 

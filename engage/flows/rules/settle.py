@@ -23,13 +23,15 @@ _BACKDATED_SECONDS = 2 * 86_400.0  # facts that are all this late are a simulati
 class Fact(msgspec.Struct, omit_defaults=True):
     """What is kept of one metric row: `version`, whose it is, and `due`: when it may act, None when it never will.
 
-    `gone`: its newest version takes it back. A fact that has acted has no `due` any more.
+    `gone`: its newest version takes it back. A fact that has acted has no `due` any more. `told`: who was the last to
+    hear of it, which is not `person` while it is nobody's.
     """
 
     version: int
     person: str = ""
     due: float | None = None
     gone: bool = False
+    told: str = ""
 
 
 class Epoch(msgspec.Struct):

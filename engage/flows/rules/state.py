@@ -41,7 +41,10 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message in the outbox. `due` is when it may be tried (again), `attempts` how often it was."""
+    """One message in the outbox. `due` is when it may be tried (again), `attempts` how often it was.
+
+    `value` is its run's.
+    """
 
     id: str
     flow: str
@@ -53,15 +56,32 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     attempts: int = 0
     due: float = 0
     event: Row | None = None
+    value: str = ""
 
 
-def because(of: Run | Entry, fact: str) -> bool:
-    """Whether this fact is what it is because of: its own, unless it was handed over to one that stands for that."""
-    return bool((of.event or {}).get("metric_id", of.fact) == fact)
+class Aside(msgspec.Struct, omit_defaults=True):
+    """What came of a fact that does not stand just now, or whose row is still to come here: it goes on with the row.
+
+    `released`: the fact may act, and has not.
+    """
+
+    runs: dict[str, Run] = msgspec.field(default_factory=dict)
+    outbox: dict[str, Entry] = msgspec.field(default_factory=dict)
+    released: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.outbox or self.released)
+
+    def flows(self) -> list[str]:
+        """Those that it is about."""
+        return [*dict.fromkeys([run.flow for run in self.runs.values()] + [each.flow for each in self.outbox.values()])]
 
 
 class Person(msgspec.Struct, omit_defaults=True):
-    """The record. Keys of `runs` and `outbox` are theirs; `entered`: flow → value of the re-entry rule → when."""
+    """The record. Keys of `runs` and `outbox` are theirs; `entered`: flow → value of the re-entry rule → when.
+
+    `aside`: by fact. `handed`: what others have handed over, so that it is taken once.
+    """
 
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
     outbox: dict[str, Entry] = msgspec.field(default_factory=dict)
@@ -70,6 +90,8 @@ class Person(msgspec.Struct, omit_defaults=True):
     segments: list[str] = msgspec.field(default_factory=list)
     mailed: float = 0.0
     suppressed: str = ""
+    aside: dict[str, Aside] = msgspec.field(default_factory=dict)
+    handed: list[str] = msgspec.field(default_factory=list)
 
     def remember(self, flow: str, value: str, now: float) -> None:
         """This person started `flow` for `value` (a property's value, or the fact's id) now."""
@@ -79,9 +101,20 @@ class Person(msgspec.Struct, omit_defaults=True):
         while len(known) > _REMEMBERED:
             del known[next(iter(known))]
 
-    def forget(self, run: Run) -> None:
-        """`run` did nothing: what started it has been taken back, and may start the flow again."""
-        self.entered.get(run.flow, {}).pop(run.value, None)
+    def forget(self, flow: str, value: str) -> None:
+        """Nothing was done: what started `flow` does not stand, and may start it again."""
+        self.entered.get(flow, {}).pop(value, None)
+
+    def set_aside(self, fact: str) -> Aside:
+        """What came of the fact and waits for its row."""
+        return self.aside.setdefault(fact, Aside())
+
+    def take_in(self, name: str) -> bool:
+        """Whether what is handed over under this name is news."""
+        if name in self.handed:
+            return False
+        self.handed = [*self.handed, name][-_REMEMBERED:]
+        return True
 
     @property
     def busy(self) -> bool:

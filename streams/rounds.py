@@ -1,22 +1,27 @@
-"""From single events to Kafka's batches: whatever has come in while a round was under way goes out with the next.
+"""From single messages to Kafka's batches: whatever has come in while a round was under way goes out with the next.
 
 aiokafka's own `send` costs more CPU than all else that the door does for an event; a round costs it once a partition.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from streams.kafka import KafkaError, MessageSizeTooLargeError, started
 from streams.partitioner import partition_of
+from streams.publishing import MAX_MESSAGE_BYTES
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_ROUND_SECONDS = 0.05  # a partition that is slow to acknowledge holds up the others for this long at most
+_FLUSH_WITHIN = 10.0
 _RECORD_OVERHEAD = 128
+
+log = structlog.get_logger(__name__)
 
 Acknowledged = asyncio.Future[None]
 
@@ -31,18 +36,33 @@ class _Lane:
 
 
 class Rounds:
-    """Batches for one producer and topic of `partitions` partitions; `on_error` hears of every batch that failed."""
+    """An idempotent producer for one topic; `on_error` hears of every batch that failed, whoever still waits for it."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, topic: str, partitions: int, on_error: Callable[[BaseException], None]
+        self,
+        kafka: Mapping[str, Any],
+        topic: str,
+        on_error: Callable[[BaseException], None] = lambda error: None,
+        **arguments: Any,
     ) -> None:
-        self._producer = producer
+        usual = {"max_batch_size": 256 * 1024, "max_request_size": MAX_MESSAGE_BYTES}
+        self._arguments = {**kafka, **usual, **arguments, "acks": "all", "enable_idempotence": True}
         self._topic = topic
         self._on_error = on_error
-        self._lanes = [_Lane(partition) for partition in range(partitions)]
         self._work = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._run(), name="door-rounds")
+
+    async def start(self, topic_within: float) -> None:
+        """Connect. Raises KafkaError, and TimeoutError when there is no topic in time; nothing is left open then."""
+        self._producer = await started(AIOKafkaProducer(**self._arguments))
+        try:
+            async with asyncio.timeout(topic_within):
+                partitions = await self._producer.partitions_for(self._topic)
+        except BaseException:
+            await self._producer.stop()
+            raise
+        self._lanes = [_Lane(partition) for partition in range(len(partitions))]
+        self._task = asyncio.create_task(self._run(), name="rounds")
 
     def put(self, key: bytes, value: bytes) -> Acknowledged:
         """The message goes out with the next round; the future ends when Kafka has it, or with why it has not.
@@ -59,12 +79,22 @@ class Rounds:
         return acknowledged
 
     async def close(self) -> None:
-        """Nothing goes out any more; what still waits ends with a KafkaError."""
+        """Nothing goes out any more: what still waits ends with a KafkaError, what is under way has ten seconds."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for lane in self._lanes:
             _end([acknowledged for _, _, acknowledged in lane.waiting], KafkaError("the producer was closed"))
             lane.waiting.clear()
+        try:
+            async with asyncio.timeout(_FLUSH_WITHIN):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError) as error:
+            log.warning("producer closed with messages that Kafka has not acknowledged", error=repr(error))
+            await self._producer.client.close()
+
+    async def answers(self) -> bool:
+        """Ask the broker itself; for as long as it takes."""
+        return bool(await self._producer.client.force_metadata_update())
 
     async def _run(self) -> None:
         try:
