@@ -134,12 +134,14 @@ async def _roles_done(erasures: Erasures, wanted: Mapping[str, int], partitions:
 
 async def _sink_done(kafka: Mapping[str, Any], prefix: str, places: list[TopicPartition], deadline: float) -> bool:
     """Has the sink written all that was on its topics when this was asked?"""
+    group = f"{prefix}tillstream-sink"
     with unavailable("Kafka does not answer"):
         async with reader(kafka) as consumer:
             ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end}
         async with Admin(kafka) as admin:
             while ends:
-                written = await admin.committed(f"{prefix}tillstream-sink")
+                # Nothing is committed while a new broker makes the topic of offsets, and it has no coordinator then.
+                written = await admin.committed(group) if await admin.has_coordinator(group) else {}
                 ends = {place: end for place, end in ends.items() if written.get(place, 0) < end}
                 if ends and time.monotonic() > deadline:
                     return False

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 
+from embedded.kafka import KafkaProcess
 from schemas import topics
 from schemas.metrics import Metric
+from streams.kafka import Admin, partitions_there
+from streams.publishing import Message, Publisher
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.console_support import create_schema, envelope, insert, month, row
+from tillstream import forgetting
 
 NOW = datetime.now(UTC)
 EMAIL = "ada.20@example.com"  # one of the seeded month
@@ -163,3 +168,14 @@ async def test_killed_anywhere_the_same_command_ends_the_same(place: str, clickh
     assert value(bodies.format(EMAIL)) == 0
     assert value(POINTS[0]) == 0
     assert value("SELECT count() FROM stripe_events") == 4
+
+
+async def test_a_new_broker_without_a_coordinator_is_waited_for(tmp_path: Path) -> None:
+    async with KafkaProcess(tmp_path / "kafka") as broker:
+        kafka = {"bootstrap_servers": broker.bootstrap}
+        async with Admin(kafka) as admin:
+            await admin.create({"metrics": {}}, 1, 1)
+        places = await partitions_there(kafka, "metrics", 10)
+        async with Publisher(kafka) as publisher:
+            await publisher.send([Message("metrics", b"key", b"value")])
+        assert not await forgetting._sink_done(kafka, "", places, time.monotonic() + 1)
