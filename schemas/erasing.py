@@ -27,14 +27,17 @@ _PLAIN: Final = frozenset(
     "id object type status currency customer charge invoice payment_intent subscription payment_method product price "
     "plan balance_transaction refund source api_version failure_code code reason billing_reason collection_method "
     "billing interval latest_charge latest_invoice subscription_item invoice_item credit_note dispute setup_intent "
-    "source_transfer transfer payout account context discount discounts tax_rate tax_behavior".split()
+    "source_transfer transfer payout account context discount discounts tax_rate tax_behavior "
+    "network_decline_code advice_code risk_level presentment_currency".split()
 )
 #: Properties of a row that tell of the money and not of the person.
 _PROPERTIES: Final = frozenset(
     "Amount Currency AttemptCount ReasonCode PaymentIntent Disputed DisputeStatus Refund RefundReason RefundedInAll "
     "Invoice LinkInferred Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded NotToldByStripe "
     "Subscription BillingReason status overdue requires_action Total "
-    "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed".split()
+    "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed "
+    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode PresentmentAmount PresentmentCurrency "
+    "TotalExcludingTax Taxes EffectiveAt".split()
 )
 
 

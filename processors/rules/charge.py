@@ -14,6 +14,8 @@ The record (about 1 KB):
     v, events         see `lattice` and `ledger`
 """
 
+from typing import Any
+
 from processors.rules import fields as f
 from processors.rules import stripping
 from processors.rules.fields import Obj
@@ -25,6 +27,12 @@ STATUS_RANK = {"pending": 0, "failed": 1, "succeeded": 2}
 SUCCEEDED = 2
 _REFUND_RANK = {"pending": 0, "requires_action": 0, "succeeded": 1, "canceled": 2, "failed": 3}
 _TEXTS = (("reason", "failure_message"), ("code", "failure_code"), ("text", "description"), ("url", "receipt_url"))
+_OUTCOME = (
+    ("decline", "reason"),
+    ("network", "network_decline_code"),
+    ("advice", "advice_code"),
+    ("risk", "risk_level"),
+)
 _BILLING = (("name", "name"), ("phone", "phone"))
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
 _BANKS_SECONDS = 15 * 86_400  # until a bank has told at the latest that a debit failed
@@ -53,15 +61,19 @@ def normalize(body: Obj, path: str) -> Record:
     billing = f.child(body, "billing_details", path)
     address = f.child(billing, "address", f"{path}.billing_details")
     at = f"{path}.payment_method_details.card"
-    card = f.child(f.child(body, "payment_method_details", path), "card", f"{path}.payment_method_details")
+    method = f.child(body, "payment_method_details", path)
+    card = f.child(method, "card", f"{path}.payment_method_details")
     if not card and isinstance(source := body.get("source"), dict) and source.get("object") == "card":
         card, at = source, f"{path}.source"  # before payment methods
     f.texts(body, _TEXTS, path, core)
     f.texts(billing, _BILLING, f"{path}.billing_details", core)
+    outcome = f.child(body, "outcome", path)
+    f.texts(outcome, _OUTCOME, f"{path}.outcome", core)
     details: Record = {
         "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email", core),
         "billing": f.email(billing.get("email"), f"{path}.billing_details.email", core),
         "pi": f.reference(body, "payment_intent", path),
+        "via": f.opt(method, "type", f"{path}.payment_method_details"),
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
         "meta": f.metadata(body, path),
     }
@@ -70,9 +82,12 @@ def normalize(body: Obj, path: str) -> Record:
         details["place"] = place
     core |= {name: value for name, value in details.items() if value}
     if status == "failed" and "reason" not in core:
-        seller_message = f.opt(f.child(body, "outcome", path), "seller_message", f"{path}.outcome")
+        seller_message = f.opt(outcome, "seller_message", f"{path}.outcome")
         if seller_message:
             core["reason"] = seller_message
+    shown = f.child(body, "presentment_details", path)
+    if shown.get("presentment_currency"):
+        core["shown"] = _presented(shown, f"{path}.presentment_details")
     if card.get("last4"):
         core["card"] = [
             f.opt(card, "brand", at),
@@ -81,6 +96,12 @@ def normalize(body: Obj, path: str) -> Record:
             f.count(card, "exp_year", at),
         ]
     return core
+
+
+def _presented(shown: Obj, path: str) -> list[Any]:
+    """What the buyer paid in a currency of their own (Adaptive Pricing), as [amount, currency]."""
+    currency = f.currency({"currency": shown.get("presentment_currency")}, path)
+    return [f.amount(shown, "presentment_amount", path), currency]
 
 
 def rank(core: Record, before: int) -> list[int]:

@@ -45,6 +45,7 @@ _TEXTS = (
 _MOMENTS = (
     ("due_date", "due_date"),
     ("next", "next_payment_attempt"),
+    ("effective", "effective_at"),
     ("begin", "period_start"),
     ("end", "period_end"),
 )
@@ -79,6 +80,7 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
         "left": f.signed_amount(body, "amount_remaining", path),
         "credited": f.signed_amount(body, "pre_payment_credit_notes_amount", path),  # is in `due` no more
         "sum": receipt.parts(body, path),
+        "taxes": receipt.taxes(body, path),
         "finalized": f.opt_moment(moments, "finalized_at", at) or f.opt_moment(body, "finalized_at", path),
         "paid_at": f.opt_moment(moments, "paid_at", at),
         "email": f.email(body.get("customer_email"), f"{path}.customer_email", core),
@@ -91,6 +93,8 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
     if error := f.child(body, "last_finalization_error", path):
         optional["error"] = f.opt(error, "message", f"{path}.last_finalization_error")
     core |= {name: value for name, value in optional.items() if value}
+    if body.get("total_excluding_tax") is not None:
+        core["net"] = f.signed_amount(body, "total_excluding_tax", path)
     return core
 
 

@@ -267,8 +267,19 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
         "ReceiptURL": core.get("url"),
         "CardBrand": card[0],
         "CardLast4": card[1],
+        "PaymentMethodType": core.get("via"),
+        "RiskLevel": core.get("risk"),
         "Disputed": core.get("disputed"),
     }
+    if core["status"] == "failed":
+        properties |= {
+            "DeclineCode": core.get("decline"),
+            "NetworkDeclineCode": core.get("network"),
+            "AdviceCode": core.get("advice"),
+        }
+    if "shown" in core:
+        amount, currency = core["shown"]
+        properties |= {"PresentmentAmount": major(amount, currency), "PresentmentCurrency": currency.upper()}
     if "dispute" in record:
         properties |= {"Disputed": True, "DisputeStatus": record["dispute"][1][1]}
     metadata = {"charge": core.get("meta")}
@@ -300,6 +311,11 @@ def _about_invoice(core: Record) -> Row:
     currency, parts = core["currency"], core.get("sum", {})
     return {name: major(parts[part], currency) for name, part in _PARTS if part in parts} | {
         "Total": major(core["total"], currency),
+        "TotalExcludingTax": major(core["net"], currency) if "net" in core else None,
+        "Taxes": [
+            {"Rate": rate, "Amount": major(amount, currency), "Included": included}
+            for rate, amount, included in core.get("taxes", ())
+        ],
         "InvoiceNumber": core.get("number"),
         "InvoiceURL": core.get("url"),
         "InvoicePDF": core.get("pdf"),
@@ -321,6 +337,7 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str, context: 
         "AmountRemaining": major(core.get("left", 0), currency),
         "AmountPaid": major(core["paid"], currency),
         "CollectionMethod": core.get("collect"),
+        "EffectiveAt": rfc3339(core["effective"]) if "effective" in core else None,
         "DueDate": rfc3339(core["due_date"]) if "due_date" in core else None,
         "NextPaymentAttempt": rfc3339(core["next"]) if "next" in core else None,
         "PeriodStart": rfc3339(core["begin"]) if "begin" in core else None,

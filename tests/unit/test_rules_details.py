@@ -1,0 +1,88 @@
+"""What Stripe tells of a payment beyond its amount is kept, under names of Klaviyo's manner. Source: Stripe, Charge."""
+
+import pytest
+
+from tests.fixtures.stripe.charges import charge
+from tests.fixtures.stripe.invoices import invoice
+from tests.fixtures.stripe.shapes import ENDIVE, V2020, V2024, Json, Shape
+from tests.fixtures.stripe.story import happened, outcome
+
+NEW = (
+    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode PresentmentAmount PresentmentCurrency"
+).split()
+
+
+def properties(type_: str, body: Json, shape: Shape = ENDIVE) -> Json:
+    [row] = outcome(happened(type_, "09-01 10:00:02", body, shape=shape)).rows().values()
+    told: Json = row["properties"]
+    return told
+
+
+def test_a_failure_tells_why_and_whether_another_try_makes_sense() -> None:
+    told = {
+        "network_status": "declined_by_network",
+        "reason": "insufficient_funds",
+        "network_decline_code": "51",
+        "advice_code": "try_again_later",
+        "risk_level": "normal",
+    }
+    body = charge(ENDIVE, "dune", status="failed", captured=False) | {"outcome": told}
+    body |= {"payment_method_details": {"type": "card"}}
+    assert {name: value for name, value in properties("charge.failed", body).items() if name in NEW} == {
+        "PaymentMethodType": "card",
+        "RiskLevel": "normal",
+        "DeclineCode": "insufficient_funds",
+        "NetworkDeclineCode": "51",
+        "AdviceCode": "try_again_later",
+    }
+
+
+@pytest.mark.parametrize("method", ["sepa_debit", "us_bank_account", "ideal"])
+@pytest.mark.parametrize("shape", [V2020, V2024, ENDIVE], ids=lambda shape: shape.version)
+def test_every_payment_tells_how_it_was_made(shape: Shape, method: str) -> None:
+    body = charge(shape, "amber") | {"payment_method_details": {"type": method, method: {}}}
+    assert properties("charge.succeeded", body, shape)["PaymentMethodType"] == method
+
+
+def test_what_the_buyer_paid_in_their_own_currency_is_told_beside_the_amount() -> None:
+    body = charge(ENDIVE, "amber") | {
+        "presentment_details": {"presentment_amount": 6100, "presentment_currency": "jpy"}
+    }
+    told = properties("charge.succeeded", body)
+    assert (told["Amount"], told["Currency"]) == ("42.00", "USD")
+    assert (told["PresentmentAmount"], told["PresentmentCurrency"]) == ("6100", "JPY")
+
+
+@pytest.mark.parametrize(
+    ("shape", "taxes"),
+    [
+        (
+            V2024,
+            {
+                "total_tax_amounts": [
+                    {"amount": 300, "inclusive": False, "tax_rate": "txr_city"},
+                    {"amount": 100, "inclusive": False, "tax_rate": "txr_city"},
+                    {"amount": 261, "inclusive": True, "tax_rate": {"id": "txr_vat", "object": "tax_rate"}},
+                ]
+            },
+        ),
+        (
+            ENDIVE,
+            {
+                "total_taxes": [
+                    {"amount": 400, "tax_behavior": "exclusive", "tax_rate_details": {"tax_rate": "txr_city"}},
+                    {"amount": 261, "tax_behavior": "inclusive", "tax_rate_details": {"tax_rate": "txr_vat"}},
+                ]
+            },
+        ),
+    ],
+    ids=lambda value: getattr(value, "version", ""),
+)
+def test_taxes_are_told_by_rate_and_whether_the_price_has_them(shape: Shape, taxes: Json) -> None:
+    body = invoice(shape, "amber", "open") | taxes | {"total": 4600, "total_excluding_tax": 3939}
+    told = properties("invoice.finalized", body | {"effective_at": 1_788_000_000}, shape)
+    assert told["Taxes"] == [
+        {"Rate": "txr_city", "Amount": "4.00", "Included": False},
+        {"Rate": "txr_vat", "Amount": "2.61", "Included": True},
+    ]
+    assert (told["TotalExcludingTax"], told["EffectiveAt"]) == ("39.39", "2026-08-29T10:40:00.000Z")
