@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.errors import EndlessList
 from connector.imports.progress import Progress, State
-from connector.imports.ranges import Range, Stretch, created_times, divide, oldest_day, rest
+from connector.imports.ranges import DAY, Range, Stretch, created_times, divide, oldest_day, rest
 from connector.imports.resources import Resource
 from connector.invoices import completed
 from connector.publish import Publisher, object_message
@@ -48,7 +48,9 @@ class Reader:
         progress.state, progress.error = State.RUNNING, ""
         if not progress.begins and progress.left:
             progress.begins = await self._beginning()
-            progress.left = [Range(progress.begins, progress.until)]
+            near = min(int(progress.started_at) + DAY, progress.until)
+            pieces = Range(progress.begins, near), Range(max(near + 1, progress.begins), progress.until)
+            progress.left = [piece for piece in pieces if piece.seconds > 0]  # of what is to come there is hardly any
             await self._save()
         self._waiting = list(progress.left)
         async with together() as group:

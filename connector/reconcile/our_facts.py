@@ -6,7 +6,7 @@ from schemas.metrics import Metric
 
 _QUERY = """
 SELECT metric, charge_id, invoice_id, currency, amount_minor, toUnixTimestamp64Milli(occurred_at) AS at,
-    ifNull(properties.Refund.:String, '') AS refund
+    ifNull(properties.Refund.:String, '') AS refund, splitByChar(':', metric_id)[-1] AS object
 FROM metrics
 WHERE account = {account:String} AND livemode = {livemode:Bool} AND metric IN {metrics:Array(String)}
     AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
@@ -37,6 +37,8 @@ async def our_facts(
         metric = Metric(row["metric"])
         owner = row["invoice_id"] if metric is Metric.ISSUED_INVOICE else row["charge_id"] or row["invoice_id"]
         name = row["refund"] if metric is Metric.REFUNDED_PAYMENT else owner
+        if metric is Metric.SUCCESSFULLY_PAID and not row["charge_id"]:
+            name = row["object"]  # the invoice, or one of several payments of it outside Stripe
         fact = Fact(metric, owner, name, row["currency"], row["amount_minor"], row["at"] / 1000)
         chargeless = metric is Metric.FAILED_PAYMENT and not row["charge_id"]
         (apart if chargeless else facts).append(fact)

@@ -18,7 +18,6 @@ DRAFTS = (
 _EVENTS_KEPT = 30 * DAY - 60  # Stripe's Events API, less a minute
 _RANGES = 8  # parts of a time range that are listed at once
 _AT_ONCE = 16
-_OUTSIDE = "amount_paid_off_stripe"  # Stripe tells it only when it is asked to
 
 OnPage = Callable[[str, int], None]  # (resource, objects)
 
@@ -98,7 +97,7 @@ class StripeFacts:
         seen: set[str] = set()
 
         async def take(low: int, high: int) -> None:
-            asked = {"created": {"gte": low, "lt": high}, "expand": [f"data.{_OUTSIDE}"]}
+            asked = {"created": {"gte": low, "lt": high}, "expand": [f"data.{one}" for one in EXPAND]}
             async for invoice in self._list("invoices", asked):
                 seen.add(invoice["id"])
                 facts.extend(invoice_facts(invoice))

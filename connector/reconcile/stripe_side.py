@@ -15,10 +15,13 @@ _RETURNED = ("failed", "canceled")  # such a refund gave the money back to the s
 
 
 def charge_facts(charge: Json) -> Iterator[Fact]:
-    """Paid and captured is a payment of what was captured; failed is a failure; an authorization is neither."""
+    """What was captured is a payment, failed is a failure; an authorization is neither, nor a transfer to a seller.
+
+    Source: Stripe, "Multicapture" (parts are in `amount_captured` while `captured` is false), "Destination charges".
+    """
     amount, metric = charge["amount"], Metric.FAILED_PAYMENT
     if charge["status"] == "succeeded":
-        if not charge["captured"]:
+        if not charge["amount_captured"] or charge.get("source_transfer"):
             return
         amount, metric = charge["amount_captured"], Metric.SUCCESSFULLY_PAID
     elif charge["status"] != "failed":
@@ -32,12 +35,15 @@ def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
     Of a partial capture, Stripe counts the released rest of the authorization as refunded, in some API versions by a
     refund object of its own, which comes first: that money was never paid.
     """
-    if charge["status"] != "succeeded" or not charge["captured"]:
+    if charge["status"] != "succeeded" or not charge["amount_captured"] or charge.get("source_transfer"):
         return
     counted = sorted((one for one in refunds if one.get("status") not in _RETURNED), key=_order)
-    released = charge["amount"] - charge["amount_captured"]
+    released = charge["amount"] - charge["amount_captured"] if partly_captured(charge) else 0
     returned = charge["amount_refunded"] - released
     to_release = max(sum(one["amount"] for one in counted) - returned, 0) if released else 0
+    if of_release := [one for one in counted if one["amount"] == to_release]:
+        counted.remove(of_release[0])
+        to_release = 0
     for refund in counted:
         rest = min(to_release, refund["amount"])
         to_release -= rest
@@ -53,7 +59,8 @@ def invoice_facts(invoice: Json) -> Iterator[Fact]:
 
     What is issued is the `total`: credit notes lower `amount_due` afterwards, and a customer's credit does before.
 
-    Expects `amount_paid_off_stripe` to be expanded.
+    Expects `amount_paid_off_stripe` and `payments` to be expanded. Payment records are a part of the first, and count
+    when they were made, whatever becomes of the invoice. Source: Stripe, "Payment Records", the InvoicePayment object.
     """
     moments = invoice.get("status_transitions") or {}
     identifier, currency = invoice["id"], invoice["currency"]
@@ -61,6 +68,12 @@ def invoice_facts(invoice: Json) -> Iterator[Fact]:
     if finalized and invoice["status"] != "draft":
         yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["total"], finalized)
     outside = invoice.get("amount_paid_off_stripe") or 0
+    for payment in (invoice.get("payments") or {}).get("data", ()):
+        amount = payment.get("amount_paid") or 0
+        if payment["payment"]["type"] == "payment_record" and payment["status"] == "paid" and amount:
+            outside -= amount
+            at = payment["status_transitions"]["paid_at"]
+            yield Fact(Metric.SUCCESSFULLY_PAID, identifier, payment["id"], currency, amount, at)
     if outside > 0 and invoice["status"] == "paid":
         at = moments.get("paid_at") or finalized or invoice["created"]
         yield Fact(Metric.SUCCESSFULLY_PAID, identifier, identifier, currency, outside, at)

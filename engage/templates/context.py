@@ -22,7 +22,7 @@ _EVENT_COLUMNS = (
 _MONEY = frozenset(
     (
         "Amount Total AmountPaid AmountDue AmountRemaining Subtotal Discount DiscountIncluded CreditGrants Shipping "
-        "Tax TaxIncluded NotToldByStripe TotalExcludingTax RefundedInAll StartingBalance"
+        "Tax TaxIncluded NotToldByStripe TotalExcludingTax RefundedInAll ApplicationFee StartingBalance"
     ).split()
 )
 _ORIGINS = ("charge", "invoice", "subscription", "line", "customer", "payment_intent")

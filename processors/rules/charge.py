@@ -6,6 +6,8 @@ The record (about 1 KB):
     inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
     failed            when it became failed, by the first event that says so: days after it was made for a bank debit
     seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
+    parts             the same of the time when parts were captured and the rest was not yet released (multicapture)
+    expired           parts were captured, and the rest has been released
     released          what a capture before 2020 gave back of the authorization: no field tells it, its event does
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
     dispute           [at, id, status, reason]
@@ -36,6 +38,7 @@ _OUTCOME = (
 _BILLING = (("name", "name"), ("phone", "phone"))
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
 _BANKS_SECONDS = 15 * 86_400  # until a bank has told at the latest that a debit failed
+_STAMP_SECONDS = 60  # how much later than the snapshot that counts it a refund may be stamped
 _RELEASE_SECONDS = 60  # a capture's released rest is booked as a refund at most so long after it
 
 
@@ -75,6 +78,10 @@ def normalize(body: Obj, path: str) -> Record:
         "pi": f.reference(body, "payment_intent", path),
         "via": f.opt(method, "type", f"{path}.payment_method_details"),
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
+        "transfer": f.reference(body, "source_transfer", path),
+        "fee": f.amount(body, "application_fee_amount", path, default=0),
+        "dest": f.reference(f.child(body, "transfer_data", path), "destination", f"{path}.transfer_data"),
+        "behalf": f.reference(body, "on_behalf_of", path),
         "meta": f.metadata(body, path),
     }
     place = [f.opt(address, k, f"{path}.billing_details.address") for k in ("country", "city", "postal_code")]
@@ -138,10 +145,15 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= "released" not in record
         record["released"] = core["refunded"]
     own_event = observation.type == "charge.refunded"
-    changed |= _saw_refunded(record, core["refunded"], at, own=own_event)
+    in_parts = bool(core["got"]) and not core["captured"]
+    if observation.type == "charge.expired" and in_parts and "expired" not in record:
+        record["expired"] = changed = True
+    changed |= _saw_refunded(record, core["refunded"], at, own=own_event, in_parts=in_parts and "expired" not in record)
     if before is not None:
         # The value before this event was true until just before it; when it became so is not known.
-        changed |= _saw_refunded(record, before, at - 1 if before > core["refunded"] else at, own=False)
+        open_then = observation.previous.get("captured", core["captured"]) is False and before > 0
+        then = at - 1 if before > core["refunded"] else at
+        changed |= _saw_refunded(record, before, then, own=False, in_parts=open_then)
     for refund_id, refund in refunds:
         changed |= learn_refund(record, refund_id, at, *refund)
     return changed
@@ -156,8 +168,8 @@ def link(record: Record, at: int, invoice: str) -> bool:
     return False
 
 
-def _saw_refunded(record: Record, level: int, at: int, *, own: bool) -> bool:
-    seen = record.setdefault("seen", {})
+def _saw_refunded(record: Record, level: int, at: int, *, own: bool, in_parts: bool) -> bool:
+    seen = record.setdefault("parts" if in_parts else "seen", {})
     return join_seen(seen, str(level), at, at, [at] if own else [])
 
 
@@ -211,8 +223,11 @@ def knowledge(record: Record) -> int:
         total += record["inv"][0] + (HORIZON if record["inv"][1] else 0)
     if "released" in record:
         total += HORIZON
-    for first, last, owns in record.get("seen", {}).values():
-        total += last + HORIZON - first + sum(owns)
+    for levels_seen in (record.get("seen", {}), record.get("parts", {})):
+        for first, last, owns in levels_seen.values():
+            total += last + HORIZON - first + sum(owns)
+    if "expired" in record:
+        total += HORIZON
     for refund in record.get("refunds", {}).values():
         total += refund[0]
     if "dispute" in record:
@@ -235,10 +250,22 @@ def happened(record: Record) -> tuple[int, int]:
     return core["created"], core["created"] + (0 if "card" in core else _BANKS_SECONDS)
 
 
+def paid(core: Record) -> bool:
+    """Is it a customer's payment, of which anything is captured? A seller's `py_` is a transfer of the platform's."""
+    return core["status"] == "succeeded" and bool(core["captured"] or core["got"]) and "transfer" not in core
+
+
 def received(record: Record) -> int:
-    """What was captured and so paid, in minor units."""
+    """What was captured and so paid, in minor units: with overcapture more than was authorized."""
     core = record["core"]
-    return int(min(core["got"], core["amount"] - record.get("released", 0)))
+    got: int = core["got"]
+    return min(got, core["amount"] - record["released"]) if "released" in record else got
+
+
+def released(record: Record) -> int:
+    """What of the authorization came to nothing, which Stripe counts as refunded; while parts are captured, nothing."""
+    core = record["core"]
+    return max(core["amount"] - received(record), 0) if core["captured"] or "expired" in record else 0
 
 
 def levels(record: Record) -> list[tuple[int, int, str, str]]:
@@ -248,11 +275,11 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     was not taken back later. Either way the steps sum to what was really refunded.
     """
     core = record.get("core")
-    if core is None or core["status"] != "succeeded" or not core["captured"]:
+    if core is None or not paid(core):
         return []
-    released = core["amount"] - received(record)  # Stripe counts an authorization's released rest as refunded
-    asof, truth = record["at"], max(core["refunded"], released)
-    ladder, running, later, gone, unsure = [], 0, [], 0, 0
+    rest = released(record)
+    asof, truth = record["at"], max(core["refunded"], rest)
+    known, running, later, gone, unsure = [], 0, [], 0, 0
     for refund_id, (at, order, size, created, _, reason) in sorted(
         record.get("refunds", {}).items(), key=lambda item: (item[1][3], item[0])
     ):
@@ -265,71 +292,103 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
             later.append((size, created, refund_id, reason))
         else:
             running += size
-            ladder.append((running, created, refund_id, reason))
+            known.append((size, created, refund_id, reason))
     if gone:
         # The snapshot still counts them, unless it was itself fetched after they came to nothing: then it shows no more
         # than the other refunds add up to.
-        known = running + released if running + released <= truth else running
-        truth = max(truth - gone, min(known, truth), released)
+        least = running + rest if running + rest <= truth else running
+        truth = max(truth - gone, min(least, truth), rest)
     if unsure:
-        truth = _settled(record, truth, unsure, (running, running + released), released)
+        truth = _settled(record, truth, unsure, (running, running + rest), rest)
+    # A snapshot may count a refund that was stamped a moment after it.
+    while later and later[0][1] <= asof + _STAMP_SECONDS and running < truth - rest and running + later[0][0] <= truth:
+        known.append(later.pop(0))
+        running += known[-1][0]
     # A released rest has a refund object of its own in some API versions and none in others.
-    if released and running == truth - released:
-        later = _without_release(later, released, asof + _RELEASE_SECONDS)
-    if running == truth - released:
+    if rest and running == truth - rest:
+        later = _without_release(later, rest, (asof, asof + _RELEASE_SECONDS))
+    elif rest and running == truth:
+        last_part = max((last for _, last, _ in record.get("parts", {}).values()), default=0)
+        known = _without_release(known, rest, (last_part, asof))
+        running = sum(size for size, *_ in known)
+    ladder = _ladder(known)
+    if running == truth - rest:
         steps = ladder
     elif running == truth:
-        steps = [(level - released, t, i, r) for level, t, i, r in ladder if level > released]
+        steps = [(level - rest, t, i, r) for level, t, i, r in ladder if level > rest]
     else:
-        steps = _seen_levels(record, truth, released, ladder)
-    top = truth - released
-    for size, created, refund_id, reason in later:
-        top += size
-        steps.append((top, created, refund_id, reason))
+        steps = _seen_levels(record, truth, rest, ladder)
+    return _within(received(record), steps + _ladder(later, truth - rest))
+
+
+_Refund = tuple[int, int, str, str]  # size, or the level that is reached with it; time; id; reason
+
+
+def _ladder(refunds: list[_Refund], level: int = 0) -> list[_Refund]:
+    steps = []
+    for size, created, refund_id, reason in refunds:
+        level += size
+        steps.append((level, created, refund_id, reason))
     return steps
 
 
-def _settled(record: Record, truth: int, unsure: int, sums: tuple[int, int], released: int) -> int:
+def _within(most: int, steps: list[_Refund]) -> list[_Refund]:
+    """Never more was refunded than had been captured."""
+    kept, below = [], 0
+    for level, created, refund_id, reason in steps:
+        if min(level, most) > below:
+            below = min(level, most)
+            kept.append((below, created, refund_id, reason))
+    return kept
+
+
+def _settled(record: Record, truth: int, unsure: int, sums: tuple[int, int], rest: int) -> int:
     """What had been refunded at the end of the snapshot's second, in which refunds of `unsure` were made or reversed.
 
     `sums` are what the others add up to. If a snapshot of that second shows it, that is the last one of it. Else the
     one at hand counts the reversed refunds, unless less was refunded or more had been seen just before.
     """
-    seen: Record = record.get("seen", {})
+    seen = _seen(record)
     shown = [level for level in (truth, *sums) if level in sums and seen.get(str(level), (0, 0))[1] >= record["at"]]
     if shown:
         return shown[0]
     last: int = seen.get(str(truth + unsure), (0, 0))[1]
-    return truth - unsure if truth - unsure >= released and last < record["at"] - 1 else truth
+    return truth - unsure if truth - unsure >= rest and last < record["at"] - 1 else truth
 
 
-def _without_release(
-    later: list[tuple[int, int, str, str]], released: int, until: int
-) -> list[tuple[int, int, str, str]]:
-    """The refunds that are newer than the capture's event, without the one for its released rest."""
-    for place, (size, created, _, _) in enumerate(later):
-        if size == released and created <= until:
-            return [*later[:place], *later[place + 1 :]]
-    return later
+def _without_release(refunds: list[_Refund], rest: int, when: tuple[int, int]) -> list[_Refund]:
+    """The refunds without the one for an authorization's released rest, which came within `when`."""
+    for place, (size, created, *_) in enumerate(refunds):
+        if size == rest and when[0] <= created <= when[1]:
+            return [*refunds[:place], *refunds[place + 1 :]]
+    return refunds
 
 
-def _seen_levels(
-    record: Record, truth: int, released: int, ladder: list[tuple[int, int, str, str]]
-) -> list[tuple[int, int, str, str]]:
+def _seen(record: Record) -> Record:
+    """The levels that were seen, as they are since the rest of the authorization is counted too."""
     seen: Record = record.get("seen", {})
+    if "parts" in record:
+        seen, rest = dict(seen), released(record)
+        for level, known in record["parts"].items():
+            join_seen(seen, str(int(level) + rest), *known)
+    return seen
+
+
+def _seen_levels(record: Record, truth: int, rest: int, ladder: list[_Refund]) -> list[_Refund]:
+    seen = _seen(record)
     named = {level: (created, refund_id, reason) for level, created, refund_id, reason in ladder}
     steps = []
     for text, (first, last, owns) in seen.items():
         level = int(text)
-        if not released < level <= truth:
+        if not rest < level <= truth:
             continue
         lower = max((known[1] for other, known in seen.items() if int(other) < level), default=0)
         if lower > last:
             continue  # a later observation showed less: that refund failed or was canceled
         own = next((at for at in owns if at >= lower), first)  # the first after less was seen: one may have failed
-        created, refund_id, reason = named.get(level - released, (own, "", ""))
-        steps.append((level - released, created, refund_id, reason))
-    if truth > released and all(level != truth - released for level, *_ in steps):
+        created, refund_id, reason = named.get(level - rest, (own, "", ""))
+        steps.append((level - rest, created, refund_id, reason))
+    if truth > rest and all(level != truth - rest for level, *_ in steps):
         # The snapshot was lowered by a refund that failed after it: the level itself was never seen.
-        steps = [*steps, (truth - released, record["at"], "", "")]
+        steps = [*steps, (truth - rest, record["at"], "", "")]
     return sorted(steps)

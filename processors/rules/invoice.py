@@ -11,7 +11,8 @@ The record:
                       they came to that (`charge.happened`); without `to` it is `from`
     cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
     offers            {offer: [group, from, to]}: what it offers to `links`
-    payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil
+    payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil; of one that was made
+                      outside Stripe (a payment record) [at, '', '', amount, when it was made]
     flags             {"overdue" | "requires_action" | "failed": newest event that says so}
     asked             when Stripe was asked for its payments
     rows, v, events   as for a charge
@@ -161,8 +162,8 @@ def fold(record: Record, observation: Observation) -> bool:
         changed |= link(record, charge)
     if intent:
         changed |= learn_payment(record, intent, 0, intent, "")
-    for payment_id, paid_with, paying_charge in payments:
-        changed |= learn_payment(record, payment_id, at, paid_with, paying_charge)
+    for payment_id, *payment in payments:
+        changed |= learn_payment(record, payment_id, at, *payment)
     if flag := _FLAGS.get(observation.type):
         flags = record.setdefault("flags", {})
         changed |= at > flags.get(flag, 0)
@@ -207,22 +208,28 @@ def link(record: Record, charge: str, status: int = -1, when: tuple[int, int] = 
 
 def fold_payment(record: Record, observation: Observation) -> bool:
     """Take in an invoice payment: the link that neither charge nor invoice carries since basil."""
-    payment_id, intent, charge = _payment(observation.body, observation.path)
-    return learn_payment(record, payment_id, observation.at, intent, charge)
+    payment_id, *payment = _payment(observation.body, observation.path)
+    return learn_payment(record, payment_id, observation.at, *payment)
 
 
-def _payment(body: Obj, path: str) -> tuple[str, str, str]:
-    """(id, payment intent, charge) of an invoice payment."""
+def _payment(body: Obj, path: str) -> list[Any]:
+    """[id, payment intent, charge] of an invoice payment, and of a payment record that is paid [amount, when]."""
     payment = f.child(body, "payment", path)
     intent = f.reference(payment, "payment_intent", f"{path}.payment")
     charge = f.reference(payment, "charge", f"{path}.payment")
-    return f.required_id(body, path), intent, charge
+    known = [f.required_id(body, path), intent, charge]
+    if payment.get("type") != "payment_record" or f.opt(body, "status", path) != "paid":
+        return known
+    amount = f.amount(body, "amount_paid", path, default=0)
+    moments = f.child(body, "status_transitions", path)
+    paid_at = f.opt_moment(moments, "paid_at", f"{path}.status_transitions") or f.moment(body, "created", path)
+    return [*known, amount, paid_at]
 
 
-def learn_payment(record: Record, payment_id: str, at: int, intent: str, charge: str) -> bool:
-    """Learn that a payment intent or charge is meant for this invoice."""
+def learn_payment(record: Record, payment_id: str, at: int, *payment: Any) -> bool:
+    """Learn that a payment intent or charge is meant for this invoice, or what was paid of it outside Stripe."""
     payments = record.setdefault("payments", {})
-    update = [at, intent, charge]
+    update = [at, *payment]
     if payment_id in payments and payments[payment_id] >= update:
         return False
     payments[payment_id] = update
@@ -237,7 +244,7 @@ def knowledge(record: Record) -> int:
     for told in record.get("tries", {}).values():
         total += HORIZON - (told if isinstance(told, int) else told[0])
     total += sum(record.get("flags", {}).values())
-    for at, _, _ in record.get("payments", {}).values():
+    for at, *_ in record.get("payments", {}).values():
         total += at
     return total + len(record.get("charges", {}))
 
@@ -294,12 +301,23 @@ def requires_action(record: Record) -> bool:
     return bool(flags["requires_action"] + _ATTEMPT_SECONDS >= flags.get("failed", 0))
 
 
-def wants_payment(record: Record) -> bool:
-    """Was it paid by a charge that no id names?"""
+def recorded(record: Record) -> list[tuple[str, int, int]]:
+    """The payments outside Stripe that it keeps a record of, as (payment id, amount, when), in order of time."""
+    payments = record.get("payments", {}).items()
+    known = [(payment_id, payment[3], payment[4]) for payment_id, payment in payments if len(payment) > 3]
+    return sorted((one for one in known if one[1] > 0), key=lambda one: (one[2], one[0]))
+
+
+def wanted(record: Record) -> int:
+    """How much of it was paid by a charge that no id names; 0 for nothing."""
     core = record["core"]
-    if core["status"] != "paid" or core["paid"] <= 0 or "oob" in record:
-        return False
-    return all(status == FAILED for status, *_ in record.get("charges", {}).values())
+    said = record["oob"][1] if "oob" in record else 0
+    if core["status"] != "paid" or said < 0:
+        return 0
+    if any(status != FAILED for status, *_ in record.get("charges", {}).values()):
+        return 0
+    outside: int = max(said, sum(amount for _, amount, _ in recorded(record)))
+    return int(max(core["paid"] - outside, 0))
 
 
 def payments_untold(record: Record, observation: Observation) -> bool:

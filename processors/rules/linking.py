@@ -17,7 +17,7 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
         _register_intent(session, charge_id, record, core["pi"])
     invoice_id = record["inv"][1] if "inv" in record else ""
     if invoice_id and (invoice := session.load(invoice_id, "invoice")) is not None:
-        got = charges.received(record) if core["captured"] else 0
+        got = charges.received(record) if charges.paid(core) else 0
         if invoices.link(invoice, charge_id, status, charges.happened(record), got):
             session.settle(invoice_id, invoice, True, invoices.knowledge(invoice))
             link_invoice(session, invoice_id, invoice)
@@ -37,7 +37,7 @@ def link_charge(session: Session, charge_id: str, record: Record) -> None:
 
 def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
     """Tell the charges of this invoice; offer what no id names to be matched."""
-    for _, intent, charge_id in record.get("payments", {}).values():
+    for _, intent, charge_id, *_ in record.get("payments", {}).values():
         if charge_id:
             invoices.link(record, charge_id)
         if intent:
@@ -96,10 +96,10 @@ def _offers(invoice_id: str, record: Record, open_tries: dict[str, invoices.Fail
         f"{invoice_id}:{offer}": [links.group_key(False, currency, amount), at, at]
         for offer, (at, amount) in open_tries.items()
     }
-    if invoices.wants_payment(record):
+    if amount := invoices.wanted(record):
         paid_at = core.get("paid_at", record["at"])
         since = min(core.get("finalized", paid_at), paid_at)
-        offers[invoice_id] = [links.group_key(True, currency, core["paid"]), since, paid_at]
+        offers[invoice_id] = [links.group_key(True, currency, amount), since, paid_at]
     return offers
 
 

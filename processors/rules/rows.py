@@ -30,6 +30,7 @@ _PARTS = (
     ("DiscountIncluded", "items"),
     ("TaxIncluded", "within"),
 )
+_CONNECT = frozenset(("fee", "dest", "behalf"))  # of a destination charge, see `charge.normalize`
 _ITEMS = 50  # lines told with a payment, for receipts; all of them are on the invoice's own row
 
 
@@ -90,7 +91,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
                 "reason_code": core.get("code", ""),
             },
         )
-    elif core["status"] == "succeeded" and core["captured"]:
+    elif charges.paid(core):
         yield _row(
             Metric.SUCCESSFULLY_PAID,
             f"{context.prefix}paid:{charge_id}",
@@ -149,13 +150,15 @@ def invoice_rows(
 ) -> Iterator[Row]:
     """Issued Invoice; Failed Payment of attempts without a charge (`uncovered`); paid outside Stripe.
 
-    `paid_by_charges` is what linked charges got, in minor units.
+    `paid_by_charges` is what linked charges got, in minor units. What was paid outside is told by Stripe's records of
+    it, each at its own time, and what these don't tell by the invoice once it is paid.
     """
     core = record.get("core")
     if core is None:
         return
     issued = core.get("finalized") and core["status"] != "draft"
-    if not (issued or uncovered or "oob" in record):
+    recorded = invoices.recorded(record)
+    if not (issued or uncovered or recorded or "oob" in record):
         return  # a draft: half of an invoice's events
     own = (core.get("email", ""),)
     context.refused = core.get("refused", "")
@@ -188,18 +191,22 @@ def invoice_rows(
     if "oob" in record and core["status"] == "paid":
         said = record["oob"][1]
         outside = said if said > 0 else core["due"] - paid_by_charges
+        outside -= sum(amount for _, amount, _ in recorded)
         if outside > 0:
-            yield _row(
-                Metric.SUCCESSFULLY_PAID,
-                f"{context.prefix}paid:{invoice_id}",
-                core.get("paid_at") or core.get("finalized") or core["created"],
-                core["currency"],
-                outside,
-                own,
-                context,
-                properties | {"Items": _items(context), "PaidOutOfBand": True},
-                {"invoice_id": invoice_id},
-            )
+            paid_at = core.get("paid_at") or core.get("finalized") or core["created"]
+            recorded = [*recorded, (invoice_id, outside, paid_at)]
+    for identifier, amount, paid_at in recorded:
+        yield _row(
+            Metric.SUCCESSFULLY_PAID,
+            f"{context.prefix}paid:{identifier}",
+            paid_at,
+            core["currency"],
+            amount,
+            own,
+            context,
+            properties | {"Items": _items(context), "PaidOutOfBand": True},
+            {"invoice_id": invoice_id},
+        )
 
 
 def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
@@ -280,6 +287,12 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
     if "shown" in core:
         amount, currency = core["shown"]
         properties |= {"PresentmentAmount": major(amount, currency), "PresentmentCurrency": currency.upper()}
+    if not core.keys().isdisjoint(_CONNECT):
+        properties |= {
+            "ApplicationFee": major(core["fee"], core["currency"]) if "fee" in core else None,
+            "Destination": core.get("dest"),
+            "OnBehalfOf": core.get("behalf"),
+        }
     if "dispute" in record:
         properties |= {"Disputed": True, "DisputeStatus": record["dispute"][1][1]}
     metadata = {"charge": core.get("meta")}

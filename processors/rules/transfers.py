@@ -98,9 +98,13 @@ def _merge_charge(record: Record, other: Record) -> None:
         record |= {name: other[name] for name in ("core", "at", "rank", "told")}
     if "inv" in other:
         charges.link(record, *other["inv"])
-    seen = record.setdefault("seen", {})
-    for level, known in other.get("seen", {}).items():
-        charges.join_seen(seen, level, *known)
+    for name in ("seen", "parts"):
+        for level, known in other.get(name, {}).items():
+            charges.join_seen(record.setdefault(name, {}), level, *known)
+    if "failed" in other:
+        record["failed"] = min(other["failed"], record.get("failed", other["failed"]))
+    if "expired" in other:
+        record["expired"] = True
     if "released" in other:
         record["released"] = other["released"]
     for refund_id, refund in other.get("refunds", {}).items():

@@ -1,6 +1,7 @@
 """An import brings every object of an account into Kafka, whatever Stripe does meanwhile, and says how it went."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -100,6 +101,17 @@ async def test_every_object_is_published_once_as_stripe_gave_it(place: Place, wo
     counts = {name: len(objects) for name, objects in listed(world.accounts["default"]).items()}
     query = f"SELECT resource, objects, state, error FROM {place.warehouse.database}.imports"
     assert sorted(clickhouse.query(query).result_rows) == sorted((n, c, "finished", "") for n, c in counts.items())
+
+
+async def test_what_a_test_clock_made_months_ahead_is_imported(place: Place, world: World) -> None:
+    ahead = World(4, int(time.time()) + 200 * 86_400, 30, 30, livemode=False)
+    async with simulated(ahead) as stripe:
+        place.stripe = stripe
+        async with place.importing(api_key="sk_test_simulated") as account:
+            await account.prepare(None)
+            await account.run()
+            assert all(progress.covered == progress.until - progress.begins + 1 for progress in account.progress)
+    assert await place.ids() == everything(ahead)
 
 
 async def test_an_invoice_comes_with_all_of_its_lines(place: Place, world: World) -> None:

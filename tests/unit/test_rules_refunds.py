@@ -251,16 +251,16 @@ def test_what_was_refunded_before_stays_when_a_refund_is_reversed_in_its_own_sec
 def test_refunds_made_and_reversed_within_seconds_sum_to_the_last_of_them_in_any_order(
     steps: list[tuple[int, int, bool]], told: list[bool], rng: Random
 ) -> None:
-    """A step is (seconds after the one before, hundreds, whether it reverses the newest refund that stands)."""
+    """A step is (seconds after the one before, tens, whether it reverses the newest refund that stands)."""
     now, total, standing = at("09-03 12:00:00"), 0, list[Json]()
     events = [PAID]
-    for number, (later, hundreds, reverses) in enumerate(steps):
+    for number, (later, tens, reverses) in enumerate(steps):
         now, before = now + later, total
         if reverses and standing:
             body = standing.pop() | {"status": "failed"}
             total -= body["amount"]
         else:
-            body = refund(ENDIVE, "fern", id=f"re_{number}", amount=hundreds * 100, created=now)
+            body = refund(ENDIVE, "fern", id=f"re_{number}", amount=tens * 10, created=now)
             standing.append(body)
             total += body["amount"]
         type_ = "charge.refunded" if total > before else "charge.updated"
@@ -301,3 +301,33 @@ def test_a_refund_of_the_released_amount_that_is_made_days_later_is_one() -> Non
         "paid:ch_birch": 6500,
         "refunded:ch_birch:2500": 2500,
     }
+
+
+@pytest.mark.parametrize("after", [1, 59])
+def test_a_refund_that_is_stamped_a_moment_after_the_snapshot_that_counts_it_is_one(after: int) -> None:
+    """Stripe's `created` of the refund can be later than that of the event whose charge shows it."""
+    made = at("09-03 12:00:00")
+    body = charge(ENDIVE, "stamp", amount_refunded=1500)
+    events = (
+        happened("charge.succeeded", "09-01 10:00:02", charge(ENDIVE, "stamp")),
+        happened("charge.refunded", "09-03 12:00:00", body, {"amount_refunded": 0}),
+        happened("refund.created", "09-03 12:00:00", refund(ENDIVE, "stamp", created=made + after)),
+    )
+    assert amounts(*events) == {"paid:ch_stamp": 4200, "refunded:ch_stamp:1500": 1500}
+
+
+def test_never_more_is_refunded_than_was_captured() -> None:
+    """Refunds that can't all be true, such as those of a charge whose newest state was lost."""
+    many = [
+        happened(
+            "refund.created", f"09-0{day} 12:00:00", refund(ENDIVE, "all") | {"id": f"re_all{day}", "amount": 2000}
+        )
+        for day in (3, 4, 5)
+    ]
+    for day, event in zip((3, 4, 5), many, strict=True):
+        event["data"]["object"]["created"] = at(f"09-0{day} 12:00:00")
+    paid, *rows = told(
+        outcome(happened("charge.succeeded", "09-01 10:00:02", charge(ENDIVE, "all")), *many), "amount_minor"
+    )
+    assert paid == ("paid:ch_all", 4200)
+    assert sum(amount for _, amount in rows) == 4200
