@@ -12,8 +12,9 @@ from schemas.erasures import Erasures
 class SinkConfig:
     """What a sink needs to know. `kafka` holds aiokafka's client arguments (bootstrap_servers, security_protocol, …).
 
-    A batch is written when it has `batch_rows` rows or `batch_bytes` bytes, or when its oldest row has waited for
-    `batch_age` seconds, or for longer, up to `longest_age`, when ClickHouse takes its time. Accounts that are not in
+    A table's batch is written when it has `batch_rows` rows or `batch_bytes` bytes, or when its oldest row has waited
+    for `batch_age` seconds (a lone metric row; `sinks.batch` says how much longer others may), or for longer, up to
+    `longest_age`, when ClickHouse takes its time. Accounts that are not in
     `timezones` (account to IANA name) have `default_timezone`.
     """
 

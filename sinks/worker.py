@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from schemas import topics
 from schemas.errors import Unavailable
 from sinks import positions, telemetry
-from sinks.batch import TABLES, Batch
+from sinks.batch import COMPANY, FEW, PATIENCE, TABLES, Batch
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.errors import Refused, Rejected
@@ -21,6 +21,7 @@ from sinks.migrate import migrate
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
 from streams.kafka import KafkaError, TopicPartition
+from streams.pacing import Pacing
 from streams.publishing import Publisher
 from streams.reading import Listener, commit, member
 
@@ -45,12 +46,14 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         self._state = "starting"
         self._writing: asyncio.Task[None] | None = None
         self._took = 0.0  # seconds, the last batch
-        self._batch = self._new_batch()
+        self._batches: dict[str, Batch] = {}  # what is being collected, by table
+        self._rows: dict[str, int] = {}  # how many the last batch of each had
         self._written: dict[tuple[str, int], int] = {}  # (topic, partition): the position up to which rows are in
         self._unkept: dict[tuple[str, int], int] = {}  # of those, what ClickHouse has not been told yet
         self._starts: dict[TopicPartition, int] | None = None  # where to begin; None while partitions are assigned
         self._failure: Exception | None = None  # of an assignment: aiokafka would only log it
         self._writer: Writer | None = None
+        self._pacing = Pacing()
 
     def ready(self) -> str:
         """'' when rows flow, else why not."""
@@ -131,21 +134,21 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             raise Unavailable(f"{part} stayed away for {self._config.patience:.0f} s: {error}") from error
 
     async def _pump(self, stop: asyncio.Event) -> None:
-        """Collects one batch while the one before it is written."""
+        """Collects batches while those before them are written."""
         watch = asyncio.create_task(self._watch())
         try:
             while not stop.is_set():
                 await self._collect()
                 busy = self._writing is not None and not self._writing.done()
                 # An old batch keeps growing while the writer is busy: the slower ClickHouse is, the larger its batches.
-                if not busy or self._batch.full:
+                if not busy or any(batch.full for batch in self._batches.values()):
                     await self._settle()
-                    if self._batch.full or self._batch.wait(time.monotonic()) == 0:
-                        self._begin()
+                    now = time.monotonic()
+                    self._begin([table for table, batch in self._batches.items() if batch.full or batch.wait(now) == 0])
                 if watch.done():
                     await watch
             await self._settle()
-            self._begin()
+            self._begin(list(self._batches))
             await self._settle()
             await self._keep_positions()
         finally:
@@ -156,8 +159,10 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
 
     async def _collect(self) -> None:
         await asyncio.sleep(0)  # aiokafka gives what it has without a pause: the batch on its way needs a turn too
-        wait = self._batch.wait(time.monotonic())
-        seconds = IDLE_SECONDS if wait is None else max(SHORTEST_POLL, min(wait, IDLE_SECONDS))
+        now = time.monotonic()
+        waits = [wait for batch in self._batches.values() if (wait := batch.wait(now)) is not None]
+        seconds = max(SHORTEST_POLL, min(waits, default=IDLE_SECONDS))
+        seconds = min(seconds, IDLE_SECONDS)
         if self._failure is not None:
             raise self._failure
         if self._starts:
@@ -170,15 +175,18 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
                 found = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS)
         except TimeoutError:
             return
+        self._pacing.fetched(self._consumer, something=bool(found))
         if self._starts is None or self._starts:
             return  # partitions were assigned meanwhile: this comes again, after the seek that follows
         for partition, records in found.items():
-            self._batch.add(self._tables[partition.topic], records, time.monotonic())
+            table = self._tables[partition.topic]
+            batch = self._batches.get(table) or self._batches.setdefault(table, self._new_batch(table))
+            batch.add(table, records, time.monotonic())
 
-    def _begin(self) -> None:
-        if self._batch.offsets:
-            batch, self._batch = self._batch, self._new_batch()
-            self._writing = asyncio.create_task(self._deliver(batch))
+    def _begin(self, tables: list[str]) -> None:
+        if batches := [self._batches.pop(table) for table in tables]:
+            self._rows |= {table: batch.rows for table, batch in zip(tables, batches, strict=True)}
+            self._writing = asyncio.create_task(self._deliver(batches))
 
     async def _settle(self) -> None:
         """Waits for the batch that is being written; raises what it raised."""
@@ -186,15 +194,16 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             await self._writing
             self._writing = None
 
-    async def _deliver(self, batch: Batch) -> None:
+    async def _deliver(self, batches: list[Batch]) -> None:
         assert self._writer is not None
         # 1. Rows in ClickHouse, refused ones acknowledged by Kafka as dead letters. A crash here repeats the batch.
         began = time.monotonic()
-        await self._writer.write(batch)
+        await asyncio.gather(*map(self._writer.write, batches))
         self._took = time.monotonic() - began
         # 2. Only then the offsets. A crash between 1 and 2 repeats it too: same keys, same versions, same rows.
         mine = self._consumer.assignment()
-        offsets = {TopicPartition(*place): offset for place, offset in batch.offsets.items() if place in mine}
+        written = {place: offset for batch in batches for place, offset in batch.offsets.items()}
+        offsets = {TopicPartition(*place): offset for place, offset in written.items() if place in mine}
         try:
             if offsets:
                 async with asyncio.timeout(self._config.patience):
@@ -203,8 +212,8 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
                         telemetry.LOST_COMMITS.inc()
         except TimeoutError:
             raise Unavailable(f"Kafka took no offsets for {self._config.patience:.0f} s") from None
-        self._written.update(batch.offsets)
-        self._unkept.update(batch.offsets)
+        self._written.update(written)
+        self._unkept.update(written)
         self._measure_lag()
 
     async def _keep_positions(self) -> None:
@@ -243,9 +252,9 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
                     raise Unavailable(self._state) from error
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Lets the batch on its way arrive, and forgets the collected one: its records will be read again."""
+        """Lets what is on its way arrive, and forgets what was collected: its records will be read again."""
         self._starts = None
-        self._batch = self._new_batch()
+        self._batches.clear()
         if self._writing:
             await asyncio.wait([self._writing], timeout=REVOKE_SECONDS)
         await self._keep_positions()
@@ -272,8 +281,9 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             log.warning(cause, messages=messages, next=remedy)
         self._starts = {TopicPartition(*place): offset for place, offset in found.offsets.items()}
 
-    def _new_batch(self) -> Batch:
+    def _new_batch(self, table: str) -> Batch:
         config = self._config
         # An import touches months of years, and each month of a batch is a part of its own for ClickHouse to write.
-        age = max(config.batch_age, min(SHARE * self._took, config.longest_age))
+        patience = PATIENCE.get(table) or (COMPANY if self._rows.get(table, 0) >= FEW else 1)
+        age = max(config.batch_age * patience, min(SHARE * self._took, config.longest_age))
         return Batch(config.batch_rows, config.batch_bytes, age)

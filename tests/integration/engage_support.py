@@ -35,7 +35,7 @@ def project(folder: Path, **flows: str) -> Path:
 @asynccontextmanager
 async def engage(bootstrap: str, prefix: str, folder: Path, **config: Any) -> AsyncIterator[Engage]:
     """A worker that runs for as long as the block does; it is ready when the block begins."""
-    told: dict[str, Any] = {"settle_seconds": 0.2, "mail_from": "Shop <shop@shop.example>"} | config
+    told: dict[str, Any] = {"settle_seconds": 0.6, "mail_from": "Shop <shop@shop.example>"} | config
     worker = Engage(
         EngageConfig(
             kafka={"bootstrap_servers": bootstrap},

@@ -99,7 +99,7 @@ async def test_stopping_writes_and_commits_what_was_read(
     patient = replace(config, batch_age=3600)  # so that only the stop can be the reason
     async with running(patient) as sink:
         await kafka.send(topics.METRICS[Metric.SUCCESSFULLY_PAID], [fact(f"m{number}") for number in range(20)])
-        await eventually(lambda: sink._batch.offsets)
+        await eventually(lambda: sink._batches)
     assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 20
     assert await committed(config, topics.METRICS[Metric.SUCCESSFULLY_PAID]) == 20
 

@@ -199,17 +199,7 @@ async def test_a_delivery_is_kept_once_with_its_body_byte_for_byte(
     kafka: Publisher, config: SinkConfig, clickhouse: Client
 ) -> None:
     body = '{\n  "id": "evt_1", "when": "2026-01-05T10:00:00+05:30", "é": "\\u00e9\\n", "n": 1.10 }'
-    envelope = Envelope(
-        event_id="evt_1",
-        type="charge.succeeded",
-        account="default",
-        livemode=False,
-        api_version="2020-03-02",
-        source=Source.WEBHOOK,
-        observed_at="2026-01-05T10:00:00.000Z",
-        received_at="2026-01-05T10:00:01.000Z",
-        body=body,
-    )
+    envelope = _envelope(body)
     letter = DeadLetter(
         stage=Stage.LEDGER,
         reason="no id",
@@ -283,3 +273,28 @@ async def test_a_day_is_a_day_of_the_account_s_timezone_across_the_change_of_clo
         f"SELECT account, day, unique_profiles FROM {config.database}.daily_metrics WHERE account != 'ny' ORDER BY 1"
     )
     assert rows(clickhouse, others) == [("default", date(2026, 3, 8), 0), ("in", date(2026, 3, 9), 1)]
+
+
+async def test_rows_that_are_watched_do_not_wait_for_raw_events(
+    kafka: Publisher, config: SinkConfig, clickhouse: Client
+) -> None:
+    async with running(replace(config, batch_age=1)):
+        await kafka.send(topics.STRIPE_EVENTS, [_envelope("{}")])
+        await kafka.facts(fact())
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 1)
+        assert one(clickhouse, f"SELECT count() FROM {config.database}.stripe_events") == 0
+    assert one(clickhouse, f"SELECT count() FROM {config.database}.stripe_events") == 1
+
+
+def _envelope(body: str) -> Envelope:
+    return Envelope(
+        event_id="evt_1",
+        type="charge.succeeded",
+        account="default",
+        livemode=False,
+        api_version="2020-03-02",
+        source=Source.WEBHOOK,
+        observed_at="2026-01-05T10:00:00.000Z",
+        received_at="2026-01-05T10:00:01.000Z",
+        body=body,
+    )

@@ -100,6 +100,7 @@ class Consumer:
         self._positions: dict[TP, int] | None = None  # None while partitions are assigned
         self._listener: Any = None
         self._living: asyncio.Task[None] | None = None
+        self._fetcher = SimpleNamespace()  # how long a fetch would wait
 
     async def start(self) -> None:
         await self._kafka.ask(lambda: None)

@@ -39,6 +39,14 @@ def test_it_is_due_when_its_first_record_has_waited_long_enough() -> None:
     assert one.wait(now=6.0) == 0
 
 
+def test_many_rows_wait_for_less() -> None:
+    one = batch(rows=10_000, size=1_000_000, age=0.5)
+    one.add("metric_rows", [Message(number) for number in range(199)], now=5.0)
+    assert one.wait(now=5.0) == pytest.approx(0.5)
+    one.add("metric_rows", [Message(199)], now=5.1)
+    assert one.wait(now=5.1) == pytest.approx(0.2)
+
+
 def test_it_is_full_by_rows() -> None:
     one = batch(rows=2)
     one.add("profile_rows", [Message(0)], now=0)
