@@ -131,11 +131,15 @@ def pay(books: Books, invoice: Invoice, payer: Payer, at: int, *, manual: bool =
         description=f"Invoice {invoice.number}",
     )
     payments.succeed(books, charge, at)
+    _settle(books, invoice, charge, count, at)
+    return charge
+
+
+def _settle(books: Books, invoice: Invoice, charge: Charge, count: int, at: int) -> None:
     _mark_paid(books, invoice, at + 1, attempted=True, count=count, charge=charge.id)
     payment = _payment_of(books, invoice)
     payment.status, payment.amount_paid, payment.paid_at = "paid", invoice.amount_due, at + 1
     books.emit("invoice_payment.paid", payment, at + 1, extra=True)
-    return charge
 
 
 def decline(
@@ -162,6 +166,68 @@ def decline(
     )
     payments.fail(books, charge, why, at, attempt=count)
     _tell_failure(books, invoice, at + 1, count, retry_at, charge=charge.id)
+
+
+def debit(books: Books, invoice: Invoice, payer: Payer, at: int) -> Charge:
+    """A bank debit is made; the bank answers days later."""
+    charge = payments.new_charge(
+        books,
+        at,
+        invoice.amount_due,
+        invoice.currency,
+        payer,
+        method="sepa_debit",
+        invoice=invoice,
+        intent=invoice.payment_intent,
+        description=f"Invoice {invoice.number}",
+    )
+    payments.pend(books, charge, at)
+    return charge
+
+
+def return_debit(books: Books, invoice: Invoice, charge: Charge, why: Decline, at: int) -> None:
+    """The bank returns it: charge and attempt fail now, though the charge was created days ago."""
+    count = invoice.attempt_count + 1
+    payments.fail(books, charge, why, at, attempt=count)
+    _tell_failure(books, invoice, at + 1, count, None, charge=charge.id)
+
+
+def settle_debit(books: Books, invoice: Invoice, charge: Charge, at: int) -> None:
+    """It came through."""
+    payments.succeed(books, charge, at)
+    _settle(books, invoice, charge, invoice.attempt_count + 1, at)
+
+
+def credit(books: Books, invoice: Invoice, amount: int, at: int) -> None:
+    """A credit note before any payment: less is due, and with nothing due it is paid; what was issued stays."""
+    before = invoice.snapshot()
+    invoice.amount_due -= amount
+    invoice.credited += amount
+    books.emit("invoice.updated", invoice, at, before=before, request=True)
+    if not invoice.amount_due:
+        _cancel_payment(books, invoice, at)
+        _mark_paid(books, invoice, at, attempted=False)
+
+
+def record_payment(books: Books, invoice: Invoice, amount: int, at: int) -> None:
+    """A payment outside Stripe that is reported to it: one of its own, and with the last the invoice is paid."""
+    payment = InvoicePayment(
+        books.ids.next("inpay_1", at), at, invoice.id, books.ids.next("pr_1", at), amount, invoice.currency
+    )
+    payment.payment_type, payment.status, payment.amount_paid, payment.paid_at = "payment_record", "paid", amount, at
+    books.invoice_payments[payment.id] = payment
+    invoice.paid_off_stripe += amount
+    books.emit("invoice_payment.paid", payment, at, extra=True)
+    entry = Entry(Metric.SUCCESSFULLY_PAID, at, invoice.currency, amount, invoice=invoice)
+    entry.recorded = True
+    books.note(entry)
+    if invoice.paid_off_stripe == invoice.amount_due:
+        _cancel_payment(books, invoice, at)
+        _mark_paid(books, invoice, at, attempted=False)
+    else:
+        before = invoice.snapshot()
+        invoice.amount_paid = invoice.paid_off_stripe
+        books.emit("invoice.updated", invoice, at, before=before)
 
 
 def fail_without_charge(books: Books, invoice: Invoice, at: int, *, retry_at: int | None, same_attempt: bool) -> None:

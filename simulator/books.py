@@ -36,6 +36,7 @@ class Entry:
     reason: str = ""
     reason_code: str = ""
     withdrawn: bool = False
+    recorded: bool = False  # outside Stripe, and Stripe has a record of it that events tell
 
 
 class Books:
@@ -97,6 +98,13 @@ class Books:
         self._entries.append(entry)
         return entry
 
+    def take_in(self, charge: Charge, amount: int) -> None:
+        """A balance transaction of a capture: one payment, of what all of its captures took in."""
+        known = next((one for one in self._entries if one.charge is charge), None)
+        if known is None:
+            known = self.note(Entry(Metric.SUCCESSFULLY_PAID, charge.created, charge.currency, 0, charge))
+        known.amount += amount
+
     def note_preview(self, preview: Invoice) -> None:
         """Remember that an upcoming invoice told its customer's email."""
         self._previews.append(preview)
@@ -142,5 +150,5 @@ class Books:
             attempt_count=entry.attempt_count,
             reason=entry.reason,
             reason_code=entry.reason_code,
-            out_of_band=entry.metric is Metric.SUCCESSFULLY_PAID and charge is None,
+            out_of_band=entry.metric is Metric.SUCCESSFULLY_PAID and charge is None and not entry.recorded,
         )

@@ -124,6 +124,7 @@ class Charge(State):
     balance_transaction: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     refunds: tuple[Refund, ...] = ()
+    source_transfer: str | None = None  # of a seller's share
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Line:
 
 @dataclass
 class Invoice(State):
-    """`id` is '' for a preview (`invoice.upcoming`). `total` less the credit that was applied is `amount_due`."""
+    """`id` is '' for a preview (`invoice.upcoming`). `total` less the credit and credit notes is `amount_due`."""
 
     id: str
     created: int
@@ -171,6 +172,7 @@ class Invoice(State):
     amount_due: int = 0
     amount_paid: int = 0
     paid_off_stripe: int = 0
+    credited: int = 0  # by credit notes before any payment: `amount_due` is less by it
     starting_balance: int = 0
     ending_balance: int | None = None
     attempt_count: int = 0
@@ -192,7 +194,7 @@ class Invoice(State):
 
 @dataclass
 class InvoicePayment(State):
-    """The link between an invoice and the payment intent that pays it."""
+    """The link between an invoice and the payment intent, or the payment record (`payment_type`), that pays it."""
 
     id: str
     created: int

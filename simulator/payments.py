@@ -111,6 +111,28 @@ def capture(books: Books, charge: Charge, amount: int, at: int) -> None:
     books.emit("charge.captured", charge, at, request=True)
 
 
+def capture_part(books: Books, charge: Charge, amount: int, at: int, *, final: bool = False) -> None:
+    """Take a part of an authorization; with the `final` one the rest is released."""
+    before = charge.snapshot()
+    charge.amount_captured += amount
+    charge.balance_transaction = charge.balance_transaction or books.ids.next("txn_3", at)
+    books.take_in(charge, amount)
+    if not final:
+        books.emit("charge.updated", charge, at, before=before, request=True)
+        return
+    charge.captured = True
+    if charge.amount_captured < charge.amount:
+        _release(books, charge, charge.amount - charge.amount_captured, at, None)
+    books.emit("charge.captured", charge, at, before=before, request=True)
+
+
+def transfer(books: Books, charge: Charge, at: int) -> None:
+    """A seller's share of a charge of the platform's: money moves, but nobody pays."""
+    charge.status, charge.paid, charge.captured, charge.amount_captured = "succeeded", True, True, charge.amount
+    charge.source_transfer, charge.balance_transaction = books.ids.next("tr_3", at), books.ids.next("txn_3", at)
+    books.emit("charge.succeeded", charge, at)
+
+
 def expire(books: Books, charge: Charge, at: int, *, canceled: bool = False) -> None:
     """The hold ran out after seven days (or was `canceled`): all is released, nothing was ever paid."""
     before = charge.snapshot()

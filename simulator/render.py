@@ -179,7 +179,7 @@ def charge_json(charge: Charge, shape: Shape, livemode: bool) -> Json:
         "review": None,
         "shipping": None,
         "source": None,
-        "source_transfer": None,
+        "source_transfer": charge.source_transfer,
         "statement_descriptor": None,
         "statement_descriptor_suffix": None,
         "status": charge.status,

@@ -213,7 +213,7 @@ def invoice_json(invoice: Invoice, shape: Shape, livemode: bool) -> Json:
         "period_end": invoice.period_end,
         "period_start": invoice.period_start,
         "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": invoice.credited,
         "receipt_number": None,
         "starting_balance": invoice.starting_balance,
         "statement_descriptor": None,
@@ -298,7 +298,7 @@ def invoice_payment_json(payment: InvoicePayment, shape: Shape, livemode: bool) 
         "invoice": payment.invoice,
         "is_default": True,
         "livemode": livemode,
-        "payment": {"payment_intent": payment.payment_intent, "type": "payment_intent"},
+        "payment": {payment.payment_type: payment.payment_intent, "type": payment.payment_type},
         "status": payment.status,
         "status_transitions": {"canceled_at": payment.canceled_at, "paid_at": payment.paid_at},
     }

@@ -13,7 +13,8 @@ from simulator.books import Books
 from simulator.objects import Customer, Event
 from simulator.people import Wheel, as_payer, new_customer, new_guest
 from simulator.purchases import CHARGES, INVOICES, PAYERS, handwritten_invoice, purchase
-from simulator.subscriptions import DAY, MONTH, Shop, Story, new_subscription, renewals, subscribe
+from simulator.rare import STORIES, rarely
+from simulator.subscriptions import DAY, HOUR, MONTH, Shop, Story, new_subscription, renewals, subscribe
 from simulator.truth import Truth
 
 
@@ -22,7 +23,8 @@ class World:
 
     About 10 events a customer and month. All of the 18 event types that Tillstream asks Stripe for occur from about
     40 customers an account and 30 days on. `extended` adds the events that `connect --extended` asks for. An account
-    named `acct_…` is a connected one: its events name it. `until`: lived only up to this Unix second at first.
+    named `acct_…` is a connected one: its events name it. `until`: lived only up to this Unix second at first. `rare`
+    adds the stories of `simulator.rare`, one a customer.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class World:
         currencies: Sequence[str] = catalog.CURRENCIES,
         extended: bool = False,
         until: int | None = None,
+        rare: bool = False,
     ) -> None:
         self.start = int(start.timestamp()) if isinstance(start, datetime) else start
         self.end = self.start + days * DAY
@@ -44,7 +47,7 @@ class World:
         self._agenda: list[tuple[int, int, Story]] = []
         self._order = count()
         for index, books in enumerate(self.accounts.values()):
-            self._populate(books, len(range(index, customers, len(self.accounts))))
+            self._populate(books, len(range(index, customers, len(self.accounts))), rare=rare)
         self._events: list[Event] = []
         self.lived_to = self.start
         self.advance(self.end if until is None else until)
@@ -76,7 +79,7 @@ class World:
         facts = [fact for books in self.accounts.values() for fact in books.facts(lookups=lookups)]
         return Truth(sorted(facts, key=lambda f: (f.occurred_at, f.account, f.metric, f.charge_id, f.invoice_id)))
 
-    def _populate(self, books: Books, customers: int) -> None:
+    def _populate(self, books: Books, customers: int, *, rare: bool) -> None:
         shop = Shop(books)
         people = [self._arrive(books, number) for number in range(customers)]
         for number, customer in enumerate(people):
@@ -99,6 +102,9 @@ class World:
             customer = books.rng.choice(people)
             at = max(self._moment(books, early=invoices.on_first_round), customer.created + 60)
             self._plan(at, handwritten_invoice(shop, customer, at, invoices.next()))
+        for number, customer in enumerate(people if rare else ()):
+            at = max(self._moment(books, share=0.6), customer.created + HOUR + 60)
+            self._plan(at, rarely(STORIES[number % len(STORIES)](shop, customer, at), at))
 
     def _arrive(self, books: Books, number: int) -> Customer:
         """Three of four customers are older than the world; the others come in its first half."""

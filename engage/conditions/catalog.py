@@ -200,6 +200,7 @@ EVENT: Final = {
         _text("Subscription"),
         _text("BillingReason"),
         _flag("PaidOutOfBand", _PAID),
+        _flag("AttemptCountDerived", frozenset({Metric.FAILED_PAYMENT})),
         _amount("ApplicationFee", _CHARGE),
         _text("Destination", _CHARGE),
         _text("OnBehalfOf", _CHARGE),

@@ -288,6 +288,18 @@ def attempts(record: Record) -> tuple[dict[str, int], dict[int, Failure], dict[s
     return owned, bare, offers
 
 
+def derived(record: Record, charge_id: str) -> int:
+    """Which attempt a charge was, where no event tells, as of an imported one: its place in time among the linked ones.
+
+    0 where that can't be told: some attempt has no charge, or one that is not known here.
+    """
+    charges, count = record.get("charges", {}), record.get("core", {}).get("count", 0)
+    if len(charges) < count or any(status < 0 for status, *_ in charges.values()):
+        return 0
+    order = sorted(charges, key=lambda one: (charges[one][1], one))
+    return int(min(order.index(charge_id) + 1, count)) if charge_id in charges else 0
+
+
 def overdue(record: Record) -> bool:
     """Was it due, and still is?"""
     return "overdue" in record.get("flags", ()) and record["core"]["status"] in ("open", "uncollectible")

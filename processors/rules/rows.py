@@ -46,6 +46,7 @@ class Context:
     invoice: Record | None = None
     inferred: bool = False
     attempt: int = 0
+    derived: bool = False  # the attempt is told by no event
     lines: list[list[Any]] | None = None
     submeta: dict[str, str] | None = None  # its subscription's metadata
     refused: str = ""  # why the object's own email is none
@@ -72,6 +73,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
     if core["status"] == "failed":
         failure = {
             "AttemptCount": context.attempt or None,
+            "AttemptCountDerived": context.derived or None,
             "Reason": core.get("reason"),
             "ReasonCode": core.get("code"),
         }

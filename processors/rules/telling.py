@@ -92,6 +92,9 @@ def _add_invoice(session: Session, charge_id: str, record: Record, context: Cont
     if not context.inferred:
         owned, _, _ = invoices.attempts(invoice)
         context.attempt = owned.get(charge_id, 0)
+        if not context.attempt and record.get("core", {}).get("status") == "failed":
+            context.attempt = invoices.derived(invoice, charge_id)
+            context.derived = context.attempt > 0
 
 
 def _tell(session: Session, identifier: str, record: Record, version: int) -> None:

@@ -1,5 +1,6 @@
 """What Stripe's own objects say happened, without the ledger's code; and that both come to the same."""
 
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from connector.reconcile.facts import Fact
 from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
 from schemas.metrics import Metric
+from simulator.render import object_json
+from simulator.shapes import NEWEST
+from simulator.world import World
 
 CREATED = 1_767_607_200
 
@@ -102,3 +106,25 @@ def test_what_was_paid_outside_stripe_is_a_payment_at_the_time_it_was_marked_so(
     paid = Fact(Metric.SUCCESSFULLY_PAID, "in_1", "in_1", "eur", 250, CREATED + 120)
     assert paid in invoice_facts(invoice(amount_paid_off_stripe=250))
     assert paid not in invoice_facts(invoice(amount_paid_off_stripe=250, status="open"))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_objects_of_rare_stories_say_what_is_true(seed: int) -> None:
+    """Late debits, credit notes, captures and payments in parts, sellers' transfers; but what events alone tell."""
+    world = World(seed=seed, start=CREATED, days=40, customers=25, extended=True, rare=True)
+    (books,) = world.accounts.values()
+    payments: dict[str, list[Any]] = defaultdict(list)
+    for payment in books.invoice_payments.values():
+        payments[payment.invoice].append(object_json(payment, NEWEST))
+    facts: list[Fact] = []
+    for one in books.charges.values():
+        body = object_json(one, NEWEST)
+        facts += [*charge_facts(body), *refund_facts(body, [object_json(each, NEWEST) for each in one.refunds])]
+    for issued in books.invoices.values():
+        body = object_json(issued, NEWEST) | {"payments": {"data": payments[issued.id]}}
+        facts += invoice_facts(body | {"amount_paid_off_stripe": issued.paid_off_stripe})
+    kept = [fact for fact in world.truth().facts if fact.metric is not Metric.UPCOMING_INVOICE]
+    kept = [fact for fact in kept if fact.charge_id or fact.metric is not Metric.FAILED_PAYMENT]
+    assert Counter((fact.metric, fact.owner, fact.amount, fact.at) for fact in facts) == Counter(
+        (fact.metric, fact.charge_id or fact.invoice_id, fact.amount_minor, fact.occurred_at) for fact in kept
+    )

@@ -228,3 +228,16 @@ def test_odd_customers_are_there() -> None:
     assert None in emails
     assert any(email != email.strip() for email in emails if email)
     assert max(Counter(email for email in emails if email).values()) == 2
+
+
+def test_rare_stories_all_happen_and_leave_an_ordinary_world_as_it_is() -> None:
+    ordinary, rare = (World(3, 1_767_225_600, 40, 25, extended=True, rare=given) for given in (False, True))
+    again = World(3, 1_767_225_600, 40, 25, extended=True)
+    assert [event.id for event in ordinary.events] == [event.id for event in again.events]
+    (books,) = rare.accounts.values()
+    assert any(c.method == "sepa_debit" and c.status == "failed" and c.invoice for c in books.charges.values())
+    assert any(c.source_transfer for c in books.charges.values())
+    assert any(i.credited and i.status == "paid" for i in books.invoices.values())
+    assert {i.status for i in books.invoices.values() if i.paid_off_stripe > 0} >= {"paid", "uncollectible"}
+    parts = [e.object for e in rare.events if e.type == "charge.updated" and isinstance(e.object, Charge)]
+    assert any(part.amount_captured and not part.captured for part in parts)
