@@ -1,11 +1,13 @@
 """Profiles: the search by email, and one person."""
 
+from datetime import datetime
 from typing import Final
 
 from console.queries import Query
 from console.warehouse import Row, Warehouse
 
 FOUND_AT_MOST: Final = 50
+TOLD_AT_MOST: Final = 200  # messages between two facts
 
 
 async def search(warehouse: Warehouse, text: str, livemode: bool, limit: int = FOUND_AT_MOST) -> list[Row]:
@@ -36,13 +38,27 @@ async def segments(warehouse: Warehouse, email: str, livemode: bool) -> list[Row
     )
 
 
-async def messages(warehouse: Warehouse, email: str, livemode: bool) -> list[Row]:
-    """What flows sent to a person, or did not, the newest first. Raises Unavailable."""
+async def messages(
+    warehouse: Warehouse,
+    email: str,
+    livemode: bool,
+    since: datetime | None = None,
+    before: datetime | None = None,
+) -> list[Row]:
+    """What flows sent to a person, or did not, from `since` until `before`, the newest first. Raises Unavailable."""
+    parameters: dict[str, object] = {"email": email, "livemode": livemode, "limit": TOLD_AT_MOST}
+    condition = "email = {email:String} AND livemode = {livemode:Bool}"
+    if since is not None:
+        condition += " AND at >= {since:DateTime64(3, 'UTC')}"
+        parameters["since"] = since
+    if before is not None:
+        condition += " AND at < {before:DateTime64(3, 'UTC')}"
+        parameters["before"] = before
     return await warehouse.rows(
         Query(
             "SELECT message_id, at, flow, step, channel, status, reason, subject, metric_id FROM messages\n"
-            "WHERE email = {email:String} AND livemode = {livemode:Bool}\nORDER BY at DESC LIMIT {limit:UInt32}",
-            {"email": email, "livemode": livemode, "limit": FOUND_AT_MOST},
+            f"WHERE {condition}\nORDER BY at DESC, message_id\nLIMIT {{limit:UInt32}}",
+            parameters,
         )
     )
 
@@ -52,8 +68,9 @@ async def person(warehouse: Warehouse, email: str, livemode: bool) -> Row | None
     rows = await warehouse.rows(
         Query(
             "SELECT email, livemode, name, phone, country, city, postal_code, accounts, customer_ids, "
-            "card_expirations, card_expiration_date, first_seen, last_seen, currency, metrics, value, properties, "
-            "updated_at\nFROM profiles\nWHERE email = {email:String} AND livemode = {livemode:Bool}\nLIMIT 1",
+            "card_expirations, card_expiration_date, subscriptions, first_seen, last_seen, currency, metrics, value, "
+            "properties, updated_at\nFROM profiles\n"
+            "WHERE email = {email:String} AND livemode = {livemode:Bool}\nLIMIT 1",
             {"email": email, "livemode": livemode},
         )
     )

@@ -35,6 +35,7 @@ def environment(config: ConsoleConfig) -> jinja2.Environment:
         "short": text.shortened,
         "heights": text.heights,
         "period": lambda begin, interval: text.period(begin, interval, config.zone_of("")),
+        "day": lambda day: text.period(day, Interval.DAY),
         "weblink": weblink,
         "day_of": lambda at: text.period(at.astimezone(config.zone_of("")).date(), Interval.DAY),
     }

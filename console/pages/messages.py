@@ -6,6 +6,7 @@ from aiohttp import web
 
 from console import archive, forms
 from console.pages.site import Page
+from schemas.emails import normal
 
 #: Nothing of it runs, leads elsewhere or asks anybody for anything, pictures neither: who looks is nobody's business.
 BODY_HEADERS: Final = {
@@ -39,7 +40,7 @@ class MessagePage(Page):
 
     async def _found(self, request: web.Request) -> dict[str, Any]:
         wanted = forms.parsed(forms.MessageQuery, request.query)
-        row = await archive.message(self.warehouse, wanted.email.lower(), wanted.id, wanted.live)
+        row = await archive.message(self.warehouse, normal(wanted.email), wanted.id, wanted.live)
         if row is None:
             raise web.HTTPNotFound(text=f"There is no such message in {wanted.mode} mode.")
         return row

@@ -1,14 +1,19 @@
 """People: the search, and one person's page."""
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from itertools import groupby
 
 from aiohttp import web
 
 from console import feed, forms, people
+from console import standing as how
 from console.audit import Action
 from console.days import today
 from console.pages.site import Page
+from console.text import aware
+from console.warehouse import Row
 from schemas.emails import normal
 
 
@@ -83,19 +88,39 @@ class ProfilePages(Page):
         if found is None:
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")
         asked = forms.FeedQuery(mode=wanted.mode, email=email, before=wanted.before).wanted()
-        (rows, following), segments, messages = await asyncio.gather(
-            feed.page(self.warehouse, asked, datetime.now(UTC)),
+        now = datetime.now(UTC)
+        (rows, following), segments, newest, standing = await asyncio.gather(
+            feed.page(self.warehouse, asked, now),
             people.segments(self.warehouse, email, wanted.live),
             people.messages(self.warehouse, email, wanted.live),
+            how.ask(self.warehouse, email, wanted.live),
         )
+        messages = newest
+        if following or asked.before:
+            since, before = following.at if following else None, asked.before.at if asked.before else None
+            messages = await people.messages(self.warehouse, email, wanted.live, since, before)
         return self.site.page(
             request,
             "profile.html",
             person=found,
             segments=segments,
-            messages=messages,
-            rows=rows,
+            days=timeline(
+                rows, messages, lambda at, account: aware(at).astimezone(self.config.zone_of(account)).date()
+            ),
             following=following,
             wanted=asked,
-            today=today(self.config.zones, datetime.now(UTC)),
+            standing=standing,
+            level=how.level(standing),
+            sentence=how.sentence(standing, newest, now),
+            today=today(self.config.zones, now),
         )
+
+
+def timeline(
+    facts: Iterable[Row], messages: Iterable[Row], day_of: Callable[[datetime, str], date]
+) -> list[tuple[date, list[Row]]]:
+    """Facts and messages together by day, the newest first; each row has `when`, its moment."""
+    rows = [row | {"when": aware(row["occurred_at"])} for row in facts]
+    rows += [row | {"when": aware(row["at"])} for row in messages]
+    rows.sort(key=lambda row: row["when"], reverse=True)
+    return [(day, list(each)) for day, each in groupby(rows, lambda row: day_of(row["when"], row.get("account", "")))]
