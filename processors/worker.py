@@ -73,7 +73,8 @@ class Processor:
     ) -> Checkpointer:
         config, prefix, erasures = self._config, self._config.topic_prefix, self._config.erasures
         table = table_name(name, prefix, config.partitions if config.grown else 0)
-        checkpoint = worker.stage(name, table, topics, stage, _PACE)
+        after = isinstance(stage, LedgerStage)  # it reads events and what other partitions send on, in any order
+        checkpoint = worker.stage(name, table, topics, stage, _PACE, after=after)
 
         def erase(partition: int, keys: list[bytes], _: Until) -> Iterable[None]:
             return stage.erase(partition, keys, checkpoint)

@@ -8,13 +8,14 @@
     5. the events acknowledged, so that Faust commits past them
     6. whoever waits for it (`durable`) goes on
 
-A crash before 5 has the events delivered again. State never gets ahead of the outputs (2 after 1), so that nothing is
-lost. While a checkpoint is on its way, the next events are taken already; so after one that failed there must be no
-other, whose state would hold what the failed one has not told.
+A crash before 5 has the events delivered again. State never gets ahead of the outputs (2 after 1), but for words, which
+it holds, so that nothing is lost. While a checkpoint is on its way, the next events are taken already; so after one
+that failed there must be no other, whose state would hold what the failed one has not told.
 
-Words (`send_after`) are outputs of which a worker that dies, or has lost the partition, must not have said what its
-successor decides otherwise. So they are kept with the state, go out once that is accepted under the fence, and are
-sent again by whoever takes the partition up and finds them there: once at least, and never but by what is kept.
+Words are outputs of which a worker that dies, or has lost the partition, must not have said what its successor decides
+otherwise, since inputs of two topics come in another order. So they are kept with the state, go out once that is
+accepted under the fence, and are sent again by whoever takes the partition up and finds them there: once at least, and
+never but by what is kept. `send_after` makes them, and with `after` all that `drain` gives are.
 
 Fence: before a partition's changelog is read, `take_over` takes a higher epoch than whoever had the partition before
 and writes one record under it. From then on Kafka refuses what a worker writes that was paused and does not know yet
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import msgspec
 import orjson
 from faust import Table
 from faust.types import EventT
@@ -39,6 +41,7 @@ from streams.store import FENCE, UNSENT, Book
 
 MAX_EVENTS = 500
 MAX_AGE = 0.2  # seconds that an event waits for company at most
+_KEPT = 4 * 1024 * 1024  # bytes of a partition's words: more than that are sent before the state, and not kept twice
 
 
 @dataclass(slots=True)
@@ -74,6 +77,9 @@ class Batch:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+_words = msgspec.msgpack.Decoder(list[tuple[str, bytes, bytes]])
+
+
 def _nothing(_: int) -> Iterable[Output]:
     return ()
 
@@ -82,7 +88,7 @@ class Checkpointer:
     """Collects what one stage does and makes it durable, in order.
 
     `drain(partition)` has the stage put what it still holds of a partition into its book, and gives the outputs that
-    its rules made there since it was last asked.
+    its rules made there since it was last asked; with `after` these are words.
     """
 
     def __init__(
@@ -92,12 +98,15 @@ class Checkpointer:
         producer: Producer,
         pace: Pace,
         drain: Callable[[int], Iterable[Output]] = _nothing,
+        *,
+        after: bool = False,
     ) -> None:
         self._stage = stage
         self._table = table
         self._producer = producer
         self._pace = pace
         self._drain = drain
+        self._after = after
         self._books: dict[int, Book] = {}
         self._writers: dict[int, Writer] = {}
         self.went_back: set[int] = set()  # partitions whose state is older than this worker knows it to have been
@@ -159,10 +168,8 @@ class Checkpointer:
         async with self._lock:
             found = {partition: self.book(partition) for partition in sorted(partitions)}
             found = {partition: book for partition, book in found.items() if book.get(UNSENT) is not None}
-            kept = [book.get(UNSENT) or b"[]" for partition, book in found.items() if partition not in self.went_back]
-            await self._producer.send(
-                (topic, key.encode(), value.encode()) for words in kept for topic, key, value in orjson.loads(words)
-            )
+            kept = [book.get(UNSENT) or b"" for partition, book in found.items() if partition not in self.went_back]
+            await self._producer.send(word for words in kept for word in _words.decode(words))
             self._sent(found)
 
     def touch(self, partition: int) -> None:
@@ -215,14 +222,18 @@ class Checkpointer:
 
     async def _make_durable(self, batch: Batch) -> None:
         outputs, partitions = batch.outputs, sorted(batch.partitions)
+        words = {partition: [*batch.words.get(partition, ())] for partition in partitions}
         for partition in partitions:
-            outputs += self._drain(partition)
+            (words[partition] if self._after else outputs).extend(self._drain(partition))
+            if sum(len(word.value) for word in words[partition]) > _KEPT:
+                outputs += words.pop(partition)
         books = {partition: self.book(partition) for partition in partitions}
         for partition, positions in _positions(batch.events).items():
             books[partition].reached(positions)
-        for partition, words in batch.words.items():
-            kept = [(word.topic, word.key.decode(), word.value.decode()) for word in words]
-            books[partition].put(UNSENT, orjson.dumps(kept))
+        for partition, told in words.items():
+            if told:
+                kept = [(word.topic, word.key, word.value) for word in told]
+                books[partition].put(UNSENT, msgspec.msgpack.encode(kept))
         states = {partition: book.take_dirty() for partition, book in books.items()}
         lanes: dict[Lane, list[Message]] = {
             (self.changelog, partition): list(records.items()) for partition, records in states.items() if records
@@ -233,11 +244,11 @@ class Checkpointer:
         for (_, partition), offset in ends.items():
             if self._books.get(partition) is books[partition]:  # else it has been another worker's meanwhile
                 books[partition].write(states[partition], offset)
-        words = [word for told in batch.words.values() for word in told]
-        if words:
-            await self._producer.send((word.topic, word.key, word.value) for word in words)
-            self._sent({partition: books[partition] for partition in batch.words})
-            outputs += words
+        late = [word for told in words.values() for word in told]
+        if late:
+            await self._producer.send((word.topic, word.key, word.value) for word in late)
+            self._sent({partition: books[partition] for partition, told in words.items() if told})
+            outputs += late
         for event in batch.events:
             event.ack()
         for kind, sent in Counter(output.kind for output in outputs).items():
@@ -245,11 +256,13 @@ class Checkpointer:
         telemetry.SENT.labels(self._stage, "state").inc(sum(map(len, states.values())))
 
     def _sent(self, books: Mapping[int, Book]) -> None:
-        """The next checkpoint, which comes soon, forgets the words that have been sent."""
+        """The next checkpoint forgets the words that have been sent; soon, unless they may well be sent again."""
         for partition, book in books.items():
             if self._books.get(partition) is book:
                 book.delete(UNSENT)
-                self.touch(partition)
+                self._batch.partitions.add(partition)
+                if not self._after:
+                    self._wake.set()
 
 
 def _positions(events: Iterable[EventT]) -> dict[int, dict[str, int]]:

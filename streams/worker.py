@@ -85,8 +85,13 @@ class Worker:
         """'' when events are being processed, else why not."""
         return self._refusal
 
-    def stage(self, name: str, table: str, topics: Iterable[str], stage: Stage, pace: Pace) -> Checkpointer:
-        """Declare a Faust agent `name` that gives `stage` all of `topics`, each partition in order, and its table."""
+    def stage(
+        self, name: str, table: str, topics: Iterable[str], stage: Stage, pace: Pace, *, after: bool = False
+    ) -> Checkpointer:
+        """Declare a Faust agent `name` that gives `stage` all of `topics`, each partition in order, and its table.
+
+        `after`: what it drains is sent after the state that says so, as a stage needs whose topics are several.
+        """
         names = list(topics)
         kept = self._app.Table(
             table,
@@ -97,7 +102,7 @@ class Worker:
             options=dict(ROCKSDB),
             extra_topic_configs=CHANGELOG,
         )
-        checkpoint = Checkpointer(name, kept, self.producer, pace, stage.drain)
+        checkpoint = Checkpointer(name, kept, self.producer, pace, stage.drain, after=after)
         self._app.checkpoints |= dict.fromkeys(names, checkpoint)
         self._stages.append((stage, checkpoint))
 
