@@ -1,6 +1,5 @@
 """State whose disk is older than its changelog keeps deletions for: what was deleted meanwhile does not come back."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -12,9 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from streams import consuming
-from streams.checkpoint import Checkpointer, Output, Pace
+from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
-from streams.worker import Worker, WorkerConfig
+from streams.worker import WorkerConfig
+from tests.conformance.running import worker
 from tests.conftest import eventually
 
 
@@ -41,19 +41,10 @@ class Names:
 
 
 @asynccontextmanager
-async def worker(bootstrap: str, prefix: str, data: Path) -> AsyncIterator[Names]:
-    stage, stop = Names(), asyncio.Event()
-    made = Worker(WorkerConfig(f"{prefix}names", {"bootstrap_servers": bootstrap}, data, 1, 1))
-    await made.producer.start()
-    stage.checkpoint = made.stage("names", f"{prefix}names", [f"{prefix}input"], stage, Pace(min_age=0.01, share=1.0))
-    running = asyncio.create_task(made.run(stop))
-    try:
-        await eventually(lambda: running.done() or not made.ready(), deadline=60)
+async def names(bootstrap: str, prefix: str, data: Path) -> AsyncIterator[Names]:
+    config, stage = WorkerConfig(f"{prefix}names", {"bootstrap_servers": bootstrap}, data, 1, 1), Names()
+    async with worker(config, f"{prefix}names", f"{prefix}input", stage):
         yield stage
-    finally:
-        stop.set()
-        await running
-        await made.producer.stop()
 
 
 @pytest.mark.parametrize("soon", [False, True])
@@ -72,11 +63,11 @@ async def test_what_was_deleted_meanwhile_does_not_come_back(
                 await producer.send_and_wait(f"{topic_prefix}input", name)
 
     try:
-        async with worker(*where, state) as stage:
+        async with names(*where, state) as stage:
             await tell(b"ann", b"bob")
             await eventually(lambda: stage.known() == [b"ann", b"bob"])
         shutil.copytree(state, tmp_path / "older")
-        async with worker(*where, state) as stage:
+        async with names(*where, state) as stage:
             await tell(b"ann", b"bob", b"bob")
             await eventually(lambda: stage.known() == [b"bob"])
         if not soon:
@@ -84,7 +75,7 @@ async def test_what_was_deleted_meanwhile_does_not_come_back(
             monkeypatch.setattr(consuming, "_DELETIONS_SECONDS", 0.0)
         shutil.rmtree(state)
         (tmp_path / "older").rename(state)
-        async with worker(*where, state) as stage:
+        async with names(*where, state) as stage:
             await tell(b"cid")
             await eventually(lambda: b"cid" in stage.known())
             assert stage.known() == [b"bob", b"cid"]

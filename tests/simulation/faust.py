@@ -2,7 +2,7 @@
 
 Real are what `streams.consuming` puts in the place of Faust's own: taking over, dropping what is ahead, where reading
 begins, which runs are given and what may be committed. The rest follows faust/app/base.py, tables/recovery.py and
-transport/consumer.py of 0.15.3; test_streams_worker.py holds the same promises against Faust itself.
+transport/consumer.py of 0.15.3; tests/conformance holds both to the same promises.
 """
 
 import asyncio

@@ -251,7 +251,7 @@ def simulate(plan: Schedule) -> Outcome:
     trace: list[str] = []
     loop = Loop()
     random.seed(plan.seed)  # of what takes no generator: the waits between tries
-    with _product(loop, trace):
+    with product(loop, trace):
         room = Room(plan, loop, trace)
         try:
             wrong = loop.run(room.run(), until=600.0)
@@ -263,7 +263,7 @@ def simulate(plan: Schedule) -> Outcome:
 
 
 @contextmanager
-def _product(loop: Loop, trace: list[str]) -> Iterator[None]:
+def product(loop: Loop, trace: list[str]) -> Iterator[None]:
     """The product's modules with the room's parts in the place of what reaches out of the process."""
 
     def logged(_: Any, method: str, event: dict[str, Any]) -> Any:
