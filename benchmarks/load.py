@@ -118,6 +118,8 @@ class Load:
         raise RuntimeError(f"HTTP {status} to a good event, again and again")
 
     async def _once(self, body: bytes) -> int:
+        while self._free and self._free[-1][0].at_eof():  # the door hangs up on whoever is silent for 15 s
+            self._free.pop()[1].close()
         reader, writer = self._free.pop() if self._free else await asyncio.open_connection(*self._address)
         signature = sign(body, self._secret, int(time.time()))
         writer.write(
