@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from console.building import Built, Occurring
 from console.queries import Query
 
 
@@ -54,6 +55,7 @@ class Asked:
     conditions: tuple[str, ...]
     counts: Query
     members: Query
+    words: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,15 @@ class Engagement(Protocol):
 
     async def ask(self, name: str, text: str) -> Asked | list[Mistake]:
         """What the segment in `text` asks, or what is wrong with it."""
+
+    async def build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
+        """The builder's form of the segment in `text`, after its fields were `posted` and `do` was done."""
+
+    async def written(self, text: str, posted: Mapping[str, str]) -> str:
+        """`text` after the builder's fields were `posted`: nothing but what was changed is written anew."""
+
+    def values(self, metric: str, name: str) -> Query:
+        """`livemode` and `value` of a property of a metric's facts, or ('') of people."""
 
     async def starts(self) -> list[Start]:
         """What a new segment may begin with."""

@@ -1,8 +1,10 @@
 """Segments for the console: the files of the project, read and written by `engage`."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
+from console.building import Built, Occurring
 from console.engagement import Asked, Mistake, Segment, Start, Words
 from console.queries import Query
 from engage.conditions import Problem, compile_counts, compile_members
@@ -10,8 +12,10 @@ from engage.conditions import words as telling
 from engage.conditions.model import Definition
 from engage.conditions.problems import Invalid, nearest
 from engage.conditions.reading import parse
+from engage.editing import segment as editing
 from engage.segments import library
 from schemas.errors import ConfigurationError
+from tillstream import console_builder
 from tillstream.loading import load_settings
 from tillstream.segments import clock
 from tillstream.settings import Settings
@@ -40,7 +44,24 @@ class ConsoleSegments:
         now = clock(settings)
         counts, members = compile_counts(found, now), compile_members(found, now)
         told = tuple(telling.sentence(leaf) for leaf in found.leaves())
-        return Asked(told, Query(counts.sql, counts.parameters), Query(members.sql, members.parameters))
+        return Asked(
+            told,
+            Query(counts.sql, counts.parameters),
+            Query(members.sql, members.parameters),
+            _words(telling.words(found.root)),
+        )
+
+    async def build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
+        """The form after what was done."""
+        return await asyncio.to_thread(self._build, name, text, posted, do, occurring)
+
+    async def written(self, text: str, posted: Mapping[str, str]) -> str:
+        """The YAML."""
+        return await asyncio.to_thread(editing.changed, text, posted)
+
+    def values(self, metric: str, name: str) -> Query:
+        """The values that occur."""
+        return console_builder.values(metric, name)
 
     async def starts(self) -> list[Start]:
         """Those that are no segment of the project yet."""
@@ -53,6 +74,13 @@ class ConsoleSegments:
     async def remove_segment(self, name: str) -> str:
         """Removes the file."""
         return await asyncio.to_thread(self._remove, name)
+
+    def _build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
+        text = editing.changed(text, posted, do)
+        project = self._project()
+        found = library.check(project, name or "segment", text)
+        others = [each for each in library.find(project) if each != name]
+        return console_builder.built(text, occurring, others, found if isinstance(found, list) else [])
 
     def _starts(self) -> list[Start]:
         project = self._project()

@@ -3,14 +3,16 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
 
-from console import forms, groups
+from console import building, forms, groups
 from console.audit import Action
 from console.days import today
 from console.engagement import Mistake, Start
@@ -49,6 +51,15 @@ class Draft(BaseModel):
     name: forms.Text = ""
     yaml: Yaml = ""
     new: bool = False
+    view: Literal["builder", "yaml"] = "yaml"
+    do: forms.Text = ""
+
+
+class ValuesQuery(forms.Asked):
+    """A property of a metric's facts, or of people, whose values are asked for."""
+
+    metric: forms.Text = ""
+    property: forms.Text = ""
 
 
 class SegmentPages(Page):
@@ -65,6 +76,8 @@ class SegmentPages(Page):
             web.get("/segment/edit", self.edit),
             web.get("/part/segment/count", self.count),
             web.post("/part/segment/check", self.check),
+            web.post("/part/segment/build", self.build),
+            web.get("/part/segment/values", self.values),
             web.post("/segment/save", self.save),
             web.post("/segment/add", self.add),
             web.post("/segment/remove", self.remove),
@@ -140,25 +153,55 @@ class SegmentPages(Page):
         wanted = forms.parsed(EditQuery, request.query)
         if wanted.name:
             file = await self.engagement.segment(wanted.name)
-            return self._editor(request, Draft(name=file.name, yaml=file.yaml, new=False), ready=file.ready)
+            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder")
+            return await self._editor(request, draft, ready=file.ready)
         found = {start.name: start for start in await self.engagement.starts()}
         chosen = found.get(wanted.start)
-        return self._editor(request, Draft(name=chosen.name if chosen else "", yaml=_begun(chosen), new=True))
+        draft = Draft(name=chosen.name if chosen else "", yaml=_begun(chosen), new=True, view="builder")
+        return await self._editor(request, draft)
 
     async def check(self, request: web.Request) -> web.Response:
         """What is wrong with the draft, or how many it means."""
         live = forms.parsed(forms.Asked, request.query).live
-        draft = forms.parsed(Draft, await forms.posted(request))
-        return await self._counted(request, draft.name or "segment", draft.yaml, live)
+        draft = await self._draft(await forms.posted(request))
+        return await self._counted(request, draft.name or "segment", draft.yaml, live, words=True)
+
+    async def build(self, request: web.Request) -> web.Response:
+        """The builder, or the text, after something was done there."""
+        self.must_be_allowed(request)
+        posted = await forms.posted(request)
+        draft = forms.parsed(Draft, posted)
+        what, _, view = draft.do.partition(":")
+        refused = ""
+        if draft.view == "builder" and what != "view":
+            try:
+                return await self._editor(request, draft, posted, part=True)
+            except ConfigurationError as error:
+                refused = f"{error}: {error.remedy}"
+        else:
+            draft = await self._draft(posted)
+        if what == "view":
+            draft = draft.model_copy(update={"view": "yaml" if view == "yaml" else "builder"})
+        return await self._editor(request, draft.model_copy(update={"do": ""}), part=True, refused=refused)
+
+    async def values(self, request: web.Request) -> web.Response:
+        """The values of a property that occur most, as suggestions."""
+        wanted = forms.parsed(ValuesQuery, request.query)
+        query = self.engagement.values(wanted.metric, wanted.property)
+        found = await building.values(self.warehouse, query, wanted.live)
+        return self.site.page(request, "values.html", values=[(value, value) for value in found])
 
     async def save(self, request: web.Request) -> web.Response:
         """Writes the file, if nothing is wrong with it."""
-        draft = forms.parsed(Draft, await forms.posted(request))
+        draft = await self._draft(await forms.posted(request))
+        if draft.new and not draft.name:
+            taken = {file.name for file in await self.engagement.segments()}
+            draft = draft.model_copy(update={"name": _file_name_of(draft.yaml, taken)})
         async with self.site.change(request, Action.SAVE_SEGMENT, detail=draft.name) as outcome:
             mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
             outcome.error = "; ".join(one.message for one in mistakes)
         if mistakes:
-            return self._editor(request, draft, mistakes=mistakes, status=400)
+            return await self._editor(request, draft, mistakes=mistakes, status=400)
         return self.site.back(
             request, "/segment", name=draft.name, done="Saved. Its members are looked for now, and kept up to date."
         )
@@ -182,7 +225,16 @@ class SegmentPages(Page):
             told = await self.engagement.remove_segment(name)
         return self.site.back(request, "/segments", done=told)
 
-    async def _counted(self, request: web.Request, name: str, text: str, live: bool) -> web.Response:
+    async def _draft(self, posted: Mapping[str, str]) -> Draft:
+        """What was posted, with its fields written into its text."""
+        draft = forms.parsed(Draft, posted)
+        if draft.view == "builder":
+            draft = draft.model_copy(update={"yaml": await self.engagement.written(draft.yaml, posted)})
+        return draft
+
+    async def _counted(
+        self, request: web.Request, name: str, text: str, live: bool, *, words: bool = False
+    ) -> web.Response:
         found = await self.engagement.ask(name, text)
         if isinstance(found, list):
             return self.site.page(request, "segment_counted.html", mistakes=found, asked=None)
@@ -200,23 +252,39 @@ class SegmentPages(Page):
             "segment_counted.html",
             mistakes=[],
             asked=found,
+            words=found.words if words else None,
             members=mine["members"] if mine else 0,
             other=by_mode[not live]["members"] if (not live) in by_mode else 0,
             conditions=list(zip(found.conditions, counts, strict=True)),
             people=[row["email"] for row in people],
         )
 
-    def _editor(
+    async def _editor(
         self,
         request: web.Request,
         draft: Draft,
+        posted: Mapping[str, str] | None = None,
         *,
         ready: bool = False,
         mistakes: list[Mistake] | None = None,
         status: int = 200,
+        part: bool = False,
+        refused: str = "",
     ) -> web.Response:
+        """The whole page, or the `part` of it that changes; raises ConfigurationError when that can't be done."""
+        occurring = await building.occurring(self.warehouse) if draft.view == "builder" else building.Occurring()
+        built = await self.engagement.build(draft.name, draft.yaml, posted or {}, draft.do, occurring)
         return self.site.page(
-            request, "segment_edit.html", status=status, draft=draft, ready=ready, mistakes=mistakes or [], asked=None
+            request,
+            "segment_building.html" if part else "segment_edit.html",
+            status=status,
+            draft=draft,
+            built=built,
+            refused=refused,
+            ready=ready,
+            mistakes=mistakes or [],
+            asked=None,
+            words=None,
         )
 
     async def _all_members(self, name: str, live: bool) -> AsyncIterator[str]:
@@ -254,8 +322,16 @@ def growth(size: groups.Size) -> dict[str, Any]:
     }
 
 
+def _file_name_of(text: str, taken: Collection[str]) -> str:
+    """A file's name for a new segment, made of its title."""
+    title = next((line.partition(":")[2] for line in text.splitlines() if line.startswith("name:")), "")
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    base = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-") or "segment"
+    return next(name for name in (base, *(f"{base}-{number}" for number in range(2, 1000))) if name not in taken)
+
+
 def _begun(start: Start | None) -> str:
-    return start.yaml if start else "name: \ndescription: \nall:\n  - metric: Successfully Paid\n"
+    return start.yaml if start else "name: \nall:\n  - metric: Successfully Paid\n"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -151,6 +151,26 @@
     }
   });
 
+  // The builder: what others depend on makes the form anew; what is being typed meanwhile stays, and so does the focus.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("#building .shapes")) document.getElementById("reshape").click();
+  });
+  let typing;
+  document.addEventListener("htmx:before:swap", () => {
+    const at = document.activeElement?.closest("#building :is(input, select, button)");
+    typing = at && { id: at.id, value: at.value, text: at.matches("input") };
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const building = document.getElementById("building");
+    if (!building || !typing || building.contains(document.activeElement)) return;
+    const again = typing.id && document.getElementById(typing.id);
+    if (again && typing.text) again.value = typing.value;
+    const fields = building.querySelectorAll("fieldset select");
+    (again || fields[fields.length - 1] || building.querySelector("button"))?.focus();
+    typing = undefined;
+  });
+  document.addEventListener("htmx:after:swap", (event) => event.target.id === "building" && tell("built"));
+
   // Nobody looks at a hidden tab, so it asks for nothing.
   const seen = () => document.visibilityState === "visible";
   const tell = (what) => document.body.dispatchEvent(new CustomEvent(what));

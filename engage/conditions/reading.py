@@ -33,10 +33,11 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _TOP: Final = ("name", "description", "every", "all", "any")
 _DONE: Final = ("metric", "count", "sum", "when", "where", "with", "without")
-_RELATED: Final = ("metric", "same", "within", "after", "where")
+RELATED_KEYS: Final = ("metric", "same", "within", "after", "where")
 _KINDS: Final = ("all", "any", "metric", "person", "in segment", "not in segment")
+CONDITION_KEYS: Final = (*_KINDS, *_DONE)
 _COUNT: Final = re.compile(r"(at least|at most|exactly|more than|less than)\s+([0-9]{1,9})")
-_COMPARISONS: Final = {
+COUNTS: Final = {
     "at least": Operator.AT_LEAST,
     "at most": Operator.AT_MOST,
     "exactly": Operator.EQUALS,
@@ -111,7 +112,7 @@ def _group(reader: Reader, every: bool, node: yaml.Node, depth: int) -> Group:
 
 
 def _condition(reader: Reader, node: yaml.Node, depth: int) -> Condition | None:
-    pairs = reader.pairs(node, {*_KINDS, *_DONE}, "condition")
+    pairs = reader.pairs(node, {*CONDITION_KEYS}, "condition")
     if pairs is None:
         return None
     kinds = [kind for kind in _KINDS if kind in pairs]
@@ -181,15 +182,15 @@ def _count(reader: Reader, node: yaml.Node) -> Comparison | None:
         return Comparison(operator=Operator.EQUALS, number=Decimal(text))
     found = _COUNT.fullmatch(text)
     if found:
-        return Comparison(operator=_COMPARISONS[found[1]], number=Decimal(found[2]))
+        return Comparison(operator=COUNTS[found[1]], number=Decimal(found[2]))
     if isinstance(node, yaml.ScalarNode):
         reader.wrong(node, f"'{node.value}' is no count; write zero, exactly 2, at least 2 or so")
     return None
 
 
 def _sum(reader: Reader, node: yaml.Node, metric: Metric) -> Sum | None:
-    pairs = reader.pairs(node, ("of", "currency", *_COMPARISONS)) or {}
-    given = [name for name in _COMPARISONS if name in pairs]
+    pairs = reader.pairs(node, ("of", "currency", *COUNTS)) or {}
+    given = [name for name in COUNTS if name in pairs]
     if "of" not in pairs or len(given) != 1:
         if isinstance(node, yaml.MappingNode):
             reader.wrong(node, "a sum needs `of:` a property and one comparison, as in {of: Amount, at least: 100}")
@@ -208,7 +209,7 @@ def _sum(reader: Reader, node: yaml.Node, metric: Metric) -> Sum | None:
     wanted = number(reader, pairs[given[0]][1], about.scale)
     if wanted is None:
         return None
-    return Sum(of=about.name, currency=currency, comparison=Comparison(operator=_COMPARISONS[given[0]], number=wanted))
+    return Sum(of=about.name, currency=currency, comparison=Comparison(operator=COUNTS[given[0]], number=wanted))
 
 
 def _when(reader: Reader, node: yaml.Node) -> Window | None:
@@ -226,7 +227,7 @@ def _when(reader: Reader, node: yaml.Node) -> Window | None:
 
 
 def _related(reader: Reader, node: yaml.Node, absent: bool) -> Related | None:
-    pairs = reader.pairs(node, _RELATED)
+    pairs = reader.pairs(node, RELATED_KEYS)
     if pairs is None:
         return None
     if "metric" not in pairs:

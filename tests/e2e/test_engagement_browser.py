@@ -27,6 +27,7 @@ SHOWN = {
     "segment": "/segment?name=failing-payments",
     "segment-new": "/segment/new",
     "segment-edit": "/segment/edit?name=failing-payments",
+    "segment-groups": "/segment/edit?name=grouped",
     "segment-sql": "/segment/sql?name=failing-payments",
     "segment-broken": "/segment?name=broken",
     "flows": "/flows",
@@ -36,6 +37,22 @@ SHOWN = {
     "message": "/message?email=mailed@example.com&id=hostile",
     "merge": "/profile/merge?email=ada.20@example.com",
 }
+GROUPED = """
+name: Worth a call
+description: They owe us, or are about to leave.
+all:
+  - metric: Failed Payment
+    count: at least 2
+    when: {in the last: 90 days}
+    where: {Currency: {in: [USD, EUR]}, metadata.plan: {contains: year}}
+    without: {metric: Successfully Paid, within: 7 days}
+  - any:
+      - person: {card_expiration_date: {in the next: 30 days}, lifetime_value.usd: {at least: 100}}
+      - metric: Successfully Paid
+        sum: {of: Amount, currency: usd, at least: 500}
+        when: {between: [2026-01-01, 2026-12-31]}
+      - not in segment: lapsed-customers
+"""
 GENTLE = """
 title: Gentle reminder
 trigger: {metric: Failed Payment, where: {Invoice: is set}}
@@ -81,7 +98,11 @@ async def shop(
     )
     await insert(clickhouse_server.url, database, "message_rows", [hostile])
     await insert(clickhouse_server.url, database, "profile_rows", [person(MAILED, "Mailed", "cus_mailed")])
-    for folder, name, text in (("segments", "broken", BROKEN), ("flows", "gentle", GENTLE)):
+    for folder, name, text in (
+        ("segments", "broken", BROKEN),
+        ("segments", "grouped", GROUPED),
+        ("flows", "gentle", GENTLE),
+    ):
         (place.project / folder).mkdir(parents=True, exist_ok=True)
         (place.project / folder / f"{name}.yaml").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -117,6 +138,7 @@ async def test_a_segment_is_counted_while_it_is_written(shop: Shop, page: Page) 
     count = page.locator("#checked .big")
     await expect(count).to_have_text(re.compile(r"^\d+$"))
     everybody = int(await count.inner_text())
+    await page.get_by_role("button", name="YAML").click()
     text = page.get_by_label("What it says")
     await text.fill("all:\n  - metric: Failed Payment\n    where: {Amuont: {at least: 1}}\n")
     await expect(page.locator("#checked")).to_contain_text("did you mean Amount?")
@@ -136,6 +158,88 @@ async def test_a_segment_is_counted_while_it_is_written(shop: Shop, page: Page) 
     await page.get_by_text("Remove…").click()
     await page.get_by_role("button", name="Remove the segment").click()
     await expect(page.get_by_role("status")).to_contain_text("is removed")
+
+
+NAME = '<img src=x onerror=alert(1)> O\'Hara: "50 %" # {all}'
+
+
+async def test_a_marketer_makes_a_segment_without_a_text_editor(shop: Shop, page: Page) -> None:
+    """By menus: who paid, from a country that occurs, and has not done something else; under a hostile name."""
+    await page.goto(f"{shop.url}/segment/edit")
+    count = page.locator("#checked .big")
+    await expect(count).to_have_text(re.compile(r"^\d+$"))
+    await page.get_by_label("Name").fill(NAME)
+    await page.get_by_label("Metric", exact=True).select_option("Failed Payment")
+    await page.get_by_role("button", name="Where a property is").click()
+    await page.get_by_label("Property").select_option("Currency")
+    await page.get_by_label("Operator").select_option("equals")
+    offered = page.locator("datalist option")
+    await expect(offered.first).to_be_attached()
+    currency = await offered.first.get_attribute("value")
+    await page.get_by_label("Value").fill(currency or "")
+    words = page.locator("#checked .words")
+    await expect(words).to_contain_text(f"Currency is {currency}")
+    await page.get_by_label("When").select_option("in the last")
+    await expect(page.get_by_label("Length")).to_have_value("30")
+    await page.get_by_role("button", name="Without …").click()
+    await expect(words).to_contain_text("but no Successfully Paid of the same invoice")
+    await page.get_by_role("button", name="Has not done").click()
+    await expect(page.locator("fieldset")).to_have_count(2)
+    await page.locator("fieldset").nth(1).get_by_label("How often").select_option("at most")
+    await page.locator("fieldset").nth(1).get_by_label("How many times").fill("9")
+    await expect(words).to_contain_text("at most 9 × Successfully Paid")
+    await expect(count).to_have_text(re.compile(r"^\d+$"))
+    await page.get_by_role("button", name="YAML").click()
+    told = await page.get_by_label("What it says").input_value()
+    assert "at most: 9" in told or "count: at most 9" in told
+    await page.get_by_role("button", name="Builder").click()
+    await expect(page.locator("#building").get_by_label("Name")).to_have_value(NAME)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("h1")).to_have_text(NAME)
+    files = list((shop.project / "segments").glob("img-src*.yaml"))
+    assert len(files) == 1
+    files[0].unlink()
+
+
+async def test_the_builder_works_by_keyboard_alone(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/segment/edit?name=failing-payments")
+    await expect(page.locator("#checked .words")).to_contain_text("has a Failed Payment in the last 30 days")
+    length = page.get_by_label("Length")
+    await length.focus()
+    await page.keyboard.press("ControlOrMeta+a")
+    await page.keyboard.type("14")
+    await expect(page.locator("#checked .words")).to_contain_text("in the last 14 days")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("ArrowDown")  # days → weeks
+    await expect(page.locator("#checked .words")).to_contain_text("in the last 14 weeks")
+    await expect(page.get_by_label("Unit")).to_be_focused()
+    await page.get_by_role("button", name="About someone").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("fieldset")).to_have_count(2)
+    assert await page.evaluate("document.activeElement.closest('fieldset') !== null")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Save").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("Saved")
+    file = shop.project / "segments" / "failing-payments.yaml"
+    lines = file.read_text("utf-8").splitlines()
+    assert lines[0].startswith("# A payment failed in the last 30 days, and that invoice")
+    assert "    when: {in the last: 14 weeks}" in lines
+    assert "    without: {metric: Successfully Paid, same: invoice}" in lines
+    file.unlink()
+
+
+async def test_what_menus_can_not_show_stays_and_says_so(shop: Shop, page: Page) -> None:
+    file = shop.project / "segments" / "by-hand.yaml"
+    text = "all:\n  - metric: Failed Payment  # mine\n  - metrik: nothing\n"
+    file.write_text(text, "utf-8")
+    await page.goto(f"{shop.url}/segment/edit?name=by-hand")
+    await expect(page.locator("#building")).to_contain_text("Menus can't show this one")
+    await page.get_by_label("How often").select_option("zero")
+    await page.get_by_role("button", name="YAML").click()
+    told = "all:\n  - metric: Failed Payment  # mine\n    count: zero\n  - metrik: nothing\n"
+    await expect(page.get_by_label("What it says")).to_have_value(told)
+    file.unlink()
 
 
 async def test_a_mail_is_seen_as_on_a_desk_on_a_phone_and_as_text(shop: Shop, page: Page) -> None:
