@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import hashlib
 import io
 import re
 import unicodedata
@@ -53,6 +54,7 @@ class Draft(BaseModel):
     new: bool = False
     view: Literal["builder", "yaml"] = "yaml"
     do: forms.Text = ""
+    base: forms.Text = ""
 
 
 class ValuesQuery(forms.Asked):
@@ -153,7 +155,7 @@ class SegmentPages(Page):
         wanted = forms.parsed(EditQuery, request.query)
         if wanted.name:
             file = await self.engagement.segment(wanted.name)
-            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder")
+            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder", base=_digest(file.yaml))
             return await self._editor(request, draft, ready=file.ready)
         found = {start.name: start for start in await self.engagement.starts()}
         chosen = found.get(wanted.start)
@@ -198,6 +200,12 @@ class SegmentPages(Page):
             taken = {file.name for file in await self.engagement.segments()}
             draft = draft.model_copy(update={"name": _file_name_of(draft.yaml, taken)})
         async with self.site.change(request, Action.SAVE_SEGMENT, detail=draft.name) as outcome:
+            files = [] if draft.new or not draft.base else await self.engagement.segments()
+            theirs = next((file.yaml for file in files if file.name == draft.name), "")
+            if theirs and _digest(theirs) != draft.base:  # saving once more is meant, then
+                outcome.error = "it was changed meanwhile"
+                draft = draft.model_copy(update={"base": _digest(theirs), "view": "yaml"})
+                return await self._editor(request, draft, status=409, theirs=theirs)
             mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
             outcome.error = "; ".join(one.message for one in mistakes)
         if mistakes:
@@ -270,6 +278,7 @@ class SegmentPages(Page):
         status: int = 200,
         part: bool = False,
         refused: str = "",
+        theirs: str = "",
     ) -> web.Response:
         """The whole page, or the `part` of it that changes; raises ConfigurationError when that can't be done."""
         occurring = await building.occurring(self.warehouse) if draft.view == "builder" else building.Occurring()
@@ -281,6 +290,7 @@ class SegmentPages(Page):
             draft=draft,
             built=built,
             refused=refused,
+            theirs=theirs,
             ready=ready,
             mistakes=mistakes or [],
             asked=None,
@@ -320,6 +330,11 @@ def growth(size: groups.Size) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _digest(text: str) -> str:
+    """Stands for the text that an edit began with."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _file_name_of(text: str, taken: Collection[str]) -> str:

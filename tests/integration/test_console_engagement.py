@@ -123,6 +123,24 @@ async def test_a_segment_is_written_whole_evaluated_and_removed(place: Place, ht
     assert not file.exists()
 
 
+async def test_two_people_edit_one_segment_and_nothing_is_lost(place: Place, http: aiohttp.ClientSession) -> None:
+    file = place.project / "segments" / "shared.yaml"
+    await post(http, "/segment/save", name="shared", yaml=PAYERS, new="true")
+    opened = await page(http, "/segment/edit", name="shared")
+    base = opened.split('name="base" value="')[1].split('"')[0]
+    theirs, mine = PAYERS + "    count: at least 2\n", PAYERS + "    count: at least 7\n"
+    assert "Saved." in await post(http, "/segment/save", name="shared", yaml=theirs, base=base)
+    told = await post(http, "/segment/save", 409, name="shared", yaml=mine, base=base)
+    assert "Somebody saved this segment meanwhile" in told
+    assert "at least 2" in told
+    assert "at least 7" in told
+    assert file.read_text("utf-8") == theirs
+    newer = told.split('name="base" value="')[1].split('"')[0]
+    assert "Saved." in await post(http, "/segment/save", name="shared", yaml=mine, base=newer)
+    assert file.read_text("utf-8") == mine
+    await post(http, "/segment/remove", name="shared")
+
+
 async def test_a_starting_point_is_added_by_one_click_and_a_ready_one_can_be_made_ones_own(
     place: Place, http: aiohttp.ClientSession
 ) -> None:
