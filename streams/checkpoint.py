@@ -220,6 +220,11 @@ class Checkpointer:
             if batch.events:
                 telemetry.BATCH.labels(self._stage).observe(batch.records)
 
+    async def settle(self) -> None:
+        """A checkpoint of all that was done, and one that forgets the words which that one has sent."""
+        await self.flush()
+        await self.flush()
+
     async def _make_durable(self, batch: Batch) -> None:
         outputs, partitions = batch.outputs, sorted(batch.partitions)
         words = {partition: [*batch.words.get(partition, ())] for partition in partitions}

@@ -87,7 +87,7 @@ class Eraser:
                 if partition not in self._owned:
                     return
             self._checkpoint.touch(partition)
-            await self._checkpoint.flush()
+            await self._checkpoint.settle()  # words that are still kept may name them
             if partition not in self._owned:
                 return
             book = self._checkpoint.book(partition)

@@ -145,8 +145,7 @@ class Worker:
             if drain is not None:
                 await drain()
             for _, checkpoint in self._stages:
-                await checkpoint.flush()
-                await checkpoint.flush()  # that the last words were sent
+                await checkpoint.settle()
         finally:
             await self._stop_app()
             for task in tasks:
