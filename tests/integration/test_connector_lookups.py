@@ -244,7 +244,8 @@ async def test_given_up_after_some_attempts_and_asked_again_later(place: Place, 
     async with place.connector(stripe.access(patience=0.0)):
         await place.ask(about(wanted))
         await eventually(lambda: place.parked() == [("customer", wanted, "given up")])
-    assert len([path for path in stripe.asked if "/customers/" in path]) == 4
+    # Once more than the attempts where a slow start asks again for what is parked already.
+    assert len([path for path in stripe.asked if "/customers/" in path]) in (4, 5)
     down = False
     async with place.connector(stripe.access()):
         await place.answered(1)

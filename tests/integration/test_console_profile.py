@@ -13,12 +13,11 @@ from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import HOSTILE, create_schema, insert, person, rfc, row, serving
 
-NOW = datetime.now(UTC)
 ADA = "ada@example.com"
 
 
 def at(minutes: int) -> datetime:
-    return NOW - timedelta(minutes=minutes)
+    return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def invoice(number: int, minutes: int, amount: int, **properties: str) -> Any:

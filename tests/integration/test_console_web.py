@@ -49,7 +49,7 @@ async def config(clickhouse_server: ClickHouseServer, database: str) -> ConsoleC
         "/metric/failed_payment?from=2026-02-01&to=2026-01-01",
         "/metric/failed_payment?from=1970-01-01&to=2026-01-01",
         "/metric/failed_payment?interval=fortnight",
-        "/metric/failed_payment?currency=xxx",
+        "/metric/failed_payment?currency=us%24",
         "/metric/failed_payment?measure=joy",
         "/metric/failed_payment?split=joy",
         "/metric/failed_payment?where=currency",

@@ -61,7 +61,7 @@ INSERT INTO import_rows VALUES ('i', 'default', true, 'charges', now(), now(), '
 INSERT INTO segment_evaluation_rows VALUES ('vip', 1, 2, 'd', now(), 0.5, true);
 INSERT INTO metric_rows (metric, metric_id, livemode, account, occurred_at, received_at, version, withdrawn)
     VALUES ('Failed Payment', 'gone', true, 'default', now(), now(), 1, true);
-INSERT INTO message_rows SELECT 'm', 'failed', 'mail', 'Failed Payment', 'x', 'a@b.c', true, 'a@b.c', 'email', 'sent', '', 's', 1, now(), 1
+INSERT INTO message_rows SELECT 'm', 'failed', 'mail', 'Failed Payment', 'x', 'a@b.c', true, 'a@b.c', 'email', 'sent', '', 's', 1, now(), 1, ''
 """  # noqa: E501
 
 
