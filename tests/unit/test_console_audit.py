@@ -39,7 +39,7 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/flow/release": (Action.RELEASE, {"name": "receipt"}),
     "/flow/test": (Action.SEND_TEST, {"name": "receipt", "step": "mail", "to": EMAIL}),
 }
-ASKS_ONLY = {"/part/connection", "/part/segment/check"}
+ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check"}
 WITH_FORM = {"/integration/connect", "/integration/secret/add"}
 SIGN_IN = {"/login", "/logout"}
 

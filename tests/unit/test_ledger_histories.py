@@ -149,4 +149,5 @@ def _kept(world: World) -> dict[str, Any]:
         if row["metric"] == "Failed Payment":
             row.pop("attempt_count")
             row["properties"].pop("AttemptCount", None)
+            row["properties"].pop("AttemptCountDerived", None)
     return facts
