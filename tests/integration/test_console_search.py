@@ -20,11 +20,11 @@ NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 PAYMENT = {"InvoiceNumber": "TEA-0042", "PaymentIntent": "pi_Abc123", "Subscription": "sub_Xyz"}
 
 
-PEOPLE = [
-    person("ada@example.com", "Ada Byron Lovelace", "cus_Ada1", subscriptions={"sub_Xyz": "active"}),
-    person("adam@example.com", "Adam Smith", "cus_Adam", card_expirations=[]),
-    person("grace@navy.example", HOSTILE, "cus_Grace", card_expirations=[]),
-    person("ada@example.com", "Ada in Testmode", "cus_Test", livemode=False),
+PEOPLE = [  # all seen at one time: what is equally old goes by the address
+    person("ada@example.com", "Ada Byron Lovelace", "cus_Ada1", subscriptions={"sub_Xyz": "active"}, now=NOW),
+    person("adam@example.com", "Adam Smith", "cus_Adam", card_expirations=[], now=NOW),
+    person("grace@navy.example", HOSTILE, "cus_Grace", card_expirations=[], now=NOW),
+    person("ada@example.com", "Ada in Testmode", "cus_Test", livemode=False, now=NOW),
 ]
 FACTS = [
     row(Metric.ISSUED_INVOICE, 1, NOW - timedelta(days=1), properties=PAYMENT),
