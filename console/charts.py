@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from console.days import Interval
 from console.forms import Measure
-from console.numbers import Answer, Cell, Part, Series
-from console.properties import Property
-from console.text import money, number, period, shortened
+from reports.days import Interval
+from reports.metrics import Answer, Cell, Part, Series
+from reports.properties import Property
+from reports.text import money, number, period, shortened
 from schemas.metrics import Metric
 
 DRAWN_AT_MOST: Final = 6  # lines; more can't be told apart

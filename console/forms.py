@@ -13,10 +13,10 @@ from multidict import MultiMapping
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from console.config import ConsoleConfig
-from console.days import LONGEST_DAYS, LONGEST_HOURLY_DAYS, Interval, last_days, today
-from console.feed import PAGE, Cursor, Filter
-from console.numbers import Question
-from console.properties import Is, Property
+from reports.days import LONGEST_DAYS, LONGEST_HOURLY_DAYS, Interval, last_days, today
+from reports.feed import PAGE, Cursor, Filter
+from reports.metrics import Question
+from reports.properties import Is, Property
 from schemas.emails import normal
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES, is_code

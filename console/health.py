@@ -7,8 +7,8 @@ from typing import Final
 
 from console.actions import Actions
 from console.queries import Query
-from console.text import aware
 from console.warehouse import Warehouse
+from reports.text import aware
 from schemas.errors import TillstreamError
 from schemas.verdict import Finding, Verdict
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from console.queries import Query
-from console.text import aware
 from console.warehouse import Warehouse
+from reports.text import aware
 from schemas.errors import Unavailable
 
 ASK_SECONDS: Final = 1.0

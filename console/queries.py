@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from console.config import ConsoleConfig
-from console.days import Interval, span
+from reports.days import Interval, span
 
 _PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
 

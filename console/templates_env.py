@@ -9,10 +9,11 @@ from urllib.parse import quote, urlencode
 
 import jinja2
 
-from console import charts, text
+from console import charts
 from console.config import ConsoleConfig
-from console.days import Interval
 from console.stripe_events import dashboard_url
+from reports import text
+from reports.days import Interval
 from schemas.metrics import Metric
 
 STATIC = resources.files("console").joinpath("static")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.api.models import Event
-from console.text import aware, harmless, money
+from reports.text import aware, harmless, money
 from tillstream.metric_charts import COLOURS
 
 COLUMNS: Final = ("when", "metric", "email", "amount", "object", "reason")

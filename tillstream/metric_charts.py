@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from console.charts import currency_of, part_name, tick
-from console.days import Interval
 from console.forms import Measure
-from console.numbers import Answer, Cell, Series
-from console.text import change, exact, harmless, iso, money, number, period
+from reports.days import Interval
+from reports.metrics import Answer, Cell, Series
+from reports.text import change, exact, harmless, iso, money, number, period
 from schemas.metrics import Metric
 from tillstream.charts import bar, chart, sparkline
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from console.api.models import Card, Event, ProfileAnswer, Value
-from console.text import ago, aware, moment, money
 from console.warehouse import Row
+from reports.text import ago, aware, moment, money
 from schemas.money import major_decimal
 from tillstream.event_lines import events_table
 from tillstream.metric_charts import COLOURS

@@ -8,14 +8,15 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import Field
 
-from console import forms, groups, mailings
+from console import forms
 from console.api import engagement_models as models
 from console.api.openapi import Operation
 from console.config import ConsoleConfig
-from console.days import today
 from console.engagement import Engagement, Flow, Segment, Words
-from console.text import aware, exact
 from console.warehouse import Row, Warehouse
+from reports import messages, segments
+from reports.days import today
+from reports.text import aware, exact
 from schemas.errors import ConfigurationError
 
 _DAYS: Final = 90
@@ -27,7 +28,7 @@ class MembersQuery(forms.Asked):
     """A segment's members."""
 
     after: forms.Text = Field(default="", description="The `next` of the page before")
-    limit: int = Field(default=groups.PAGE, ge=1, le=1_000)
+    limit: int = Field(default=segments.PAGE, ge=1, le=1_000)
 
 
 class EngagementApi:
@@ -87,7 +88,7 @@ class EngagementApi:
     async def segments(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.SegmentsAnswer:
         """As of their last evaluations."""
         files, sizes = await asyncio.gather(
-            self._known.segments(), groups.sizes(self._warehouse, wanted.live, self._today())
+            self._known.segments(), segments.sizes(self._warehouse, wanted.live, self._today())
         )
         told = [models.SegmentSummary(**_summary(file, sizes.get(file.name))) for file in files]
         return models.SegmentsAnswer(**self._head(wanted), segments=told)
@@ -95,7 +96,7 @@ class EngagementApi:
     async def segment(self, wanted: forms.Asked, path: Mapping[str, str]) -> models.SegmentAnswer:
         """One."""
         file = await self._segment(path["segment"])
-        sizes = await groups.sizes(self._warehouse, wanted.live, self._today(), file.name, _DAYS)
+        sizes = await segments.sizes(self._warehouse, wanted.live, self._today(), file.name, _DAYS)
         size = sizes.get(file.name)
         days = zip(size.days, size.members, strict=True) if size else ()
         return models.SegmentAnswer(
@@ -114,7 +115,7 @@ class EngagementApi:
     async def members(self, wanted: MembersQuery, path: Mapping[str, str]) -> models.MembersAnswer:
         """A page."""
         file = await self._segment(path["segment"])
-        rows = await groups.members(self._warehouse, file.name, wanted.live, wanted.after.lower(), wanted.limit)
+        rows = await segments.members(self._warehouse, file.name, wanted.live, wanted.after.lower(), wanted.limit)
         following = rows[-1]["email"] if len(rows) == wanted.limit else None
         told = [models.Member(**_member(row)) for row in rows]
         return models.MembersAnswer(**self._head(wanted), members=told, next=following)
@@ -122,7 +123,7 @@ class EngagementApi:
     async def flows(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.FlowsAnswer:
         """With their messages of the last 30 days."""
         files, done = await asyncio.gather(
-            self._known.flows(), mailings.by_flow(self._warehouse, wanted.live, datetime.now(UTC))
+            self._known.flows(), messages.by_flow(self._warehouse, wanted.live, datetime.now(UTC))
         )
         told = [models.FlowSummary(**_flow(file, done.get(file.name))) for file in files]
         return models.FlowsAnswer(**self._head(wanted), flows=told)
@@ -134,8 +135,8 @@ class EngagementApi:
         if file is None:
             raise web.HTTPNotFound(text="there is no such flow")
         done, steps = await asyncio.gather(
-            mailings.by_flow(self._warehouse, wanted.live, now, file.name),
-            mailings.by_step(self._warehouse, file.name, wanted.live, now),
+            messages.by_flow(self._warehouse, wanted.live, now, file.name),
+            messages.by_step(self._warehouse, file.name, wanted.live, now),
         )
         return models.FlowAnswer(
             **_flow(file, done.get(file.name)),
@@ -170,7 +171,7 @@ class EngagementApi:
         return {"mode": wanted.mode, "timezone": self._config.default_timezone, "timezones": zones}
 
 
-def _summary(file: Segment, size: groups.Size | None) -> dict[str, Any]:
+def _summary(file: Segment, size: segments.Size | None) -> dict[str, Any]:
     return {
         "name": file.name,
         "title": file.title,
@@ -202,7 +203,7 @@ def _member(row: Row) -> dict[str, Any]:
     }
 
 
-def _flow(file: Flow, done: mailings.Done | None) -> dict[str, Any]:
+def _flow(file: Flow, done: messages.Done | None) -> dict[str, Any]:
     return {
         **{name: getattr(file, name) for name in ("name", "title", "description", "status", "ready", "trigger")},
         "problem": file.problem,
@@ -211,5 +212,5 @@ def _flow(file: Flow, done: mailings.Done | None) -> dict[str, Any]:
     }
 
 
-def _statuses(done: mailings.Done | None) -> dict[str, int]:
+def _statuses(done: messages.Done | None) -> dict[str, int]:
     return dict(done.statuses) if done else {}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from console.text import iso
+from reports.text import iso
 from schemas.metrics import Metric
 
 Money = Annotated[str, Field(description="Exact decimal text in major units", pattern=r"^-?\d+(\.\d+)?$")]

@@ -10,19 +10,20 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from console import feed, forms, health, people, search
+from console import forms, health
 from console.actions import Actions
 from console.api import models
 from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
-from console.days import before, span
 from console.engagement import Engagement
-from console.numbers import Cell, Series, ask
-from console.properties import known
-from console.summary import summary
-from console.text import aware, exact
 from console.warehouse import Row, Warehouse
+from reports import feed, profiles, search
+from reports.days import before, span
+from reports.metrics import Cell, Series, ask
+from reports.properties import known
+from reports.summary import summary
+from reports.text import aware, exact
 from schemas.emails import normal
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
@@ -246,7 +247,7 @@ class Api:
 
     async def profiles(self, wanted: forms.SearchQuery, _: Mapping[str, str]) -> models.ProfilesAnswer:
         """Those that match."""
-        rows = await people.search(self._warehouse, wanted.q, wanted.live)
+        rows = await profiles.search(self._warehouse, wanted.q, wanted.live)
         found = [models.FoundProfile(**person_values(row)) for row in rows]
         return models.ProfilesAnswer(**self._head(wanted), profiles=found)
 
@@ -263,7 +264,7 @@ class Api:
 
     async def profile(self, wanted: forms.Asked, path: Mapping[str, str]) -> models.ProfileAnswer:
         """One person."""
-        found = await people.person(self._warehouse, normal(path["email"]), wanted.live)
+        found = await profiles.person(self._warehouse, normal(path["email"]), wanted.live)
         if found is None:
             raise web.HTTPNotFound(text="nobody is known by that email in this mode")
         return models.ProfileAnswer(**person_values(found))

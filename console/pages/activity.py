@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from console import feed, forms
+from console import forms
 from console.access.gate import GATE
 from console.pages.site import Page
-from console.properties import known
 from console.warehouse import Row
+from reports import feed
+from reports.properties import known
 from schemas.metrics import Metric
 
 BODY_CHARACTERS: Final = 100_000

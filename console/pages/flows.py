@@ -7,10 +7,11 @@ from typing import Annotated, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from console import forms, mailings
+from console import forms
 from console.audit import Action
 from console.engagement import Mail
 from console.pages.site import Page
+from reports import messages
 from schemas.errors import TillstreamError
 
 TRIAL_DAYS: Final = 30
@@ -72,19 +73,19 @@ class FlowPages(Page):
         wanted = forms.parsed(forms.Asked, request.query)
         files, done, post = await asyncio.gather(
             self.engagement.flows(),
-            mailings.by_flow(self.warehouse, wanted.live, datetime.now(UTC)),
+            messages.by_flow(self.warehouse, wanted.live, datetime.now(UTC)),
             self.engagement.post(),
         )
-        return self.site.page(request, "flows.html", files=files, counts=done, post=post, nothing=mailings.Done())
+        return self.site.page(request, "flows.html", files=files, counts=done, post=post, nothing=messages.Done())
 
     async def one(self, request: web.Request) -> web.Response:
         """The diagram."""
         wanted, now = forms.parsed(FlowQuery, request.query), datetime.now(UTC)
         flow, steps, rows, held = await asyncio.gather(
             self.engagement.flow(wanted.name),
-            mailings.by_step(self.warehouse, wanted.name, wanted.live, now),
-            mailings.newest(self.warehouse, wanted.name, wanted.live),
-            mailings.held(self.warehouse, wanted.name),
+            messages.by_step(self.warehouse, wanted.name, wanted.live, now),
+            messages.newest(self.warehouse, wanted.name, wanted.live),
+            messages.held(self.warehouse, wanted.name),
         )
         mails = [step.id for step in flow.mails]
         return self.site.page(
@@ -92,7 +93,7 @@ class FlowPages(Page):
             "flow_page.html",
             flow=flow,
             counts=steps,
-            nothing=mailings.Done(),
+            nothing=messages.Done(),
             rows=rows,
             held=held,
             step=wanted.step if wanted.step in mails else next(iter(mails), ""),
@@ -104,7 +105,7 @@ class FlowPages(Page):
         self.must_be_allowed(request)
         wanted = forms.parsed(FlowQuery, request.query)
         flow, post = await asyncio.gather(self.engagement.flow(wanted.name), self.engagement.post())
-        return self.site.page(request, "flow_live.html", flow=flow, post=post, days=TRIAL_DAYS, nothing=mailings.Done())
+        return self.site.page(request, "flow_live.html", flow=flow, post=post, days=TRIAL_DAYS, nothing=messages.Done())
 
     async def trial(self, request: web.Request) -> web.Response:
         """What it would have sent."""

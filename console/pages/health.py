@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from console import forms, health, pipeline
+from console import forms, health
 from console.actions import Part
 from console.audit import Action
-from console.days import today
 from console.pages.site import Page
+from reports import pipeline
+from reports.days import today
 from schemas.errors import Unavailable
 
 

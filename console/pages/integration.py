@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from console import forms, health, pipeline
+from console import forms, health
 from console.actions import Connection, Kept
 from console.audit import Action
-from console.days import last_days, today
 from console.pages.site import Page
 from console.queries import Query
+from reports import pipeline
+from reports.days import last_days, today
 from schemas.errors import TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from console import charts, forms
-from console.days import Interval, span
-from console.numbers import Answer, Question, Series, ask, values
 from console.pages.site import Page
-from console.properties import known
 from console.templates_env import address
-from console.text import exact, harmless, iso
+from reports.days import Interval, span
+from reports.metrics import Answer, Question, Series, ask, values
+from reports.properties import known
+from reports.text import exact, harmless, iso
 
 TABLE_LINES: Final = 200  # more are in the CSV
 

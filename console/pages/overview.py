@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from console import feed, forms, health
-from console.days import Interval, last_days, today
+from console import forms, health
 from console.pages.site import METRICS, Page
-from console.summary import summary
+from reports import feed
+from reports.days import Interval, last_days, today
+from reports.summary import summary
 from schemas.metrics import Metric
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Verdict

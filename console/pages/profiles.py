@@ -7,13 +7,14 @@ from itertools import groupby
 
 from aiohttp import web
 
-from console import feed, forms, people
-from console import standing as how
+from console import forms
 from console.audit import Action
-from console.days import today
 from console.pages.site import Page
-from console.text import aware
 from console.warehouse import Row
+from reports import feed, profiles
+from reports import standing as how
+from reports.days import today
+from reports.text import aware
 from schemas.emails import normal
 
 
@@ -35,8 +36,8 @@ class ProfilePages(Page):
     async def search(self, request: web.Request) -> web.Response:
         """Those whose email begins so, and others that match."""
         wanted = forms.parsed(forms.SearchQuery, request.query)
-        rows = await people.search(self.warehouse, wanted.q, wanted.live)
-        return self.site.page(request, "profiles.html", rows=rows, wanted=wanted.q, limit=people.FOUND_AT_MOST)
+        rows = await profiles.search(self.warehouse, wanted.q, wanted.live)
+        return self.site.page(request, "profiles.html", rows=rows, wanted=wanted.q, limit=profiles.FOUND_AT_MOST)
 
     async def ask_to_merge(self, request: web.Request) -> web.Response:
         """Whom it would move, and into whom."""
@@ -84,21 +85,21 @@ class ProfilePages(Page):
         """Everything about one person."""
         wanted = forms.parsed(forms.PersonQuery, request.query)
         email = normal(wanted.email)
-        found = await people.person(self.warehouse, email, wanted.live)
+        found = await profiles.person(self.warehouse, email, wanted.live)
         if found is None:
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")
         asked = forms.FeedQuery(mode=wanted.mode, email=email, before=wanted.before).wanted()
         now = datetime.now(UTC)
         (rows, following), segments, newest, standing = await asyncio.gather(
             feed.page(self.warehouse, asked, now),
-            people.segments(self.warehouse, email, wanted.live),
-            people.messages(self.warehouse, email, wanted.live),
+            profiles.segments(self.warehouse, email, wanted.live),
+            profiles.messages(self.warehouse, email, wanted.live),
             how.ask(self.warehouse, email, wanted.live),
         )
         messages = newest
         if following or asked.before:
             since, before = following.at if following else None, asked.before.at if asked.before else None
-            messages = await people.messages(self.warehouse, email, wanted.live, since, before)
+            messages = await profiles.messages(self.warehouse, email, wanted.live, since, before)
         return self.site.page(
             request,
             "profile.html",

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
-from console import forms, search
+from console import forms
 from console.pages.site import Page
+from reports import search
 
 
 class SearchPage(Page):

@@ -13,13 +13,14 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
 
-from console import building, forms, groups
+from console import building, forms
 from console.audit import Action
-from console.days import today
 from console.engagement import Mistake, Start
 from console.pages.site import Page
 from console.queries import Query
-from console.text import iso, number
+from reports import segments
+from reports.days import today
+from reports.text import iso, number
 from schemas.errors import ConfigurationError
 
 LONGEST_YAML: Final = 12_000  # characters; a form may have 16 KiB
@@ -89,7 +90,7 @@ class SegmentPages(Page):
         """Every segment with its size."""
         wanted = forms.parsed(forms.Asked, request.query)
         files, sizes = await asyncio.gather(
-            self.engagement.segments(), groups.sizes(self.warehouse, wanted.live, self._today())
+            self.engagement.segments(), segments.sizes(self.warehouse, wanted.live, self._today())
         )
         return self.site.page(request, "segments.html", files=files, sizes=sizes)
 
@@ -98,8 +99,8 @@ class SegmentPages(Page):
         wanted = forms.parsed(SegmentQuery, request.query)
         file, sizes, rows = await asyncio.gather(
             self.engagement.segment(wanted.name),
-            groups.sizes(self.warehouse, wanted.live, self._today(), wanted.name, days=90),
-            groups.members(self.warehouse, wanted.name, wanted.live, wanted.after.lower()),
+            segments.sizes(self.warehouse, wanted.live, self._today(), wanted.name, days=90),
+            segments.members(self.warehouse, wanted.name, wanted.live, wanted.after.lower()),
         )
         size = sizes.get(wanted.name)
         return self.site.page(
@@ -110,7 +111,7 @@ class SegmentPages(Page):
             chart=growth(size) if size else None,
             rows=rows,
             after=wanted.after,
-            limit=groups.PAGE,
+            limit=segments.PAGE,
         )
 
     async def count(self, request: web.Request) -> web.Response:
@@ -300,7 +301,7 @@ class SegmentPages(Page):
     async def _all_members(self, name: str, live: bool) -> AsyncIterator[str]:
         after = ""
         yield _line(["email", "name", "country", "entered", "last seen", "lifetime value"])
-        while rows := await groups.members(self.warehouse, name, live, after, _CSV_PAGE):
+        while rows := await segments.members(self.warehouse, name, live, after, _CSV_PAGE):
             yield "".join(_line(_cells(row)) for row in rows)
             after = rows[-1]["email"]
 
@@ -308,7 +309,7 @@ class SegmentPages(Page):
         return today(self.config.zones, datetime.now(UTC))
 
 
-def growth(size: groups.Size) -> dict[str, Any]:
+def growth(size: segments.Size) -> dict[str, Any]:
     """The chart: members by day, from the first evaluation on."""
     begin = next(number for number, members in enumerate(size.members) if members is not None)
     days, counts = size.days[begin:], [count or 0 for count in size.members[begin:]]

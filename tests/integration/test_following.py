@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from console.config import ConsoleConfig
-from console.feed import Filter
 from console.warehouse import Warehouse
+from reports.feed import Filter
+from reports.following import follow, mark
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
 from tests.integration.segments_support import Shop, paid, shop, taken_back
 from tests.integration.sinks_support import fact
-from tillstream.following import follow, mark
 
 __all__ = ["shop"]
 

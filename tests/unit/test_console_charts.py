@@ -6,10 +6,10 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from console.charts import DRAWN_AT_MOST, of_answer
-from console.days import Interval, before, periods
 from console.forms import Measure
-from console.numbers import Answer, Cell, Part, Question, Series
-from console.properties import Property
+from reports.days import Interval, before, periods
+from reports.metrics import Answer, Cell, Part, Question, Series
+from reports.properties import Property
 from schemas.metrics import Metric
 
 DAY = date(2026, 1, 5)

@@ -89,8 +89,8 @@ def _show(events: "list[Event]", at: "Desk", as_csv: bool) -> None:
 async def _follow(at: "Desk", query: "FeedQuery", limit: int, as_json: bool) -> None:
     from console.api.models import Event
     from console.api.server import event_values
+    from reports.following import follow, mark
     from tillstream.event_lines import event_line
-    from tillstream.following import follow, mark
 
     def tell(event: Event) -> None:
         if as_json:

@@ -12,7 +12,7 @@ from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
     from console.forms import MetricQuery
-    from console.numbers import Answer
+    from reports.metrics import Answer
     from tillstream.asking import Desk
 
 _DAYS: Final = {"hour": 2, "day": 30, "week": 182, "month": 365}
@@ -80,7 +80,7 @@ def _first(at: "Desk", until: str, days: int) -> str:
     """The first of so many days up to `until`, or up to today; '' when `until` is no day, which is told later."""
     from datetime import UTC, date, datetime
 
-    from console.days import last_days, today
+    from reports.days import last_days, today
 
     try:
         last = date.fromisoformat(until) if until else today(at.config.zones, datetime.now(UTC))
@@ -93,7 +93,7 @@ async def _ask(at: "Desk", query: "MetricQuery", name: str) -> "Answer":
     from datetime import UTC, datetime
 
     from console.forms import metric_of
-    from console.numbers import ask
+    from reports.metrics import ask
 
     return await ask(at.warehouse, at.config, query.question(metric_of(name), at.config, datetime.now(UTC)))
 

@@ -44,7 +44,7 @@ async def _ask(settings: Any, email: str, limit: int, timezone: str, *, live: bo
 
     from aiohttp import web
 
-    from console import people
+    from reports import profiles
     from tillstream.asking import asked, desk
     from tillstream.person_card import card
 
@@ -57,8 +57,8 @@ async def _ask(settings: Any, email: str, limit: int, timezone: str, *, live: bo
             person = None
         timeline, segments, messages = await asyncio.gather(
             at.api.events(events, {}),
-            people.segments(at.warehouse, email, live),
-            people.messages(at.warehouse, email, live),
+            profiles.segments(at.warehouse, email, live),
+            profiles.messages(at.warehouse, email, live),
         )
         if as_json:
             screen.say_json(
@@ -79,6 +79,6 @@ def _plain(row: "Row") -> dict[str, Any]:
     """Times as all JSON here has them."""
     from datetime import datetime
 
-    from console.text import iso
+    from reports.text import iso
 
     return {name: iso(value) if isinstance(value, datetime) else value for name, value in row.items()}

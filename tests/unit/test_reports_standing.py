@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from console.pages.profiles import timeline
-from console.standing import Standing, level, sentence
+from reports.standing import Standing, level, sentence
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 OWED = {"eur": Decimal("99.00")}

@@ -8,10 +8,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from console.feed import COLUMNS
 from console.queries import Query
-from console.text import aware
 from console.warehouse import Row, Warehouse
+from reports.feed import COLUMNS
+from reports.text import aware
 
 SHORTEST: Final = 2  # characters; one letter would find everybody
 SHOWN: Final = 10  # of each kind

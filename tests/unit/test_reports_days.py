@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.days import Interval, last_days, periods, span, today
+from reports.days import Interval, last_days, periods, span, today
 
 DAYS = st.dates(date(1990, 1, 1), date(2100, 12, 31))
 

@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime
 import pytest
 
 from console.config import ConsoleConfig
-from console.days import Interval
-from console.feed import Cursor
-from console.numbers import Question, amounts_query, largest_query, parts_queries, people_query
-from console.properties import Is, Property
 from console.queries import Query, literal, within
+from reports.days import Interval
+from reports.feed import Cursor
+from reports.metrics import Question, amounts_query, largest_query, parts_queries, people_query
+from reports.properties import Is, Property
 from schemas.metrics import Metric
 
 NASTY = "'; DROP TABLE metric_rows; --\\"

@@ -12,11 +12,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from console.config import ConsoleConfig
-from console.days import Interval, before, periods, span
-from console.properties import Is, Property, conditions
 from console.queries import Query, period_of, within
-from console.text import aware
 from console.warehouse import Row, Warehouse
+from reports.days import Interval, before, periods, span
+from reports.properties import Is, Property, conditions
+from reports.text import aware
 from schemas.metrics import Metric
 
 PARTS_AT_MOST: Final = 50  # the largest; all others are one more part

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.config import ConsoleConfig
-from console.days import Interval, before, periods
-from console.numbers import PEOPLE, Cell, Series, first_known
 from console.queries import Query, period_of, within
 from console.warehouse import Warehouse
+from reports.days import Interval, before, periods
+from reports.metrics import PEOPLE, Cell, Series, first_known
 from schemas.metrics import Metric
 
 _OF_A_KIND = (Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE)  # of those that an import brings, and not

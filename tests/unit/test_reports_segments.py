@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from console.groups import filled
+from reports.segments import filled
 
 MONDAY = date(2026, 1, 5)
 AT = datetime(2026, 1, 9, 12, tzinfo=UTC)

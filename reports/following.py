@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from console.feed import COLUMNS, Filter
-from console.properties import conditions
 from console.queries import Query
-from console.text import aware
 from console.warehouse import Row, Warehouse
+from reports.feed import COLUMNS, Filter
+from reports.properties import conditions
+from reports.text import aware
 from schemas.errors import Unavailable
 
 ASK_SECONDS: Final = 1.0

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.days import Interval
-from console.text import ago, change, exact, heights, iso, moment, money, period, shortened
+from reports.days import Interval
+from reports.text import ago, change, exact, heights, iso, moment, money, period, shortened
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

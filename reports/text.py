@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from console.days import Interval
+from reports.days import Interval
 from schemas.money import exponent
 
 _UTC = ZoneInfo("UTC")

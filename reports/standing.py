@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from console.queries import Query
-from console.text import ago, aware, money
 from console.warehouse import Row, Warehouse
+from reports.text import ago, aware, money
 from schemas.metrics import Metric
 
 #: What the mail server's answer, or ours, makes of a message, in a word.
