@@ -13,8 +13,8 @@ from console.config import ConsoleConfig
 from console.forms import parsed
 from console.warehouse import Warehouse
 from schemas.errors import ConfigurationError
-from tillstream.checks import known_timezone
-from tillstream.settings import Settings
+from settings.checks import known_timezone
+from settings.table import Settings
 from tillstream.warehouse import find_clickhouse
 
 _FLAGS: Final = {  # of the API's parameters

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 from schemas.errors import ConfigurationError
+from settings.runtime import running
+from settings.table import Settings
 from streams.kafka import unavailable
 from tillstream.connections import kafka_arguments
-from tillstream.settings import Settings
-from tillstream.state import running
 
 
 def open_broker(settings: Settings) -> tuple[dict[str, Any], str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from embedded.child import die_with_parent
-from tillstream.needs import inherited
+from settings.needs import inherited
 from tillstream.parts import Part
 
 Say = Callable[[str, str], None]  # (part's name, line)

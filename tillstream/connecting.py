@@ -24,11 +24,11 @@ from connector.stripe_api import API_VERSION, STRIPE, StripeApi
 from schemas.errors import ConfigurationError
 from schemas.signing import signing_secret
 from schemas.stripe_types import wanted_types
-from tillstream.checks import web_address
+from settings.checks import web_address
+from settings.runtime import running
+from settings.secrets import StoredAccount, StoredEndpoint, read_account, secrets_path, write_account
+from settings.table import DEFAULT_ACCOUNT, Settings
 from tillstream.doctor.door import Door, ask_door
-from tillstream.secrets import StoredAccount, StoredEndpoint, read_account, secrets_path, write_account
-from tillstream.settings import DEFAULT_ACCOUNT, Settings
-from tillstream.state import running
 
 WEBHOOKS = "/webhooks/stripe"
 _DOOR_SECONDS = 20.0

@@ -3,10 +3,8 @@
 import ssl
 from typing import Any
 
-from pydantic import SecretStr
-
 from schemas.errors import ConfigurationError
-from tillstream.settings import Settings
+from settings.table import Settings, plain
 
 
 def kafka_arguments(settings: Settings) -> dict[str, Any]:
@@ -40,8 +38,3 @@ def kafka_arguments(settings: Settings) -> dict[str, Any]:
 def clickhouse_password(settings: Settings) -> str:
     """The password for ClickHouse in plain text, '' when there is none."""
     return plain(settings.clickhouse_password)
-
-
-def plain(secret: SecretStr | None) -> str:
-    """A secret in plain text, '' when there is none."""
-    return secret.get_secret_value() if secret else ""

@@ -25,19 +25,19 @@ from console.actions import Compared, Comparison, Connection, Kept, Merging, Mov
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
 from schemas.verdict import Verdict, verdict
+from settings.loading import load_settings
+from settings.runtime import running
+from settings.secrets import read_account
+from settings.table import Settings
 from tillstream import connecting, disconnecting, forgetting, letters, merging, rewriting
 from tillstream.broker import open_broker
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
-from tillstream.loading import load_settings
 from tillstream.places import find_places
 from tillstream.reconciling import Asked, reconcile
 from tillstream.relink import Customer
 from tillstream.replay import publisher
-from tillstream.secrets import read_account
-from tillstream.settings import Settings
-from tillstream.state import running
 from tillstream.stripe_access import accesses, required_accesses
 from tillstream.warehouse import open_warehouse
 
@@ -214,7 +214,8 @@ class ConsoleActions:
         if known is not None and known.returncode is None:
             return f"the import of {account} is under way"
         self._imports[account] = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tillstream", "import", "--account", account, "--data", str(self._data), "--json"),
+            *(sys.executable, "-P", "-m", "tillstream", "import"),
+            *("--account", account, "--data", str(self._data), "--json"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             start_new_session=True,

@@ -1,9 +1,9 @@
 """The console's configuration, made of the settings."""
 
 from console.config import ConsoleConfig
-from tillstream.connections import clickhouse_password, plain
+from settings.table import Settings, plain
+from tillstream.connections import clickhouse_password
 from tillstream.ports import reachable
-from tillstream.settings import Settings
 
 
 def console_config(settings: Settings) -> ConsoleConfig:

@@ -18,12 +18,12 @@ from engage.flows.steps import Email, Split, TriggerSplit
 from engage.flows.steps import Step as FileStep
 from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
+from settings.table import Settings
 from tillstream import flow_test_mail, flow_words, flows, mail_links
 from tillstream.flow_data import FlowData
 from tillstream.flow_preview import Preview, preview
 from tillstream.flow_trial import dry_run
-from tillstream.loading import load_settings
-from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse, open_warehouse
 
 

@@ -15,10 +15,10 @@ from engage.conditions.reading import parse
 from engage.editing import segment as editing
 from engage.segments import library
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
+from settings.table import Settings
 from tillstream import console_builder
-from tillstream.loading import load_settings
 from tillstream.segments import clock
-from tillstream.settings import Settings
 
 
 class ConsoleSegments:

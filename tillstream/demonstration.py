@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from schemas.errors import ConfigurationError, Unavailable
+from settings.table import Settings
 from simulator.sender import SendReport, send
 from tillstream import screen
 from tillstream.commands.report import comparison_json, show_comparison
@@ -18,7 +19,6 @@ from tillstream.commands.run import describe_up, stop_events
 from tillstream.compare import Comparison, compare
 from tillstream.numbers import read_numbers
 from tillstream.parts import make_plan
-from tillstream.settings import Settings
 from tillstream.supervisor import Supervisor
 from tillstream.traffic import UNTIDY, Month, make_month
 

@@ -11,9 +11,9 @@ from connector.endpoint import Delete
 from connector.errors import KeyRevoked, NotFound, PermissionMissing
 from connector.stripe_api import StripeApi
 from schemas.errors import ConfigurationError
+from settings.secrets import StoredAccount, StoredEndpoint, read_account, remove_account, write_account
+from settings.table import DEFAULT_ACCOUNT, Settings
 from tillstream.connecting import BY_HAND
-from tillstream.secrets import StoredAccount, StoredEndpoint, read_account, remove_account, write_account
-from tillstream.settings import DEFAULT_ACCOUNT, Settings
 from tillstream.stripe_access import accesses
 
 _SHOWN: Final = 4  # characters of a secret

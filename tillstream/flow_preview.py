@@ -13,8 +13,8 @@ from engage.templates.rendering import Library, Rendered
 from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
+from settings.table import Settings
 from tillstream.flow_data import FlowData, Row
-from tillstream.settings import Settings
 
 _LOOKED_AT = 500  # newest facts among which one must pass the trigger's filters
 

@@ -5,8 +5,8 @@ from secrets import token_hex
 from engage.senders.outcome import Sent
 from engage.senders.smtp import Mail, Smtp, address
 from schemas.errors import ConfigurationError
+from settings.table import Settings
 from tillstream.flow_preview import Preview
-from tillstream.settings import Settings
 
 
 def mail_server(settings: Settings) -> str:

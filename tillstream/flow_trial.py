@@ -11,8 +11,8 @@ from engage.flows.library import get
 from engage.flows.model import DateTrigger, MetricTrigger, SegmentTrigger
 from engage.flows.rules.program import compile_flow
 from engage.flows.trial import Begin, Past, Tally, Trial, of_change, of_fact, step_names
+from settings.table import Settings
 from tillstream.flow_data import FlowData, Row
-from tillstream.settings import Settings
 
 _AT_ONCE = 500  # people whose whole history is in memory together
 Told = Callable[[int, int], None]

@@ -22,6 +22,7 @@ from schemas.errors import ConfigurationError
 from schemas.profile import profile_key
 from schemas.segments import Change, SegmentChange, change_id
 from schemas.times import rfc3339
+from settings.table import Settings
 from sinks.batch import TABLES
 from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
 from streams.publishing import Message
@@ -31,7 +32,6 @@ from tillstream import rewriting
 from tillstream.broker import open_broker
 from tillstream.replay import publisher
 from tillstream.rewriting import Person
-from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse
 
 #: The stages that keep people, by the role that runs them.

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from schemas.errors import ConfigurationError, TillstreamError
+from settings.runtime import RoleState
 from tillstream.child import Child, Say
 from tillstream.parts import SILENT, STARTING, Part
-from tillstream.state import RoleState
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 10.0  # seconds before a restart: doubles with every death
 _HEALTHY_AFTER = 10.0  # seconds of being ready after which the delay begins anew

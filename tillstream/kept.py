@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from schemas import topics
 from schemas.times import rfc3339
+from settings.table import Settings
 from streams.kafka import Admin, unavailable
 from tillstream.broker import open_broker
-from tillstream.settings import Settings
 
 #: Topics that name nobody.
 _NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name})

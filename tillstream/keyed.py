@@ -9,12 +9,12 @@ from connector.reconcile.daily import DailyPlan
 from connector.stripe_api import StripeAccess
 from connector.worker import Connector, ConnectorConfig
 from schemas.errors import ConfigurationError
+from settings.loading import with_stored
+from settings.needs import only_for
+from settings.secrets import stamp
+from settings.table import Settings
 from tillstream.connections import kafka_arguments
-from tillstream.loading import with_stored
-from tillstream.needs import only_for
 from tillstream.places import settings_warehouse
-from tillstream.secrets import stamp
-from tillstream.settings import Settings
 from tillstream.stripe_access import accesses
 
 log = structlog.get_logger(__name__)

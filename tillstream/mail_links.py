@@ -10,8 +10,8 @@ from engage.flows.steps import Email
 from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_internal
+from settings.table import Settings
 from tillstream.doctor.facts import MailFacts
-from tillstream.settings import Settings
 
 SETTING = "TILLSTREAM_UNSUBSCRIBE_URL"
 

@@ -14,9 +14,9 @@ from connector.publish import Message, Publisher
 from schemas.envelope import MERGE, Source, envelope_message
 from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
+from settings.table import Settings
 from tillstream.broker import open_broker
 from tillstream.relink import Customer, customers
-from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse
 
 _GUESTS = "SELECT count() AS rows FROM metrics WHERE email = {email:String} AND customer_id = ''"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from settings.table import Settings
 from tillstream.compare import FactKey, Key, Sum
 from tillstream.connections import clickhouse_password
-from tillstream.settings import Settings
 from tillstream.warehouse import connect
 
 

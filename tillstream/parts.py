@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from embedded.child import port_is_free
 from embedded.clickhouse.logins import logins
 from schemas.errors import Unavailable
+from settings.needs import only_for
+from settings.runtime import make_directory, read_json
+from settings.table import Settings
 from tillstream.connections import clickhouse_password
-from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
-from tillstream.settings import Settings
-from tillstream.state import make_directory, read_json
 
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part that says nothing itself
@@ -28,6 +28,9 @@ SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part t
 # longer: while it starts it may have the log of a crash to read, and ending it then would have it begin anew.
 _ROLE_SILENCE, _ROLE_STARTING_SILENCE = 30.0, 120.0
 _SERVICE_SILENCE, _SERVICE_STARTING_SILENCE = 120.0, 1800.0
+
+# Without the directory that it is started in on its path: a settings.py there, as Django has, is not ours.
+_PYTHON = (sys.executable, "-P")
 
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 _KAFKA_PROBE_SECONDS = 2.0
@@ -181,7 +184,7 @@ def _kafka(data: Path, port: int, flush: bool) -> Part:
 
 
 def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
-    argv = [sys.executable, "-m", "embedded.clickhouse", "--data", str(data), "--port", str(port)]
+    argv = [*_PYTHON, "-m", "embedded.clickhouse", "--data", str(data), "--port", str(port)]
     argv += ["--user", settings.clickhouse_user, *(["--flush"] if settings.flushes else [])]
     environment = {"CLICKHOUSE_PASSWORD": clickhouse_password(settings)}  # never on a command line that `ps` shows
     url = f"http://127.0.0.1:{port}/ping"
@@ -215,7 +218,7 @@ def _role(name: str, settings: Settings) -> Part:
 
     return Part(
         name,
-        lambda: [sys.executable, "-m", "tillstream", name],
+        lambda: [*_PYTHON, "-m", "tillstream", name],
         probe,
         _environment(only_for(name, settings)),
         health_url=health_url,

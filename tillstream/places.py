@@ -5,10 +5,10 @@ from typing import Any
 
 from connector.warehouse import WarehouseConfig
 from schemas.errors import ConfigurationError
+from settings.runtime import running
+from settings.table import Settings
 from tillstream.broker import open_broker
 from tillstream.connections import clickhouse_password
-from tillstream.settings import Settings
-from tillstream.state import running
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 from schemas.money import major
 from schemas.times import rfc3339
-from tillstream.checks import known_timezone
+from settings.checks import known_timezone
 from tillstream.places import Places
 
 

@@ -13,7 +13,7 @@ from connector.publish import Message, object_message
 from connector.stripe_api import StripeApi
 from schemas.envelope import RELINK, Source, envelope_message
 from schemas.times import rfc3339
-from tillstream.settings import Settings
+from settings.table import Settings
 from tillstream.stripe_access import accesses
 from tillstream.warehouse import Warehouse
 

@@ -16,16 +16,16 @@ import uvloop
 from schemas import topics
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError, TillstreamError
+from settings.loading import with_stored
+from settings.needs import only_for
+from settings.runtime import announce_role
+from settings.secrets import stamp
+from settings.table import Settings
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.erasures import followed
 from tillstream.health import health_server
-from tillstream.loading import with_stored
 from tillstream.logs import configure_logging
-from tillstream.needs import only_for
 from tillstream.ports import claim_port, reachable
-from tillstream.secrets import stamp
-from tillstream.settings import Settings
-from tillstream.state import announce_role
 from tillstream.topics import partitions_in_force
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import ConfigurationError
-from tillstream.settings import Settings
+from settings.table import Settings
 from tillstream.warehouse import Warehouse
 
 if TYPE_CHECKING:

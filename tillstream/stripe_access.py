@@ -2,7 +2,7 @@
 
 from connector.stripe_api import StripeAccess
 from schemas.errors import ConfigurationError
-from tillstream.settings import DEFAULT_ACCOUNT, Settings
+from settings.table import DEFAULT_ACCOUNT, Settings
 
 
 def accesses(settings: Settings, account: str = "", *, patience: float = 60.0) -> list[StripeAccess]:

@@ -22,12 +22,12 @@ from typing import IO
 from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
+from settings.runtime import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
 from tillstream import machine, revision
 from tillstream.child import Say
 from tillstream.connections import clickhouse_password, kafka_arguments
 from tillstream.keeper import Keeper
 from tillstream.parts import CLICKHOUSE, KAFKA, Plan, ask, console_url, http_url
-from tillstream.state import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
 from tillstream.topics import ensure_topics
 
 _DESCRIBE_SECONDS = 0.1

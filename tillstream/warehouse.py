@@ -18,9 +18,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 from console.alive import hanging
 from schemas.addresses import split_login
 from schemas.errors import ConfigurationError, Unavailable
+from settings.runtime import running
+from settings.table import Settings
 from tillstream.connections import clickhouse_password
-from tillstream.settings import Settings
-from tillstream.state import running
 
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would log is raised here, in our own words
 

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from console.app import create_app
 from console.config import ConsoleConfig
+from settings.loading import load_settings
 from simulator.api import create_app as create_stripe
 from simulator.virtual import VirtualStripe
 from simulator.world import World
@@ -22,7 +23,6 @@ from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.loading import load_settings
 
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 TOKEN = "opens all of the console"

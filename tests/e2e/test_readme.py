@@ -14,10 +14,10 @@ import typer
 
 from processors.rules.observation import kind_of
 from schemas import topics
+from settings.table import Settings
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment
 from tillstream.__main__ import app
-from tillstream.settings import Settings
 from tillstream.warehouse import Warehouse, connect
 
 ROOT = Path(__file__).parents[2]

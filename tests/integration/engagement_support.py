@@ -18,10 +18,10 @@ from engage.segments.warehouse import WarehouseConfig, open_warehouse
 from engage.senders.smtp import Mail, compose
 from schemas.messages import Message, MessageStatus, message_version
 from schemas.metrics import Metric, MetricEvent
+from settings.loading import load_settings
 from tests.integration.console_support import fill, insert
 from tillstream.console_actions import ConsoleActions
 from tillstream.console_engagement import ConsoleEngagement
-from tillstream.loading import load_settings
 
 DAYS = 9
 STATUSES = (*[MessageStatus.SENT] * 8, MessageStatus.SKIPPED, MessageStatus.FAILED)

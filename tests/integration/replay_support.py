@@ -14,12 +14,12 @@ from clickhouse_connect.driver.client import Client
 
 from processors.worker import Processor, ProcessorConfig
 from schemas import topics
+from settings.loading import load_settings
 from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment, tillstream_async
 from tillstream.console_actions import ConsoleActions
-from tillstream.loading import load_settings
 
 START = 1_767_225_600
 

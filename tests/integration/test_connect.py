@@ -13,6 +13,9 @@ from connector.permissions import MANAGED, READ
 from connector.stripe_api import StripeAccess, StripeApi
 from schemas.errors import ConfigurationError
 from schemas.stripe_types import EVENT_TYPES, FURTHER_TYPES, wanted_types
+from settings.loading import load_settings, with_stored
+from settings.secrets import secrets_path
+from settings.table import Settings
 from simulator.api import create_app
 from simulator.virtual import VirtualStripe
 from simulator.world import World
@@ -21,9 +24,6 @@ from tests.integration.connector_support import START
 from tests.integration.ingest_support import RunningDoor, create, door, event
 from tillstream.connecting import Done, Intent, Prepared, carry_out, prepare, store_by_hand
 from tillstream.doctor.door import Door, ask_door
-from tillstream.loading import load_settings, with_stored
-from tillstream.secrets import secrets_path
-from tillstream.settings import Settings
 
 KEY, WEAK = "sk_live_simulated", "rk_live_weak"
 

@@ -13,6 +13,8 @@ from aiohttp.test_utils import TestServer
 from console.app import create_app
 from console.config import ConsoleConfig
 from schemas.stripe_types import EVENT_TYPES
+from settings.loading import load_settings
+from settings.secrets import read_account, secrets_path
 from simulator.api import create_app as create_stripe
 from simulator.virtual import VirtualStripe
 from simulator.world import World
@@ -20,8 +22,6 @@ from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.loading import load_settings
-from tillstream.secrets import read_account, secrets_path
 from tillstream.warehouse import open_warehouse
 
 KEY = "sk_live_simulated"

@@ -26,12 +26,12 @@ from schemathesis.specs.openapi.checks import (
 from console.api.openapi import document
 from console.api.server import operations_alone
 from console.config import ConsoleConfig
+from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import serving
 from tests.integration.engagement_support import furnish
 from tillstream.console_actions import ConsoleActions
 from tillstream.console_engagement import ConsoleEngagement
-from tillstream.loading import load_settings
 
 CHECKS = [
     not_a_server_error,

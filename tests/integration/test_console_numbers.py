@@ -17,10 +17,10 @@ from clickhouse_connect.driver.client import Client
 
 from console.config import ConsoleConfig
 from schemas.metrics import Metric, MetricEvent
+from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import address, create_schema, envelope, fill, insert, row, serving
 from tillstream.console_actions import ConsoleActions
-from tillstream.loading import load_settings
 
 NOW = datetime.now(UTC).replace(hour=18)
 

@@ -38,7 +38,7 @@ import asyncio, sys
 from pathlib import Path
 from engage.config import EngageConfig
 from engage.worker import Engage
-from tillstream.loading import load_settings
+from settings.loading import load_settings
 from tillstream.roles import run_role
 
 folder = Path(sys.argv[3])

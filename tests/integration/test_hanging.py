@@ -23,6 +23,7 @@ from console.queries import Query
 from console.warehouse import Warehouse
 from embedded.kafka import KafkaProcess
 from schemas.errors import TillstreamError, Unavailable
+from settings.loading import load_settings
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
@@ -30,7 +31,6 @@ from tillstream.doctor.facts import Facts, MachineFacts
 from tillstream.doctor.gather_data import clickhouse_facts
 from tillstream.doctor.gather_kafka import kafka_facts
 from tillstream.doctor.rules import findings
-from tillstream.loading import load_settings
 from tillstream.warehouse import connect
 
 SOON = 2.0  # seconds

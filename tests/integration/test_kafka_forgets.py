@@ -14,9 +14,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from embedded import kafka as embedded
 from embedded.kafka import KafkaProcess
 from schemas import topics
+from settings.loading import load_settings
 from tests.conftest import eventually
 from tillstream.kept import kept
-from tillstream.loading import load_settings
 from tillstream.topics import ensure_topics
 
 EMAIL = b"jenny.rosen@example.com"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from settings.loading import load_settings
 from tests.conftest import eventually
 from tillstream.keeper import Keeper
-from tillstream.loading import load_settings
 from tillstream.parts import SILENT, make_plan
 
 SILENCE = 3.0

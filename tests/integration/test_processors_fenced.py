@@ -30,7 +30,7 @@ RUN = """
 import sys
 from pathlib import Path
 from processors.worker import Processor, ProcessorConfig
-from tillstream.loading import load_settings
+from settings.loading import load_settings
 from tillstream.roles import run_role
 
 async def work(stop):

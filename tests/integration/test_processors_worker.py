@@ -142,7 +142,7 @@ import asyncio, sys
 from pathlib import Path
 from aiokafka.errors import KafkaError
 from processors.worker import Processor, ProcessorConfig
-from tillstream.loading import load_settings
+from settings.loading import load_settings
 from tillstream.roles import run_role
 
 async def refuse(messages):

@@ -11,8 +11,8 @@ from connector.warehouse import WarehouseConfig as ConnectorConfig
 from console.config import ConsoleConfig
 from engage.segments.warehouse import WarehouseConfig as EngageConfig
 from schemas.addresses import split_login, with_login
+from settings.loading import load_settings
 from sinks.config import SinkConfig
-from tillstream.loading import load_settings
 
 URL, LOGIN = "http://127.0.0.1:8123", ("till", "p@ss/w:rd")
 

@@ -15,11 +15,11 @@ import typer
 import yaml
 
 from schemas import topics
+from settings.loading import load_settings
+from settings.needs import NEEDS, SECRETS
+from settings.table import Settings
 from tests.compose import interpolate, load_compose
 from tillstream.__main__ import app
-from tillstream.loading import load_settings
-from tillstream.needs import NEEDS, SECRETS
-from tillstream.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ROLES = {"ingest", "process", "sink", "connector", "engage", "console"}

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_internal
+from settings.loading import load_settings
 from tillstream import mail_links
 from tillstream.__main__ import app
-from tillstream.loading import load_settings
 from tillstream.parts import make_plan
 
 ABROAD, HERE = "smtp+starttls://user:secret@smtp.provider.example:587", "smtp://127.0.0.1:25"
@@ -95,7 +95,7 @@ def test_the_page_has_a_port_that_stays_unless_another_program_has_it(
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        from tillstream.settings import Settings
+        from settings.table import Settings
 
         assert Settings().tillstream_engage_port == 8084
         monkeypatch.setattr(Settings.model_fields["tillstream_engage_port"], "default", taken)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.loading import load_settings
-from tillstream.needs import NEEDS, SECRETS, inherited, only_for
+from settings.loading import load_settings
+from settings.needs import NEEDS, SECRETS, inherited, only_for
+from settings.runtime import keep_private, open_to_others
+from settings.table import Settings
 from tillstream.parts import make_plan
-from tillstream.settings import Settings
-from tillstream.state import keep_private, open_to_others
 
 GIVEN = {
     "STRIPE_API_KEY": "rk_live_key",
@@ -43,7 +43,7 @@ def plain(settings: Settings) -> str:
 
 
 def test_every_secret_is_somebodys() -> None:
-    assert set().union(*NEEDS.values()) == SECRETS, "say in tillstream/needs.py who is given the new secret"
+    assert set().union(*NEEDS.values()) == SECRETS, "say in settings/needs.py who is given the new secret"
     assert {name.upper() for name in SECRETS} == set(GIVEN)
 
 

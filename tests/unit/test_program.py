@@ -4,9 +4,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from settings.table import Settings
+from tillstream.parts import make_plan
 from tillstream.program import program, typed
 
 SCRIPT = Path(sys.executable).with_name("tillstream")
@@ -46,6 +49,18 @@ def test_started_as_a_module_the_script_beside_the_interpreter_is_meant(monkeypa
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.chdir(SCRIPT.parents[2])
     assert program() == ".venv/bin/tillstream"
+
+
+def test_the_parts_of_up_are_ours_wherever_it_is_started(tmp_path: Path) -> None:
+    ports: dict[str, Any] = {f"tillstream_{name}_port": 0 for name in ("http", "console", "kafka", "clickhouse")}
+    plan = make_plan(Settings(tillstream_data=tmp_path / "data", **ports))
+    for name in ("settings", "schemas", "embedded", "tillstream"):  # as other people's projects have
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not Tillstream')\n", "utf-8")
+    commands = [part.command() for part in (*plan.services, *plan.roles) if part.name != "kafka"]
+    for command in commands:
+        done = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert len(commands) == 7
 
 
 @pytest.mark.parametrize(

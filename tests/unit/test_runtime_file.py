@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ConfigurationError
-from tillstream.state import running, runtime_path
+from settings.runtime import running, runtime_path
 
 WHOLE = {
     "pid": os.getpid(),

@@ -41,7 +41,7 @@ def event_types(incomplete: str) -> list[Offer]:
 def account_names(context: typer.Context, incomplete: str) -> list[Offer]:
     """As the settings have them."""
     from schemas.errors import TillstreamError
-    from tillstream.loading import load_settings
+    from settings.loading import load_settings
 
     try:
         accounts = load_settings(tillstream_data=_data(context)).all_accounts()
@@ -84,7 +84,7 @@ def _project(context: typer.Context) -> Path:
     """As `Settings.project`; the settings themselves are only read where a file may say otherwise."""
     if os.environ.get("TILLSTREAM_CONFIG"):
         from schemas.errors import TillstreamError
-        from tillstream.loading import load_settings
+        from settings.loading import load_settings
 
         try:
             return load_settings(tillstream_data=_data(context)).project

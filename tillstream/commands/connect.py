@@ -10,10 +10,10 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from schemas.stripe_types import wanted_types
+from settings.loading import load_settings
+from settings.table import DEFAULT_ACCOUNT, Settings
 from tillstream import screen
 from tillstream.commands.options import Account, Data, DryRun, Json
-from tillstream.loading import load_settings
-from tillstream.settings import DEFAULT_ACCOUNT, Settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.endpoint import Step
@@ -188,8 +188,8 @@ def _record(settings: Settings, intent: "Intent", prepared: "Prepared", done: "D
 
 def _by_hand(settings: Settings, intent: "Intent", as_json: bool) -> None:
     """The steps in Stripe's dashboard; on a terminal, asks for the secret that comes out of them."""
+    from settings.secrets import read_account
     from tillstream.connecting import store_by_hand, webhook_url
-    from tillstream.secrets import read_account
 
     stored = read_account(settings.tillstream_data, intent.account)
     try:
@@ -249,7 +249,7 @@ def _check_key(key: str, account: str, settings: Settings) -> None:
 
 def _warn_of_another(settings: Settings, account: str, given_key: str) -> None:
     """The settings' own key goes before one that is stored."""
-    from tillstream.secrets import read_account
+    from settings.secrets import read_account
 
     own = settings.all_accounts()[account].api_key
     if own == read_account(settings.tillstream_data, account).api_key:

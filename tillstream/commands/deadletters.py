@@ -10,12 +10,12 @@ from rich.text import Text
 
 from schemas.dead_letter import Stage
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Limit, Yes, agree
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only those that have not come again since.")]
 

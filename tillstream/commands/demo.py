@@ -12,11 +12,11 @@ import typer
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
+from settings.runtime import keep_private
 from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HttpPort, Json, KafkaPort
-from tillstream.loading import load_settings
-from tillstream.state import keep_private
 
 _PARTS = "kafka clickhouse sink process engage ingest connector".split()
 

@@ -5,9 +5,9 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.verdict import Finding, Severity, Verdict, verdict
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
 
 _MARKS = {
     Severity.ERROR: ("✗", "bold red"),

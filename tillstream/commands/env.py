@@ -8,12 +8,12 @@ import typer
 
 from schemas.addresses import split_login, with_login
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 _NOTE = "# For other programs. In a shell that has these, `tillstream up` would not start services of its own."
 
@@ -42,7 +42,7 @@ def env(
 
 def environment(settings: "Settings", *, write: bool) -> dict[str, str]:
     """The variables, by name. Raises ConfigurationError when neither an `up` nor the settings name both services."""
-    from tillstream.state import running
+    from settings.runtime import running
     from tillstream.warehouse import find_clickhouse
 
     at = find_clickhouse(settings)

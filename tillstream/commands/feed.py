@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.metrics import metric_slug
 from tillstream.commands.options import Csv, Data, Json, Limit, MetricName, Test, Timezone, Where
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
     from console.api.models import Event

@@ -9,14 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Flow, Json, Test
 from tillstream.commands.times import moment
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
+    from settings.table import Settings
     from tillstream.flow_trial import DryRun as Trial
-    from tillstream.settings import Settings
 
 _AGO = re.compile(r"(\d{1,4})\s*([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}

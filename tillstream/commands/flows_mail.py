@@ -8,13 +8,13 @@ import typer
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Flow, Json, Test
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
+    from settings.table import Settings
     from tillstream.flow_preview import Preview
-    from tillstream.settings import Settings
 
 StepOption = Annotated[str, typer.Option("--step", metavar="N", help="Which of its mails: a number from 1, or its id.")]
 MetricId = Annotated[str, typer.Option("--metric-id", metavar="ID", help="Made from this fact, not from the newest.")]

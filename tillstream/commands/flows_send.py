@@ -10,10 +10,10 @@ from rich.text import Text
 from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Flow, Json, Test, Yes, agree
 from tillstream.commands.times import moment
-from tillstream.loading import load_settings
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="Whose address.")]
 

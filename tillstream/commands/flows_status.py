@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.errors import TillstreamError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Flow, Json
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
     from engage.flows.library import Found
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 
 _STYLES = {"live": "bold green", "manual": "bold yellow", "draft": "dim", "wrong": "bold red"}

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
-from tillstream.loading import load_settings
 
 
 def forget(

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json
 from tillstream.commands.times import moment
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.imports.account import AccountImport
     from connector.imports.resources import Resource
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 _PATIENCE = 6 * 3600.0  # seconds of Stripe being away that an import waits for
 _SHOW_SECONDS = 0.2

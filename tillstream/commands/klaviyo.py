@@ -9,14 +9,14 @@ import typer
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
     from engage.klaviyo.document import Names
     from engage.klaviyo.refusals import Imported
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="What Klaviyo's API answered, as JSON.", exists=True, dir_okay=False)

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from schemas.topics import STRIPE_EVENTS, full_name
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 
 def listen(

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from schemas.emails import normal
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
-from tillstream.loading import load_settings
 
 
 def merge(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Csv, Data, Json, MetricName, Test, Timezone, Where
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
     from console.forms import MetricQuery

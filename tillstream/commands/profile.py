@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schemas.emails import normal
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json, Limit, Test, Timezone
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
     from console.warehouse import Row

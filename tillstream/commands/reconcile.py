@@ -13,15 +13,15 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from schemas.money import major_decimal
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json, MetricName, Timezone
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.reconcile.compare import Comparison
     from connector.reconcile.facts import Fact
+    from settings.table import Settings
     from tillstream.reconciling import Answer, Asked
-    from tillstream.settings import Settings
 
 _NAMED = 40  # differences shown; --json has them all
 _DAY = "such as 2026-03-01, in the account's timezone."

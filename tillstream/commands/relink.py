@@ -8,13 +8,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from settings.table import Settings
     from tillstream.relink import Customer
-    from tillstream.settings import Settings
 
 
 def relink(

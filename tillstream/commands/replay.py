@@ -12,18 +12,18 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.topics import STRIPE_EVENTS, full_name
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import Account, Data, DryRun, Json, Yes, agree
 from tillstream.commands.times import moment
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from schemas.envelope import Envelope
+    from settings.table import Settings
     from tillstream.missing import Missing
     from tillstream.rebuild import Rebuild
     from tillstream.replay import Selection
-    from tillstream.settings import Settings
 
 
 class Role(StrEnum):

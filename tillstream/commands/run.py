@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
+from settings.runtime import Runtime, keep_private
 from tillstream import screen
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HealthPort, HttpPort, Json, KafkaPort
-from tillstream.loading import load_settings
-from tillstream.state import Runtime, keep_private
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from tillstream.settings import Settings
+    from settings.table import Settings
     from tillstream.supervisor import Supervisor
 
 
@@ -127,7 +127,7 @@ def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float
 
 def _settings_of(role: str, **flags: Any) -> "Settings":
     """What the role is told; its files are for this user's eyes alone."""
-    from tillstream.needs import only_for
+    from settings.needs import only_for
 
     settings = load_settings(**flags)
     keep_private(settings.tillstream_data)

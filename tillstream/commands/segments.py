@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands import klaviyo
 from tillstream.commands.options import Data, Json, Segment, Test
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:
     from tillstream.warehouse import Warehouse

@@ -8,10 +8,10 @@ from pydantic_core import PydanticUndefined
 from rich.table import Table
 from rich.text import Text
 
+from settings.loading import load_settings
+from settings.table import Account, Settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
-from tillstream.settings import Account, Settings
 
 
 def settings(
@@ -68,7 +68,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Made by `tillstream settings --markdown` from `tillstream/settings.py`; change it there.",
+        "Made by `tillstream settings --markdown` from `settings/table.py`; change it there.",
         "",
         "A flag of a command comes first, then the environment, then the TOML file that `TILLSTREAM_CONFIG` names (the",
         "same names, any case), then the default. `tillstream settings` shows what is in force.",

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from schemas.signing import signing_secret
+from settings.loading import load_settings
+from settings.runtime import running
+from settings.table import DEFAULT_ACCOUNT
 from tillstream import screen
 from tillstream.commands import completion
 from tillstream.commands.options import Account, Data, Json
 from tillstream.commands.simulated_stripe import serve
-from tillstream.loading import load_settings
-from tillstream.settings import DEFAULT_ACCOUNT
-from tillstream.state import running
 
 app = typer.Typer(name="simulate", invoke_without_command=True, rich_markup_mode=None)
 app.command()(serve)

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
 
 _ANY_WIDTH: Final = 1_000_000  # characters
 

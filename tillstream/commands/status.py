@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.verdict import Finding, Light, Severity, Verdict, verdict
+from settings.loading import load_settings
+from settings.runtime import running
 from tillstream import screen
 from tillstream.commands.doctor import describe
 from tillstream.commands.options import Data, Json
-from tillstream.loading import load_settings
-from tillstream.state import running
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from settings.table import Settings
     from tillstream.doctor.facts import AccountFacts, Facts, MissingFacts
-    from tillstream.settings import Settings
 
 _WATCH_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0  # Stripe, while it is watched

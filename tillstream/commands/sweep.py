@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.text import Text
 
+from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json
-from tillstream.loading import load_settings
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.sweep import Swept
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 
 def sweep(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 
 def moment(text: str, settings: "Settings", flag: str) -> float:

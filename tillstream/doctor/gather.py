@@ -18,6 +18,9 @@ from embedded.fetch import jars_directory
 from embedded.kafka import java_version
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
+from settings.runtime import Runtime, open_to_others, running
+from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
+from settings.table import Account, Settings
 from tillstream import mail_links
 from tillstream.connecting import with_path
 from tillstream.doctor import gather_data, gather_files, gather_kafka
@@ -26,9 +29,6 @@ from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, Machin
 from tillstream.doctor.gather_data import Known
 from tillstream.parts import ask
 from tillstream.places import Places, find_places, settings_warehouse
-from tillstream.secrets import StoredAccount, read_account, secrets_directory, too_open
-from tillstream.settings import Account, Settings
-from tillstream.state import Runtime, open_to_others, running
 from tillstream.stripe_access import accesses
 
 _PATIENCE = 5.0  # seconds that Stripe may be away

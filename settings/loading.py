@@ -11,7 +11,7 @@ from schemas.errors import ConfigurationError
 if TYPE_CHECKING:  # the table of settings takes a while to build: `--help` and completion do without
     from pydantic import ValidationError
 
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
 _SEE_ALL = "tillstream settings"
 
@@ -25,7 +25,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     """
     from pydantic import ValidationError
 
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
     environment = os.environ if environment is None else environment
     from_environment = {
@@ -47,7 +47,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
 
 def with_stored(settings: "Settings") -> "Settings":
     """With what `connect` has stored by now. Raises ConfigurationError for a broken file."""
-    from tillstream.secrets import read_account
+    from settings.secrets import read_account
 
     data = settings.tillstream_data
     return settings.with_stored({name: read_account(data, name) for name in settings.all_accounts()})
@@ -56,7 +56,7 @@ def with_stored(settings: "Settings") -> "Settings":
 def _read_file(path: Path) -> dict[str, Any]:
     import tomllib
 
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
     try:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -78,7 +78,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _did_you_mean(name: str) -> str:
-    from tillstream.settings import Settings
+    from settings.table import Settings
 
     near = difflib.get_close_matches(name, Settings.model_fields, n=1)
     return f"; did you mean {near[0]}?" if near else ""

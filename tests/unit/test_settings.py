@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ConfigurationError
+from settings.loading import load_settings
+from settings.table import Account, Settings
 from tillstream.commands.settings import settings_page, shown
-from tillstream.loading import load_settings
-from tillstream.settings import Account, Settings
 
 
 def error_of(environment: dict[str, str], **flags: object) -> ConfigurationError:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from schemas.addresses import split_login
 from schemas.signing import signing_secret
-from tillstream.checks import (
+from settings.checks import (
     known_timezone,
     split_secrets,
     time_of_day,
@@ -22,7 +22,7 @@ from tillstream.checks import (
     usable_port,
     web_address,
 )
-from tillstream.secrets import StoredAccount
+from settings.secrets import StoredAccount
 
 DEFAULT_ACCOUNT = "default"
 
@@ -55,7 +55,7 @@ class Account(BaseModel):
 
 
 class Settings(BaseModel):
-    """The whole configuration, frozen once loaded. Load it by `tillstream.loading.load_settings`."""
+    """The whole configuration, frozen once loaded. Load it by `settings.loading.load_settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -342,11 +342,16 @@ class Settings(BaseModel):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name != "accounts" and value != field.default and value is not None:
-                values[name.upper()] = _plain(value)
+                values[name.upper()] = _as_text(value)
         return values
 
 
-def _plain(value: object) -> str:
+def plain(secret: SecretStr | None) -> str:
+    """A secret in plain text, '' when there is none."""
+    return secret.get_secret_value() if secret else ""
+
+
+def _as_text(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(_plain, value))
+        return ",".join(map(_as_text, value))
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

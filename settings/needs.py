@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from tillstream.settings import Settings
+from settings.table import Settings
 
 #: The settings that are secrets, by their type: whoever adds one says in NEEDS who is given it, or nobody is.
 SECRETS: Final = frozenset(

@@ -8,10 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
-from tillstream.commands import simulate
-from tillstream.keyed import keys_now
-from tillstream.loading import load_settings, with_stored
-from tillstream.secrets import (
+from settings.loading import load_settings, with_stored
+from settings.runtime import Runtime, runtime_path, write_json
+from settings.secrets import (
     ROLL_SECONDS,
     StoredAccount,
     StoredEndpoint,
@@ -21,7 +20,8 @@ from tillstream.secrets import (
     too_open,
     write_account,
 )
-from tillstream.state import Runtime, runtime_path, write_json
+from tillstream.commands import simulate
+from tillstream.keyed import keys_now
 
 NOW = 1_767_607_200.0
 STORED = StoredAccount(
