@@ -29,8 +29,8 @@ from settings.loading import load_settings
 from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
+from streams.address import open_broker
 from tillstream import connecting, disconnecting, forgetting, letters, merging, rewriting
-from tillstream.broker import open_broker
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings

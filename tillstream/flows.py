@@ -12,10 +12,10 @@ from schemas.profile import profile_key
 from schemas.times import rfc3339
 from schemas.topics import ENGAGE_PEOPLE, SUPPRESSIONS, Topic, full_name
 from settings.table import Settings
+from streams.address import kafka_arguments, open_broker
 from streams.kafka import unavailable
 from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
-from tillstream.broker import open_broker
-from tillstream.connections import clickhouse_password, kafka_arguments
+from tillstream.connections import clickhouse_password
 from tillstream.warehouse import Warehouse
 
 if TYPE_CHECKING:

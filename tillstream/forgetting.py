@@ -24,12 +24,12 @@ from schemas.segments import Change, SegmentChange, change_id
 from schemas.times import rfc3339
 from settings.table import Settings
 from sinks.batch import TABLES
+from streams.address import open_broker
 from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
 from streams.publishing import Message
 from streams.reading import reader
 from tillstream import erasures as listed
 from tillstream import rewriting
-from tillstream.broker import open_broker
 from tillstream.replay import publisher
 from tillstream.rewriting import Person
 from tillstream.warehouse import Warehouse

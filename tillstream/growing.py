@@ -26,13 +26,13 @@ from processors.worker import Processor, ProcessorConfig
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.topics import Topic, changelog_name, full_name
+from streams.address import answering
 from streams.growing import Placing, Table, move, regroup, starts
 from streams.kafka import Admin, TopicPartition
 from streams.reading import reader
-from tillstream.broker import answering
+from streams.topics import counts
 from tillstream.erasures import followed
 from tillstream.rebuild import STATES, require_stopped
-from tillstream.topics import counts
 
 LARGEST = 1000
 _LOOK_SECONDS = 0.2

@@ -7,8 +7,8 @@ from typing import Any, Final
 from schemas import topics
 from schemas.times import rfc3339
 from settings.table import Settings
+from streams.address import open_broker
 from streams.kafka import Admin, unavailable
-from tillstream.broker import open_broker
 
 #: Topics that name nobody.
 _NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name})

@@ -13,7 +13,7 @@ from settings.loading import with_stored
 from settings.needs import only_for
 from settings.secrets import stamp
 from settings.table import Settings
-from tillstream.connections import kafka_arguments
+from streams.address import kafka_arguments
 from tillstream.places import settings_warehouse
 from tillstream.stripe_access import accesses
 

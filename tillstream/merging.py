@@ -15,7 +15,7 @@ from schemas.envelope import MERGE, Source, envelope_message
 from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
 from settings.table import Settings
-from tillstream.broker import open_broker
+from streams.address import open_broker
 from tillstream.relink import Customer, customers
 from tillstream.warehouse import Warehouse
 

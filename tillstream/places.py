@@ -7,7 +7,7 @@ from connector.warehouse import WarehouseConfig
 from schemas.errors import ConfigurationError
 from settings.runtime import running
 from settings.table import Settings
-from tillstream.broker import open_broker
+from streams.address import open_broker
 from tillstream.connections import clickhouse_password
 
 

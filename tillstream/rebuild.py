@@ -22,11 +22,11 @@ from schemas.errors import ConfigurationError
 from schemas.profile import floor, split_key
 from schemas.times import rfc3339
 from sinks.batch import TABLES
+from streams.address import answering
 from streams.kafka import Admin, TopicPartition
 from streams.publishing import Message, Publisher
 from streams.reading import Consumer, member, read, reader
-from tillstream.broker import answering
-from tillstream.topics import partitions_in_force
+from streams.topics import partitions_in_force
 
 _PATIENCE = 30.0
 

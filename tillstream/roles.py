@@ -21,12 +21,13 @@ from settings.needs import only_for
 from settings.runtime import announce_role
 from settings.secrets import stamp
 from settings.table import Settings
-from tillstream.connections import clickhouse_password, kafka_arguments
+from streams.address import kafka_arguments
+from streams.topics import partitions_in_force
+from tillstream.connections import clickhouse_password
 from tillstream.erasures import followed
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port, reachable
-from tillstream.topics import partitions_in_force
 
 log = structlog.get_logger(__name__)
 

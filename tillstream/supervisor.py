@@ -23,12 +23,13 @@ from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
 from settings.runtime import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
+from streams.address import kafka_arguments
+from streams.topics import ensure_topics
 from tillstream import machine, revision
 from tillstream.child import Say
-from tillstream.connections import clickhouse_password, kafka_arguments
+from tillstream.connections import clickhouse_password
 from tillstream.keeper import Keeper
 from tillstream.parts import CLICKHOUSE, KAFKA, Plan, ask, console_url, http_url
-from tillstream.topics import ensure_topics
 
 _DESCRIBE_SECONDS = 0.1
 _WAIT_SECONDS = 1.0  # between two looks at what others run

@@ -12,11 +12,11 @@ from embedded.kafka import KafkaProcess
 from schemas import topics
 from schemas.metrics import Metric
 from schemas.times import rfc3339
+from streams.topics import ensure_topics
 from tests.conftest import eventually
 from tests.integration.engage_support import engage, fact, profile, project, publish, tell
 from tests.postbox import postbox
 from tillstream.rebuild import STATES, forget_state
-from tillstream.topics import ensure_topics
 
 MAIL = '\nsteps:\n  - email: {template: plain, subject: "SUBJECT", transactional: true}\n'
 FLOWS = {

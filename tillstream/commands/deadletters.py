@@ -106,8 +106,8 @@ def replay(
 
 async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[int, list[str]]:
     """How many were published, and the origins of those that can't be."""
+    from streams.address import open_broker
     from tillstream import letters
-    from tillstream.broker import open_broker
     from tillstream.replay import publisher
 
     kafka, prefix = open_broker(settings)

@@ -90,7 +90,7 @@ async def _listen(
 ) -> None:
     import aiohttp
 
-    from tillstream.broker import open_broker
+    from streams.address import open_broker
     from tillstream.forwarding import clock, events_from_now, forward
 
     kafka, prefix = open_broker(settings)

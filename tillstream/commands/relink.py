@@ -57,7 +57,7 @@ def relink(
 
 async def _publish(settings: "Settings", found: "list[Customer]") -> None:
     from connector.publish import Publisher
-    from tillstream.broker import open_broker
+    from streams.address import open_broker
     from tillstream.relink import present, request
 
     kafka, prefix = open_broker(settings)

@@ -126,7 +126,7 @@ def replay(
 
 
 async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, list[Envelope]]":
-    from tillstream.broker import open_broker
+    from streams.address import open_broker
     from tillstream.missing import missing, named
     from tillstream.warehouse import open_warehouse
 
@@ -147,7 +147,7 @@ async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missi
 async def _publish(
     settings: "Settings", selection: "Selection", total: int, lost: "Missing | None", named: "list[Envelope]"
 ) -> int:
-    from tillstream.broker import open_broker
+    from streams.address import open_broker
     from tillstream.replay import again, publisher
     from tillstream.replay import replay as publish_again
     from tillstream.warehouse import open_warehouse

@@ -201,8 +201,8 @@ def topics(data: Data = None, as_json: Json = False) -> None:
 
     Example:  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tillstream topics
     """
-    from tillstream.broker import open_broker
-    from tillstream.topics import ensure_topics
+    from streams.address import open_broker
+    from streams.topics import ensure_topics
 
     settings = load_settings(tillstream_data=data)
     try:

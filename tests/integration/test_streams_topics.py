@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
+from streams.topics import ensure_topics
 from tests.conftest import eventually
-from tillstream.topics import ensure_topics
 
 
 async def test_every_topic_is_made_once_with_its_settings(kafka_bootstrap: str, topic_prefix: str) -> None:
