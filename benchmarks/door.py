@@ -29,9 +29,9 @@ from embedded.child import die_with_parent, free_port
 from embedded.kafka import KafkaProcess
 from ingest.app import DoorConfig, create_app, serve
 from schemas import topics
-from simulator.render import event_body
-from simulator.sender import sign
-from simulator.world import World
+from simulator.delivery.sender import sign
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 
 SECRET = "whsec_of_the_benchmark"
 PATH = "/webhooks/stripe"

@@ -20,9 +20,9 @@ from typing import Any
 import aiohttp
 
 from embedded.child import die_with_parent
-from simulator.render import event_body
-from simulator.sender import sign
-from simulator.world import World
+from simulator.delivery.sender import sign
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 
 SECRET = "whsec_of_the_benchmark"
 EVENTS = 600

@@ -11,8 +11,8 @@ import orjson
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe
 from schemas.times import rfc3339
-from simulator.render import event_json
-from simulator.world import World
+from simulator.rendering.objects import event_json
+from simulator.world.history import World
 
 CHECKPOINT = 500
 _CUSTOMERS = 400  # a world at a time, so that memory holds state and not history

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from simulator.render import event_body
-from simulator.sender import sign
-from simulator.world import World
+from simulator.delivery.sender import sign
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 
 CUSTOMERS = 1_000
 _KINDS = ("charge.succeeded", "charge.succeeded", "charge.succeeded", "charge.failed", "invoice.finalized")

@@ -21,8 +21,8 @@ from embedded.child import die_with_parent
 from embedded.kafka import KafkaProcess
 from ingest.admission import admit
 from schemas.topics import ALL, STRIPE_EVENTS
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 
 PARTITIONS = 4
 _OURS = """

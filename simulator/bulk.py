@@ -13,12 +13,12 @@ import time
 import orjson
 import uvloop
 
-from simulator import billing, catalog, payments, people
-from simulator.books import Books
-from simulator.objects import Customer, Line, Product
+from simulator.api.virtual import VirtualStripe
 from simulator.server import StripeServer
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.world import billing, catalog, payments, people
+from simulator.world.books import Books
+from simulator.world.history import World
+from simulator.world.objects import Customer, Line, Product
 
 _DAY = 86_400
 _CHARGES_A_CUSTOMER, _REFUNDED_EVERY = 10, 25

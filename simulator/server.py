@@ -11,9 +11,9 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from simulator.api import create_app
-from simulator.api_answers import answer
-from simulator.virtual import VirtualStripe
+from simulator.api.answers import answer
+from simulator.api.app import create_app
+from simulator.api.virtual import VirtualStripe
 
 _SHUTDOWN_SECONDS = 0.2  # requests that hang on purpose must not hold up the end
 

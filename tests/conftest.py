@@ -30,9 +30,9 @@ from embedded.clickhouse.logins import READER, Logins, logins
 from embedded.kafka import KafkaProcess
 from schemas import topics
 from schemas.addresses import with_login
+from simulator.api.virtual import VirtualStripe
 from simulator.server import StripeServer
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.world.history import World
 
 settings.register_profile("ci", max_examples=2_000, deadline=None)
 settings.register_profile("quick", max_examples=50, deadline=None)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError, Unavailable
 from settings.table import Settings
-from simulator.sender import SendReport, send
+from simulator.delivery.sender import SendReport, send
 from tillstream import screen
 from tillstream.commands.report import comparison_json, show_comparison
 from tillstream.commands.run import describe_up, stop_events

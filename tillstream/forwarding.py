@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from schemas.envelope import Envelope
-from simulator.signing import sign
+from simulator.delivery.signing import sign
 from streams.reading import reader
 
 _SECONDS = 30.0  # as long as a slow endpoint may take

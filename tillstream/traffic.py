@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from simulator.deliveries import Faults, plan
-from simulator.objects import Event
-from simulator.truth import Fact
-from simulator.world import World
+from simulator.delivery.plan import Faults, plan, told_by
+from simulator.world.history import World
+from simulator.world.objects import Event
+from simulator.world.truth import Fact
 from tillstream.compare import FactKey, Key, Sum
 
 DAY = 24 * 60 * 60
@@ -37,7 +37,7 @@ def make_month(
     world = World(seed=seed, start=today - days * DAY, days=days, customers=customers, accounts=(account,))
     faults = faults or Faults()
     whole = world.truth()
-    truth = whole.as_told_by(plan(world.events, faults, seed)[0])
+    truth = told_by(plan(world.events, faults, seed)[0], whole)
     told = set(truth.facts)
     daily = {(day, metric.value, currency): sums for (day, metric, _, currency), sums in truth.daily(timezone).items()}
     untold = tuple(_key(fact) for fact in whole.facts if fact not in told)

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from simulator.sender import sign
+from simulator.delivery.sender import sign
 from tests.shapes import differences
 
 SECRET = "whsec_of_the_tests"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from simulator.faults import WebhookFaults
-from simulator.world import World
+from simulator.delivery.faults import WebhookFaults
+from simulator.world.history import World
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
 from tests.e2e.running import RunningUp, environment, tillstream_async
 from tillstream.warehouse import Warehouse, connect

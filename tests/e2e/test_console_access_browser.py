@@ -15,9 +15,9 @@ from playwright.async_api import Browser, Page, expect
 from console.app import create_app
 from console.config import ConsoleConfig
 from settings.loading import load_settings
-from simulator.api import create_app as create_stripe
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.api.app import create_app as create_stripe
+from simulator.api.virtual import VirtualStripe
+from simulator.world.history import World
 from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
 from tests.integration.connector_support import START

@@ -16,10 +16,10 @@ import pytest
 
 from schemas.metrics import Metric
 from schemas.topics import METRICS
-from simulator.objects import Event
-from simulator.sender import Faults, send
-from simulator.truth import Fact
-from simulator.world import World
+from simulator.delivery.sender import Faults, send
+from simulator.world.history import World
+from simulator.world.objects import Event
+from simulator.world.truth import Fact
 from streams.kafka import Admin
 from streams.reading import read, reader
 from tests.conftest import eventually

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.signing import sign
-from simulator.triggers import trigger
+from simulator.delivery.signing import sign
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.triggers import trigger
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 from tests.integration.engage_support import project

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from simulator.render import event_body
-from simulator.sender import sign
-from simulator.world import World
+from simulator.delivery.sender import sign
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, tillstream_async
 

@@ -14,8 +14,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from schemas.metrics import Metric
-from simulator.truth import Fact
-from simulator.world import World
+from simulator.world.history import World
+from simulator.world.truth import Fact
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
 from tests.e2e.chromium import chromium, drawn, window
 from tests.e2e.running import RunningUp, environment

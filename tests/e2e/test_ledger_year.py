@@ -28,13 +28,13 @@ from schemas.metrics import Metric
 from schemas.money import major_decimal
 from schemas.routing import partition_key
 from schemas.times import rfc3339
-from simulator.books import Books
-from simulator.objects import Card, Customer, Event, Invoice, PaymentMethod, State
-from simulator.render import object_json
-from simulator.sender import Faults, plan, send
-from simulator.shapes import VERSIONS
-from simulator.truth import Fact, Truth
-from simulator.world import World
+from simulator.delivery.sender import Faults, plan, send
+from simulator.rendering.objects import object_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.books import Books
+from simulator.world.history import World
+from simulator.world.objects import Card, Customer, Event, Invoice, PaymentMethod, State
+from simulator.world.truth import Fact, Truth
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 

@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaConsumer
 
 from connector.stripe_api import StripeAccess
 from schemas import topics
-from simulator.api import create_app
-from simulator.books import Books
-from simulator.objects import State
-from simulator.world import World
+from simulator.api.app import create_app
+from simulator.world.books import Books
+from simulator.world.history import World
+from simulator.world.objects import State
 
 START = 1_767_225_600
 KEY = "sk_live_simulated"

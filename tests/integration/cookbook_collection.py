@@ -8,8 +8,8 @@ from statistics import median_high
 
 from schemas.metrics import Metric
 from schemas.money import major_decimal
-from simulator.objects import Card, Charge, Invoice
-from simulator.truth import Fact
+from simulator.world.objects import Card, Charge, Invoice
+from simulator.world.truth import Fact
 from tests.integration.cookbook_support import (
     END,
     FIRST_LINES,

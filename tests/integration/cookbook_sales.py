@@ -7,8 +7,8 @@ from typing import Final
 
 from schemas.metrics import Metric
 from schemas.money import major_decimal
-from simulator.objects import Line
-from simulator.truth import Fact
+from simulator.world.objects import Line
+from simulator.world.truth import Fact
 from tests.integration.cookbook_support import (
     FIRST_LINES,
     Rows,

@@ -22,11 +22,11 @@ from schemas.envelope import Envelope, Source
 from schemas.metrics import Metric
 from schemas.money import major_decimal
 from schemas.times import rfc3339
-from simulator.deliveries import Delivery, Faults, plan
-from simulator.objects import Charge, Event, Invoice
-from simulator.render import event_body, event_json
-from simulator.truth import Fact
-from simulator.world import World
+from simulator.delivery.plan import Delivery, Faults, plan, told_by
+from simulator.rendering.objects import event_body, event_json
+from simulator.world.history import World
+from simulator.world.objects import Charge, Event, Invoice
+from simulator.world.truth import Fact
 from sinks.body import joined
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
@@ -231,7 +231,7 @@ async def _insert(sink: ClickHouse, table: str, rows: Iterable[bytes]) -> None:
 def _shop(world: World, deliveries: list[Delivery]) -> Shop:
     books = world.accounts.values()
     return Shop(
-        world.truth().as_told_by(deliveries).facts,
+        told_by(deliveries, world.truth()).facts,
         {charge.id: charge for each in books for charge in each.charges.values()},
         {invoice.id: invoice for each in books for invoice in each.invoices.values()},
         world.events,

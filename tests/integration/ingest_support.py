@@ -17,7 +17,7 @@ from embedded.child import free_port
 from ingest.app import Door, DoorConfig, create_app, serve
 from schemas import topics
 from schemas.envelope import Envelope
-from simulator.sender import sign
+from simulator.delivery.sender import sign
 from tests.conftest import eventually
 
 SECRET, SHOP_SECRET = "whsec_default", "whsec_shop"

@@ -21,8 +21,8 @@ from processors.stages import LedgerStage
 from processors.worker import Processor, ProcessorConfig
 from schemas.erasures import Erasures, entry_message, new_key
 from schemas.topics import STRIPE_EVENTS
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from sinks.config import SinkConfig
 from streams.checkpoint import Checkpointer
 from streams.message import Message

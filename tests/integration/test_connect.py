@@ -16,9 +16,9 @@ from schemas.stripe_types import EVENT_TYPES, FURTHER_TYPES, wanted_types
 from settings.loading import load_settings, with_stored
 from settings.secrets import secrets_path
 from settings.table import Settings
-from simulator.api import create_app
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.api.app import create_app
+from simulator.api.virtual import VirtualStripe
+from simulator.world.history import World
 from tests.conftest import eventually
 from tests.integration.connector_support import START
 from tests.integration.ingest_support import RunningDoor, create, door, event

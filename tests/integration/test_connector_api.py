@@ -11,7 +11,7 @@ from aiohttp import web
 from connector.errors import BadRequest, EndlessList, KeyRevoked, NotFound, PermissionMissing, RateLimited, StripeDown
 from connector.stripe_api import StripeAccess, StripeApi
 from schemas.errors import ConfigurationError
-from simulator.world import World
+from simulator.world.history import World
 from tests.integration.connector_support import KEY, START, Stripe, error, simulated
 
 

@@ -22,7 +22,7 @@ from connector.state import StateLog
 from connector.stripe_api import StripeApi
 from connector.warehouse import Warehouse, WarehouseConfig
 from schemas.envelope import Envelope, Source
-from simulator.world import World
+from simulator.world.history import World
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate

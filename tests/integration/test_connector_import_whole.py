@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 
 from processors.worker import Processor, ProcessorConfig
 from schemas.metrics import Metric
-from simulator.truth import Fact
-from simulator.world import World
+from simulator.world.history import World
+from simulator.world.truth import Fact
 from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually

@@ -20,7 +20,7 @@ from connector.warehouse import Warehouse, WarehouseConfig
 from connector.worker import Connector, ConnectorConfig
 from schemas.lookup import Lookup
 from schemas.topics import LOOKUPS
-from simulator.world import World
+from simulator.world.history import World
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate

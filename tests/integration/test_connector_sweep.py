@@ -23,8 +23,8 @@ from ingest.admission import admit
 from schemas.addresses import with_login
 from schemas.errors import Unavailable
 from schemas.stripe_types import EVENT_TYPES
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate

@@ -15,9 +15,9 @@ from console.config import ConsoleConfig
 from schemas.stripe_types import EVENT_TYPES
 from settings.loading import load_settings
 from settings.secrets import read_account, secrets_path
-from simulator.api import create_app as create_stripe
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.api.app import create_app as create_stripe
+from simulator.api.virtual import VirtualStripe
+from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill

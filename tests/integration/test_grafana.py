@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from deploy.grafana.build import built
 from schemas.metrics import Metric
 from schemas.money import exponent
-from simulator.truth import Fact
+from simulator.world.truth import Fact
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate

@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from embedded.child import die_with_parent
 from ingest.admission import admit
 from schemas.topics import DEAD_LETTERS, METRICS, STRIPE_EVENTS
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from tests.conftest import eventually
 from tests.integration.test_processors_worker import alive, newest, processor, publish
 

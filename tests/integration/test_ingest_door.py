@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from ingest.app import DoorConfig, create_app
 from schemas import topics
 from schemas.errors import ConfigurationError
-from simulator.sender import sign
+from simulator.delivery.sender import sign
 from tests.conftest import MakeTopics, eventually
 from tests.integration.ingest_support import MIB, PATH, SECRET, SHOP_SECRET, RunningDoor, create, door, event, padded
 

@@ -16,7 +16,7 @@ import pytest
 
 from embedded.child import die_with_parent, free_port
 from schemas import topics
-from simulator.sender import sign
+from simulator.delivery.sender import sign
 from tests.conftest import eventually
 from tests.integration.ingest_support import MIB, PATH, SECRET, create, event
 

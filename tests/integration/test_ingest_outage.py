@@ -11,7 +11,7 @@ import pytest
 
 from embedded.child import free_port
 from embedded.kafka import KafkaProcess
-from simulator.sender import sign
+from simulator.delivery.sender import sign
 from tests.conftest import eventually
 from tests.integration.ingest_support import PATH, SECRET, RunningDoor, create, door, event
 

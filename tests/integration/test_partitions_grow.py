@@ -24,8 +24,8 @@ from embedded.child import die_with_parent
 from ingest.admission import admit
 from schemas.metrics import Metric
 from schemas.topics import METRICS, PROFILES, STRIPE_EVENTS, SUPPRESSIONS, changelogs
-from simulator.render import event_body, event_json
-from simulator.world import World
+from simulator.rendering.objects import event_body, event_json
+from simulator.world.history import World
 from streams.partitioner import partition_of
 from tests.conftest import ClickHouseServer, eventually
 from tests.e2e.running import environment, tillstream_async

@@ -19,8 +19,8 @@ from embedded.child import die_with_parent
 from embedded.kafka import KafkaProcess
 from schemas import topics
 from schemas.topics import LEDGER_PEOPLE, METRICS, PROFILES, STRIPE_EVENTS
-from simulator.render import event_body, event_json
-from simulator.world import World
+from simulator.rendering.objects import event_body, event_json
+from simulator.world.history import World
 from tests.conftest import eventually
 from tests.integration.test_processors_worker import START, alive, newest, processor, publish
 from tests.ledger_harness import run

@@ -21,8 +21,8 @@ from schemas.metrics import Metric
 from schemas.routing import partition_key
 from schemas.times import rfc3339
 from schemas.topics import DEAD_LETTERS, LOOKUPS, METRICS, PROFILES, STRIPE_EVENTS
-from simulator.render import event_body, object_json
-from simulator.world import World
+from simulator.rendering.objects import event_body, object_json
+from simulator.world.history import World
 from streams.partitioner import partition_of
 from tests.conftest import eventually
 

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import AIOKafkaConsumer
 
 from schemas.topics import LEDGER_PEOPLE, PROFILES, STRIPE_EVENTS
-from simulator.render import event_body, event_json
-from simulator.world import World
+from simulator.rendering.objects import event_body, event_json
+from simulator.world.history import World
 from tests.integration.test_processors_fenced import kept, records_of, shown
 from tests.integration.test_processors_worker import START, newest, processor, publish
 from tests.ledger_harness import run

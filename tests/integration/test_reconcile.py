@@ -21,9 +21,9 @@ from connector.reconcile.store import last_runs, save
 from connector.stripe_api import API_VERSION, StripeApi
 from connector.warehouse import Warehouse, WarehouseConfig
 from schemas.metrics import Metric
-from simulator.objects import Invoice
-from simulator.render import event_json, object_json
-from simulator.world import World
+from simulator.rendering.objects import event_json, object_json
+from simulator.world.history import World
+from simulator.world.objects import Invoice
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate

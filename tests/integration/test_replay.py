@@ -15,8 +15,9 @@ from schemas import topics
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from schemas.times import rfc3339, unix_seconds
-from simulator.render import event_body
-from simulator.world import World
+from simulator.delivery.plan import told_by
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
@@ -118,7 +119,7 @@ async def test_kept_events_are_published_once_each_in_order_of_time_and_change_n
     ids = {event.id for event in world.events}
     rows = "SELECT metric_id, version, source, email, amount_minor FROM metrics ORDER BY metric_id"
     await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(len(ids),)])
-    truth = len(world.truth().as_told_by([]).facts)
+    truth = len(told_by([], world.truth()).facts)
     await eventually(lambda: len(stack.ask(rows)) == truth)
     before = stack.ask(rows)
 

@@ -9,8 +9,8 @@ import pytest
 import stripe
 from aiohttp.test_utils import TestServer
 
-from simulator.api import create_app
-from simulator.world import World
+from simulator.api.app import create_app
+from simulator.world.history import World
 
 START = 1_767_225_600
 KINDS = ("charges", "invoices", "refunds", "customers", "events", "subscriptions", "invoice_payments")

@@ -10,7 +10,7 @@ import pytest
 import stripe as stripe_python
 
 from schemas.stripe_types import wanted_types
-from simulator.faults import ApiFaults, Fault
+from simulator.api.faults import ApiFaults, Fault
 from tests.conftest import DAY, RunningStripe
 
 KEY = "sk_live_simulated"

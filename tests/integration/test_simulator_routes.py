@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import stripe as stripe_python
 
-from simulator.books import Books
-from simulator.people import delete_customer
-from simulator.world import World
+from simulator.world.books import Books
+from simulator.world.history import World
+from simulator.world.people import delete_customer
 from tests.conftest import RunningStripe, RunStripe
 
 Ask = Callable[..., Awaitable[Any]]

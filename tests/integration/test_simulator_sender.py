@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from schemas.errors import ConfigurationError
-from simulator.objects import Event
-from simulator.sender import Faults, send
-from simulator.world import World
+from simulator.delivery.sender import Faults, send
+from simulator.world.history import World
+from simulator.world.objects import Event
 
 SECRET = "whsec_a_secret_of_the_tests"
 

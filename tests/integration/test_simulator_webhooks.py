@@ -15,8 +15,8 @@ import stripe as stripe_python
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from simulator.retries import DISABLED_AFTER
-from simulator.world import World
+from simulator.delivery.retries import DISABLED_AFTER
+from simulator.world.history import World
 from tests.conftest import DAY, RunningStripe, RunStripe
 
 HOUR = 3_600

@@ -9,10 +9,10 @@ import orjson
 
 from ingest.admission import Message, admit
 from schemas.times import rfc3339
-from simulator.deliveries import Delivery
-from simulator.render import event_body
-from simulator.shapes import VERSIONS
-from simulator.world import World
+from simulator.delivery.plan import Delivery, told_by
+from simulator.rendering.objects import event_body
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World
 from tests.ledger_harness import run
 from tests.simulation.loop import START
 
@@ -64,7 +64,7 @@ def told(row: Row) -> Row:
 def by_the_books(number: int) -> "Counter[tuple[Any, ...]]":
     """What the simulated Stripe says that happened, whatever our rules make of it."""
     world = _world(number)
-    facts = world.truth().as_told_by([Delivery(event, _version(number)) for event in world.events]).facts
+    facts = told_by([Delivery(event, _version(number)) for event in world.events], world.truth()).facts
     return Counter(
         (str(f.metric), f.charge_id, f.invoice_id, rfc3339(f.occurred_at), f.amount_minor, f.currency, f.email)
         for f in facts

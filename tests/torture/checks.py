@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.metrics import Metric
 from schemas.topics import METRICS, PROFILES, STRIPE_EVENTS
-from simulator.truth import Fact
+from simulator.world.truth import Fact
 from tests.e2e.test_flows import Story
 from tests.postbox import Postbox
 

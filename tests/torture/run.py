@@ -16,8 +16,8 @@ from typing import Any
 
 import clickhouse_connect
 
-from simulator.sender import Faults, send
-from simulator.world import World
+from simulator.delivery.sender import Faults, send
+from simulator.world.history import World
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, environment
 from tests.e2e.test_flows import RECEIPT, START, Story

@@ -19,9 +19,9 @@ from schemas.dead_letter import DeadLetter
 from schemas.envelope import Envelope
 from schemas.metrics import MetricEvent
 from schemas.profile import Profile
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.world import World as Stripe
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World as Stripe
 from tests.ledger_harness import World
 
 BASELINE = contracts.DIRECTORY / "baseline"

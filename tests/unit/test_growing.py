@@ -14,9 +14,9 @@ from engage.stages.placing import FactPlacing, PersonPlacing
 from processors.rules.ledger import Ledger
 from processors.rules.placing import LedgerPlacing
 from schemas.errors import ConfigurationError
-from simulator.deliveries import Faults, plan
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
+from simulator.delivery.plan import Faults, plan
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
 from streams.growing import regrouped
 from streams.partitioner import partition_of
 from tests.ledger_harness import MemoryBook, World

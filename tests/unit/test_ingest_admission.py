@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.admission import NotAnObject, admit
 from schemas.envelope import Envelope
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 
 RECEIVED = 1_767_607_200.25
 RECEIVED_TEXT = "2026-01-05T10:00:00.250Z"

@@ -13,8 +13,8 @@ from ingest.admission import admit
 from processors.stages import dead_letter_output
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
-from simulator.render import event_body
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.history import World
 from sinks.dead_letters import dead_letter
 from tillstream.letters import message
 from tillstream.replay import again

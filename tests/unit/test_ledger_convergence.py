@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.times import rfc3339
-from simulator.deliveries import Faults, plan
-from simulator.render import event_json, object_json
-from simulator.shapes import VERSIONS
-from simulator.world import World as Stripe
+from simulator.delivery.plan import Faults, plan, told_by
+from simulator.rendering.objects import event_json, object_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World as Stripe
 from tests.ledger_harness import World, run
 
 START = 1_767_225_600
@@ -45,7 +45,7 @@ def test_rows_equal_the_truth_in_every_shape(seed: int, versions: tuple[str, ...
     account = stripe(seed, extended=rare, rare=rare)
     deliveries, _ = plan(account.events, faults, seed)
     world = run([event_json(d.event, d.version) for d in deliveries], partitions=3, seed=seed)
-    truth = account.truth().as_told_by(deliveries)
+    truth = told_by(deliveries, account.truth())
     expected = Counter(
         (
             str(f.metric),

@@ -18,7 +18,7 @@ import pytest
 from ingest.admission import admit
 from processors.stages import LedgerStage
 from schemas.topics import LEDGER_TRANSFERS, METRICS, STRIPE_EVENTS
-from simulator.shapes import VERSIONS
+from simulator.rendering.shapes import VERSIONS
 from streams.checkpoint import Checkpointer, Pace
 from streams.producer import Lane, Writer
 from streams.producer import Message as Record

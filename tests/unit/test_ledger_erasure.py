@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.erasing import owners, redact
 from schemas.times import unix_seconds
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.world import World as Stripe
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World as Stripe
 from tests.ledger_harness import World
 
 START = 1_767_225_600

@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.objects import Event, State
-from simulator.render import event_json, object_json
-from simulator.shapes import VERSIONS
-from simulator.world import World as Stripe
+from simulator.rendering.objects import event_json, object_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World as Stripe
+from simulator.world.objects import Event, State
 from tests.ledger_harness import World
 
 START = 1_767_225_600

@@ -10,9 +10,9 @@ import pytest
 from engage.templates import locales
 from engage.templates.context import Organization, values
 from engage.templates.rendering import Library
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.world import World
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World
 from tests.ledger_harness import run
 
 START = 1_767_225_600

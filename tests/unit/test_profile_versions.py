@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from processors.rules import identity, lattice, people, profiles
 from schemas.envelope import MERGE, RELINK
 from schemas.profile import floor, profile_key
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.world import World as Stripe
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.history import World as Stripe
 from tests.ledger_harness import World, run
 
 START = 1_767_225_600

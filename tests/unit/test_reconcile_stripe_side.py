@@ -8,9 +8,9 @@ import pytest
 from connector.reconcile.facts import Fact
 from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
 from schemas.metrics import Metric
-from simulator.render import object_json
-from simulator.shapes import NEWEST
-from simulator.world import World
+from simulator.rendering.objects import object_json
+from simulator.rendering.shapes import NEWEST
+from simulator.world.history import World
 
 CREATED = 1_767_607_200
 

@@ -8,8 +8,8 @@ from engage.conditions.catalog import EVENT, PERSON
 from engage.conditions.reading_filters import OPERATORS
 from engage.segments.library import READY, find
 from processors.rules.rows import Row
-from simulator.render import event_json
-from simulator.world import World
+from simulator.rendering.objects import event_json
+from simulator.world.history import World
 from tests.integration.cookbook_support import DAYS, START
 from tests.ledger_harness import run
 

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.stripe_types import wanted_types
-from simulator.api_errors import ApiError
-from simulator.endpoints import MOST_ENDPOINTS, Endpoints
-from simulator.faults import ApiFaults, Bucket, Fault
-from simulator.forms import form
-from simulator.keys import Keys, key_in, livemode_of, masked
+from simulator.api.faults import ApiFaults, Bucket, Fault
+from simulator.api.forms import form
+from simulator.api.keys import Keys, key_in, livemode_of, masked
+from simulator.delivery.endpoints import MOST_ENDPOINTS, Endpoints
+from simulator.errors import ApiError
 
 HOOK = "https://shop.example/hook"
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import stripe
 
-from simulator.deliveries import Faults, plan
-from simulator.objects import Charge, Invoice
-from simulator.render import event_body, event_json, object_json
-from simulator.sender import sign
-from simulator.shapes import NEWEST, VERSIONS
-from simulator.world import World
+from simulator.delivery.plan import Faults, plan, told_by
+from simulator.delivery.sender import sign
+from simulator.rendering.objects import event_body, event_json, object_json
+from simulator.rendering.shapes import NEWEST, VERSIONS
+from simulator.world.history import World
+from simulator.world.objects import Charge, Invoice
 
 START = 1_767_225_600
 SECRET = "whsec_a_secret_of_the_tests"
@@ -136,5 +136,5 @@ def test_only_shapes_before_basil_tell_of_money_paid_out_of_band(world: World) -
     assert outside
     for version, told in (("2020-03-02", True), ("2024-06-20", True), ("2025-03-31.basil", False), (NEWEST, False)):
         deliveries, _ = plan(world.events, Faults(versions=(version,)), 0)
-        facts = truth.as_told_by(deliveries).facts
+        facts = told_by(deliveries, truth).facts
         assert facts == (truth.facts if told else [fact for fact in truth.facts if not fact.out_of_band])

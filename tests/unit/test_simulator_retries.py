@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.retries import DAY, DISABLED_AFTER, HOUR, LIVE_SECONDS, gives_up, next_try
+from simulator.delivery.retries import DAY, DISABLED_AFTER, HOUR, LIVE_SECONDS, gives_up, next_try
 
 
 def tries(*, livemode: bool, first: int = 0) -> list[int]:

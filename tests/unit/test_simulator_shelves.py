@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.api_errors import ApiError
-from simulator.api_views import EVENTS_KEPT, Views
-from simulator.books import Books
-from simulator.objects import Refund, State
-from simulator.shelves import Cut, Shelf
-from simulator.world import World
+from simulator.api.shelves import Cut, Shelf
+from simulator.api.views import EVENTS_KEPT, Views
+from simulator.errors import ApiError
+from simulator.world.books import Books
+from simulator.world.history import World
+from simulator.world.objects import Refund, State
 
 START = 1_767_225_600
 VERSION = "2026-09-30.endive"
@@ -96,7 +96,7 @@ def books() -> Books:
 
 
 def views(books: Books, now: int) -> Views:
-    return Views(books, lambda: now, VERSION)
+    return Views(books, lambda: now, VERSION, lambda event: 0)
 
 
 def all_of(view: Views, kind: str, **query: str) -> list[dict[str, Any]]:

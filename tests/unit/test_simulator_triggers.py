@@ -3,10 +3,10 @@
 import pytest
 
 from schemas.errors import ConfigurationError
-from simulator.objects import Charge, Customer, Invoice
-from simulator.render import event_json
-from simulator.shapes import VERSIONS
-from simulator.triggers import TYPES, trigger
+from simulator.rendering.objects import event_json
+from simulator.rendering.shapes import VERSIONS
+from simulator.world.objects import Charge, Customer, Invoice
+from simulator.world.triggers import TYPES, trigger
 
 AT = 1_767_225_600
 

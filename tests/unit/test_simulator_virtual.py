@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulator.api_errors import ApiError
-from simulator.virtual import VirtualStripe
-from simulator.world import World
+from simulator.api.virtual import VirtualStripe
+from simulator.errors import ApiError
+from simulator.world.history import World
 
 START, HOUR, DAY = 1_767_225_600, 3_600, 86_400
 

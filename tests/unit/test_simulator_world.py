@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.metrics import Metric
-from simulator.catalog import CURRENCIES
-from simulator.objects import Charge, Event, Invoice
-from simulator.render import event_body
-from simulator.truth import Fact, Truth
-from simulator.world import World
+from simulator.rendering.objects import event_body
+from simulator.world.catalog import CURRENCIES
+from simulator.world.history import World
+from simulator.world.objects import Charge, Event, Invoice
+from simulator.world.truth import Fact, Truth
 
 START = 1_767_225_600  # 2026-01-01
 BRIEF_TYPES = {

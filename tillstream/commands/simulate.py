@@ -44,7 +44,7 @@ def simulate(
     """
     if context.invoked_subcommand is not None:
         return
-    from simulator.sender import send
+    from simulator.delivery.sender import send
     from tillstream.traffic import make_month
 
     settings = load_settings(tillstream_data=data)
@@ -93,9 +93,9 @@ def trigger(
 
     Example:  tillstream simulate trigger invoice.payment_failed --override amount=4200 --override email=ada@example.com
     """
-    from simulator.sender import send
-    from simulator.triggers import TYPES
-    from simulator.triggers import trigger as story
+    from simulator.delivery.sender import send
+    from simulator.world.triggers import TYPES
+    from simulator.world.triggers import trigger as story
 
     if listed:
         if as_json:

@@ -13,7 +13,7 @@ from tillstream.commands.run import stop_events
 from tillstream.ports import claim_port
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from simulator.virtual import VirtualStripe
+    from simulator.api.virtual import VirtualStripe
 
 _DAY = 86_400
 _TO_COME = 60  # days that the account lives on
@@ -41,9 +41,9 @@ def serve(
 
     Example:  tillstream simulate serve --behind 2 --lost 0.05 --duplicate 0.2
     """
-    from simulator.faults import LIVE_RATE, TEST_RATE
-    from simulator.virtual import VirtualStripe
-    from simulator.world import World
+    from simulator.api.faults import LIVE_RATE, TEST_RATE
+    from simulator.api.virtual import VirtualStripe
+    from simulator.world.history import World
 
     port = claim_port(port, "--port")
     began = int(time.time() - behind * _DAY)

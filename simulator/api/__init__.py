@@ -1,0 +1,1 @@
+"""Stripe's REST API as far as Tillstream uses it."""

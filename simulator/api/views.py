@@ -1,0 +1,156 @@
+"""What the simulated API answers: lists, filters, pages and single objects of one account. No HTTP in here."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from simulator.api.expand import expand
+from simulator.api.query import Query, array, check_names, short_page, wanted
+from simulator.api.shelves import Row, Shelf
+from simulator.errors import missing, unknown_url
+from simulator.rendering.billing import line_json
+from simulator.rendering.kinds import KINDS
+from simulator.rendering.objects import event_json, object_json, refund_json, refunds_list
+from simulator.rendering.payments import payment_intent_json
+from simulator.rendering.shapes import shape_of
+from simulator.world.books import Books
+from simulator.world.objects import Charge, Customer, Event, Invoice
+
+Json = dict[str, Any]
+EVENTS_KEPT = 30 * 86_400  # seconds
+
+
+class Views:
+    """One account's objects, newest first, as lists and single objects, as of `now()` (Unix seconds).
+
+    Events keep the account's own `api_version`, whatever version a request asks for: they are frozen when made.
+    `pending(event)` is how many endpoints have not taken it yet.
+    """
+
+    def __init__(self, books: Books, now: Callable[[], int], api_version: str, pending: Callable[[Event], int]) -> None:
+        self._books, self._now, self._api_version, self._pending = books, now, api_version, pending
+        sources: dict[str, Collection[Row]] = {
+            "charges": books.charges.values(),
+            "customers": books.customers.values(),
+            "disputes": books.disputes.values(),
+            "events": books.events,
+            "invoices": books.invoices.values(),
+            "invoice_payments": books.invoice_payments.values(),
+            "payment_methods": books.payment_methods.values(),
+            "prices": books.prices.values(),
+            "products": books.products.values(),
+            "refunds": books.refunds.values(),
+            "subscriptions": books.subscriptions.values(),
+        }
+        self._shelves = {name: Shelf(source, KINDS[name].indexed) for name, source in sources.items()}
+
+    def page(self, kind: str, query: Query, version: str, *, url: str = "") -> Json:
+        """One page of a kind. Raises ApiError for an unknown kind, cursor, filter or value."""
+        if kind not in self._shelves:
+            raise unknown_url("GET", f"/v1/{kind}")
+        now = self._now()
+        oldest = now - EVENTS_KEPT if kind == "events" else 0
+        cut = wanted(kind, KINDS[kind], query, oldest=oldest, now=now, delivered=lambda event: not self._pending(event))
+        for param, cursor in (("starting_after", cut.after), ("ending_before", cut.before)):
+            if cursor is not None and not self._listed(kind, cursor):
+                raise missing(KINDS[kind].noun, cursor, param)
+        rows, more = self._shelves[kind].page(cut)
+        body: Json = {
+            "object": "list",
+            "data": [self._json(row, version) for row in rows],
+            "has_more": more,
+            "url": url or f"/v1/{kind}",
+        }
+        self._expand(body, query, version)
+        return body
+
+    def retrieve(self, kind: str, object_id: str, query: Query, version: str) -> Json:
+        """One object. Raises ApiError 404 when there is none."""
+        check_names(query, lambda name: name in ("expand", "usage"))  # stripe-python tells its `usage` on thin events
+        body = self.find(kind, object_id, version)
+        if body is None:
+            noun = KINDS[kind].noun if kind in KINDS else kind.removesuffix("s")
+            raise missing(noun, object_id, "id")
+        self._expand(body, query, version)
+        return body
+
+    def find(self, kind: str, object_id: str, version: str) -> Json | None:
+        """One object as JSON, None when there is none. Raises ApiError for an unknown kind."""
+        if kind == "payment_intents":
+            return self._payment_intent(object_id, version)
+        if kind not in self._shelves:
+            raise unknown_url("GET", f"/v1/{kind}/{object_id}")
+        row = self._visible(kind, object_id)
+        if isinstance(row, Customer) and row.deleted:
+            return {"id": row.id, "object": "customer", "deleted": True}
+        return None if row is None else self._json(row, version)
+
+    def nested(self, kind: str, object_id: str, members: str, query: Query, version: str) -> Json:
+        """A page of an invoice's lines, a charge's refunds or a customer's payment methods."""
+        url = f"/v1/{kind}/{object_id}/{members}"
+        if (kind, members) not in (("invoices", "lines"), ("charges", "refunds"), ("customers", "payment_methods")):
+            raise unknown_url("GET", url)
+        row = self._visible(kind, object_id)
+        if row is None:
+            raise missing(KINDS[kind].noun, object_id, "id")
+        if members == "payment_methods":
+            chosen = {**dict(query.items()), "customer": object_id}
+            return self.page("payment_methods", chosen, version, url=url)
+        shape, livemode = shape_of(version), self._books.livemode
+        data: list[Json]
+        if isinstance(row, Invoice):
+            data = [line_json(line, row, shape, livemode) for line in row.lines]
+        else:
+            assert isinstance(row, Charge)
+            data = [refund_json(refund, shape, livemode) for refund in reversed(row.refunds)]
+        page, more = short_page(data, members.removesuffix("s"), query)
+        body: Json = {"object": "list", "url": url, "has_more": more, "data": list(page)}
+        self._expand(body, query, version)
+        return body
+
+    def _visible(self, kind: str, object_id: str) -> Row | None:
+        row = self._shelves[kind].get(object_id)
+        if row is None or row.created > self._now():
+            return None
+        if isinstance(row, Event) and row.created < self._now() - EVENTS_KEPT:
+            return None
+        return None if isinstance(row, Invoice) and row.status == "deleted" else row
+
+    def _listed(self, kind: str, object_id: str) -> bool:
+        """Whether lists know it: a deleted customer is no cursor any more."""
+        row = self._visible(kind, object_id)
+        return row is not None and not (isinstance(row, Customer) and row.deleted)
+
+    def _json(self, row: Row, version: str) -> Json:
+        if isinstance(row, Event):
+            return event_json(row, self._api_version) | {"pending_webhooks": self._pending(row)}
+        return object_json(row, version, livemode=self._books.livemode)
+
+    def _payment_intent(self, intent: str, version: str) -> Json | None:
+        tried = self._shelves["charges"].matching("payment_intent", intent)
+        charges = [row for row in tried if isinstance(row, Charge) and row.created <= self._now()]
+        asked = self._shelves["invoice_payments"].matching("payment_intent", intent)
+        invoice = self._shelves["invoices"].get(getattr(asked[0], "invoice", "")) if asked else None
+        if not charges and not isinstance(invoice, Invoice):
+            return None
+        of = invoice if isinstance(invoice, Invoice) else None
+        return payment_intent_json(intent, charges, of, shape_of(version), self._books.livemode)
+
+    def _expand(self, body: Json, query: Query, version: str) -> None:
+        def include(obj: Json, member: str) -> Any:
+            return self._included(obj, member, version)
+
+        expand(body, array(query, "expand"), lambda kind, object_id: self.find(kind, object_id, version), include)
+
+    def _included(self, obj: Json, member: str, version: str) -> Any:
+        """A member that Stripe leaves out unless it is expanded. Raises KeyError."""
+        shape, livemode = shape_of(version), self._books.livemode
+        row = self._shelves["charges" if obj.get("object") == "charge" else "invoices"].get(str(obj.get("id")))
+        if isinstance(row, Charge) and member == "refunds":
+            return refunds_list(row, shape, livemode)
+        if isinstance(row, Invoice) and shape.basil and member == "amount_paid_off_stripe":
+            return row.paid_off_stripe
+        if isinstance(row, Invoice) and shape.basil and member == "payments":
+            payments = self._shelves["invoice_payments"].matching("invoice", row.id)
+            data = [self._json(payment, version) for payment in payments]
+            return {"object": "list", "data": data, "has_more": False, "url": f"/v1/invoice_payments?invoice={row.id}"}
+        raise KeyError(member)

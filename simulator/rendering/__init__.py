@@ -1,0 +1,1 @@
+"""The world as Stripe writes it: objects, events and notices in JSON, by API version. Pure."""
