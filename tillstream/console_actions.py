@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector import endpoint_api
+from connector import connecting, disconnecting, endpoint_api
+from connector.access import accesses, required_accesses
 from connector.errors import KeyRevoked
 from connector.permissions import dashboard_timezone, lacking
 from connector.stripe_api import StripeAccess, StripeApi
@@ -30,7 +31,7 @@ from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
 from streams.address import open_broker
-from tillstream import connecting, disconnecting, forgetting, letters, merging, rewriting
+from tillstream import forgetting, letters, merging, rewriting
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
@@ -38,7 +39,6 @@ from tillstream.places import find_places
 from tillstream.reconciling import Asked, reconcile
 from tillstream.relink import Customer
 from tillstream.replay import publisher
-from tillstream.stripe_access import accesses, required_accesses
 from tillstream.warehouse import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict

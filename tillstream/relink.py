@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from connector.access import accesses
 from connector.errors import NotFound
 from connector.publish import Message, object_message
 from connector.stripe_api import StripeApi
 from schemas.envelope import RELINK, Source, envelope_message
 from schemas.times import rfc3339
 from settings.table import Settings
-from tillstream.stripe_access import accesses
 from tillstream.warehouse import Warehouse
 
 _FOUND = """

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
+from connector.connecting import Done, Intent, Prepared, carry_out, prepare, store_by_hand
+from connector.endpoint_probe import Door, ask_door
 from connector.errors import KeyRevoked, PermissionMissing
 from connector.permissions import MANAGED, READ
 from connector.stripe_api import StripeAccess, StripeApi
@@ -22,8 +24,6 @@ from simulator.world.history import World
 from tests.conftest import eventually
 from tests.integration.connector_support import START
 from tests.integration.ingest_support import RunningDoor, create, door, event
-from tillstream.connecting import Done, Intent, Prepared, carry_out, prepare, store_by_hand
-from tillstream.doctor.door import Door, ask_door
 
 KEY, WEAK = "sk_live_simulated", "rk_live_weak"
 

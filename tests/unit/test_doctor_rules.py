@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from connector.endpoint import Endpoint
+from connector.endpoint_probe import Door, judge
 from connector.reconcile.store import LastRun
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Light, Severity, verdict
-from tillstream.doctor.door import Door, judge
 from tillstream.doctor.facts import (
     AccountFacts,
     AuditFacts,

@@ -16,8 +16,8 @@ from tillstream import screen
 from tillstream.commands.options import Account, Data, DryRun, Json
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from connector.connecting import Done, Intent, Prepared
     from connector.endpoint import Step
-    from tillstream.connecting import Done, Intent, Prepared
 
 
 def connect(
@@ -51,8 +51,8 @@ def connect(
 
     Example:  tillstream connect --url https://hooks.example.com
     """
-    from tillstream.connecting import Intent, store_by_hand
-    from tillstream.stripe_access import accesses
+    from connector.access import accesses
+    from connector.connecting import Intent, store_by_hand
 
     settings = load_settings(tillstream_data=data)
     if account not in settings.all_accounts():
@@ -91,9 +91,9 @@ def _with_key(settings: Settings, intent: "Intent", given_key: str, dry_run: boo
 
 async def _work(settings: Settings, intent: "Intent", given_key: str, dry_run: bool) -> "tuple[Prepared, Done | None]":
     """A key that was given is kept once it has done all that it is for."""
+    from connector.access import required_accesses
+    from connector.connecting import carry_out, prepare, store_by_hand
     from connector.stripe_api import StripeAccess, StripeApi
-    from tillstream.connecting import carry_out, prepare, store_by_hand
-    from tillstream.stripe_access import required_accesses
 
     if given_key:
         access = StripeAccess(intent.account, given_key, settings.stripe_api_base)
@@ -110,8 +110,8 @@ async def _work(settings: Settings, intent: "Intent", given_key: str, dry_run: b
 
 
 def _show(account: str, prepared: "Prepared", done: "Done | None", dry_run: bool) -> None:
+    from connector.endpoint_probe import Door
     from connector.permissions import lacking
-    from tillstream.doctor.door import Door
 
     report, out = prepared.report, screen.out
     mode = Text("live", style="bold green") if report.livemode else Text("test", style="bold yellow")
@@ -188,8 +188,8 @@ def _record(settings: Settings, intent: "Intent", prepared: "Prepared", done: "D
 
 def _by_hand(settings: Settings, intent: "Intent", as_json: bool) -> None:
     """The steps in Stripe's dashboard; on a terminal, asks for the secret that comes out of them."""
+    from connector.connecting import store_by_hand, webhook_url
     from settings.secrets import read_account
-    from tillstream.connecting import store_by_hand, webhook_url
 
     stored = read_account(settings.tillstream_data, intent.account)
     try:
@@ -228,7 +228,7 @@ def _by_hand(settings: Settings, intent: "Intent", as_json: bool) -> None:
 
 
 def _say_stored(settings: Settings, account: str, as_json: bool) -> None:
-    from tillstream.connecting import secret_place
+    from connector.connecting import secret_place
 
     place = secret_place(settings, account)
     if as_json:

@@ -76,6 +76,7 @@ def import_(
 async def _import(
     settings: "Settings", resources: "tuple[Resource, ...]", account: str, since: int | None, again: bool
 ) -> "list[AccountImport]":
+    from connector.access import required_accesses
     from connector.imports.account import AccountImport
     from connector.publish import Publisher
     from connector.state import StateLog
@@ -84,7 +85,6 @@ async def _import(
     from connector.warehouse import Warehouse
     from tillstream.import_screen import ImportScreen
     from tillstream.places import find_places
-    from tillstream.stripe_access import required_accesses
 
     _end_as_interrupted()
     found = required_accesses(settings, account, patience=_PATIENCE)

@@ -62,9 +62,9 @@ def reconcile(
 
 
 async def _ask(settings: "Settings", account: str, asked: "Asked") -> "list[Answer]":
+    from connector.access import required_accesses
     from tillstream import reconciling
     from tillstream.places import find_places
-    from tillstream.stripe_access import required_accesses
 
     accesses, places, zones = required_accesses(settings, account), find_places(settings), settings.timezones()
     answers = []

@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 from connector import endpoint_api
+from connector.access import accesses
+from connector.connecting import with_path
 from connector.endpoint import Endpoint
+from connector.endpoint_probe import ask_door
 from connector.errors import BadRequest, KeyRevoked, NotFound, PermissionMissing
 from connector.permissions import MANAGED, examine, lacking
 from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
@@ -22,14 +25,11 @@ from settings.runtime import Runtime, open_to_others, running
 from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
 from settings.table import Account, Settings
 from tillstream import mail_links
-from tillstream.connecting import with_path
 from tillstream.doctor import gather_data, gather_files, gather_kafka
-from tillstream.doctor.door import ask_door
 from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
 from tillstream.doctor.gather_data import Known
 from tillstream.parts import ask
 from tillstream.places import Places, find_places, settings_warehouse
-from tillstream.stripe_access import accesses
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from connector import endpoint_api
 from connector.endpoint import Create, Delete, Plan, Update, Wish, plan
+from connector.endpoint_probe import Door, ask_door
 from connector.errors import PermissionMissing
 from connector.permissions import MANAGED, KeyReport, examine
 from connector.stripe_api import API_VERSION, STRIPE, StripeApi
@@ -28,7 +29,6 @@ from settings.checks import web_address
 from settings.runtime import running
 from settings.secrets import StoredAccount, StoredEndpoint, read_account, secrets_path, write_account
 from settings.table import DEFAULT_ACCOUNT, Settings
-from tillstream.doctor.door import Door, ask_door
 
 WEBHOOKS = "/webhooks/stripe"
 _DOOR_SECONDS = 20.0

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from connector import endpoint_api
+from connector.access import accesses
+from connector.connecting import BY_HAND
 from connector.endpoint import Delete
 from connector.errors import KeyRevoked, NotFound, PermissionMissing
 from connector.stripe_api import StripeApi
 from schemas.errors import ConfigurationError
 from settings.secrets import StoredAccount, StoredEndpoint, read_account, remove_account, write_account
 from settings.table import DEFAULT_ACCOUNT, Settings
-from tillstream.connecting import BY_HAND
-from tillstream.stripe_access import accesses
 
 _SHOWN: Final = 4  # characters of a secret
 _DASHBOARD: Final = "https://dashboard.stripe.com/webhooks"
