@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from engage.segments.warehouse import WarehouseConfig
+from engage.senders.smtp import address
 from engage.templates.context import Organization
 from schemas.erasures import Erasures
+from schemas.errors import ConfigurationError
 from schemas.topics import PARTITIONS
+from settings.table import Settings, plain
+from streams.address import kafka_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,45 @@ class EngageConfig:
     erasures: Erasures = field(default_factory=Erasures)
     host: str = "127.0.0.1"
     port: int = 0
+
+
+def engage_config(settings: Settings) -> EngageConfig:
+    """What the role needs. Raises ConfigurationError for an SMTP_URL that can't be used."""
+
+    if settings.tillstream_mail_from:
+        try:
+            address(settings.tillstream_mail_from)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"TILLSTREAM_MAIL_FROM: {error}", remedy="export TILLSTREAM_MAIL_FROM='Shop <billing@shop.example>'"
+            ) from None
+    return EngageConfig(
+        kafka=kafka_arguments(settings),
+        data=settings.tillstream_data / "engage",
+        project=settings.project,
+        warehouse=WarehouseConfig(
+            settings.clickhouse_url,
+            settings.clickhouse_user,
+            plain(settings.clickhouse_password),
+            settings.clickhouse_database,
+        ),
+        topic_prefix=settings.tillstream_topic_prefix,
+        replication=settings.kafka_replication_factor,
+        settle_seconds=settings.tillstream_settle_seconds,
+        smtp_url=plain(settings.smtp_url),
+        mail_from=settings.tillstream_mail_from,
+        mail_rate=settings.tillstream_mail_rate,
+        organization=Organization(
+            name=settings.tillstream_organization,
+            url=settings.tillstream_organization_url,
+            address=settings.tillstream_organization_address,
+            portal_url=settings.tillstream_portal_url,
+            timezone=settings.tillstream_timezone,
+        ),
+        timezones=settings.timezones(),
+        default_timezone=settings.tillstream_timezone,
+        unsubscribe_url=settings.tillstream_unsubscribe_url,
+        unsubscribe_secret=plain(settings.tillstream_unsubscribe_secret),
+        host=settings.tillstream_engage_host,
+        port=settings.tillstream_engage_port,
+    )

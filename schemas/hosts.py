@@ -94,3 +94,8 @@ def _split(header: str) -> tuple[str, int | None]:
         return parts.hostname or "", parts.port
     except ValueError:
         return "", None
+
+
+def reachable(host: str) -> str:
+    """An address that a process on this machine can use for a server that listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from console.engagement import Flow, Mail, Post, Step, Trial
+from engage import mail_links, requests
 from engage.conditions.problems import nearest
-from engage.flows import library
+from engage.flows import library, words
 from engage.flows.model import Flow as FlowFile
 from engage.flows.model import Status
 from engage.flows.rules.program import Instruction, compile_flow
@@ -20,7 +21,7 @@ from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
-from tillstream import flow_test_mail, flow_words, flows, mail_links
+from tillstream import flow_test_mail, flows
 from tillstream.flow_data import FlowData
 from tillstream.flow_preview import Preview, preview
 from tillstream.flow_trial import dry_run
@@ -49,7 +50,7 @@ class ConsoleFlows:
         """As `tillstream flows release` does."""
         settings = self._settings()
         waiting = await asyncio.to_thread(self._held, settings, name)
-        return await flows.publish(settings, flows.release_requests(waiting)) if waiting else 0
+        return await requests.publish(settings, requests.release(waiting)) if waiting else 0
 
     async def mail(self, name: str, step: str, *, live: bool, email: str = "", metric_id: str = "") -> Mail:
         """As `tillstream flows preview` does."""
@@ -62,10 +63,10 @@ class ConsoleFlows:
         settings = self._settings()
         flow_test_mail.mail_server(settings)
         made = await asyncio.to_thread(self._preview, settings, name, step, live, email, metric_id)
-        taken, words = await flow_test_mail.send_test(settings, made, to)
+        taken, said = await flow_test_mail.send_test(settings, made, to)
         if not taken:
-            raise ConfigurationError(f"the mail server has not taken it: {words}", remedy="check SMTP_URL")
-        return f"A test was sent to {to}: {words}"
+            raise ConfigurationError(f"the mail server has not taken it: {said}", remedy="check SMTP_URL")
+        return f"A test was sent to {to}: {said}"
 
     async def trial(self, name: str, *, live: bool, days: int) -> Trial:
         """As `tillstream flows run --dry-run` does."""
@@ -153,8 +154,8 @@ def _told(name: str, found: library.Found, project: Path) -> Flow:
         found.shipped,
         str(found.path),
         text,
-        flow_words.trigger(made),
-        tuple(flow_words.rules(made)),
+        words.trigger(made),
+        tuple(words.rules(made)),
         steps(made),
         "; ".join(mistakes(made, project)),
     )
@@ -175,7 +176,7 @@ def _step(instruction: Instruction, laid: Iterator[Instruction]) -> Step:
     ways = (kind.then, kind.otherwise) if isinstance(kind, Split | TriggerSplit) else ((), ())
     then, otherwise = (_steps(way, laid) for way in ways)
     template = kind.template if isinstance(kind, Email) else ""
-    return Step(instruction.id, kind.KIND, flow_words.step(kind), then, otherwise, template)
+    return Step(instruction.id, kind.KIND, words.step(kind), then, otherwise, template)
 
 
 def _server(url: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from tillstream.ports import reachable
+from schemas.hosts import reachable
 
 
 @asynccontextmanager

@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from embedded.child import port_is_free
 from embedded.clickhouse.logins import logins
 from schemas.errors import Unavailable
+from schemas.hosts import reachable
 from settings.needs import only_for
 from settings.runtime import make_directory, read_json
 from settings.table import Settings
 from tillstream.connections import clickhouse_password
-from tillstream.ports import claim_port, reachable
+from tillstream.ports import claim_port
 
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
 SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part that says nothing itself
@@ -104,7 +105,7 @@ def make_plan(settings: Settings) -> Plan:
         )
     settings = settings.model_copy(update=found)
     if has_console:
-        from tillstream.console_config import console_config
+        from console.config import console_config
 
         console_config(settings)  # raises for what it would refuse later, with everything else running
     reader_password = ""

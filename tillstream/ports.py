@@ -24,8 +24,3 @@ def claim_port(port: int, flag: str, host: str = "127.0.0.1") -> int:
         if port_is_free(candidate, host):
             return candidate
     raise ConfigurationError(f"no free port on {host}", remedy=f"choose one by {flag}")
-
-
-def reachable(host: str) -> str:
-    """An address that a process on this machine can use for a server that listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host

@@ -16,6 +16,7 @@ import uvloop
 from schemas import topics
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError, TillstreamError
+from schemas.hosts import reachable
 from settings.loading import with_stored
 from settings.needs import only_for
 from settings.runtime import announce_role
@@ -27,7 +28,7 @@ from tillstream.connections import clickhouse_password
 from tillstream.erasures import followed
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
-from tillstream.ports import claim_port, reachable
+from tillstream.ports import claim_port
 
 log = structlog.get_logger(__name__)
 
@@ -253,8 +254,8 @@ def sink(settings: Settings, health_port: int) -> None:
 
 def engage(settings: Settings, health_port: int) -> None:
     """Flows: what people are sent because of a fact, a segment or a date."""
+    from engage.config import engage_config
     from engage.worker import Engage
-    from tillstream.flows import engage_config
 
     config = engage_config(settings)
 
@@ -282,8 +283,8 @@ def connector(settings: Settings, health_port: int) -> None:
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.app import create_app, serve
+    from console.config import console_config
     from tillstream.console_actions import ConsoleActions
-    from tillstream.console_config import console_config
     from tillstream.console_engagement import ConsoleEngagement
 
     async def work(stop: asyncio.Event) -> None:

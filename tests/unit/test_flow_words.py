@@ -2,9 +2,9 @@
 
 import pytest
 
+from engage.flows import words as flow_words
 from engage.flows.reading import parse
 from engage.flows.rules.program import compile_flow
-from tillstream import flow_words
 from tillstream.console_flows import steps
 
 EVERYTHING = """

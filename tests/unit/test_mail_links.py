@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from engage import mail_links
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_internal
 from settings.loading import load_settings
-from tillstream import mail_links
 from tillstream.__main__ import app
 from tillstream.parts import make_plan
 

@@ -35,10 +35,10 @@ def backfill(
 
     Example:  tillstream flows backfill invoice-receipt --since 2026-03-01 --until 2026-03-02
     """
+    from engage import requests
     from engage.flows.library import get
     from engage.flows.model import MetricTrigger, Status
     from tillstream.flow_data import FlowData
-    from tillstream.flows import backfill_requests, publish
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)
@@ -55,7 +55,7 @@ def backfill(
     people = len({row["email"] for row in rows})
     if rows and not dry_run:
         agree(f"start {flow} for {len(rows):,} facts of {people:,} people?", yes)
-        asyncio.run(publish(settings, backfill_requests(flow, rows)))
+        asyncio.run(requests.publish(settings, requests.backfill(flow, rows)))
     if as_json:
         screen.say_json({"flow": flow, "facts": len(rows), "people": people, "dry_run": dry_run})
     elif not rows:
@@ -70,8 +70,9 @@ def release(flow: Flow, dry_run: DryRun = False, yes: Yes = False, data: Data = 
 
     Example:  tillstream flows release failed-payment
     """
+    from engage import requests
     from engage.flows.library import get
-    from tillstream.flows import held, publish, release_requests
+    from tillstream.flows import held
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)
@@ -80,7 +81,7 @@ def release(flow: Flow, dry_run: DryRun = False, yes: Yes = False, data: Data = 
         get(settings.project, flow)  # a flow whose file is gone may hold something back; else its name is wrong
     if waiting and not dry_run:
         agree(f"send {len(waiting):,} messages of {flow}?", yes)
-        asyncio.run(publish(settings, release_requests(waiting)))
+        asyncio.run(requests.publish(settings, requests.release(waiting)))
     if as_json:
         screen.say_json({"flow": flow, "released": len(waiting), "dry_run": dry_run})
     elif not waiting:
@@ -106,13 +107,13 @@ def unsuppress(email: Email, data: Data = None, as_json: Json = False) -> None:
 
 
 def _suppress(email: str, reason: str, data: Data, as_json: bool) -> None:
-    from tillstream.flows import publish, suppression_requests
+    from engage import requests
 
     address = normal(email)
     if "@" not in address:
         raise ConfigurationError(f"'{email}' is no mail address")
     settings = load_settings(tillstream_data=data)
-    asyncio.run(publish(settings, suppression_requests(address, reason, (True, False))))
+    asyncio.run(requests.publish(settings, requests.suppress(address, reason, (True, False))))
     if as_json:
         screen.say_json({"email": address, "suppressed": bool(reason)})
     else:

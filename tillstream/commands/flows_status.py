@@ -113,7 +113,7 @@ def draft(flow: Flow, data: Data = None, as_json: Json = False) -> None:
 
 def _set(flow: str, status: str, data: Any, as_json: bool) -> None:
     from engage.flows.model import Status
-    from tillstream.mail_links import set_status
+    from engage.mail_links import set_status
 
     settings = load_settings(tillstream_data=data)
     path, warning = set_status(settings, flow, Status(status))

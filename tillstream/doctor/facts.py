@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from connector.endpoint import Endpoint
 from connector.lookups.parked import Why
 from connector.reconcile.store import LastRun
+from engage.mail_links import MailFacts
 
 NO_KEY = Why.NO_KEY.value  # the state of look-ups that wait for a key
 
@@ -172,19 +173,6 @@ class AccountFacts:
     swept_lately: bool = False
     last_run: LastRun | None = None
     run_age: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class MailFacts:
-    """Mail of flows, when there is a mail server. `links`: why customers can't follow unsubscribe links, and `remedy`.
-
-    `live`: the flows that mail people by now. `abroad`: the mail server may reach customers.
-    """
-
-    links: str = ""
-    remedy: str = ""
-    live: tuple[str, ...] = ()
-    abroad: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
 from connector.warehouse import WarehouseConfig
 from embedded.fetch import jars_directory
 from embedded.kafka import java_version
+from engage import mail_links
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from settings.runtime import Runtime, open_to_others, running
 from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
 from settings.table import Account, Settings
-from tillstream import mail_links
 from tillstream.doctor import gather_data, gather_files, gather_kafka
 from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
 from tillstream.doctor.gather_data import Known

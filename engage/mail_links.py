@@ -1,5 +1,6 @@
 """Unsubscribe links in mails: can customers follow them? What keeps a flow from going live, and `doctor` from green."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,9 +12,21 @@ from engage.senders.smtp import parse_url
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_internal
 from settings.table import Settings
-from tillstream.doctor.facts import MailFacts
 
 SETTING = "TILLSTREAM_UNSUBSCRIBE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class MailFacts:
+    """Mail of flows, when there is a mail server. `links`: why customers can't follow unsubscribe links, and `remedy`.
+
+    `live`: the flows that mail people by now. `abroad`: the mail server may reach customers.
+    """
+
+    links: str = ""
+    remedy: str = ""
+    live: tuple[str, ...] = ()
+    abroad: bool = False
 
 
 def trouble(settings: Settings) -> str:
