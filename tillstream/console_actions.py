@@ -23,6 +23,9 @@ from connector.errors import KeyRevoked
 from connector.permissions import dashboard_timezone, lacking
 from connector.stripe_api import StripeAccess, StripeApi
 from console.actions import Compared, Comparison, Connection, Kept, Merging, Mover, Part, Signing
+from operations import dead_letters, forgetting, merging, rewriting
+from operations.relink import Customer
+from operations.replay import publisher
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
 from schemas.verdict import Verdict, verdict
@@ -31,14 +34,11 @@ from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
 from streams.address import open_broker
-from tillstream import forgetting, letters, merging, rewriting
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
 from tillstream.places import find_places
 from tillstream.reconciling import Asked, reconcile
-from tillstream.relink import Customer
-from tillstream.replay import publisher
 from tillstream.warehouse import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict
@@ -252,8 +252,8 @@ class ConsoleActions:
         warehouse = await asyncio.to_thread(open_warehouse, settings)
         published, impossible = 0, 0
         async with publisher(kafka) as publish:
-            for page in await asyncio.to_thread(lambda: list(letters.pages(warehouse, letters.Choice()))):
-                made = [letters.message(letter, prefix, time.time()) for letter in page]
+            for page in await asyncio.to_thread(lambda: list(dead_letters.pages(warehouse, dead_letters.Choice()))):
+                made = [dead_letters.message(letter, prefix, time.time()) for letter in page]
                 await publish([message for message in made if message is not None])
                 published += len(made) - made.count(None)
                 impossible += made.count(None)

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 import uvloop
 
+from operations.erasures import followed
 from schemas import topics
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError, TillstreamError
@@ -25,7 +26,6 @@ from settings.table import Settings
 from streams.address import kafka_arguments
 from streams.topics import partitions_in_force
 from tillstream.connections import clickhouse_password
-from tillstream.erasures import followed
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port

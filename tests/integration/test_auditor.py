@@ -17,6 +17,9 @@ from clickhouse_connect.driver.client import Client
 from connector.auditing.auditor import AuditConfig, Auditor
 from connector.auditing.log import Log
 from connector.warehouse import Warehouse, WarehouseConfig
+from operations import rewriting
+from operations.rebuild import STATES, forget_state
+from operations.rewriting import Person
 from processors.stages import LedgerStage
 from processors.worker import Processor, ProcessorConfig
 from schemas.erasures import Erasures, entry_message, new_key
@@ -30,9 +33,6 @@ from tests.conftest import MakeTopics, eventually
 from tests.integration.sinks_support import config, one, rows, running
 from tests.integration.test_processors_fenced import worker
 from tests.integration.test_processors_worker import START, publish
-from tillstream import rewriting
-from tillstream.rebuild import STATES, forget_state
-from tillstream.rewriting import Person
 from tillstream.warehouse import Warehouse as WholeWarehouse
 
 __all__ = ["config"]  # a fixture

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from embedded.kafka import KafkaProcess
+from operations.rebuild import STATES, forget_state
 from schemas import topics
 from schemas.metrics import Metric
 from schemas.times import rfc3339
@@ -16,7 +17,6 @@ from streams.topics import ensure_topics
 from tests.conftest import eventually
 from tests.integration.engage_support import engage, fact, profile, project, publish, tell
 from tests.postbox import postbox
-from tillstream.rebuild import STATES, forget_state
 
 MAIL = '\nsteps:\n  - email: {template: plain, subject: "SUBJECT", transactional: true}\n'
 FLOWS = {

@@ -2,10 +2,10 @@
 
 import time
 
+from operations.erasures import followed, publish
 from schemas.erasures import Erasures
 from streams.topics import ensure_topics
 from tests.conftest import eventually
-from tillstream.erasures import followed, publish
 
 
 async def test_the_list_is_read_whole_and_then_followed(kafka_bootstrap: str, topic_prefix: str) -> None:

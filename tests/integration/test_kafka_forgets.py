@@ -13,11 +13,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from embedded import kafka as embedded
 from embedded.kafka import KafkaProcess
+from operations.kept import kept
 from schemas import topics
 from settings.loading import load_settings
 from streams.topics import ensure_topics
 from tests.conftest import eventually
-from tillstream.kept import kept
 
 EMAIL = b"jenny.rosen@example.com"
 SOON = {"segment.ms": "1000", "file.delete.delay.ms": "0", "max.message.bytes": "1048576"}

@@ -10,13 +10,13 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import AIOKafkaConsumer
 
+from operations.rebuild import STATES, forget_state
 from schemas.topics import LEDGER_PEOPLE, PROFILES, STRIPE_EVENTS
 from simulator.rendering.objects import event_body, event_json
 from simulator.world.history import World
 from tests.integration.test_processors_fenced import kept, records_of, shown
 from tests.integration.test_processors_worker import START, newest, processor, publish
 from tests.ledger_harness import run
-from tillstream.rebuild import STATES, forget_state
 
 STRIPE = World(seed=7, start=START, days=20, customers=25)
 BODIES = [event_body(event, "2020-03-02") for event in STRIPE.events]

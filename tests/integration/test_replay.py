@@ -11,6 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from ingest.admission import admit
+from operations import replay
+from operations.rebuild import STATES, forget_state, look
+from operations.replay import Selection, again, envelopes, windows
 from schemas import topics
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
@@ -21,9 +24,6 @@ from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
-from tillstream import replay
-from tillstream.rebuild import STATES, forget_state, look
-from tillstream.replay import Selection, again, envelopes, windows
 from tillstream.warehouse import connect
 
 __all__ = ["stack"]  # a fixture

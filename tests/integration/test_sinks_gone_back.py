@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from operations.rebuild import STATES, forget_state, look
 from schemas import topics
 from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from tests.conftest import eventually, start_clickhouse, stop
 from tests.integration.sinks_support import Publisher, config, fact, kafka, running
-from tillstream.rebuild import STATES, forget_state, look
 
 __all__ = ["config", "kafka"]  # fixtures
 

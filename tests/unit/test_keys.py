@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from connector.publish import event_message, object_message
 from ingest.admission import admit
+from operations.dead_letters import message
+from operations.replay import again
 from processors.stages import dead_letter_output
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
 from sinks.dead_letters import dead_letter
-from tillstream.letters import message
-from tillstream.replay import again
 
 NOW = 1_767_607_200.0
 CHARGE = {"object": "charge", "id": "ch_1", "customer": "cus_1"}

@@ -71,15 +71,15 @@ def replay(
 
     Example:  tillstream deadletters replay --reason "expected an integer" --yes
     """
-    from tillstream import letters
+    from operations import dead_letters
     from tillstream.warehouse import open_warehouse
 
     if not (everything or reason or stage or event):
         raise ConfigurationError("which letters?", remedy="tillstream deadletters replay --all --dry-run")
     settings = load_settings(tillstream_data=data)
     warehouse = open_warehouse(settings)
-    choice = letters.Choice(stage.value if stage else "", reason, event or (), every=bool(event))
-    found = letters.summary(warehouse, choice)
+    choice = dead_letters.Choice(stage.value if stage else "", reason, event or (), every=bool(event))
+    found = dead_letters.summary(warehouse, choice)
     count = sum(row["count"] for row in found)
     if not as_json:
         for row in found:
@@ -106,17 +106,17 @@ def replay(
 
 async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[int, list[str]]:
     """How many were published, and the origins of those that can't be."""
+    from operations import dead_letters
+    from operations.replay import publisher
     from streams.address import open_broker
-    from tillstream import letters
-    from tillstream.replay import publisher
 
     kafka, prefix = open_broker(settings)
     published, impossible = 0, list[str]()
     async with publisher(kafka) as publish:
-        for page in letters.pages(warehouse, choice):
+        for page in dead_letters.pages(warehouse, choice):
             messages = []
             for letter in page:
-                made = letters.message(letter, prefix, time.time())
+                made = dead_letters.message(letter, prefix, time.time())
                 if made is None:
                     impossible.append(f"{letter['topic']}/{letter['partition']}@{letter['offset']}")
                 else:
@@ -127,10 +127,10 @@ async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[in
 
 
 def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> None:
-    from tillstream import letters
+    from operations import dead_letters
     from tillstream.warehouse import open_warehouse
 
-    rows = letters.newest(open_warehouse(settings), letters.Choice(every=not only_open), limit)
+    rows = dead_letters.newest(open_warehouse(settings), dead_letters.Choice(every=not only_open), limit)
     if as_json:
         screen.say_json(rows)
         return

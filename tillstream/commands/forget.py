@@ -28,8 +28,8 @@ def forget(
 
     Example:  tillstream forget jenny.rosen@example.com --dry-run
     """
-    from tillstream import forgetting, rewriting
-    from tillstream.kept import kept
+    from operations import forgetting, rewriting
+    from operations.kept import kept
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)

@@ -30,7 +30,7 @@ def merge(
 
     Example:  tillstream merge ada@old.example --into ada@new.example
     """
-    from tillstream import merging
+    from operations import merging
     from tillstream.warehouse import open_warehouse
 
     if bool(into) == undo:

@@ -13,8 +13,8 @@ from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from operations.growing import Layout
     from settings.table import Settings
-    from tillstream.growing import Layout
 
 app = typer.Typer(
     name="partitions",
@@ -57,17 +57,17 @@ def grow(
 
 
 async def _look(settings: "Settings") -> "Layout":
+    from operations.growing import look
     from tillstream.broker import any_broker
-    from tillstream.growing import look
 
     async with any_broker(settings) as (kafka, prefix):
         return await look(kafka, prefix)
 
 
 async def _grow(settings: "Settings", wanted: int, dry_run: bool, yes: bool, *, quiet: bool) -> "Layout":
+    from operations.growing import Place, look, require_growable
+    from operations.growing import grow as grow_to
     from tillstream.broker import any_broker
-    from tillstream.growing import Place, look, require_growable
-    from tillstream.growing import grow as grow_to
 
     logging.getLogger().setLevel(logging.WARNING)
 

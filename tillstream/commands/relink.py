@@ -13,8 +13,8 @@ from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Yes, agree
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from operations.relink import Customer
     from settings.table import Settings
-    from tillstream.relink import Customer
 
 
 def relink(
@@ -33,7 +33,7 @@ def relink(
 
     Example:  tillstream relink cus_NffrFeUfNV2Hib
     """
-    from tillstream.relink import customers
+    from operations.relink import customers
     from tillstream.warehouse import open_warehouse
 
     settings = load_settings(tillstream_data=data)
@@ -57,8 +57,8 @@ def relink(
 
 async def _publish(settings: "Settings", found: "list[Customer]") -> None:
     from connector.publish import Publisher
+    from operations.relink import present, request
     from streams.address import open_broker
-    from tillstream.relink import present, request
 
     kafka, prefix = open_broker(settings)
     messages, looked_up = await present(settings, found)

@@ -19,11 +19,11 @@ from tillstream.commands.options import Account, Data, DryRun, Json, Yes, agree
 from tillstream.commands.times import moment
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from operations.missing import Missing
+    from operations.rebuild import Rebuild
+    from operations.replay import Selection
     from schemas.envelope import Envelope
     from settings.table import Settings
-    from tillstream.missing import Missing
-    from tillstream.rebuild import Rebuild
-    from tillstream.replay import Selection
 
 
 class Role(StrEnum):
@@ -98,7 +98,7 @@ def replay(
             raise ConfigurationError("--rebuild is about all events", remedy="leave the other options out")
         _rebuild(settings, role, yes, as_json)
         return
-    from tillstream.replay import Selection, windows
+    from operations.replay import Selection, windows
     from tillstream.revision import note
     from tillstream.warehouse import open_warehouse
 
@@ -126,8 +126,8 @@ def replay(
 
 
 async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, list[Envelope]]":
+    from operations.missing import missing, named
     from streams.address import open_broker
-    from tillstream.missing import missing, named
     from tillstream.warehouse import open_warehouse
 
     kafka, prefix = open_broker(settings)
@@ -147,9 +147,9 @@ async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missi
 async def _publish(
     settings: "Settings", selection: "Selection", total: int, lost: "Missing | None", named: "list[Envelope]"
 ) -> int:
+    from operations.replay import again, publisher
+    from operations.replay import replay as publish_again
     from streams.address import open_broker
-    from tillstream.replay import again, publisher
-    from tillstream.replay import replay as publish_again
     from tillstream.warehouse import open_warehouse
 
     kafka, prefix = open_broker(settings)
@@ -193,8 +193,8 @@ def _rebuild(settings: "Settings", role: Role, yes: bool, as_json: bool) -> None
 
 
 async def _forget(settings: "Settings", role: Role, ask: Callable[[int], None]) -> "Rebuild":
+    from operations.rebuild import STATES, forget_state, look
     from tillstream.broker import any_broker
-    from tillstream.rebuild import STATES, forget_state, look
 
     async with any_broker(settings) as (kafka, prefix):
         state = STATES[role]

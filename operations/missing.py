@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
+from operations.replay import HOUR_MS, MATCHES, Selection, Window, windows
 from schemas.envelope import Envelope
 from streams.kafka import Admin, TopicPartition, unavailable
 from streams.reading import Consumer, read, reader
-from tillstream.replay import HOUR_MS, MATCHES, Selection, Window, windows
 from tillstream.warehouse import Warehouse
 
 _AT_ONCE = 200_000  # ids asked of ClickHouse at once

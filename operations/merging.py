@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import orjson
 
 from connector.publish import Message, Publisher
+from operations.relink import Customer, customers
 from schemas.envelope import MERGE, Source, envelope_message
 from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
 from settings.table import Settings
 from streams.address import open_broker
-from tillstream.relink import Customer, customers
 from tillstream.warehouse import Warehouse
 
 _GUESTS = "SELECT count() AS rows FROM metrics WHERE email = {email:String} AND customer_id = ''"

@@ -4,7 +4,7 @@
 2. list       the keyed digest of the email goes on the topic `erasures`: nothing is sent any more, stages clean up
 3. wait       until each stage has said that its state is clean
 4. tell       subscribers, for the last time by the address: the person left their segments, and has no profile
-5. rewrite    ClickHouse: money stays, the person goes (`tillstream.rewriting`)
+5. rewrite    ClickHouse: money stays, the person goes (`operations.rewriting`)
 6. rewrite    once more, when the sink has written what was on its way
 Each step may be repeated: killed anywhere, the same command ends the same.
 """
@@ -15,6 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from operations import erasures as listed
+from operations import rewriting
+from operations.replay import publisher
+from operations.rewriting import Person
 from schemas import topics
 from schemas.emails import normal
 from schemas.erasures import Erasures
@@ -28,10 +32,6 @@ from streams.address import open_broker
 from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
 from streams.publishing import Message
 from streams.reading import reader
-from tillstream import erasures as listed
-from tillstream import rewriting
-from tillstream.replay import publisher
-from tillstream.rewriting import Person
 from tillstream.warehouse import Warehouse
 
 #: The stages that keep people, by the role that runs them.

@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.client import Client
 
 from embedded.kafka import KafkaProcess
+from operations import forgetting
 from schemas import topics
 from schemas.metrics import Metric
 from streams.kafka import Admin, partitions_there
 from streams.publishing import Message, Publisher
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.console_support import create_schema, envelope, insert, month, row
-from tillstream import forgetting
 
 NOW = datetime.now(UTC)
 EMAIL = "ada.20@example.com"  # one of the seeded month

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from operations.replay import again
 from schemas import topics
 from schemas.dead_letter import letter_key
 from schemas.envelope import Envelope
 from schemas.profile import profile_key
 from streams.publishing import Message
-from tillstream.replay import again
 from tillstream.warehouse import Warehouse
 
 PAGE = 200  # letters asked for at once when their payloads are wanted

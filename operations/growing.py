@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from engage.stages.placing import FactPlacing, PersonPlacing
+from operations.erasures import followed
+from operations.rebuild import STATES, require_stopped
 from processors.rules.placing import LedgerPlacing, PeoplePlacing
 from processors.worker import Processor, ProcessorConfig
 from schemas import topics
@@ -31,8 +33,6 @@ from streams.growing import Placing, Table, move, regroup, starts
 from streams.kafka import Admin, TopicPartition
 from streams.reading import reader
 from streams.topics import counts
-from tillstream.erasures import followed
-from tillstream.rebuild import STATES, require_stopped
 
 LARGEST = 1000
 _LOOK_SECONDS = 0.2
