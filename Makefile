@@ -2,9 +2,12 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := # each of a hundred processes would compile everything anew
 ARGS ?=
+CORES := $(shell nproc)
+WORKERS ?= $(shell echo $$((2 * $(CORES)))) # half of the time a test waits for another process
 
-.PHONY: install demo test torture lint lock bench clean
+.PHONY: install demo test check torture lint lock bench clean
 
 install: .venv/.installed
 
@@ -20,8 +23,12 @@ install: .venv/.installed
 demo: install
 	@$(BIN)/tillstream demo $(ARGS)
 
-test: install
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: lint ## The static checks, then every test.
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+check: lint ## The daily loop, two minutes: static checks, unit tests with few examples, some simulated schedules.
+	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest --quiet --numprocesses $(CORES) --dist worksteal tests/unit $(ARGS)
+	@$(BIN)/python -m tests.simulation --count 300
 
 torture: install ## Hours: SEEDS simulated schedules, everything dies for SECONDS, 100,000 examples a property, a year.
 	@$(BIN)/python -m tests.simulation --count $(or $(SEEDS),10000)

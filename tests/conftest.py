@@ -46,16 +46,29 @@ T = TypeVar("T")
 MakeTopics = Callable[..., Awaitable[None]]
 RunStripe = Callable[..., Awaitable["RunningStripe"]]
 DAY = 86_400
+E2E = Path(__file__).with_name("e2e")
 
 
-async def eventually(predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float = 0.05) -> T:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what stands in tests/e2e."""
+    for item in items:
+        if item.path.is_relative_to(E2E):
+            item.add_marker("e2e")
+
+
+async def eventually(
+    predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float | None = None
+) -> T:
     """Calls `predicate` (sync or async) until it gives something true, and returns that.
 
+    Between two calls `interval` seconds pass; by default the more, the longer it takes and the longer a call took, so
+    that who waits leaves the machine to those waited for.
     Raises AssertionError with the last value, or the last exception, after `deadline` seconds.
     """
-    end = time.monotonic() + deadline
+    began = time.monotonic()
     while True:
         last: Any
+        asked = time.monotonic()
         try:
             last = predicate()
             if inspect.isawaitable(last):
@@ -64,10 +77,12 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], deadline: float 
                 return last  # type: ignore[no-any-return]
         except Exception as error:
             last = error
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > began + deadline:
             cause = last if isinstance(last, Exception) else None
             raise AssertionError(f"still {last!r} after {deadline} s") from cause
-        await asyncio.sleep(interval)
+        seldom = max(0.02, min(0.4, (now - began) / 20), min(2.0, now - asked))
+        await asyncio.sleep(seldom if interval is None else interval)
 
 
 @dataclass

@@ -3,12 +3,14 @@
     --first N      the seed to begin with (0)
     --count N      how many seeds (1000)
     --step N       every how many of them, for several processes side by side (1)
-    --bug NAME     with one of the known mistakes, which must be found
+    --seconds S    begin none after so many seconds, whatever the count
+    --bug NAME     with one of the known mistakes, which must be found; begins where it shows soon
 Exit code 1 when one has failed.
 """
 
 import argparse
 import gc
+import math
 import os
 import sys
 import time
@@ -22,10 +24,12 @@ from tests.simulation.schedule import Schedule, schedule
 _TRIES = 150  # runs to cut one failure down
 
 
-def first_failure(first: int, count: int, step: int, cast: str = "") -> tuple[int, Schedule | None]:
+def first_failure(seeds: range, cast: str = "", seconds: float = math.inf) -> tuple[int, Schedule | None]:
     """How many schedules ran, and the first that failed; only those of `cast` when one is named."""
-    ran = 0
-    for seed in range(first, first + count, step):
+    ran, end = 0, time.monotonic() + seconds
+    for seed in seeds:
+        if time.monotonic() > end:
+            break
         plan = schedule(seed)
         if cast and plan.cast != cast:
             continue
@@ -60,16 +64,18 @@ def smaller(plan: Schedule) -> tuple[Schedule, Outcome]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--first", type=int)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--bug", choices=sorted(BUGS), default="")
     asked = parser.parse_args()
-    mistake, cast = BUGS[asked.bug] if asked.bug else (nullcontext, "")
+    mistake, cast, soon = BUGS[asked.bug] if asked.bug else (nullcontext, "", 0)
+    first = soon if asked.first is None else asked.first
     gc.disable()
     began = time.process_time()
     with mistake():
-        ran, failed = first_failure(asked.first, asked.count, asked.step, cast)
+        ran, failed = first_failure(range(first, first + asked.count, asked.step), cast, asked.seconds)
         took = (time.process_time() - began) / max(ran, 1) * 1000
         print(f"{ran} schedules, {took:.1f} ms of CPU each", flush=True)
         if failed is None:
