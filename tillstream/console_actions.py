@@ -21,6 +21,8 @@ from connector import connecting, disconnecting, endpoint_api
 from connector.access import accesses, required_accesses
 from connector.errors import KeyRevoked
 from connector.permissions import dashboard_timezone, lacking
+from connector.places import find_places
+from connector.reconcile.account import Asked, reconcile
 from connector.stripe_api import StripeAccess, StripeApi
 from console.actions import Compared, Comparison, Connection, Kept, Merging, Mover, Part, Signing
 from operations import dead_letters, forgetting, merging, rewriting
@@ -37,8 +39,6 @@ from streams.address import open_broker
 from tillstream.doctor.facts import Facts
 from tillstream.doctor.gather import gather
 from tillstream.doctor.rules import findings
-from tillstream.places import find_places
-from tillstream.reconciling import Asked, reconcile
 from tillstream.warehouse import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict

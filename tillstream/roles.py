@@ -272,7 +272,7 @@ def engage(settings: Settings, health_port: int) -> None:
 
 def connector(settings: Settings, health_port: int) -> None:
     """The connector: look-ups, sweeps, and a comparison with Stripe every day."""
-    from tillstream.keyed import KeyedConnector
+    from connector.keyed import KeyedConnector
 
     async def work(stop: asyncio.Event) -> None:
         await _with_health("connector", KeyedConnector(settings), settings, health_port, stop)

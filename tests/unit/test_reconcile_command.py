@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connector.reconcile.account import Asked, chosen_days, chosen_metrics
 from connector.reconcile.facts import COMPARED, Span
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
-from tillstream.reconciling import Asked, chosen_days, chosen_metrics
 
 NEW_YORK = ZoneInfo("America/New_York")
 LATE = datetime(2026, 3, 9, 2, 0, tzinfo=UTC).timestamp()  # still the evening of the 8th in New York

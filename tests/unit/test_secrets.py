@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from connector.keyed import keys_now
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings, with_stored
 from settings.runtime import Runtime, runtime_path, write_json
@@ -21,7 +22,6 @@ from settings.secrets import (
     write_account,
 )
 from tillstream.commands import simulate
-from tillstream.keyed import keys_now
 
 NOW = 1_767_607_200.0
 STORED = StoredAccount(

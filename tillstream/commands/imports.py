@@ -78,13 +78,13 @@ async def _import(
 ) -> "list[AccountImport]":
     from connector.access import required_accesses
     from connector.imports.account import AccountImport
+    from connector.places import find_places
     from connector.publish import Publisher
     from connector.state import StateLog
     from connector.stripe_api import StripeApi
     from connector.together import together
     from connector.warehouse import Warehouse
     from tillstream.import_screen import ImportScreen
-    from tillstream.places import find_places
 
     _end_as_interrupted()
     found = required_accesses(settings, account, patience=_PATIENCE)

@@ -18,10 +18,10 @@ from tillstream import screen
 from tillstream.commands.options import Account, Data, Json, MetricName, Timezone
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from connector.reconcile.account import Answer, Asked
     from connector.reconcile.compare import Comparison
     from connector.reconcile.facts import Fact
     from settings.table import Settings
-    from tillstream.reconciling import Answer, Asked
 
 _NAMED = 40  # differences shown; --json has them all
 _DAY = "such as 2026-03-01, in the account's timezone."
@@ -46,8 +46,8 @@ def reconcile(
 
     Example:  tillstream reconcile --from 2026-03-01 --to 2026-03-31
     """
-    from tillstream.reconciling import Asked
-    from tillstream.reconciling import as_json as as_record
+    from connector.reconcile.account import Asked
+    from connector.reconcile.account import as_json as as_record
 
     asked = Asked(_day(first, "--from"), _day(last, "--to"), timezone, metric, heal)
     answers = asyncio.run(_ask(load_settings(tillstream_data=data), account, asked))
@@ -63,8 +63,8 @@ def reconcile(
 
 async def _ask(settings: "Settings", account: str, asked: "Asked") -> "list[Answer]":
     from connector.access import required_accesses
-    from tillstream import reconciling
-    from tillstream.places import find_places
+    from connector.places import find_places
+    from connector.reconcile.account import reconcile
 
     accesses, places, zones = required_accesses(settings, account), find_places(settings), settings.timezones()
     answers = []
@@ -80,7 +80,7 @@ async def _ask(settings: "Settings", account: str, asked: "Asked") -> "list[Answ
                 told = ", ".join(f"{count:,} {name}" for name, count in read.items())
                 progress.update(task, description=f"asking Stripe: {told}")
 
-            answers.append(await reconciling.reconcile(access, places, zones[access.account], asked, on_page))
+            answers.append(await reconcile(access, places, zones[access.account], asked, on_page))
             progress.remove_task(task)
     return answers
 
@@ -154,7 +154,7 @@ def _totals(comparison: "Comparison") -> Table:
 
 
 def _differences(answer: "Answer") -> Table:
-    from tillstream.reconciling import day_of
+    from connector.reconcile.account import day_of
 
     table = _table("day", "metric", "id", "")
     table.add_column("ours", justify="right")

@@ -46,11 +46,11 @@ def sweep(
 async def _sweep(settings: "Settings", account: str) -> "list[Swept]":
     from connector.access import required_accesses
     from connector.accounts import Accounts
+    from connector.places import find_places
     from connector.publish import Publisher
     from connector.state import StateLog
     from connector.sweep import Sweeper
     from connector.warehouse import Warehouse
-    from tillstream.places import find_places
 
     found = required_accesses(settings, account)
     places = find_places(settings)

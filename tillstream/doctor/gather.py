@@ -15,6 +15,7 @@ from connector.endpoint import Endpoint
 from connector.endpoint_probe import ask_door
 from connector.errors import BadRequest, KeyRevoked, NotFound, PermissionMissing
 from connector.permissions import MANAGED, examine, lacking
+from connector.places import Places, find_places, settings_warehouse
 from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
 from connector.warehouse import WarehouseConfig
 from embedded.fetch import jars_directory
@@ -29,7 +30,6 @@ from tillstream.doctor import gather_data, gather_files, gather_kafka
 from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
 from tillstream.doctor.gather_data import Known
 from tillstream.parts import ask
-from tillstream.places import Places, find_places, settings_warehouse
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 import structlog
 
 from connector.access import accesses
+from connector.places import settings_warehouse
 from connector.reconcile.daily import DailyPlan
 from connector.stripe_api import StripeAccess
 from connector.worker import Connector, ConnectorConfig
@@ -15,7 +16,6 @@ from settings.needs import only_for
 from settings.secrets import stamp
 from settings.table import Settings
 from streams.address import kafka_arguments
-from tillstream.places import settings_warehouse
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""`reconcile` as the command line and programs run it: which days, in whose timezone, and what came of it."""
+"""The comparison of one account as people ask for it: which days, in whose timezone, and what came of it."""
 
 import time
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.permissions import dashboard_timezone
+from connector.places import Places
 from connector.publish import Publisher
 from connector.reconcile.compare import Comparison, Difference
 from connector.reconcile.daily import DAYS
@@ -22,7 +23,6 @@ from schemas.metrics import Metric
 from schemas.money import major
 from schemas.times import rfc3339
 from settings.checks import known_timezone
-from tillstream.places import Places
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from typing import Any
 from connector.warehouse import WarehouseConfig
 from schemas.errors import ConfigurationError
 from settings.runtime import running
-from settings.table import Settings
+from settings.table import Settings, plain
 from streams.address import open_broker
-from tillstream.connections import clickhouse_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Places:
 def find_places(settings: Settings) -> Places:
     """Raises ConfigurationError when no Kafka is named and nothing runs in the data directory."""
     kafka, prefix = open_broker(settings)
-    password = clickhouse_password(settings)
+    password = plain(settings.clickhouse_password)
     try:
         found = running(settings.tillstream_data)
     except ConfigurationError:
@@ -34,5 +33,8 @@ def find_places(settings: Settings) -> Places:
 def settings_warehouse(settings: Settings) -> WarehouseConfig:
     """ClickHouse as the settings name it; a role has no other."""
     return WarehouseConfig(
-        settings.clickhouse_url, settings.clickhouse_user, clickhouse_password(settings), settings.clickhouse_database
+        settings.clickhouse_url,
+        settings.clickhouse_user,
+        plain(settings.clickhouse_password),
+        settings.clickhouse_database,
     )
