@@ -1,9 +1,4 @@
-"""Dead letters: which are still open, and the message that gives one another chance.
-
-A letter is open until what it holds came again, or arrived after all: an event that entered after it had failed (sent
-again by Stripe, or replayed) is judged anew, and if it fails again, that is a letter of its own. A row that ClickHouse
-refused is settled when ClickHouse has that version of it, or a newer one.
-"""
+"""Dead letters: those that a person chooses, and the message that gives one another chance."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from operations.replay import again
+from reports.dead_letters import LETTERS
 from schemas import topics
 from schemas.dead_letter import letter_key
 from schemas.envelope import Envelope
@@ -22,34 +18,6 @@ from tillstream.warehouse import Warehouse
 
 PAGE = 200  # letters asked for at once when their payloads are wanted
 
-# Both sides of a join have names of their own: else the outer query would have to say which it means.
-_LETTERS = """
-SELECT letters.*,
-    multiIf(
-        stage != 'sink', came_at <= failed_at,
-        came_id != '', false,
-        NOT (row_name != '' AND row_version >= JSONExtractUInt(payload, 'version')))::Bool AS open
-FROM (
-    SELECT failed_at, stage, account, event_id, type, reason, path, topic, partition, offset, payload, payload_encoding,
-        if(event_id != '', event_id, concat(if(JSONExtractBool(payload, 'livemode'), '', 'test:'),
-            JSONExtractString(payload, 'email'))) AS name
-    FROM dead_letters
-) AS letters
-LEFT JOIN (
-    SELECT account AS came_account, event_id AS came_id, max(received_at) AS came_at FROM stripe_event_rows
-    WHERE event_id IN (SELECT event_id FROM dead_letters) GROUP BY account, event_id
-) AS came ON came_account = account AND came_id = event_id
-LEFT JOIN (
-    SELECT metric_id AS row_name, max(version) AS row_version FROM metric_rows
-    WHERE metric_id IN (SELECT event_id FROM dead_letters WHERE stage = 'sink') GROUP BY row_name
-    UNION ALL
-    SELECT concat(if(livemode, '', 'test:'), email) AS row_name, max(version) AS row_version FROM profile_rows
-    WHERE email IN (SELECT JSONExtractString(payload, 'email') FROM dead_letters WHERE stage = 'sink')
-    GROUP BY row_name
-) AS rows ON row_name = name
-"""
-OPEN_LETTERS = f"SELECT countIf(open) AS letters FROM ({_LETTERS})"
-"""How many letters still wait."""
 _CHOSEN = (
     "WHERE ({every:Bool} OR open) AND ({stage:String} = '' OR stage = {stage:String}) "
     "AND positionCaseInsensitive(reason, {reason:String}) > 0 "
@@ -79,7 +47,7 @@ def newest(warehouse: Warehouse, choice: Choice, limit: int) -> list[dict[str, A
     """The newest letters, newest first, each with `open`."""
     return warehouse.rows(
         "SELECT failed_at, open, stage, account, event_id, type, reason, path, topic, partition, offset, payload "
-        f"FROM ({_LETTERS}) {_CHOSEN} ORDER BY failed_at DESC, topic, partition, offset LIMIT {{limit:UInt32}}",
+        f"FROM ({LETTERS}) {_CHOSEN} ORDER BY failed_at DESC, topic, partition, offset LIMIT {{limit:UInt32}}",
         choice.parameters() | {"limit": limit},
     )
 
@@ -87,7 +55,7 @@ def newest(warehouse: Warehouse, choice: Choice, limit: int) -> list[dict[str, A
 def summary(warehouse: Warehouse, choice: Choice) -> list[dict[str, Any]]:
     """How many letters by stage and reason, most first."""
     return warehouse.rows(
-        f"SELECT stage, reason, count() AS count FROM ({_LETTERS}) {_CHOSEN} "
+        f"SELECT stage, reason, count() AS count FROM ({LETTERS}) {_CHOSEN} "
         "GROUP BY stage, reason ORDER BY count DESC, stage, reason",
         choice.parameters(),
     )
@@ -99,7 +67,7 @@ def pages(warehouse: Warehouse, choice: Choice) -> Iterator[list[dict[str, Any]]
     while True:
         names = ("after_topic", "after_partition", "after_offset", "after_stage")
         rows = warehouse.rows(
-            f"SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding FROM ({_LETTERS}) "
+            f"SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding FROM ({LETTERS}) "
             f"{_CHOSEN} AND (topic, partition, offset, stage) > "
             "({after_topic:String}, {after_partition:Int32}, {after_offset:Int64}, {after_stage:String}) "
             f"ORDER BY topic, partition, offset, stage LIMIT {PAGE}",

@@ -1,10 +1,12 @@
-"""Kafka for a command that needs no running `up`: what answers there already, else the own broker for a while."""
+"""The own broker for commands: started for a while when no `up` runs, and what it needs of this machine."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from embedded.kafka import KafkaProcess
+from doctor.facts import OwnBroker
+from embedded.fetch import jars_directory
+from embedded.kafka import KafkaProcess, java_version
 from schemas.errors import ConfigurationError
 from settings.table import Settings
 from streams.address import kafka_arguments, open_broker
@@ -23,3 +25,8 @@ async def any_broker(settings: Settings) -> AsyncIterator[tuple[dict[str, Any], 
             yield kafka_arguments(settings) | {"bootstrap_servers": own.bootstrap}, settings.tillstream_topic_prefix
     else:
         yield found
+
+
+def own_broker() -> OwnBroker:
+    """For `doctor` and `status`, which know nothing of how the broker is started."""
+    return OwnBroker(java_version(), jars_directory().is_dir())

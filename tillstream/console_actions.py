@@ -25,6 +25,9 @@ from connector.places import find_places
 from connector.reconcile.account import Asked, reconcile
 from connector.stripe_api import StripeAccess, StripeApi
 from console.actions import Compared, Comparison, Connection, Kept, Merging, Mover, Part, Signing
+from doctor.facts import Facts
+from doctor.gather import gather
+from doctor.rules import findings
 from operations import dead_letters, forgetting, merging, rewriting
 from operations.relink import Customer
 from operations.replay import publisher
@@ -36,9 +39,7 @@ from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
 from streams.address import open_broker
-from tillstream.doctor.facts import Facts
-from tillstream.doctor.gather import gather
-from tillstream.doctor.rules import findings
+from tillstream.broker import own_broker
 from tillstream.warehouse import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict
@@ -76,7 +77,7 @@ class ConsoleActions:
         try:
             changes, began = self._changes, time.monotonic()
             known = self._facts if began - self._asked_at < _STRIPE_SECONDS else None
-            facts = await gather(self._settings(), known, totals=False)
+            facts = await gather(self._settings(), own_broker, known, totals=False)
             if changes == self._changes:
                 self._facts, self._asked_at = facts, self._asked_at if known else began
             return verdict(findings(facts))

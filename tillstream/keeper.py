@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from doctor.health import SILENT, STARTING
 from schemas.errors import ConfigurationError, TillstreamError
 from settings.runtime import RoleState
 from tillstream.child import Child, Say
-from tillstream.parts import SILENT, STARTING, Part
+from tillstream.parts import Part
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 10.0  # seconds before a restart: doubles with every death
 _HEALTHY_AFTER = 10.0  # seconds of being ready after which the delay begins anew

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-import aiohttp
 from pydantic import SecretStr
 
+from doctor.health import SILENT, STARTING, ask
 from embedded.child import port_is_free
 from embedded.clickhouse.logins import logins
 from schemas.errors import Unavailable
@@ -22,7 +22,6 @@ from tillstream.connections import clickhouse_password
 from tillstream.ports import claim_port
 
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
-SILENT, STARTING = "does not answer yet", "starting"  # what is said of a part that says nothing itself
 
 # Seconds without any answer after which a part counts as hung. With eight busy programs beside `up` on two cores, and
 # events coming, no part was silent for more than 2.3 s; one that answers "not ready" is not silent. A service gets
@@ -33,7 +32,6 @@ _SERVICE_SILENCE, _SERVICE_STARTING_SILENCE = 120.0, 1800.0
 # Without the directory that it is started in on its path: a settings.py there, as Django has, is not ours.
 _PYTHON = (sys.executable, "-P")
 
-_PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 _KAFKA_PROBE_SECONDS = 2.0
 
 # Without ClickHouse the door takes events all the same; the console starts at once, to show what else does not.
@@ -140,22 +138,6 @@ def http_url(settings: Settings) -> str:
 def console_url(settings: Settings) -> str:
     """The console as this machine reaches it."""
     return f"http://{reachable(settings.tillstream_console_host)}:{settings.tillstream_console_port}"
-
-
-async def ask(url: str) -> str:
-    """'' when GET `url` answers 200; else the reason that it gives, or what went wrong."""
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_PROBE_TIMEOUT) as session,
-            session.get(url) as response,
-        ):
-            if response.status == 200:
-                return ""
-            if response.content_type == "application/json":
-                return str((await response.json()).get("reason", f"HTTP {response.status}"))
-            return f"HTTP {response.status}"
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        return SILENT
 
 
 def _kafka(data: Path, port: int, flush: bool) -> Part:

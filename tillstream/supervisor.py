@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from doctor.health import ask
 from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
@@ -29,7 +30,7 @@ from tillstream import machine, revision
 from tillstream.child import Say
 from tillstream.connections import clickhouse_password
 from tillstream.keeper import Keeper
-from tillstream.parts import CLICKHOUSE, KAFKA, Plan, ask, console_url, http_url
+from tillstream.parts import CLICKHOUSE, KAFKA, Plan, console_url, http_url
 
 _DESCRIBE_SECONDS = 0.1
 _WAIT_SECONDS = 1.0  # between two looks at what others run

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from doctor.facts import Facts, KafkaFacts, MachineFacts
+from doctor.gather_kafka import kafka_facts
+from doctor.rules_durability import not_flushed
 from embedded.kafka import KafkaProcess
 from embedded.kafka_storage import read_properties
 from settings.table import Settings
 from streams.topics import ensure_topics
 from tests.conftest import eventually, start_clickhouse, stop
-from tillstream.doctor.facts import Facts, KafkaFacts, MachineFacts
-from tillstream.doctor.gather_kafka import kafka_facts
-from tillstream.doctor.rules_durability import not_flushed
 from tillstream.parts import make_plan
 
 

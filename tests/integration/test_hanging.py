@@ -21,16 +21,16 @@ from console.app import create_app
 from console.config import ConsoleConfig
 from console.queries import Query
 from console.warehouse import Warehouse
+from doctor.facts import Facts, MachineFacts
+from doctor.gather_data import clickhouse_facts
+from doctor.gather_kafka import kafka_facts
+from doctor.rules import findings
 from embedded.kafka import KafkaProcess
 from schemas.errors import TillstreamError, Unavailable
 from settings.loading import load_settings
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.doctor.facts import Facts, MachineFacts
-from tillstream.doctor.gather_data import clickhouse_facts
-from tillstream.doctor.gather_kafka import kafka_facts
-from tillstream.doctor.rules import findings
 from tillstream.warehouse import connect
 
 SOON = 2.0  # seconds

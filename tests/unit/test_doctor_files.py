@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tillstream.doctor.gather_files import flow_facts, segment_facts
+from doctor.gather_files import flow_facts, segment_facts
 
 RECEIPT = """\
 name: receipts

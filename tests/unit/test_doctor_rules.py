@@ -10,9 +10,7 @@ import pytest
 from connector.endpoint import Endpoint
 from connector.endpoint_probe import Door, judge
 from connector.reconcile.store import LastRun
-from schemas.stripe_types import EVENT_TYPES
-from schemas.verdict import Light, Severity, verdict
-from tillstream.doctor.facts import (
+from doctor.facts import (
     AccountFacts,
     AuditFacts,
     ClickHouseFacts,
@@ -28,7 +26,9 @@ from tillstream.doctor.facts import (
     SweepFacts,
     TopicFacts,
 )
-from tillstream.doctor.rules import findings
+from doctor.rules import findings
+from schemas.stripe_types import EVENT_TYPES
+from schemas.verdict import Light, Severity, verdict
 
 GIB = 1024**3
 URL = "https://hooks.example.com/webhooks/stripe"

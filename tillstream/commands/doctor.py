@@ -27,11 +27,12 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
     """
     import asyncio
 
-    from tillstream.doctor.gather import gather
-    from tillstream.doctor.rules import RULES, findings
+    from doctor.gather import gather
+    from doctor.rules import RULES, findings
+    from tillstream.broker import own_broker
 
     settings = load_settings(tillstream_data=data)
-    told = verdict(findings(asyncio.run(gather(settings))))
+    told = verdict(findings(asyncio.run(gather(settings, own_broker))))
     if as_json:
         screen.say_json(told.as_json())
     else:

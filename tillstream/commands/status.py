@@ -19,8 +19,8 @@ from tillstream.commands.doctor import describe
 from tillstream.commands.options import Data, Json
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from doctor.facts import AccountFacts, Facts, MissingFacts
     from settings.table import Settings
-    from tillstream.doctor.facts import AccountFacts, Facts, MissingFacts
 
 _WATCH_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0  # Stripe, while it is watched
@@ -63,10 +63,11 @@ def status(
 
 async def _look(settings: "Settings", earlier: "Facts | None" = None) -> "Facts":
     """Raises ConfigurationError when nothing runs in the data directory."""
-    from tillstream.doctor.gather import gather
+    from doctor.gather import gather
+    from tillstream.broker import own_broker
 
     running(settings.tillstream_data)  # also while it is watched
-    return await gather(settings, earlier)
+    return await gather(settings, own_broker, earlier)
 
 
 def _watch(settings: "Settings", as_json: bool) -> None:
@@ -88,7 +89,7 @@ def _watch(settings: "Settings", as_json: bool) -> None:
 
 
 def _verdict(facts: "Facts") -> Verdict:
-    from tillstream.doctor.rules import findings
+    from doctor.rules import findings
 
     return verdict(findings(facts))
 

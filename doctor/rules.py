@@ -1,8 +1,8 @@
 """All rules. Each takes the facts and yields what it finds; pure, and tested by name one by one."""
 
+from doctor import rules_durability, rules_engage, rules_machine, rules_stripe
+from doctor.facts import Facts
 from schemas.verdict import Finding
-from tillstream.doctor import rules_durability, rules_engage, rules_machine, rules_stripe
-from tillstream.doctor.facts import Facts
 
 RULES = (*rules_machine.RULES, *rules_durability.RULES, *rules_stripe.RULES, *rules_engage.RULES)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from doctor.facts import Facts, TopicFacts
 from schemas.topics import MIN_COPIES, STRIPE_EVENTS
 from schemas.verdict import Finding, Severity
-from tillstream.doctor.facts import Facts, TopicFacts
 
 
 def few_copies(facts: Facts) -> Iterator[Finding]:

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from connector.endpoint import Endpoint, differing_types, same_url
 from connector.endpoint_probe import Door
+from doctor.facts import NO_KEY, AccountFacts, Facts, PartFacts
 from schemas.stripe_types import wanted_types
 from schemas.verdict import Finding, Severity
-from tillstream.doctor.facts import NO_KEY, AccountFacts, Facts, PartFacts
 
 _ERROR, _WAITING, _WARNING, _HINT = Severity.ERROR, Severity.WAITING, Severity.WARNING, Severity.HINT
 _QUIET = 24 * 3600.0  # seconds without any event

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from connector.lookups.parked import Why
+from doctor.facts import NO_KEY, Facts, PartFacts
+from doctor.health import SILENT
 from schemas.tally import REMEDY
 from schemas.verdict import Finding, Severity
-from tillstream.doctor.facts import NO_KEY, Facts, PartFacts
-from tillstream.parts import SILENT
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 JAVA = 17

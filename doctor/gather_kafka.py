@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from console.alive import GOES_ON
+from doctor.facts import KafkaFacts, TopicFacts
 from schemas import topics
 from streams.kafka import Admin, KafkaConnectionError, KafkaError, TopicPartition
 from streams.reading import reader
-from tillstream.doctor.facts import KafkaFacts, TopicFacts
 
 _TIMEOUT_MS = 5_000
 _WITHIN = 15.0  # seconds for all of it

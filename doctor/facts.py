@@ -22,6 +22,14 @@ class PartFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnBroker:
+    """What the Kafka that `up` starts finds here: `java` is its major version, 0 when missing; `fetched`: its jars."""
+
+    java: int
+    fetched: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MachineFacts:
     """This machine. Bytes of the disk that holds the data directory; `java` is its major version, 0 when missing.
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from doctor.facts import Facts, FileFacts
 from schemas.verdict import Finding, Severity
-from tillstream.doctor.facts import Facts, FileFacts
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 

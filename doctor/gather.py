@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from connector import endpoint_api
@@ -18,23 +19,23 @@ from connector.permissions import MANAGED, examine, lacking
 from connector.places import Places, find_places, settings_warehouse
 from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
 from connector.warehouse import WarehouseConfig
-from embedded.fetch import jars_directory
-from embedded.kafka import java_version
+from doctor import gather_data, gather_files, gather_kafka
+from doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, OwnBroker, PartFacts, StripeFacts
+from doctor.gather_data import Known
+from doctor.health import ask
 from engage import mail_links
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from settings.runtime import Runtime, open_to_others, running
 from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
 from settings.table import Account, Settings
-from tillstream.doctor import gather_data, gather_files, gather_kafka
-from tillstream.doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, PartFacts, StripeFacts
-from tillstream.doctor.gather_data import Known
-from tillstream.parts import ask
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
 
 
-async def gather(settings: Settings, earlier: Facts | None = None, *, totals: bool = True) -> Facts:
+async def gather(
+    settings: Settings, own_broker: Callable[[], OwnBroker], earlier: Facts | None = None, *, totals: bool = True
+) -> Facts:
     """All facts; with `earlier` ones, this machine and Stripe are not asked again. `totals`: also how many rows."""
     try:
         runtime = running(settings.tillstream_data)
@@ -43,7 +44,7 @@ async def gather(settings: Settings, earlier: Facts | None = None, *, totals: bo
     places = _places(settings)
     project = Path(runtime.project) if runtime and runtime.project else settings.project
     machine, parts, kafka, (clickhouse, known), segments, flows = await asyncio.gather(
-        _machine(settings, earlier),
+        _machine(settings, own_broker, earlier),
         _parts(runtime),
         gather_kafka.kafka_facts(places.kafka, places.prefix) if places else _nothing(),
         _clickhouse(settings, places, totals),
@@ -81,8 +82,8 @@ async def _nothing() -> None:
     return None
 
 
-async def _machine(settings: Settings, earlier: Facts | None) -> MachineFacts:
-    return earlier.machine if earlier else await asyncio.to_thread(machine_facts, settings)
+async def _machine(settings: Settings, own_broker: Callable[[], OwnBroker], earlier: Facts | None) -> MachineFacts:
+    return earlier.machine if earlier else await asyncio.to_thread(lambda: machine_facts(settings, own_broker()))
 
 
 def _places(settings: Settings) -> Places | None:
@@ -92,7 +93,7 @@ def _places(settings: Settings) -> Places | None:
         return None
 
 
-def machine_facts(settings: Settings) -> MachineFacts:
+def machine_facts(settings: Settings, own_broker: OwnBroker) -> MachineFacts:
     """The data directory, the disk, and what the own broker needs."""
     data = settings.tillstream_data
     there = next(path for path in (data, *data.absolute().parents) if path.exists())
@@ -105,10 +106,10 @@ def machine_facts(settings: Settings) -> MachineFacts:
         open_secrets=tuple(map(str, too_open(data))),
         disk_free=disk.free,
         disk_total=disk.total,
-        java=java_version(),
+        java=own_broker.java,
         maven=shutil.which("mvn") is not None,
         needs_broker=not settings.kafka_bootstrap_servers,
-        fetched=jars_directory().is_dir(),
+        fetched=own_broker.fetched,
     )
 
 

@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
+from doctor.facts import FileFacts, Mistake
 from engage.flows import library as flow_library
 from engage.flows.model import Flow, SegmentTrigger, Status
 from engage.flows.rules.program import compile_flow
 from engage.flows.soundness import mistakes
 from engage.flows.steps import Email
 from engage.segments import library as segment_library
-from tillstream.doctor.facts import FileFacts, Mistake
 
 _PLACED = re.compile(r"(?P<file>.*?):(?P<line>\d+):\d+: (?P<what>.*)", re.DOTALL)
 _STATUS = re.compile(r"^status:\s*[\"']?(draft|manual|live)\b", re.MULTILINE)
