@@ -13,22 +13,11 @@ TillstreamError
 └── EndlessList           a list that does not move on
 """
 
-import os
 import re
 
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 
 _PERMISSION = re.compile(r"rak_\w+")
-
-
-def in_words(error: BaseException) -> str:
-    """Why a connection failed, as the operating system says it, such as 'connection refused'."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
-            return os.strerror(cause.errno).lower()
-        cause = getattr(cause, "os_error", None) or cause.__cause__
-    return str(error) or type(error).__name__
 
 
 class KeyRevoked(ConfigurationError):

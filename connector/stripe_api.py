@@ -28,10 +28,9 @@ from connector.errors import (
     PermissionMissing,
     RateLimited,
     StripeDown,
-    in_words,
 )
 from connector.pace import LIVE, TEST, Pace, Turns
-from schemas.errors import ConfigurationError, TillstreamError
+from schemas.errors import ConfigurationError, TillstreamError, in_words
 
 Json = dict[str, Any]
 

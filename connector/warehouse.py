@@ -11,10 +11,9 @@ from typing import Any
 import aiohttp
 import orjson
 
-from connector.errors import in_words
 from connector.stripe_api import Json
 from schemas.addresses import keep_login_apart
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, in_words
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
 

@@ -32,8 +32,8 @@ from console.pages.search import SearchPage
 from console.pages.segments import SegmentPages
 from console.pages.site import Site
 from console.templates_env import STATIC
-from console.warehouse import Warehouse
 from schemas.errors import TillstreamError, Unavailable
+from warehouse.client import reader
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
 _KEPT_HEADERS: Final = ("WWW-Authenticate", "HX-Redirect", "Retry-After")  # of an error that is told as a page
@@ -59,7 +59,7 @@ class Console:
     """Everything around the pages."""
 
     def __init__(self, config: ConsoleConfig, actions: Actions | None, engagement: Engagement | None) -> None:
-        self._warehouse = Warehouse(config)
+        self._warehouse = reader(config.warehouse)
         key = Key(config.state)
         self._gate = Gate(config, key)
         self._audit = Audit(config, key)

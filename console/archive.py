@@ -7,8 +7,8 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 #: The headers that are shown, in this order.
 _HEADERS: Final = ("From", "To", "Reply-To", "Date", "Message-ID")

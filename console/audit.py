@@ -18,7 +18,6 @@ from enum import StrEnum
 from secrets import token_hex
 from typing import Final
 
-import aiohttp
 import structlog
 
 from console.access.keys import Key
@@ -27,9 +26,11 @@ from console.access.visitors import Visitor
 from console.config import ConsoleConfig
 from schemas.emails import normal
 from schemas.errors import TillstreamError, Unavailable
+from warehouse.client import Warehouse
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reach ClickHouse
 _SEND_SECONDS: Final = 10.0
+_TABLE: Final = "audit_rows"
 _LAST_SECONDS: Final = 2.0  # for what is left when the console ends
 _LONGEST: Final = 500  # characters of a text
 _EMAIL: Final = re.compile(r"[^\s@<>\"'“”,;:()]+@[^\s@<>\"'“”,;:()]+")
@@ -88,8 +89,8 @@ class Audit:
     """One for a console. `run` brings the entries to ClickHouse."""
 
     def __init__(self, config: ConsoleConfig, key: Key) -> None:
-        self._config = config
         self._key = key
+        self._warehouse = Warehouse(config.warehouse, seconds=_SEND_SECONDS)
         self._shelf = Shelf(config.state / "audit" if config.state else None)
         self._new = asyncio.Event()
 
@@ -148,16 +149,17 @@ class Audit:
             try:
                 await self._send()
                 pause = 0.0
-            except (Unavailable, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (Unavailable, OSError) as error:
                 if not pause:
                     log.warning("audit entries wait for ClickHouse", entries=self.waiting, cause=str(error)[:_LONGEST])
                 pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
     async def close(self) -> None:
         """Once more, for a moment; what is left waits for the next start."""
-        with suppress(Unavailable, aiohttp.ClientError, OSError, TimeoutError):
+        with suppress(Unavailable, OSError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._send()
+        await self._warehouse.close()
 
     def _keep(self, entry: Entry) -> None:
         self._shelf.put(f"{entry.id}.{entry.version}", json.dumps(asdict(entry)))
@@ -175,25 +177,9 @@ class Audit:
         """Everything that is kept; raises when ClickHouse does not take it."""
         kept = {name: text for name in self._shelf.names() if (text := self._shelf.get(name))}
         if kept:
-            await self._insert("\n".join(kept.values()))
+            await self._warehouse.insert(_TABLE, "\n".join(kept.values()).encode())
         for name in kept:
             self._shelf.remove(name)
-
-    async def _insert(self, rows: str) -> None:
-        config = self._config
-        asked = {
-            "query": "INSERT INTO audit_rows FORMAT JSONEachRow",
-            "database": config.database,
-            "date_time_input_format": "best_effort",
-        }
-        head = {"X-ClickHouse-User": config.clickhouse_user, "X-ClickHouse-Key": config.clickhouse_password}
-        patience = aiohttp.ClientTimeout(total=_SEND_SECONDS)
-        async with (
-            aiohttp.ClientSession(timeout=patience) as session,
-            session.post(config.clickhouse_url, params=asked, data=rows.encode(), headers=head) as answer,
-        ):
-            if answer.status != 200:
-                raise Unavailable(f"ClickHouse takes no audit entries: {(await answer.text())[:_LONGEST]}")
 
     def _without_emails(self, text: str, people: Iterable[str]) -> str:
         for email in people:

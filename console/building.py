@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from schemas.errors import Unavailable
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 _SAMPLE: Final = 2_000  # facts of each metric, and people, whose metadata is looked at
 _VALUES: Final = 50

@@ -11,6 +11,7 @@ from schemas.addresses import keep_login_apart
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_loopback, reachable
 from settings.table import Settings, plain
+from warehouse.address import Address
 
 SHORTEST_SECRET = 24  # characters of a token
 DEFAULT_ACCOUNT = "default"
@@ -102,6 +103,11 @@ class ConsoleConfig:
             f"the console {where}, and nobody would have to sign in",
             remedy="export TILLSTREAM_CONSOLE_TOKEN=$(openssl rand -hex 24)   (or listen on 127.0.0.1 alone)",
         )
+
+    @property
+    def warehouse(self) -> Address:
+        """Where the views are."""
+        return Address(self.clickhouse_url, self.clickhouse_user, self.clickhouse_password, self.database)
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from console.building import Built, Occurring
-from console.queries import Query
+from warehouse.query import Query
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from console.actions import Actions
-from console.queries import Query
-from console.warehouse import Warehouse
 from reports.text import aware
 from schemas.errors import TillstreamError
 from schemas.verdict import Finding, Verdict
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 UNLINKED_DAYS: Final = 30
 LATELY: Final = timedelta(days=7)

@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Warehouse
 from reports.text import aware
 from schemas.errors import Unavailable
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 ASK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0

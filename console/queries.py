@@ -1,51 +1,10 @@
-"""SQL over the views, always with bound parameters; and the same with its values written in, to be shown to people."""
+"""The days and intervals of a question as SQL, with their parameters."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from console.config import ConsoleConfig
 from reports.days import Interval, span
-
-_PARAMETER = re.compile(r"\{(\w+):([^{}]+)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """`{name:Type}` in `text` are bound from `parameters`."""
-
-    text: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def shown(self) -> str:
-        """One statement without parameters that asks the same. For people: it is never sent."""
-        return _PARAMETER.sub(lambda match: _written(self.parameters[match[1]], match[2]), self.text)
-
-
-def _written(value: Any, kind: str) -> str:
-    """Text that stands for a value of another kind says so."""
-    as_text = isinstance(value, str) and kind != "String"
-    return f"CAST({literal(value)}, {literal(kind)})" if as_text else literal(value)
-
-
-def literal(value: Any) -> str:
-    """A value as ClickHouse's SQL. Raises TypeError for a kind that no query here has."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    if isinstance(value, datetime):
-        return f"toDateTime64('{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03}', 3, 'UTC')"
-    if isinstance(value, date):
-        return f"toDate('{value}')"
-    if isinstance(value, list):
-        return "[" + ", ".join(literal(item) for item in value) + "]"
-    raise TypeError(f"no literal for {type(value).__name__}")
 
 
 def day_of(config: ConsoleConfig) -> tuple[str, dict[str, Any]]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from connector.reconcile.store import LastRun, last_runs
 from connector.warehouse import Warehouse, WarehouseConfig
-from console.alive import while_alive
 from doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from reports.dead_letters import OPEN_LETTERS
 from schemas.errors import Unavailable
 from schemas.times import rfc3339, unix_seconds
 from sinks import ddl
+from warehouse.alive import while_alive
 
 NEVER = SweepFacts("never", 0.0)
 _DAYS = 7  # in which events tell the modes that come in

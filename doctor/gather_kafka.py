@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from console.alive import GOES_ON
 from doctor.facts import KafkaFacts, TopicFacts
 from schemas import topics
 from streams.kafka import Admin, KafkaConnectionError, KafkaError, TopicPartition
 from streams.reading import reader
+from warehouse.alive import GOES_ON
 
 _TIMEOUT_MS = 5_000
 _WITHIN = 15.0  # seconds for all of it

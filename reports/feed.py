@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from reports.properties import Is, conditions
 from reports.text import aware, iso
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 PAGE: Final = 50
 LINES: Final = 200  # of an invoice, shown at once

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from reports.feed import COLUMNS, Filter
 from reports.properties import conditions
 from reports.text import aware
 from schemas.errors import Unavailable
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 ASK_SECONDS: Final = 1.0
 # Inserts that run side by side become visible out of order: so far back, what has been seen is looked at again.

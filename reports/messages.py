@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 LATELY: Final = timedelta(days=30)
 NEWEST: Final = 20

@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from console.config import ConsoleConfig
-from console.queries import Query, period_of, within
-from console.warehouse import Row, Warehouse
+from console.queries import period_of, within
 from reports.days import Interval, before, periods, span
 from reports.properties import Is, Property, conditions
 from reports.text import aware
 from schemas.metrics import Metric
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 PARTS_AT_MOST: Final = 50  # the largest; all others are one more part
 # Exact but for emails whose hashes are the same, which among a million has a chance of one in 37 million.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from schemas.tally import REMEDY
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 RECENT: Final = timedelta(hours=1)
 UNLINKED: Final = timedelta(days=30)

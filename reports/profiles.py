@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 FOUND_AT_MOST: Final = 50
 TOLD_AT_MOST: Final = 200  # messages between two facts

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Self
 
-from console.queries import Query
-from console.warehouse import Warehouse
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 _REASON = "multiIf(reason != '', reason, reason_code != '', reason_code, '')"
 #: Of the row itself: name → what people read, and SQL.

@@ -8,10 +8,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from reports.feed import COLUMNS
 from reports.text import aware
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 SHORTEST: Final = 2  # characters; one letter would find everybody
 SHOWN: Final = 10  # of each kind

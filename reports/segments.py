@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 GROWTH_DAYS: Final = 30
 WEEK: Final = 7

@@ -10,10 +10,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from console.queries import Query
-from console.warehouse import Row, Warehouse
 from reports.text import ago, aware, money
 from schemas.metrics import Metric
+from warehouse.client import Row, Warehouse
+from warehouse.query import Query
 
 #: What the mail server's answer, or ours, makes of a message, in a word.
 _TOLD: Final = {"sent": "sent", "waiting": "on its way", "held": "held", "skipped": "not sent", "failed": "failed"}

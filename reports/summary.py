@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.config import ConsoleConfig
-from console.queries import Query, period_of, within
-from console.warehouse import Warehouse
+from console.queries import period_of, within
 from reports.days import Interval, before, periods
 from reports.metrics import PEOPLE, Cell, Series, first_known
 from schemas.metrics import Metric
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 _OF_A_KIND = (Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE)  # of those that an import brings, and not
 

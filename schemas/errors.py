@@ -7,6 +7,7 @@ TillstreamError               something a person has to know; `str()` names the 
 """
 
 import errno
+import os
 
 _PASSING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
@@ -44,3 +45,13 @@ class Unavailable(TillstreamError):
 def may_pass(error: OSError) -> bool:
     """Whether it is a full or failing disk, or a want of memory or files: nobody's mistake, and over one day."""
     return error.errno in _PASSING
+
+
+def in_words(error: BaseException) -> str:
+    """Why a connection failed, as the operating system says it, such as 'connection refused'."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            return os.strerror(cause.errno).lower()
+        cause = getattr(cause, "os_error", None) or cause.__cause__
+    return str(error) or type(error).__name__

@@ -11,11 +11,11 @@ from multidict import MultiDict
 from console.api.server import Api
 from console.config import ConsoleConfig
 from console.forms import parsed
-from console.warehouse import Warehouse
 from schemas.errors import ConfigurationError
 from settings.checks import known_timezone
 from settings.table import Settings
 from tillstream.warehouse import find_clickhouse
+from warehouse.client import Warehouse, reader
 
 _FLAGS: Final = {  # of the API's parameters
     "from": "--from",
@@ -51,7 +51,7 @@ async def desk(settings: Settings, timezone: str = "") -> AsyncIterator[Desk]:
         timezones={} if timezone else settings.timezones(),
         default_timezone=_known(timezone) if timezone else settings.tillstream_timezone,
     )
-    warehouse = Warehouse(config)
+    warehouse = reader(config.warehouse)
     try:
         yield Desk(Api(config, warehouse), warehouse, config)
     except web.HTTPException as error:  # how the API says that it was asked for something that can't be

@@ -5,7 +5,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 from console.building import Built, Control, Line, Occurring, Part
-from console.queries import Query
 from engage.conditions.catalog import EVENT, PERSON, Kind, Property, of_event, of_person
 from engage.conditions.problems import Problem
 from engage.conditions.reading import COUNTS
@@ -22,6 +21,7 @@ from engage.editing.fields import (
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES
+from warehouse.query import Query
 
 Choices = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _TITLES: Final = {

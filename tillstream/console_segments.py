@@ -6,7 +6,6 @@ from pathlib import Path
 
 from console.building import Built, Occurring
 from console.engagement import Asked, Mistake, Segment, Start, Words
-from console.queries import Query
 from engage.conditions import Problem, compile_counts, compile_members
 from engage.conditions import words as telling
 from engage.conditions.model import Definition
@@ -19,6 +18,7 @@ from settings.loading import load_settings
 from settings.table import Settings
 from tillstream import console_builder
 from tillstream.segments import clock
+from warehouse.query import Query
 
 
 class ConsoleSegments:

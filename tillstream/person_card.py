@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from console.api.models import Card, Event, ProfileAnswer, Value
-from console.warehouse import Row
 from reports.text import ago, aware, moment, money
 from schemas.money import major_decimal
 from tillstream.event_lines import events_table
 from tillstream.metric_charts import COLOURS
+from warehouse.client import Row
 
 _SOON: Final = timedelta(days=60)  # until which a card is said to expire soon
 _GOOD: Final = {"sent": "green", "failed": "red", "unknown": "yellow"}

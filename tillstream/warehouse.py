@@ -15,12 +15,12 @@ import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
-from console.alive import hanging
 from schemas.addresses import split_login
 from schemas.errors import ConfigurationError, Unavailable
 from settings.runtime import running
 from settings.table import Settings
 from tillstream.connections import clickhouse_password
+from warehouse.alive import hanging
 
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would log is raised here, in our own words
 

@@ -13,11 +13,11 @@ from console.api import engagement_models as models
 from console.api.openapi import Operation
 from console.config import ConsoleConfig
 from console.engagement import Engagement, Flow, Segment, Words
-from console.warehouse import Row, Warehouse
 from reports import messages, segments
 from reports.days import today
 from reports.text import aware, exact
 from schemas.errors import ConfigurationError
+from warehouse.client import Row, Warehouse
 
 _DAYS: Final = 90
 _ONE: Final = (400, 401, 403, 404, 409, 503)

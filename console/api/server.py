@@ -17,7 +17,6 @@ from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
 from console.engagement import Engagement
-from console.warehouse import Row, Warehouse
 from reports import feed, profiles, search
 from reports.days import before, span
 from reports.metrics import Cell, Series, ask
@@ -27,6 +26,7 @@ from reports.text import aware, exact
 from schemas.emails import normal
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
+from warehouse.client import Row, Warehouse, reader
 
 _SLUG = {"type": "string", "enum": list(forms.BY_SLUG)}
 _NAME = {"type": "string", "minLength": 1, "maxLength": forms.LONGEST_TEXT}
@@ -298,7 +298,7 @@ class Api:
 def operations_alone() -> list[Operation]:
     """The table without anything to read from: for the document."""
     config = ConsoleConfig("http://127.0.0.1:8123")
-    return Api(config, Warehouse(config)).operations()
+    return Api(config, reader(config.warehouse)).operations()
 
 
 def _answered(operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:

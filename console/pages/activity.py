@@ -10,10 +10,10 @@ from aiohttp import web
 from console import forms
 from console.access.gate import GATE
 from console.pages.site import Page
-from console.warehouse import Row
 from reports import feed
 from reports.properties import known
 from schemas.metrics import Metric
+from warehouse.client import Row
 
 BODY_CHARACTERS: Final = 100_000
 SAMPLED: Final = timedelta(days=31)  # of whose events the properties are offered as filters

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from console import forms
 from console.pages.site import Page
-from console.queries import Query
+from warehouse.query import Query
 
 PAGE: Final = 100
 

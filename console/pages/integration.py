@@ -11,11 +11,11 @@ from console import forms, health
 from console.actions import Connection, Kept
 from console.audit import Action
 from console.pages.site import Page
-from console.queries import Query
 from reports import pipeline
 from reports.days import last_days, today
 from schemas.errors import TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
+from warehouse.query import Query
 
 RECEIVED = timedelta(days=90)
 

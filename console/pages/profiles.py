@@ -10,12 +10,12 @@ from aiohttp import web
 from console import forms
 from console.audit import Action
 from console.pages.site import Page
-from console.warehouse import Row
 from reports import feed, profiles
 from reports import standing as how
 from reports.days import today
 from reports.text import aware
 from schemas.emails import normal
+from warehouse.client import Row
 
 
 class ProfilePages(Page):

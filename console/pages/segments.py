@@ -17,11 +17,11 @@ from console import building, forms
 from console.audit import Action
 from console.engagement import Mistake, Start
 from console.pages.site import Page
-from console.queries import Query
 from reports import segments
 from reports.days import today
 from reports.text import iso, number
 from schemas.errors import ConfigurationError
+from warehouse.query import Query
 
 LONGEST_YAML: Final = 12_000  # characters; a form may have 16 KiB
 SAMPLE: Final = 5

@@ -18,9 +18,9 @@ from console.engagement import Engagement
 from console.live import Live
 from console.notices import Notices
 from console.templates_env import address, environment
-from console.warehouse import Warehouse
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
+from warehouse.client import Warehouse
 
 #: The metrics in the order in which they are shown.
 METRICS: Final = (

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from console.config import ConsoleConfig
-from console.warehouse import Warehouse
 from reports.feed import Filter
 from reports.following import follow, mark
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
 from tests.integration.segments_support import Shop, paid, shop, taken_back
 from tests.integration.sinks_support import fact
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 __all__ = ["shop"]
 
@@ -32,7 +32,7 @@ class Broken(Warehouse):
 
 @pytest.fixture
 async def warehouse(shop: Shop) -> AsyncIterator[Broken]:
-    found = Broken(ConsoleConfig(shop.url, database=shop.database))
+    found = Broken(Address(shop.url, database=shop.database))
     yield found
     await found.close()
 

@@ -19,8 +19,6 @@ from aiohttp.test_utils import TestServer
 from connector.warehouse import WarehouseConfig
 from console.app import create_app
 from console.config import ConsoleConfig
-from console.queries import Query
-from console.warehouse import Warehouse
 from doctor.facts import Facts, MachineFacts
 from doctor.gather_data import clickhouse_facts
 from doctor.gather_kafka import kafka_facts
@@ -32,6 +30,9 @@ from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
 from tillstream.warehouse import connect
+from warehouse.address import Address
+from warehouse.client import reader
+from warehouse.query import Query
 
 SOON = 2.0  # seconds
 DATABASE = "tillstream"
@@ -143,7 +144,7 @@ async def _status(http: aiohttp.ClientSession, page: str) -> int:
 
 
 async def test_a_console_that_starts_while_clickhouse_hangs_says_so_too(engine: ClickHouseServer) -> None:
-    warehouse = Warehouse(ConsoleConfig(engine.url, database=DATABASE))
+    warehouse = reader(Address(engine.url, database=DATABASE))
     with stopped(engine.process.pid):
         async with soon():
             with pytest.raises(Unavailable, match="hangs"):
@@ -154,7 +155,7 @@ async def test_a_console_that_starts_while_clickhouse_hangs_says_so_too(engine: 
 
 async def test_a_slow_question_has_its_time_and_one_that_hangs_midway_is_told(engine: ClickHouseServer) -> None:
     slow = Query("SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)")
-    warehouse = Warehouse(ConsoleConfig(engine.url, database=DATABASE))
+    warehouse = reader(Address(engine.url, database=DATABASE))
 
     async def answered() -> bool:  # on a machine so busy that no ping is answered in time, once more
         began = time.monotonic()
@@ -233,7 +234,7 @@ async def test_a_server_that_is_no_clickhouse_is_not_taken_for_silent(status: in
     app.router.add_route("*", "/{tail:.*}", anything)
     async with TestServer(app) as server:
         url = f"http://127.0.0.1:{server.port}"
-        warehouse = Warehouse(ConsoleConfig(url))
+        warehouse = reader(Address(url))
         async with soon():
             with pytest.raises(Unavailable) as caught:
                 await warehouse.rows(Query("SELECT 1 AS one"))

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.errors import PermissionMissing, in_words
+from connector.errors import PermissionMissing
 from connector.lookups.questions import Memory, Offsets
 from connector.permissions import lacking
 from connector.windows import KEPT, OVERLAP, chunks, joined, window
+from schemas.errors import in_words
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(0, 2**32))

@@ -5,12 +5,13 @@ from datetime import UTC, date, datetime
 import pytest
 
 from console.config import ConsoleConfig
-from console.queries import Query, literal, within
+from console.queries import within
 from reports.days import Interval
 from reports.feed import Cursor
 from reports.metrics import Question, amounts_query, largest_query, parts_queries, people_query
 from reports.properties import Is, Property
 from schemas.metrics import Metric
+from warehouse.query import Query, literal
 
 NASTY = "'; DROP TABLE metric_rows; --\\"
 CONFIG = ConsoleConfig("http://127.0.0.1:8123", timezones={NASTY: "Asia/Tokyo", "b": "UTC"})

@@ -10,7 +10,7 @@ from tillstream import screen
 from tillstream.commands.options import Data, Json, Limit, Test, Timezone
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
-    from console.warehouse import Row
+    from warehouse.client import Row
 
 
 def profile(
