@@ -1,4 +1,4 @@
-"""The command line, the settings, and the supervisor that runs several roles on one machine.
+"""The command line, and the supervisor that runs several roles on one machine.
 
-The only package that may import every room. Business rules live in the rooms, never here.
+What a command does lives in the packages below; here is what it asks for, and how the answer is drawn.
 """

@@ -53,5 +53,7 @@ def test_every_package_and_module_says_what_it_is_for() -> None:
 def test_every_room_is_known_to_the_checks() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert rooms == set(ROOMS) == set(PROJECT["tool"]["mypy"]["packages"])
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert rooms == {room for layer in layers for room in layer.split(" | ")} | {"embedded", "simulator"}
     architecture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     assert all(f"`{room}/`" in architecture for room in ROOMS)
