@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from clickhouse_connect.driver.client import Client
 from hypothesis import settings
 from stripe import AIOHTTPClient, StripeClient
+from xdist.scheduler import LoadFileScheduling
 
 from embedded.child import die_with_parent
 from embedded.clickhouse.logins import READER, Logins, logins
@@ -47,13 +48,29 @@ MakeTopics = Callable[..., Awaitable[None]]
 RunStripe = Callable[..., Awaitable["RunningStripe"]]
 DAY = 86_400
 E2E = Path(__file__).with_name("e2e")
+ON_ONE_WORKER = "tests/e2e/shared/"  # its tests share one `up`
+
+
+class _ByFile(LoadFileScheduling):
+    """One file is one worker's; one folder is as well."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ON_ONE_WORKER if nodeid.startswith(ON_ONE_WORKER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `--dist loadfile`."""
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what stands in tests/e2e."""
+    """Marks what stands in tests/e2e, and begins with the files that take long: short ones fill the gaps at the end."""
     for item in items:
         if item.path.is_relative_to(E2E):
             item.add_marker("e2e")
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 async def eventually(

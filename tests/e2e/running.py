@@ -20,7 +20,8 @@ from tests.shapes import differences
 
 SECRET = "whsec_of_the_tests"
 ANY_PORTS = [f"--{name}-port=0" for name in ("http", "console", "kafka", "clickhouse")]
-READY_SECONDS = 60
+PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "connector", "console")
+READY_SECONDS = 120
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import clickhouse_connect
 import pytest
 
 from simulator.delivery.sender import sign
@@ -45,10 +46,10 @@ class Shop:
                     assert answer.status == 200
 
     async def ask(self, query: str) -> list[dict[str, Any]]:
-        done = await tillstream_async("sql", query, "--json", "--data", self.data)
-        assert done.returncode == 0, done.stderr
-        found: list[dict[str, Any]] = json.loads(done.stdout)
-        return found
+        runtime = self.up.runtime()
+        database = {"dsn": runtime["clickhouse_url"], "database": runtime["database"]}
+        async with await clickhouse_connect.get_async_client(**database) as client:
+            return list((await client.query(query)).named_results())
 
     async def rows(self) -> dict[str, list[dict[str, Any]]]:
         """What people rely on, of facts and of people."""

@@ -1,65 +1,15 @@
-"""`tillstream up`: starts everything, says so, survives what dies, and leaves nothing behind."""
+"""`tillstream up`: starts everything or says what is in its way, and leaves nothing behind."""
 
 import json
-import os
 import signal
 import socket
 import time
 from pathlib import Path
 
-import aiohttp
 import psutil
-import pytest
 
 from tests.conftest import eventually
-from tests.e2e.running import ANY_PORTS, SECRET, RunningUp, environment, send_event, tillstream_async
-
-PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "connector", "console")
-START_PROMISE = 15.0  # for a machine of its own: here it shares two cores with other tests
-RECOVERY_PROMISE = 60.0
-
-
-def test_everything_is_ready_within_the_promised_time(up: RunningUp) -> None:
-    assert up.ready_after <= 2 * START_PROMISE
-
-
-async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
-    runtime = up.runtime()
-    assert set(PARTS) <= set(runtime["roles"])
-    async with aiohttp.ClientSession() as session:
-        for name in ("sink", "process", "ingest", "connector", "console"):
-            url = runtime["roles"][name]["health_url"]
-            for page in ("readyz", "livez", "metrics"):
-                async with session.get(f"{url}/{page}") as response:
-                    assert response.status == 200, (name, page, await response.text())
-        door = runtime["http_url"]
-        assert runtime["roles"]["ingest"]["health_url"] != door
-        for path, status in (("readyz", 200), ("livez", 200), ("metrics", 404), ("", 404), ("anything", 404)):
-            async with session.get(f"{door}/{path}") as response:
-                assert (response.status, await response.text()) == (status, "")
-
-
-@pytest.mark.parametrize("part", PARTS)
-async def test_a_part_that_is_killed_comes_back_at_the_same_place(up: RunningUp, part: str) -> None:
-    before = up.runtime()
-    os.kill(before["roles"][part]["pid"], signal.SIGKILL)
-
-    def back() -> bool:
-        now = up.runtime()
-        return bool(now["ready"]) and now["roles"][part]["pid"] not in (None, before["roles"][part]["pid"])
-
-    await eventually(back, deadline=RECOVERY_PROMISE)
-    after = up.runtime()
-    assert after["roles"][part]["restarts"] == before["roles"][part]["restarts"] + 1
-    places = ("http_url", "console_url", "kafka_bootstrap", "clickhouse_url")
-    assert [after[place] for place in places] == [before[place] for place in places]
-
-
-async def test_a_second_up_on_the_same_directory_is_refused(up: RunningUp) -> None:
-    done = await tillstream_async("up", "--data", up.data, *ANY_PORTS)
-    assert done.returncode == 2
-    assert f"already running as pid {up.process.pid}" in done.stderr
-    assert "next: tillstream status" in done.stderr
+from tests.e2e.running import ANY_PORTS, PARTS, SECRET, RunningUp, environment, send_event, tillstream_async
 
 
 async def test_a_taken_port_is_named_with_its_flag_before_anything_starts(tmp_path: Path) -> None:

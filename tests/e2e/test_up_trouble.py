@@ -122,16 +122,6 @@ async def test_a_full_disk_loses_nothing_and_everything_is_ready_by_itself_when_
         await running.stop()
 
 
-async def test_a_role_that_hangs_is_ended_and_started_again(up: RunningUp) -> None:
-    before = part(up, "sink")
-    os.kill(before["pid"], signal.SIGSTOP)
-    await eventually(lambda: part(up, "sink")["restarts"] == before["restarts"] + 1, 60)
-    assert "did not answer for 30 s and was ended" in up.output.read_text("utf-8")
-    assert await answer(up, "evt_while_the_sink_hung") == 200
-    await eventually(lambda: ready(up), RECOVERY)
-    assert part(up, "sink")["pid"] != before["pid"]
-
-
 async def test_events_are_taken_while_the_own_clickhouse_cannot_start(tmp_path: Path) -> None:
     running = RunningUp(tmp_path / "data")
     engine = running.data / "clickhouse" / "engine"

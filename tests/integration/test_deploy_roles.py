@@ -21,7 +21,7 @@ from embedded.child import die_with_parent, free_port
 from tests.compose import load_compose
 from tests.conftest import ClickHouseServer, eventually
 from tests.e2e.running import SECRET, environment
-from tests.e2e.test_commands import charge_succeeded
+from tests.e2e.shared.test_commands import charge_succeeded
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60

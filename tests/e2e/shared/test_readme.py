@@ -20,7 +20,7 @@ from tests.e2e.running import SECRET, RunningUp, environment
 from tillstream.__main__ import app
 from tillstream.warehouse import Warehouse, connect
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
 TROUBLE = re.findall(r"^\|[^|]+\|[^|]+\| ([^|]+) \|$", README.partition("## When something is wrong")[2], re.MULTILINE)

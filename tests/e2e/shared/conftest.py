@@ -1,4 +1,4 @@
-"""One `up` for all tests that can share it."""
+"""One `up` for all tests in this folder."""
 
 from collections.abc import AsyncIterator
 

@@ -1,0 +1,1 @@
+"""What needs a running `up`, and does not mind others beside it: one `up` for all of it."""

@@ -1,0 +1,68 @@
+"""The parts of a running `up`: ready within the promised time, and back by themselves whatever ends them."""
+
+import os
+import signal
+
+import aiohttp
+import pytest
+
+from tests.conftest import eventually
+from tests.e2e.running import ANY_PORTS, PARTS, RunningUp, tillstream_async
+from tests.e2e.test_up_trouble import RECOVERY, answer, part, ready
+
+START_PROMISE = 15.0  # for a machine of its own
+RECOVERY_PROMISE = 60.0
+
+
+def test_everything_is_ready_within_the_promised_time(up: RunningUp) -> None:
+    sharing = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # each worker starts something just then
+    assert up.ready_after <= max(2, sharing) * START_PROMISE
+
+
+async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
+    runtime = up.runtime()
+    assert set(PARTS) <= set(runtime["roles"])
+    async with aiohttp.ClientSession() as session:
+        for name in ("sink", "process", "ingest", "connector", "console"):
+            url = runtime["roles"][name]["health_url"]
+            for page in ("readyz", "livez", "metrics"):
+                async with session.get(f"{url}/{page}") as response:
+                    assert response.status == 200, (name, page, await response.text())
+        door = runtime["http_url"]
+        assert runtime["roles"]["ingest"]["health_url"] != door
+        for path, status in (("readyz", 200), ("livez", 200), ("metrics", 404), ("", 404), ("anything", 404)):
+            async with session.get(f"{door}/{path}") as response:
+                assert (response.status, await response.text()) == (status, "")
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_that_is_killed_comes_back_at_the_same_place(up: RunningUp, part: str) -> None:
+    before = up.runtime()
+    os.kill(before["roles"][part]["pid"], signal.SIGKILL)
+
+    def back() -> bool:
+        now = up.runtime()
+        return bool(now["ready"]) and now["roles"][part]["pid"] not in (None, before["roles"][part]["pid"])
+
+    await eventually(back, deadline=RECOVERY_PROMISE)
+    after = up.runtime()
+    assert after["roles"][part]["restarts"] == before["roles"][part]["restarts"] + 1
+    places = ("http_url", "console_url", "kafka_bootstrap", "clickhouse_url")
+    assert [after[place] for place in places] == [before[place] for place in places]
+
+
+async def test_a_second_up_on_the_same_directory_is_refused(up: RunningUp) -> None:
+    done = await tillstream_async("up", "--data", up.data, *ANY_PORTS)
+    assert done.returncode == 2
+    assert f"already running as pid {up.process.pid}" in done.stderr
+    assert "next: tillstream status" in done.stderr
+
+
+async def test_a_role_that_hangs_is_ended_and_started_again(up: RunningUp) -> None:
+    before = part(up, "sink")
+    os.kill(before["pid"], signal.SIGSTOP)
+    await eventually(lambda: part(up, "sink")["restarts"] == before["restarts"] + 1, 60)
+    assert "did not answer for 30 s and was ended" in up.output.read_text("utf-8")
+    assert await answer(up, "evt_while_the_sink_hung") == 200
+    await eventually(lambda: ready(up), RECOVERY)
+    assert part(up, "sink")["pid"] != before["pid"]
