@@ -241,7 +241,9 @@ class ConsoleActions:
             )
             for key, cell in sorted(found.comparison.cells.items())
         )
-        differences = {one.id: f"{one.fact.metric}: {one.kind}" for one in found.comparison.differences}
+        differences = {
+            one.id: f"{one.fact.metric}: {', '.join(one.what) or one.kind}" for one in found.comparison.differences
+        }
         right = found.comparison.right_zone
         remark = f"it would be equal if days were counted in {right}" if right else ""
         return Comparison(account, day, found.livemode, found.comparison.equal, rows, differences, remark)

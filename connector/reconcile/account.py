@@ -141,6 +141,7 @@ def day_of(difference: Difference, question: Question) -> date:
 def _difference(one: Difference, question: Question) -> dict[str, Any]:
     return {
         "kind": one.kind.value,
+        "what": list(one.what),
         "metric": one.fact.metric.value,
         "id": one.id,
         "day": day_of(one, question).isoformat(),
@@ -158,6 +159,7 @@ def _fact(fact: Fact) -> dict[str, Any]:
         "amount": major(fact.amount, fact.currency),
         "amount_minor": fact.amount,
         "occurred_at": rfc3339(fact.at),
+        "details": dict(fact.details),
     }
 
 

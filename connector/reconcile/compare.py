@@ -19,16 +19,20 @@ class Kind(StrEnum):
 
     MISSING = "missing"  # Stripe has it, we don't
     EXTRA = "extra"  # we have it, Stripe doesn't
-    DIFFERENT = "different"  # another amount, currency or day
+    DIFFERENT = "different"  # in what `Difference.what` names
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact that is not the same on both sides."""
+    """One fact that is not the same on both sides, or (without `stripes`) one that can't be as our rows have it.
+
+    `what` differs: amount, currency, day, or names of `Fact.details`; of the second kind, what can't be.
+    """
 
     kind: Kind
     ours: Fact | None
     stripes: Fact | None
+    what: tuple[str, ...] = ()
 
     @property
     def fact(self) -> Fact:
@@ -88,16 +92,33 @@ def compare(
     our_zone: ZoneInfo,
     stripes_zone: ZoneInfo,
     apart: Iterable[Fact] = (),
+    impossible: Iterable[tuple[Fact, str]] = (),
 ) -> Comparison:
-    """Compare what falls on the days of `span`; our days are those of `our_zone`, Stripe's those of its dashboard."""
+    """Compare what falls on the days of `span`; our days are those of `our_zone`, Stripe's those of its dashboard.
+
+    `impossible` are rows of ours that can't be, whatever Stripe says, with the reason.
+    """
     pairs = list(_pairs(ours, stripes))
     inside = tuple(fact for fact in apart if fact.day(our_zone) in span)
     found = _compared(pairs, span, our_zone, stripes_zone, inside)
-    if found.equal or our_zone.key == stripes_zone.key:
+    other_zone = not found.equal and our_zone.key != stripes_zone.key
+    if other_zone and _compared(pairs, span, stripes_zone, stripes_zone, ()).equal:
+        found = Comparison(found.cells, found.differences, inside, stripes_zone.key)
+    return _with_impossible(found, impossible, span, our_zone)
+
+
+def _with_impossible(
+    found: Comparison, impossible: Iterable[tuple[Fact, str]], span: Span, zone: ZoneInfo
+) -> Comparison:
+    cells, differences = defaultdict(Cell, found.cells), list(found.differences)
+    for fact, why in impossible:
+        if (day := fact.day(zone)) in span:
+            difference = Difference(Kind.DIFFERENT, fact, None, (why,))
+            differences.append(difference)
+            cells[fact.metric, fact.currency, day].different.append(difference.id)
+    if len(differences) == len(found.differences):
         return found
-    if _compared(pairs, span, stripes_zone, stripes_zone, ()).equal:
-        return Comparison(found.cells, found.differences, inside, stripes_zone.key)
-    return found
+    return Comparison(dict(sorted(cells.items())), tuple(differences), found.apart)
 
 
 def _compared(
@@ -116,10 +137,11 @@ def _compared(
         if stripes and their_day and their_day in span:
             cell = cells[stripes.metric, stripes.currency, their_day]
             cell.stripes = cell.stripes[0] + 1, cell.stripes[1] + stripes.amount
-        kind = _kind(ours, stripes, same_day=our_day == their_day)
-        if kind is None:
+        what = _differing(ours, stripes, same_day=our_day == their_day) if ours and stripes else ()
+        if ours and stripes and not what:
             continue
-        difference = Difference(kind, ours, stripes)
+        kind = Kind.DIFFERENT if what else Kind.EXTRA if ours else Kind.MISSING
+        difference = Difference(kind, ours, stripes, what)
         differences.append(difference)
         day = next(day for day in (their_day, our_day) if day and day in span)
         cells[difference.fact.metric, difference.fact.currency, day].names(kind).append(difference.id)
@@ -127,14 +149,11 @@ def _compared(
     return Comparison(dict(sorted(cells.items())), tuple(differences), apart)
 
 
-def _kind(ours: Fact | None, stripes: Fact | None, *, same_day: bool) -> Kind | None:
-    if ours is None:
-        return Kind.MISSING
-    if stripes is None:
-        return Kind.EXTRA
-    if (ours.currency, ours.amount) == (stripes.currency, stripes.amount) and same_day:
-        return None
-    return Kind.DIFFERENT
+def _differing(ours: Fact, stripes: Fact, *, same_day: bool) -> tuple[str, ...]:
+    """What is not the same; a detail only where both sides tell it."""
+    same = {"amount": ours.amount == stripes.amount, "currency": ours.currency == stripes.currency, "day": same_day}
+    same |= {name: ours.details.get(name, said) == said for name, said in stripes.details.items()}
+    return tuple(name for name, equal in same.items() if not equal)
 
 
 def _pairs(ours: Iterable[Fact], stripes: Iterable[Fact]) -> Iterator[Pair]:

@@ -1,7 +1,7 @@
 """One fact as either side tells it, and the days and metrics that are compared."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,8 @@ class Fact:
     """A payment, failure, refund or issued invoice.
 
     `owner` is the charge or invoice whose row it is; `object` is what names it in Stripe: the same, or the refund
-    ('' in our rows when only the charge told of it). Money in minor units, `at` in Unix seconds.
+    ('' in our rows when only the charge told of it). Money in minor units, `at` in Unix seconds. `details` is what else
+    is known of it, by name: email, linked (to anybody: yes or no), reason, reason code, invoice, status.
     """
 
     metric: Metric
@@ -25,6 +26,7 @@ class Fact:
     currency: str
     amount: int
     at: float
+    details: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def day(self, zone: ZoneInfo) -> date:
         """The calendar day in `zone`."""

@@ -1,17 +1,60 @@
 """Our side of a comparison, as data teams see it: the view `metrics`."""
 
+from typing import Any
+
 from connector.reconcile.facts import COMPARED, Fact
+from connector.stripe_api import Json
 from connector.warehouse import Warehouse
 from schemas.metrics import Metric
 
-_QUERY = """
-SELECT metric, charge_id, invoice_id, currency, amount_minor, toUnixTimestamp64Milli(occurred_at) AS at,
-    ifNull(properties.Refund.:String, '') AS refund, splitByChar(':', metric_id)[-1] AS object
-FROM metrics
-WHERE account = {account:String} AND livemode = {livemode:Bool} AND metric IN {metrics:Array(String)}
+_SPAN = """account = {account:String} AND livemode = {livemode:Bool}
     AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
-    AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+    AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"""
+_QUERY = f"""
+SELECT metric, charge_id, invoice_id, currency, amount_minor, toUnixTimestamp64Milli(occurred_at) AS at,
+    ifNull(properties.Refund.:String, '') AS refund, splitByChar(':', metric_id)[-1] AS object,
+    email, reason, reason_code, ifNull(properties.status.:String, '') AS status,
+    metric_id IN (SELECT metric_id FROM unlinked WHERE unlinked_reason NOT IN ('', 'erased') AND {_SPAN}) AS nobodys
+FROM metrics
+WHERE metric IN {{metrics:Array(String)}} AND {_SPAN}
 """
+#: Rows that can't be, by why. An attempt fails once: with its charge, or without one. Refunds are of what was paid.
+_IMPOSSIBLE = {
+    "the same attempt failed twice": f"""
+SELECT metric, '' AS charge_id, invoice_id, any(currency) AS currency, any(amount_minor) AS amount_minor,
+    max(toUnixTimestamp64Milli(occurred_at)) AS at
+FROM metrics
+WHERE metric = 'Failed Payment' AND invoice_id != '' AND attempt_count > 0 AND {_SPAN}
+GROUP BY metric, invoice_id, attempt_count
+HAVING count() > 1 AND countIf(charge_id = '') > 0
+SETTINGS prefer_column_name_to_alias = 1
+""",
+    "more was refunded than paid": f"""
+SELECT 'Refunded Payment' AS metric, charge_id, '' AS invoice_id, any(currency) AS currency,
+    sumIf(amount_minor, metric = 'Refunded Payment') AS refunded, refunded AS amount_minor,
+    maxIf(toUnixTimestamp64Milli(occurred_at), metric = 'Refunded Payment') AS at
+FROM metrics
+WHERE account = {{account:String}} AND livemode = {{livemode:Bool}}
+    AND metric IN ('Refunded Payment', 'Successfully Paid')
+    AND charge_id IN (SELECT charge_id FROM metrics WHERE metric = 'Refunded Payment' AND {_SPAN})
+GROUP BY charge_id
+HAVING refunded > sumIf(amount_minor, metric = 'Successfully Paid')
+SETTINGS prefer_column_name_to_alias = 1
+""",
+}
+
+
+async def impossible_facts(
+    warehouse: Warehouse, account: str, livemode: bool, start: int, end: int
+) -> list[tuple[Fact, str]]:
+    """Our rows between two Unix seconds that can't be, and why: no second source is needed. Raises Unavailable."""
+    bounds = _bounds(account, livemode, start, end)
+    return [
+        (Fact(Metric(row["metric"]), owner, owner, row["currency"], int(row["amount_minor"]), row["at"] / 1000), why)
+        for why, query in _IMPOSSIBLE.items()
+        for row in await warehouse.rows(query, bounds)
+        if (owner := row["charge_id"] or row["invoice_id"])
+    ]
 
 
 async def our_facts(
@@ -21,16 +64,8 @@ async def our_facts(
 
     A failed attempt that made no charge is of the second kind: the API keeps no trace of it. Raises Unavailable.
     """
-    rows = await warehouse.rows(
-        _QUERY,
-        {
-            "account": account,
-            "livemode": "true" if livemode else "false",
-            "metrics": [metric.value for metric in COMPARED],
-            "start": str(start * 1000),
-            "end": str(end * 1000),
-        },
-    )
+    bounds = _bounds(account, livemode, start, end)
+    rows = await warehouse.rows(_QUERY, bounds | {"metrics": [metric.value for metric in COMPARED]})
     facts: list[Fact] = []
     apart: list[Fact] = []
     for row in rows:
@@ -39,7 +74,26 @@ async def our_facts(
         name = row["refund"] if metric is Metric.REFUNDED_PAYMENT else owner
         if metric is Metric.SUCCESSFULLY_PAID and not row["charge_id"]:
             name = row["object"]  # the invoice, or one of several payments of it outside Stripe
-        fact = Fact(metric, owner, name, row["currency"], row["amount_minor"], row["at"] / 1000)
+        fact = Fact(metric, owner, name, row["currency"], row["amount_minor"], row["at"] / 1000, _details(metric, row))
         chargeless = metric is Metric.FAILED_PAYMENT and not row["charge_id"]
         (apart if chargeless else facts).append(fact)
     return facts, apart
+
+
+def _details(metric: Metric, row: Json) -> dict[str, str]:
+    """What Stripe's objects tell too; of a row whose person was erased nothing is left of that."""
+    if not row["email"] and not row["nobodys"]:
+        return {}
+    if metric is Metric.ISSUED_INVOICE:
+        return {"status": row["status"]}
+    found = {"invoice": row["invoice_id"], "email": row["email"], "linked": "yes" if row["email"] else "no"}
+    if metric is Metric.FAILED_PAYMENT:
+        found |= {"reason": row["reason"], "reason code": row["reason_code"]}
+    if metric is Metric.REFUNDED_PAYMENT and row["refund"]:
+        found |= {"reason": row["reason_code"]}
+    return found
+
+
+def _bounds(account: str, livemode: bool, start: int, end: int) -> dict[str, Any]:
+    mode = "true" if livemode else "false"
+    return {"account": account, "livemode": mode, "start": str(start * 1000), "end": str(end * 1000)}

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from connector.publish import Publisher, object_message
 from connector.reconcile.compare import Cell, CellKey, Comparison, Difference, Kind, compare
 from connector.reconcile.facts import COMPARED, Fact, Span
-from connector.reconcile.our_facts import our_facts
+from connector.reconcile.our_facts import impossible_facts, our_facts
 from connector.reconcile.stripe_facts import OnPage, StripeFacts
 from connector.stripe_api import StripeApi
 from connector.warehouse import Warehouse
@@ -23,6 +23,9 @@ _SETTLE_SECONDS = 120.0  # at most, for what was published to become rows
 _STILL_SECONDS = 20.0  # without any change, after which no more is expected
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0  # between two looks at what may be on its way
+_DETAILS_SECONDS = 6.0  # for which details that differ may be on their way in any case
+_AMOUNTS = frozenset({"amount", "currency", "day"})
+_BY_NAME = 500  # facts at most that are asked for by name because their details differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,10 @@ class Reconciler:
         self._stripe = StripeFacts(api, on_page)
 
     async def compare(self, question: Question, patience: float = 0.0) -> Comparison:
-        """Every day of the question; what differs gets `patience` seconds to arrive, as it may be on its way."""
+        """Every day of the question; what differs gets `patience` seconds to arrive, as it may be on its way.
+
+        Where only details differ it gets some in any case: an invoice may be paid while we look at it.
+        """
         deadline = time.monotonic() + patience
         return _joined([await self._arrived(question, span, deadline) for span in question.span.slices(_SLICE_DAYS)])
 
@@ -91,6 +97,8 @@ class Reconciler:
         """The comparison once it is equal, or as it is at the deadline."""
         stripes = await self._stripes(question, span)
         found = await self._compared(question, span, stripes)
+        if found.differences and all(_AMOUNTS.isdisjoint(one.what) and one.what for one in found.differences):
+            deadline = max(deadline, time.monotonic() + _DETAILS_SECONDS)
         while not found.equal and not found.right_zone and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
             found = await self._compared(question, span, stripes)
@@ -102,24 +110,40 @@ class Reconciler:
     async def _compared(self, question: Question, span: Span, stripes: list[Fact]) -> Comparison:
         """`stripes` grows by what only a question by name finds."""
         start, end = span.seconds(question.our_zone, _MARGIN)
-        ours, apart = await our_facts(self._warehouse, self._api.account, self._api.livemode, start, end)
-        found = _compare(question, span, ours, stripes, apart)
-        # Lists by time don't show what was drafted long before, so what seems to be ours alone is asked for by name.
-        alone = sorted({one.fact.owner for one in found.differences if one.kind is Kind.EXTRA})
-        if not alone:
+        account, livemode = self._api.account, self._api.livemode
+        broken = await impossible_facts(self._warehouse, account, livemode, start, end)
+        ours, apart = await our_facts(self._warehouse, account, livemode, start, end)
+        found = _compare(question, span, ours, stripes, apart, broken)
+        # Lists by time don't show what was drafted long before, so what seems to be ours alone is asked for by name; so
+        # is what differs in a detail, which Stripe may have changed since the list.
+        alone = {one.fact.owner for one in found.differences if one.kind is Kind.EXTRA}
+        other = {one.fact.owner for one in found.differences if one.stripes and _AMOUNTS.isdisjoint(one.what)}
+        asked = sorted(alone) + sorted(other - alone)[:_BY_NAME]
+        if not asked:
             return found
-        known = {(fact.metric, fact.owner, fact.object) for fact in stripes}
-        for facts in await asyncio.gather(*map(self._stripe.of, alone)):
-            stripes += [fact for fact in facts if (fact.metric, fact.owner, fact.object) not in known]
-        return _compare(question, span, ours, stripes, apart)
+        known = {(fact.metric, fact.owner, fact.object): place for place, fact in enumerate(stripes)}
+        for facts in await asyncio.gather(*map(self._stripe.of, asked)):
+            for fact in facts:
+                place = known.get((fact.metric, fact.owner, fact.object))
+                if place is None:
+                    stripes.append(fact)
+                else:
+                    stripes[place] = replace(fact, details={**stripes[place].details, **fact.details})
+        return _compare(question, span, ours, stripes, apart, broken)
 
 
 def _compare(
-    question: Question, span: Span, ours: Iterable[Fact], stripes: Iterable[Fact], apart: Iterable[Fact]
+    question: Question,
+    span: Span,
+    ours: Iterable[Fact],
+    stripes: Iterable[Fact],
+    apart: Iterable[Fact],
+    broken: Iterable[tuple[Fact, str]],
 ) -> Comparison:
     sides = ([fact for fact in side if fact.metric in question.metrics] for side in (ours, stripes, apart))
     mine, theirs, beside = sides
-    return compare(mine, theirs, span, question.our_zone, question.stripes_zone, beside)
+    impossible = [(fact, why) for fact, why in broken if fact.metric in question.metrics]
+    return compare(mine, theirs, span, question.our_zone, question.stripes_zone, beside, impossible)
 
 
 def _outside(found: Comparison, spans: list[Span]) -> Comparison:
@@ -131,11 +155,11 @@ def _outside(found: Comparison, spans: list[Span]) -> Comparison:
 def _joined(parts: list[Comparison]) -> Comparison:
     """One comparison of several, whose days are not the same. A fact that moved from one to the other is one."""
     cells: dict[CellKey, Cell] = {}
-    differences: dict[tuple[Kind, Metric, str], Difference] = {}
+    differences: dict[tuple[Kind, Metric, str, tuple[str, ...]], Difference] = {}
     apart: tuple[Fact, ...] = ()
     for part in parts:
         cells |= part.cells
-        differences |= {(one.kind, one.fact.metric, one.id): one for one in part.differences}
+        differences |= {(one.kind, one.fact.metric, one.id, one.what): one for one in part.differences}
         apart += part.apart
     zones = {part.right_zone for part in parts if not part.equal}
     joined = Comparison(dict(sorted(cells.items())), tuple(differences.values()), apart)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from connector.errors import NotFound
 from connector.invoices import EXPAND, with_all_lines
 from connector.reconcile.facts import Fact
-from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
+from connector.reconcile.stripe_side import charge_facts, charges_of, invoice_facts, partly_captured, refund_facts
 from connector.stripe_api import Json, StripeApi
 
 DAY = 24 * 60 * 60
@@ -32,10 +33,12 @@ class StripeFacts:
 
     async def between(self, start: int, end: int, now: float) -> list[Fact]:
         """Every fact from `start` until before `end` (Unix seconds). Raises what `connector.errors` names."""
-        kinds = await asyncio.gather(
-            self._charges(start, end), self._refunds(start, end), self._invoices(start, end, now)
+        invoice_of: dict[str, str] = {}  # by payment intent or charge
+        charges, *others = await asyncio.gather(
+            self._charges(start, end), self._refunds(start, end), self._invoices(start, end, now, invoice_of)
         )
-        return [fact for facts in kinds for fact in facts if start <= fact.at < end]
+        linked = [replace(fact, details={**fact.details, **_invoice(charge, invoice_of)}) for fact, charge in charges]
+        return [fact for facts in (linked, *others) for fact in facts if start <= fact.at < end]
 
     async def of(self, owner: str) -> list[Fact]:
         """What one charge or invoice says, at any time; [] when Stripe has none of that id."""
@@ -61,12 +64,14 @@ class StripeFacts:
                 body["refunds"] = {"object": "list", "data": listed, "has_more": False}
         return body, at
 
-    async def _charges(self, start: int, end: int) -> list[Fact]:
-        facts: list[Fact] = []
+    async def _charges(self, start: int, end: int) -> list[tuple[Fact, tuple[str, str | None]]]:
+        """Each with its charge and payment intent."""
+        facts: list[tuple[Fact, tuple[str, str | None]]] = []
 
         async def take(low: int, high: int) -> None:
             async for charge in self._list("charges", {"created": {"gte": low, "lt": high}}):
-                facts.extend(charge_facts(charge))
+                named = charge["id"], charge.get("payment_intent")
+                facts.extend((fact, named) for fact in charge_facts(charge))
 
         await asyncio.gather(*(take(*bounds) for bounds in _ranges(start, end)))
         return facts
@@ -92,7 +97,7 @@ class StripeFacts:
                 facts.extend(refund_facts(found[0], found[0]["refunds"]["data"]))
         return facts
 
-    async def _invoices(self, start: int, end: int, now: float) -> list[Fact]:
+    async def _invoices(self, start: int, end: int, now: float, invoice_of: dict[str, str]) -> list[Fact]:
         facts: list[Fact] = []
         seen: set[str] = set()
 
@@ -100,6 +105,7 @@ class StripeFacts:
             asked = {"created": {"gte": low, "lt": high}, "expand": [f"data.{one}" for one in EXPAND]}
             async for invoice in self._list("invoices", asked):
                 seen.add(invoice["id"])
+                invoice_of.update((name, invoice["id"]) for name in charges_of(invoice))
                 facts.extend(invoice_facts(invoice))
 
         await asyncio.gather(*(take(*bounds) for bounds in _ranges(start - DRAFTS, end)))
@@ -126,6 +132,12 @@ def _facts_of(body: Json) -> list[Fact]:
     if body["object"] == "invoice":
         return list(invoice_facts(body))
     return [*charge_facts(body), *refund_facts(body, body["refunds"]["data"])]
+
+
+def _invoice(charge: Iterable[str | None], invoice_of: Mapping[str, str]) -> dict[str, str]:
+    """The invoice that a charge belongs to, where one of those that were listed names it or its payment intent."""
+    found = next((invoice_of[name] for name in charge if name and name in invoice_of), "")
+    return {"invoice": found} if found else {}
 
 
 def _ranges(start: int, end: int) -> Iterable[tuple[int, int]]:

@@ -3,10 +3,11 @@
 Sources: Stripe's API reference of the Charge, Refund and Invoice objects (API version `stripe_api.API_VERSION`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from connector.reconcile.facts import Fact
+from schemas.emails import normal, problem
 from schemas.metrics import Metric
 
 Json = dict[str, Any]
@@ -19,14 +20,16 @@ def charge_facts(charge: Json) -> Iterator[Fact]:
 
     Source: Stripe, "Multicapture" (parts are in `amount_captured` while `captured` is false), "Destination charges".
     """
-    amount, metric = charge["amount"], Metric.FAILED_PAYMENT
+    amount, metric, details = charge["amount"], Metric.FAILED_PAYMENT, _whose(charge)
     if charge["status"] == "succeeded":
         if not charge["amount_captured"] or charge.get("source_transfer"):
             return
         amount, metric = charge["amount_captured"], Metric.SUCCESSFULLY_PAID
-    elif charge["status"] != "failed":
+    elif charge["status"] == "failed":
+        details |= _told({"reason": charge.get("failure_message"), "reason code": charge.get("failure_code")})
+    else:
         return
-    yield Fact(metric, charge["id"], charge["id"], charge["currency"], amount, charge["created"])
+    yield Fact(metric, charge["id"], charge["id"], charge["currency"], amount, charge["created"], details)
 
 
 def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
@@ -49,9 +52,9 @@ def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
         to_release -= rest
         if refund["amount"] > rest:
             paid_back = refund["amount"] - rest
-            yield Fact(
-                Metric.REFUNDED_PAYMENT, charge["id"], refund["id"], charge["currency"], paid_back, refund["created"]
-            )
+            identifier, currency, at = charge["id"], charge["currency"], refund["created"]
+            details = _told({"reason": refund.get("reason")})
+            yield Fact(Metric.REFUNDED_PAYMENT, identifier, refund["id"], currency, paid_back, at, details)
 
 
 def invoice_facts(invoice: Json) -> Iterator[Fact]:
@@ -66,7 +69,8 @@ def invoice_facts(invoice: Json) -> Iterator[Fact]:
     identifier, currency = invoice["id"], invoice["currency"]
     finalized = moments.get("finalized_at")
     if finalized and invoice["status"] != "draft":
-        yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["total"], finalized)
+        details = {"status": str(invoice["status"])}
+        yield Fact(Metric.ISSUED_INVOICE, identifier, identifier, currency, invoice["total"], finalized, details)
     outside = invoice.get("amount_paid_off_stripe") or 0
     for payment in (invoice.get("payments") or {}).get("data", ()):
         amount = payment.get("amount_paid") or 0
@@ -77,6 +81,26 @@ def invoice_facts(invoice: Json) -> Iterator[Fact]:
     if outside > 0 and invoice["status"] == "paid":
         at = moments.get("paid_at") or finalized or invoice["created"]
         yield Fact(Metric.SUCCESSFULLY_PAID, identifier, identifier, currency, outside, at)
+
+
+def charges_of(invoice: Json) -> Iterator[str]:
+    """Payment intents and charges that are an invoice's, of its expanded `payments`."""
+    for payment in (invoice.get("payments") or {}).get("data", ()):
+        told = payment["payment"]
+        yield from filter(None, (told.get("payment_intent"), told.get("charge")))
+
+
+def _whose(charge: Json) -> dict[str, str]:
+    """Whose a charge is by its own word. With a customer it is the customer's, whose email may be another by now."""
+    named = ((charge.get("billing_details") or {}).get("email"), charge.get("receipt_email"))
+    email = next((usable for text in named if text and not problem(usable := normal(text))), "")
+    if not email:
+        return {}
+    return {"linked": "yes"} if charge.get("customer") else {"email": email}
+
+
+def _told(details: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in details.items() if value}
 
 
 def partly_captured(charge: Json) -> bool:

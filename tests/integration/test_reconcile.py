@@ -39,23 +39,28 @@ SPAN = Span(datetime.fromtimestamp(START, NEW_YORK).date(), LAST)
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World(4, START, DAYS, 60)
+    return World(4, START, DAYS, 60, rare=True)
 
 
 @pytest.fixture(scope="module")
 def rows(world: World) -> list[dict[str, Any]]:
     """What the ledger makes of every event, and of the invoices that only the API shows as paid elsewhere."""
     ledger = run([orjson.loads(orjson.dumps(event_json(event, API_VERSION))) for event in world.events])
-    for invoice in world.accounts["default"].invoices.values():
-        if invoice.paid_off_stripe:
-            ledger.fetch(_expanded(invoice), world.end)
+    books = world.accounts["default"]
+    for invoice in books.invoices.values():
+        payments = [
+            object_json(one, API_VERSION) for one in books.invoice_payments.values() if one.invoice == invoice.id
+        ]
+        if invoice.paid_off_stripe or payments:
+            ledger.fetch(_expanded(invoice, payments), world.end)
     ledger.settle()
     return list(ledger.rows().values())
 
 
-def _expanded(invoice: Invoice) -> dict[str, Any]:
+def _expanded(invoice: Invoice, payments: list[dict[str, Any]]) -> dict[str, Any]:
     body = object_json(invoice, API_VERSION, livemode=True)
-    return body | {"amount_paid_off_stripe": invoice.paid_off_stripe}
+    listed = {"object": "list", "data": payments, "has_more": False}
+    return body | {"amount_paid_off_stripe": invoice.paid_off_stripe, "payments": listed}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +142,55 @@ async def test_rows_that_were_removed_added_or_changed_by_hand_are_named(
     )
     assert next(one.id for one in comparison.differences if one.fact.metric is Metric.REFUNDED_PAYMENT)[:3] == "re_"
     assert not any(cell.equal for cell in comparison.cells.values() if cell.missing or cell.extra or cell.different)
+
+
+async def test_whose_why_and_of_what_a_row_is_are_compared_too(
+    stripe: Stripe, warehouse: Warehouse, rows: list[dict[str, Any]]
+) -> None:
+    """Money alone would be equal."""
+
+    def first(metric: Metric, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        return next(row for row in rows if row["metric"] == metric and wanted(row))
+
+    guest = first(Metric.SUCCESSFULLY_PAID, lambda row: row["email"] and not row.get("customer_id"))
+    linked = first(Metric.SUCCESSFULLY_PAID, lambda row: row.get("charge_id") and row.get("invoice_id"))
+    failed = first(Metric.FAILED_PAYMENT, lambda row: row.get("charge_id") and row["reason"])
+    issued = first(Metric.ISSUED_INVOICE, lambda row: row["properties"]["status"] == "paid")
+    changes = {
+        "email": (guest, {"email": "somebody.else@example.com"}),
+        "invoice": (linked, {"invoice_id": "in_another"}),
+        "reason": (failed, {"reason": "Because."}),
+        "status": (issued, {"properties": issued["properties"] | {"status": "open"}}),
+    }
+    tampered = [row | change | {"version": row["version"] + 1} for row, change in changes.values()]
+    await warehouse.insert("metric_rows", tampered)
+    comparison = await compared(stripe, warehouse)
+    assert not comparison.equal
+    assert sorted((one.fact.owner, one.what) for one in comparison.differences) == sorted(
+        [
+            (guest["charge_id"], ("email",)),
+            (linked["charge_id"], ("invoice",)),
+            (failed["charge_id"], ("reason",)),
+            (issued["invoice_id"], ("status",)),
+        ]
+    )
+    assert not any(cell.missing or cell.extra for cell in comparison.cells.values())
+
+
+async def test_rows_that_cannot_be_are_named_whatever_stripe_says(
+    stripe: Stripe, warehouse: Warehouse, rows: list[dict[str, Any]]
+) -> None:
+    failed = next(row for row in rows if row["metric"] == Metric.FAILED_PAYMENT and row.get("attempt_count"))
+    twice = failed | {"metric_id": f"{failed['metric_id']}:again", "charge_id": "", "version": 1}
+    refund = next(row for row in rows if row["metric"] == Metric.REFUNDED_PAYMENT)
+    more = refund | {"metric_id": f"{refund['metric_id']}9", "amount_minor": 10_000_000, "version": 1}
+    await warehouse.insert("metric_rows", [twice, more])
+    comparison = await compared(stripe, warehouse)
+    told = {(one.id, one.what) for one in comparison.differences if not one.stripes and one.what}
+    assert told == {
+        (failed["invoice_id"], ("the same attempt failed twice",)),
+        (refund["charge_id"], ("more was refunded than paid",)),
+    }
 
 
 async def test_our_days_in_another_timezone_are_recognised(stripe: Stripe, warehouse: Warehouse) -> None:

@@ -48,6 +48,28 @@ def test_the_same_facts_are_equal_and_add_up_by_currency_and_day() -> None:
     }
 
 
+def test_a_detail_counts_where_both_sides_tell_it() -> None:
+    mine, theirs = paid("ch_1"), paid("ch_1")
+    other = replace(theirs, details={"reason": "Your card was declined."})
+    assert compared([mine], [other]).equal
+    assert compared([replace(mine, details={"status": "open"})], [theirs]).equal
+    for told in ("", "Your card has expired."):
+        comparison = compared([replace(mine, details={"reason": told, "status": "open"})], [other])
+        (difference,) = comparison.differences
+        assert (difference.kind, difference.what) == (Kind.DIFFERENT, ("reason",))
+    later = replace(other, at=at("2026-03-11 12:00"), amount=7)
+    assert compared([mine], [later]).differences[0].what == ("amount", "day")
+
+
+def test_what_cannot_be_is_a_difference_of_its_day() -> None:
+    fact, old = refunded("ch_1", "ch_1", 700), refunded("ch_2", "ch_2", 700, "2026-02-11 12:00")
+    impossible = [(fact, "more was refunded than paid"), (old, "more was refunded than paid")]
+    comparison = compare([], [], MARCH, UTC_ZONE, UTC_ZONE, impossible=impossible)
+    assert not comparison.equal
+    assert [(one.id, one.what) for one in comparison.differences] == [("ch_1", ("more was refunded than paid",))]
+    assert comparison.cells[Metric.REFUNDED_PAYMENT, "usd", date(2026, 3, 11)].different == ["ch_1"]
+
+
 def test_what_is_missing_extra_or_different_is_named() -> None:
     ours = [paid("ch_1"), paid("ch_2", 999), paid("ch_made_up")]
     stripes = [paid("ch_1"), paid("ch_2"), paid("ch_lost", moment="2026-03-12 00:00")]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connector.reconcile.facts import Fact
-from connector.reconcile.stripe_side import charge_facts, invoice_facts, partly_captured, refund_facts
+from connector.reconcile.stripe_side import charge_facts, charges_of, invoice_facts, partly_captured, refund_facts
 from schemas.metrics import Metric
 from simulator.rendering.objects import object_json
 from simulator.rendering.shapes import NEWEST
@@ -64,10 +64,40 @@ def test_a_charge_is_a_payment_a_failure_or_nothing(one: dict[str, Any], facts: 
     assert [(fact.metric, fact.amount) for fact in charge_facts(one)] == facts
 
 
+@pytest.mark.parametrize(
+    ("one", "details"),
+    [
+        (charge(), {}),
+        (charge(billing_details={"email": " Ada@Example.com"}), {"email": "ada@example.com"}),
+        (charge(billing_details={"email": "no address"}, receipt_email="a@b.example"), {"email": "a@b.example"}),
+        (charge(customer="cus_1", receipt_email="a@b.example"), {"linked": "yes"}),  # the customer's may be another
+        (
+            charge(status="failed", failure_message="Your card was declined.", failure_code="card_declined"),
+            {"reason": "Your card was declined.", "reason code": "card_declined"},
+        ),
+        (charge(status="failed", failure_message=None, failure_code=None), {}),
+    ],
+)
+def test_whose_a_charge_is_and_why_it_failed(one: dict[str, Any], details: dict[str, str]) -> None:
+    assert [dict(fact.details) for fact in charge_facts(one)] == [details]
+
+
+def test_an_invoice_names_its_charges_by_its_payments() -> None:
+    told = [{"payment_intent": "pi_1", "type": "payment_intent"}, {"charge": "ch_2", "type": "charge"}]
+    told.append({"payment_record": "prec_1", "type": "payment_record"})
+    assert list(charges_of(invoice(payments={"data": [{"payment": one} for one in told]}))) == ["pi_1", "ch_2"]
+    assert list(charges_of(invoice())) == []
+
+
 def test_each_refund_counts_once_and_those_that_came_back_do_not() -> None:
     refunds = [refund("re_2", 200, 2), refund("re_1", 300, 1), refund("re_3", 9, 3, "failed")]
     refunds.append(refund("re_4", 9, 3, "canceled"))
     assert steps(charge(amount_refunded=500), *refunds) == [("re_1", 300), ("re_2", 200)]
+
+
+def test_a_refund_says_why_it_was_made() -> None:
+    (fact,) = refund_facts(charge(amount_refunded=9), [refund("re_1", 9, 1) | {"reason": "duplicate"}])
+    assert fact.details == {"reason": "duplicate"}
 
 
 def test_a_refund_under_way_is_in_stripes_sum_and_so_in_ours() -> None:

@@ -41,8 +41,9 @@ def reconcile(
 ) -> None:
     """Compare counts and sums of payments, failures, refunds and issued invoices with Stripe's, day by day.
 
-    Every fact that is missing, extra or different is named. Without days: the 30 days until yesterday. `--heal` never
-    has a mail sent. Exit code 0 when all is equal, 1 when differences remain, 2 when it could not be done.
+    Every fact that is missing, extra or different is named, also where only its email, reason, invoice or status is
+    another. Without days: the 30 days until yesterday. `--heal` never has a mail sent. Exit code 0 when all is equal, 1
+    when differences remain, 2 when it could not be done.
 
     Example:  tillstream reconcile --from 2026-03-01 --to 2026-03-31
     """
@@ -166,7 +167,7 @@ def _differences(answer: "Answer") -> Table:
             str(day),
             one.fact.metric.value,
             Text(one.id, style="bold"),
-            Text(one.kind.value, style=styles[one.kind.value]),
+            Text(", ".join(one.what) or one.kind.value, style=styles[one.kind.value]),
             _money(one.ours, answer.question.our_zone, day),
             _money(one.stripes, answer.question.stripes_zone, day),
         )

@@ -30,6 +30,7 @@ _FACT: Final = {
     "amount": "in major units",
     "amount_minor": "",
     "occurred_at": "",
+    "details": {"NAME": "what else is compared, such as its reason"},
 }
 _LETTERS: Final = [
     {
@@ -255,11 +256,12 @@ SHAPES: Final[dict[str, Any]] = {
                 "differences": [
                     {
                         "kind": "missing, extra or different",
+                        "what": ["what differs, or can't be"],
                         "metric": "",
                         "id": "",
                         "day": "",
                         "ours": Either({"": _FACT, "when it is missing": None}),
-                        "stripe": Either({"": _FACT, "when it is extra": None}),
+                        "stripe": Either({"": _FACT, "when it is extra, or can't be": None}),
                     }
                 ],
                 "apart": [_FACT],
