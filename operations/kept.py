@@ -7,8 +7,8 @@ from typing import Any, Final
 from schemas import topics
 from schemas.times import rfc3339
 from settings.table import Settings
-from streams.address import open_broker
-from streams.kafka import Admin, unavailable
+from streams.address import answering, open_broker
+from streams.kafka import Admin
 
 #: Topics that name nobody.
 _NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name})
@@ -23,7 +23,7 @@ async def kept(settings: Settings) -> dict[str, str]:
     """
     kafka, prefix = open_broker(settings)
     names = [topics.full_name(topic, prefix) for topic in topics.ALL if topic.name not in _NOBODY]
-    with unavailable("Kafka does not answer", "tillstream status"):
+    with answering(kafka):
         async with Admin(kafka) as admin:
             there = await admin.topics()
             names = [*(name for name in names if name in there), *topics.changelogs(there, prefix)]

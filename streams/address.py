@@ -56,4 +56,5 @@ def open_broker(settings: Settings) -> tuple[dict[str, Any], str]:
 
 def answering(kafka: Mapping[str, Any]) -> AbstractContextManager[None]:
     """What Kafka does not do in the block is Unavailable, with the address."""
-    return unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not answer")
+    remedy = "check KAFKA_BOOTSTRAP_SERVERS and that the broker runs"
+    return unavailable(f"Kafka at {kafka.get('bootstrap_servers')} does not answer", remedy)

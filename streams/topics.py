@@ -11,6 +11,7 @@ import structlog
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.topics import Topic
+from streams.address import answering
 from streams.kafka import Admin, KafkaError
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ async def ensure_topics(
     is left as it is, with a warning: keys would move otherwise.
     Raises Unavailable when the broker does not answer, ConfigurationError when it refuses.
     """
-    async with _answering(kafka) as admin:
+    async with _asked(kafka) as admin:
         there = await admin.topics()
         if partitions is None:
             partitions = (await counts(admin, prefix)).get(topics.STRIPE_EVENTS, topics.PARTITIONS)
@@ -49,15 +50,10 @@ async def ensure_topics(
 
 
 @asynccontextmanager
-async def _answering(kafka: Mapping[str, Any]) -> AsyncIterator[Admin]:
-    try:
+async def _asked(kafka: Mapping[str, Any]) -> AsyncIterator[Admin]:
+    with answering(kafka):
         async with Admin(kafka, request_timeout_ms=15_000) as admin:
             yield admin
-    except (KafkaError, OSError) as error:
-        raise Unavailable(
-            f"Kafka at {kafka.get('bootstrap_servers')} does not answer: {error}",
-            remedy="check KAFKA_BOOTSTRAP_SERVERS and that the broker runs",
-        ) from error
 
 
 async def _bounded(admin: Admin, prefix: str, there: set[str]) -> None:
@@ -103,7 +99,7 @@ async def counts(admin: Admin, prefix: str) -> dict[Topic, int]:
 
 async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> int:
     """How many partitions the stages work with. Raises ConfigurationError while they are being grown, Unavailable."""
-    async with _answering(kafka) as admin:
+    async with _asked(kafka) as admin:
         found = await counts(admin, prefix)
     if topics.STRIPE_EVENTS not in found:
         name = topics.full_name(topics.STRIPE_EVENTS, prefix)
