@@ -36,7 +36,8 @@ _PROPERTIES: Final = frozenset(
     "Invoice LinkInferred Subtotal Discount DiscountIncluded CreditGrants Shipping Tax TaxIncluded NotToldByStripe "
     "Subscription BillingReason status overdue requires_action Total "
     "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed "
-    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode PresentmentAmount PresentmentCurrency "
+    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode DeclineClass PresentmentAmount "
+    "PresentmentCurrency "
     "TotalExcludingTax Taxes EffectiveAt".split()
 )
 

@@ -179,6 +179,7 @@ EVENT: Final = {
         _text("DeclineCode", _FAILED),
         _text("NetworkDeclineCode", _FAILED),
         _text("AdviceCode", _FAILED),
+        _text("DeclineClass", _FAILED),
         _text("PresentmentCurrency", _CHARGE),
         _flag("Disputed", _CHARGE),
         _text("DisputeStatus", _CHARGE),

@@ -11,6 +11,7 @@ from typing import Any
 from processors.rules import charge as charges
 from processors.rules import identity
 from processors.rules import invoice as invoices
+from processors.rules.declines import decline_class
 from processors.rules.lattice import Record
 from schemas.erasing import Until, marked, strip_row
 from schemas.metrics import Metric
@@ -285,6 +286,7 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
             "DeclineCode": core.get("decline"),
             "NetworkDeclineCode": core.get("network"),
             "AdviceCode": core.get("advice"),
+            "DeclineClass": decline_class(core.get("code", ""), core.get("decline", ""), core.get("advice", "")),
         }
     if "shown" in core:
         amount, currency = core["shown"]

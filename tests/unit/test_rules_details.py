@@ -2,13 +2,15 @@
 
 import pytest
 
+from processors.rules.declines import decline_class
 from tests.fixtures.stripe.charges import charge
 from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import ENDIVE, V2020, V2024, Json, Shape
 from tests.fixtures.stripe.story import happened, outcome
 
 NEW = (
-    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode PresentmentAmount PresentmentCurrency"
+    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode DeclineClass PresentmentAmount "
+    "PresentmentCurrency"
 ).split()
 
 
@@ -34,7 +36,28 @@ def test_a_failure_tells_why_and_whether_another_try_makes_sense() -> None:
         "DeclineCode": "insufficient_funds",
         "NetworkDeclineCode": "51",
         "AdviceCode": "try_again_later",
+        "DeclineClass": "soft",
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "decline", "advice", "told"),
+    [
+        ("card_declined", "insufficient_funds", "", "soft"),
+        ("card_declined", "do_not_honor", "", "soft"),
+        ("card_declined", "do_not_honor", "do_not_try_again", "hard"),  # the issuer's advice counts more
+        ("card_declined", "stolen_card", "", "hard"),
+        ("card_declined", "generic_decline", "confirm_card_data", "hard"),
+        ("expired_card", "", "", "hard"),
+        ("card_declined", "authentication_required", "", "authentication"),
+        ("authentication_required", "", "try_again_later", "authentication"),
+        ("account_closed", "", "", "hard"),  # of a bank debit
+        ("insufficient_funds", "", "", "soft"),
+        ("", "", "", ""),
+    ],
+)
+def test_whether_another_try_helps(code: str, decline: str, advice: str, told: str) -> None:
+    assert decline_class(code, decline, advice) == told
 
 
 @pytest.mark.parametrize("method", ["sepa_debit", "us_bank_account", "ideal"])
