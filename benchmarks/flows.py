@@ -15,8 +15,8 @@ import orjson
 import psutil
 import rocksdict
 
-from engage.flows.known import Zones
 from engage.flows.reading import parse
+from engage.flows.rules.known import Zones
 from engage.flows.rules.machine import decide
 from engage.flows.rules.program import compile_flow
 from engage.flows.rules.state import Person, Run, run_key

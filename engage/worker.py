@@ -16,8 +16,8 @@ import structlog
 from engage import telemetry, web
 from engage.config import EngageConfig
 from engage.dispatch import Dispatcher
-from engage.flows.known import Zones
 from engage.flows.library import Flows
+from engage.flows.rules.known import Zones
 from engage.segments.keeper import KeeperConfig, SegmentKeeper
 from engage.senders.outcome import Sender
 from engage.senders.smtp import Mail, Smtp

@@ -14,13 +14,13 @@ from schemas.errors import ConfigurationError, Unavailable
 from settings.table import Settings
 from simulator.delivery.sender import SendReport, send
 from tillstream import screen
-from tillstream.commands.report import comparison_json, show_comparison
-from tillstream.commands.run import describe_up, stop_events
 from tillstream.compare import Comparison, compare
 from tillstream.numbers import read_numbers
 from tillstream.parts import make_plan
+from tillstream.report import comparison_json, show_comparison
 from tillstream.supervisor import Supervisor
 from tillstream.traffic import UNTIDY, Month, make_month
+from tillstream.up import describe_up, stop_events
 
 _UP_SECONDS = 90.0
 _SETTLE_SECONDS = 120.0  # after the last event was sent; a killed part takes up to a minute to recover

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from engage.flows.known import Known, Zones
 from engage.flows.library import Found, get
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger
+from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
 from engage.templates.context import Organization, values

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from engage.flows.known import Zones
 from engage.flows.library import get
 from engage.flows.model import DateTrigger, MetricTrigger, SegmentTrigger
+from engage.flows.rules.known import Zones
 from engage.flows.rules.program import compile_flow
 from engage.flows.trial import Begin, Past, Tally, Trial, of_change, of_fact, step_names
 from settings.table import Settings

@@ -1,4 +1,4 @@
-"""What a person types to run this very program: remedies and examples are read to be typed."""
+"""Which commands there are, and what a person types to run them: remedies and examples are read to be typed."""
 
 import functools
 import os
@@ -6,9 +6,60 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 NAME = "tillstream"
+
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
+"""Title → command → (`module:function` or `module:app` below `tillstream.commands`, one line of help)."""
+
+COMMANDS: Final[Sections] = {
+    "Set up": {
+        "up": ("run:up", "Run every part on this machine, until Ctrl-C."),
+        "demo": ("demo:demo", "See it all work: a seeded month of Stripe traffic."),
+        "connect": ("connect:connect", "Have Stripe send its webhooks here."),
+        "import": ("imports:import_", "Bring in everything that Stripe has."),
+        "settings": ("settings:settings", "Every setting, its value now and what it does."),
+    },
+    "Look": {
+        "status": ("status:status", "How everything is, in one light."),
+        "metrics": ("metrics:metrics", "Charts of the metrics, the last 30 days by day."),
+        "feed": ("feed:feed", "What happened, newest first; --follow goes on."),
+        "profile": ("profile:profile", "One person: cards, value, segments, messages, timeline."),
+        "sql": ("sql:sql", "Ask ClickHouse."),
+        "env": ("env:env", "What other programs need to reach Kafka and ClickHouse."),
+        "listen": ("listen:listen", "Stripe's events as they come, sent on to a program of yours."),
+    },
+    "Act on it": {
+        "segments": ("segments:app", "Groups of people by what they did and what is known of them."),
+        "flows": ("flows:app", "What is sent to whom, and when."),
+    },
+    "Prove and mend it": {
+        "doctor": ("doctor:doctor", "Everything that is wrong, each with the command that mends it."),
+        "reconcile": ("reconcile:reconcile", "Compare the numbers with Stripe's, day by day."),
+        "sweep": ("sweep:sweep", "Take in events whose webhooks never came."),
+        "deadletters": ("deadletters:app", "Events that could not be understood."),
+        "replay": ("replay:replay", "Have kept events processed once more."),
+        "relink": ("relink:relink", "Tell a customer's past rows with the present email."),
+        "merge": ("merge:merge", "Have two profiles that are one person be one."),
+        "forget": ("forget:forget", "Erase a person."),
+        "partitions": ("partitions:app", "How many partitions Kafka's topics have; `grow` makes more."),
+    },
+    "Try it": {
+        "simulate": ("simulate:app", "A simulated Stripe: its traffic, one story, or the whole of it."),
+    },
+    "One part alone": {
+        "ingest": ("run:ingest", "The door: Stripe's webhooks to Kafka."),
+        "process": ("run:process", "The processors: events to metrics and profiles."),
+        "sink": ("run:sink", "The sink: Kafka to ClickHouse."),
+        "engage": ("run:engage", "Segments and flows: facts to mails, webhooks and topics."),
+        "connector": ("run:connector", "What asks Stripe: look-ups, imports, sweeps, comparisons."),
+        "console": ("run:console", "The console: web pages and JSON over ClickHouse."),
+        "topics": ("run:topics", "Create the topics that are missing, before any part starts."),
+    },
+}
 
 
 def typed(text: str) -> str:
@@ -18,8 +69,6 @@ def typed(text: str) -> str:
 
 @functools.cache
 def _commands() -> re.Pattern[str]:
-    from tillstream.__main__ import COMMANDS  # which imports us
-
     names = "|".join(name for section in COMMANDS.values() for name in section)
     return re.compile(rf"(?<![\w./=-]){NAME}(?= (?:{names})\b)")
 

@@ -1,10 +1,9 @@
 """The OpenAPI 3.1 document, made from the operations and their models: it can't say anything that isn't so.
 
-`.venv/bin/python -m console.api.openapi` writes it to docs/contracts/openapi.json, or to the file that it is given.
+`.venv/bin/python -m console.api` writes it to docs/contracts/openapi.json, or to the file that it is given.
 """
 
 import json
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -109,15 +108,3 @@ def _parameter(name: str, schema: Schema) -> Schema:
 def text(operations: Sequence[Operation]) -> str:
     """The document as it is committed."""
     return json.dumps(document(operations), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def main() -> None:
-    """Write the document."""
-    from console.api.server import operations_alone
-
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    path.write_text(text(operations_alone()), "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engage.flows.known import Known, Zones
 from engage.flows.model import DateTrigger
 from engage.flows.rules import calendar, entry, machine
+from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.program import Program
 from engage.flows.rules.state import Person, Run
 from engage.flows.steps import Email

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from engage.flows.known import Known, Row
+from engage.flows.rules.known import Known, Row
 from engage.flows.rules.program import Instruction
 from engage.flows.steps import Email, Publish, SetProfileProperty, Webhook
 from engage.links import unsubscribe_url

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from engage.flows.known import Known, Row
 from engage.flows.library import Flows
 from engage.flows.model import Status
 from engage.flows.rules import machine
+from engage.flows.rules.known import Known, Row
 from engage.flows.rules.program import Instruction, Program
 from engage.flows.rules.state import Entry, Person, Run, State
 from engage.flows.steps import Email, SetProfileProperty, Webhook

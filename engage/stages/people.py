@@ -13,10 +13,10 @@ import orjson
 import structlog
 
 from engage import telemetry
-from engage.flows.known import Known, Row, Zones
 from engage.flows.library import Flows
 from engage.flows.model import DateTrigger, Status
 from engage.flows.rules import entry, machine
+from engage.flows.rules.known import Known, Row, Zones
 from engage.flows.rules.program import Program
 from engage.flows.rules.state import Person, Run, run_key
 from engage.stages.facts import NONSENSE

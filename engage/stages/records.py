@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from engage.flows.known import Known, Zones
 from engage.flows.rules import state
+from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.state import Person
 from schemas.erasing import Until, mask
 from schemas.profile import split_key

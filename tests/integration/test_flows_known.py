@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engage.conditions.model import Condition, Group
 from engage.flows.conditions import Conditions
-from engage.flows.known import Known, Zones
+from engage.flows.rules.known import Known, Zones
 from tests.integration.conditions_oracle import Oracle
 from tests.integration.conditions_world import NOW, SEGMENT, ZONE, World, fact, person
 from tests.integration.test_conditions_sql import conditions

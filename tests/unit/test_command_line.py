@@ -9,9 +9,10 @@ import pytest
 import typer
 
 from tests.e2e.running import environment
-from tillstream.__main__ import COMMANDS, app
+from tillstream.__main__ import app
 from tillstream.commands import manual
 from tillstream.commands.shapes import SHAPES
+from tillstream.program import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 SAME = {"--data", "--json", "--csv", "--yes", "--dry-run", "--account", "--metric", "--where", "--timezone"}

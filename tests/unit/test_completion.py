@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from schemas.metrics import Metric
 from schemas.stripe_types import EVENT_TYPES
 from tests.e2e.running import environment
-from tillstream.__main__ import COMMANDS, app
+from tillstream.__main__ import app
+from tillstream.program import COMMANDS
 
 NAMES = [name for section in COMMANDS.values() for name in section]
 

@@ -13,7 +13,7 @@ BASELINE = openapi.FILE.parent / "baseline" / "openapi.json"
 
 
 def test_the_committed_document_is_what_the_code_says_today() -> None:
-    """Else: `.venv/bin/python -m console.api.openapi`."""
+    """Else: `.venv/bin/python -m console.api`."""
     assert openapi.FILE.read_text("utf-8") == openapi.text(operations_alone())
 
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engage.flows.known import Zones
 from engage.flows.library import READY
 from engage.flows.model import DateTrigger
 from engage.flows.reading import parse
+from engage.flows.rules.known import Zones
 from engage.flows.rules.program import compile_flow
 from engage.flows.trial import Past, Tally, Trial, of_change, of_fact
 from tests.fixtures.mails import PERSON, failed, paid

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage.flows.known import Known, Zones
 from engage.flows.reading import parse
 from engage.flows.rules.entry import enter
+from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.machine import decide
 from engage.flows.rules.program import Program, compile_flow
 from engage.flows.rules.state import Person, Run, dump, load

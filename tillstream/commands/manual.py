@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import typer
 
-from tillstream.__main__ import COMMANDS, app
+from tillstream.__main__ import app
 from tillstream.commands.shapes import SHAPES, Either
+from tillstream.program import COMMANDS
 
 _EVERYWHERE: Final = ("--data", "--json", "--help")
 

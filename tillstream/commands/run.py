@@ -1,10 +1,8 @@
 """`up` and the single roles."""
 
 import asyncio
-import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +10,10 @@ from rich.text import Text
 
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
-from settings.runtime import Runtime, keep_private
+from settings.runtime import keep_private
 from tillstream import screen
 from tillstream.commands.options import ClickHousePort, ConsolePort, Data, HealthPort, HttpPort, Json, KafkaPort
+from tillstream.up import describe_up, stop_events
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from settings.table import Settings
@@ -71,26 +70,6 @@ def up(
     asyncio.run(work())
 
 
-def stop_events(on_first: Callable[[], None]) -> tuple[asyncio.Event, asyncio.Event]:
-    """Set by the first and by the second SIGINT or SIGTERM."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def signalled() -> None:
-        if stop.is_set():
-            hurry.set()
-            return
-        stop.set()
-        with suppress(OSError):  # a terminal that is gone, a file on a full disk
-            on_first()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, signalled)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` wants it ignored
-        loop.add_signal_handler(signal.SIGHUP, stop.set)
-    return stop, hurry
-
-
 async def _welcome(supervisor: "Supervisor", has_secret: bool, began: float, as_json: bool) -> None:
     """Once, when everything that can be ready is."""
     await supervisor.up.wait()
@@ -99,30 +78,6 @@ async def _welcome(supervisor: "Supervisor", has_secret: bool, began: float, as_
             screen.say_json(supervisor.runtime.shown())
             sys.stdout.flush()
         screen.out.print(describe_up(supervisor.runtime, supervisor.data, has_secret, time.monotonic() - began))
-
-
-def describe_up(runtime: Runtime, data: object, has_secret: bool, seconds: float) -> Text:
-    """Where everything is, for a person."""
-    text = Text.assemble("\n", ("  ● Tillstream is up", "bold green"), (f"  after {seconds:.1f} s\n\n", "dim"))
-    if not has_secret:
-        text.append("  ! It accepts nothing yet: no webhook signing secret is set.\n", style="bold yellow")
-        text.append(screen.typed(f"    next: tillstream connect --data {data}\n\n"), style="yellow")
-    places = {
-        "webhooks": f"{runtime.http_url}/webhooks/stripe",
-        "console": runtime.console_url,
-        "ClickHouse": f"{runtime.clickhouse_place}   database {runtime.database}",
-        "Kafka": runtime.kafka_bootstrap,
-        "state": str(data),
-    }
-    for name, place in places.items():
-        if place:
-            text.append(f"    {name:<12}", style="dim").append(f"{place}\n")
-    where = f" --data {data}"
-    text.append("\n    in another terminal:\n", style="dim")
-    for command in ("status", "metrics", "sql"):
-        query = ' "SELECT * FROM metrics ORDER BY occurred_at DESC LIMIT 5"' if command == "sql" else ""
-        text.append(screen.typed(f"    tillstream {command}{where}{query}\n"), style="cyan")
-    return text
 
 
 def _settings_of(role: str, **flags: Any) -> "Settings":

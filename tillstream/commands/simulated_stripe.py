@@ -9,8 +9,8 @@ from rich.text import Text
 
 from tillstream import screen
 from tillstream.commands.options import Json
-from tillstream.commands.run import stop_events
 from tillstream.ports import claim_port
+from tillstream.up import stop_events
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from simulator.api.virtual import VirtualStripe

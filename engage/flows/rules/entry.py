@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from engage.flows.known import Known, Row
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger
 from engage.flows.rules import calendar
+from engage.flows.rules.known import Known, Row
 from engage.flows.rules.state import Person, Run
 
 _LATE_SECONDS = 86_400.0  # a date that passed longer ago, when the flow was off, starts nothing

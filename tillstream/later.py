@@ -1,14 +1,13 @@
 """Commands that are imported when they are called, and only then: `--help` and completion need their names alone."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-Sections = Mapping[str, Mapping[str, tuple[str, str]]]
-"""Title → command → (`module:function` or `module:app` below `tillstream.commands`, one line of help)."""
+from tillstream.program import Sections
 
 
 class Later(TyperCommand):
