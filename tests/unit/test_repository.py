@@ -57,3 +57,11 @@ def test_every_room_is_known_to_the_checks() -> None:
     assert rooms == {room for layer in layers for room in layer.split(" | ")} | {"embedded", "simulator"}
     architecture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     assert all(f"`{room}/`" in architecture for room in ROOMS)
+
+
+def test_what_documents_name_is_there() -> None:
+    named = re.compile(rf"`((?:{'|'.join(PLACES)})/(?:[\w./-]*(?:/|\.\w+))?)`")
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    paths = [(document.name, path) for document in documents for path in named.findall(document.read_text("utf-8"))]
+    assert [(document, path) for document, path in paths if not (ROOT / path).exists()] == []
+    assert len(paths) > 50
