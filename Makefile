@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := # each of a hundred processes would compile everything anew
 ARGS ?=
 CORES := $(shell nproc)
-WORKERS ?= $(shell echo $$((2 * $(CORES)))) # half of the time a test waits for another process
+WORKERS ?= $(shell echo $$(($(CORES) + 1))) # a test often waits for another process
 
 .PHONY: install demo test check torture lint lock bench clean
 

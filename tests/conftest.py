@@ -35,10 +35,10 @@ from simulator.api.virtual import VirtualStripe
 from simulator.server import StripeServer
 from simulator.world.history import World
 
-settings.register_profile("ci", max_examples=2_000, deadline=None)
-settings.register_profile("quick", max_examples=50, deadline=None)
-settings.register_profile("torture", max_examples=100_000, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+EXAMPLES = {"quick": 50, "usual": 250, "many": 2_000, "torture": 100_000}  # `make check`, `make test`, .ci/run after it
+for name, examples in EXAMPLES.items():
+    settings.register_profile(name, max_examples=examples, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: what tests start must hear a Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)

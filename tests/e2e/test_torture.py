@@ -7,7 +7,7 @@ import pytest
 
 from tests.torture.run import torture
 
-SECONDS = float(os.environ.get("TILLSTREAM_TORTURE_SECONDS", "75"))
+SECONDS = float(os.environ.get("TILLSTREAM_TORTURE_SECONDS", "20"))
 SEED = int(os.environ.get("TILLSTREAM_TORTURE_SEED", "1"))
 
 

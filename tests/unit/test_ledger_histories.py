@@ -1,6 +1,6 @@
 """The ledger's promise on the small: the history of one customer or guest, in every way it can arrive.
 
-The number of examples is the Hypothesis profile's: 2,000 in `ci`, 100,000 in `torture` (see tests/conftest.py).
+The number of examples is the Hypothesis profile's: from 50 in `quick` to 100,000 in `torture` (see tests/conftest.py).
 """
 
 from collections import defaultdict
