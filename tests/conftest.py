@@ -51,26 +51,30 @@ E2E = Path(__file__).with_name("e2e")
 ON_ONE_WORKER = "tests/e2e/shared/"  # its tests share one `up`
 
 
-class _ByFile(LoadFileScheduling):
-    """One file is one worker's; one folder is as well."""
+def unit(nodeid: str) -> str:
+    """What goes to one worker as a whole: a file, or the folder of those that share one `up`."""
+    file = nodeid.partition("::")[0]
+    return ON_ONE_WORKER if file.startswith(ON_ONE_WORKER) else file
 
+
+class _ByUnit(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return ON_ONE_WORKER if nodeid.startswith(ON_ONE_WORKER) else super()._split_scope(nodeid)
+        return unit(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """For `--dist loadfile`."""
-    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+    return _ByUnit(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what stands in tests/e2e, and begins with the files that take long: short ones fill the gaps at the end."""
+    """Marks what stands in tests/e2e, and begins with what takes long: the short ones fill the gaps at the end."""
     for item in items:
         if item.path.is_relative_to(E2E):
             item.add_marker("e2e")
-    long = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in long)
+    long = {unit(item.nodeid) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: unit(item.nodeid) not in long)
 
 
 async def eventually(

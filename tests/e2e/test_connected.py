@@ -24,6 +24,7 @@ PAYMENT = "metric = 'Successfully Paid' AND charge_id = {charge:String}"
 Command = Callable[..., Awaitable[Any]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
     run_stripe: RunStripe, tmp_path: Path

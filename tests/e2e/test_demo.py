@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.running import tillstream_async
 
 SMALL = ("--customers", "60", "--exit", "--json")
 
 
+@pytest.mark.slow
 async def test_every_count_and_every_sum_equals_stripes() -> None:
     done = await tillstream_async("demo", "--exit", seconds=170)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -15,6 +18,7 @@ async def test_every_count_and_every_sum_equals_stripes() -> None:
     assert "✗" not in done.stdout
 
 
+@pytest.mark.slow
 async def test_the_numbers_are_still_equal_when_every_part_is_killed_on_the_way(tmp_path: Path) -> None:
     parts = ("kafka", "process", "clickhouse", "ingest", "sink", "connector", "console")
     kills = [word for part in parts for word in ("--kill", part)]

@@ -129,6 +129,7 @@ async def kill(up: RunningUp, role: str) -> None:
     await eventually(lambda: up.runtime()["roles"][role]["pid"] not in (None, pid), deadline=30)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_everybody_gets_exactly_the_mails_that_are_due_to_them(box: Postbox, tmp_path: Path) -> None:
     past = World(seed=SEED + 1, start=START - 86_400 * 40, days=20, customers=15, accounts=("academy",))

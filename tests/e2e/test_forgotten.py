@@ -142,6 +142,7 @@ async def box() -> Any:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_path: Path) -> None:
     now = int(time.time())

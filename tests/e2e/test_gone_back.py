@@ -103,6 +103,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 PARTS = ("kafka", "clickhouse", "processors", "engage")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_disks_that_went_back_in_time_are_made_good(shop: Shop) -> None:
     await shop.send(shop.bodies[: shop.half])

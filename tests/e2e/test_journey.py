@@ -169,6 +169,7 @@ def name(fact: Fact) -> str:
     return fact.charge_id or fact.invoice_id
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_from_an_empty_console_to_a_receipt_in_the_inbox(
     run_stripe: RunStripe, box: Postbox, browser: Browser, tmp_path: Path

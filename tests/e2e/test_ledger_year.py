@@ -332,6 +332,7 @@ def check(ours: Ours, worlds: dict[str, World]) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 4 + 120)
 async def test_a_year_of_untidy_webhooks_and_an_import_is_stripes_own_truth_also_when_rebuilt_from_nothing(
     tmp_path: Path,

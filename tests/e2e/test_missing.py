@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, send_event, tillstream_async
@@ -20,6 +21,7 @@ async def text(url: str) -> str:
         return await answer.text()
 
 
+@pytest.mark.slow
 async def test_an_event_that_is_gone_is_named_everywhere(tmp_path: Path) -> None:
     env = environment(STRIPE_WEBHOOK_SECRET=SECRET, TILLSTREAM_MISSING_SECONDS="2")
     running = await RunningUp(tmp_path / "data", env).start()

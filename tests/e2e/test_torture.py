@@ -11,6 +11,7 @@ SECONDS = float(os.environ.get("TILLSTREAM_TORTURE_SECONDS", "20"))
 SEED = int(os.environ.get("TILLSTREAM_TORTURE_SEED", "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 500)
 async def test_no_row_profile_or_mail_is_wrong_whatever_dies(tmp_path: Path) -> None:
     report = await torture(tmp_path, SECONDS, SEED)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import eventually
 from tests.e2e.running import ANY_PORTS, PARTS, SECRET, RunningUp, environment, send_event, tillstream_async
@@ -25,6 +26,7 @@ async def test_a_taken_port_is_named_with_its_flag_before_anything_starts(tmp_pa
     assert not (tmp_path / "data" / "kafka").exists()
 
 
+@pytest.mark.slow
 async def test_ctrl_c_leaves_nothing_behind_and_kill_9_neither_and_a_door_without_secret_says_so(
     tmp_path: Path,
 ) -> None:

@@ -66,6 +66,7 @@ def fill(path: Path) -> None:
             return
 
 
+@pytest.mark.slow
 async def test_a_full_disk_loses_nothing_and_everything_is_ready_by_itself_when_there_is_room_again(
     small_disk: Path,
 ) -> None:
@@ -122,6 +123,7 @@ async def test_a_full_disk_loses_nothing_and_everything_is_ready_by_itself_when_
         await running.stop()
 
 
+@pytest.mark.slow
 async def test_events_are_taken_while_the_own_clickhouse_cannot_start(tmp_path: Path) -> None:
     running = RunningUp(tmp_path / "data")
     engine = running.data / "clickhouse" / "engine"
@@ -140,6 +142,7 @@ async def test_events_are_taken_while_the_own_clickhouse_cannot_start(tmp_path: 
         await running.stop()
 
 
+@pytest.mark.slow
 async def test_what_a_part_lacks_when_it_is_started_again_ends_nothing(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
@@ -40,6 +41,7 @@ async def commands(data: Path) -> tuple[Any, Any]:
     return json.loads(pair[0].stdout), json.loads(pair[1].stdout)
 
 
+@pytest.mark.slow
 async def test_what_is_live_and_cannot_work_is_red_everywhere_and_green_by_itself_when_mended(tmp_path: Path) -> None:
     project = tmp_path / "shop"
     for folder in ("flows", "segments", "templates"):

@@ -193,6 +193,7 @@ async def test_what_is_gone_from_clickhouse_is_named_until_it_is_published_again
         await eventually(lambda: not stack.named(), 30)
 
 
+@pytest.mark.slow
 async def test_nobody_who_is_slow_or_stopped_makes_an_event_missing(stack: Stack) -> None:
     bodies = month()
     third = len(bodies) // 3
@@ -212,6 +213,7 @@ async def test_nobody_who_is_slow_or_stopped_makes_an_event_missing(stack: Stack
     assert set(stack.told()) == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_workers_that_die_and_share_their_work_make_none_missing(stack: Stack) -> None:
     bodies, prefix = month(), stack.config.topic_prefix

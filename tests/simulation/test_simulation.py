@@ -21,6 +21,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_schedule_ends_with_all_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
     halves = [started("--first", str(half), "--count", str(SEEDS - half), "--step", "2") for half in range(2)]

@@ -58,6 +58,7 @@ async def test_a_second_up_on_the_same_directory_is_refused(up: RunningUp) -> No
     assert "next: tillstream status" in done.stderr
 
 
+@pytest.mark.slow
 async def test_a_role_that_hangs_is_ended_and_started_again(up: RunningUp) -> None:
     before = part(up, "sink")
     os.kill(before["pid"], signal.SIGSTOP)
