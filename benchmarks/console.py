@@ -17,10 +17,11 @@ from aiohttp.test_utils import TestServer
 
 from console.app import create_app
 from console.config import ConsoleConfig
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import start_clickhouse, stop
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 ROWS = int(os.environ.get("BENCHMARK_ROWS", "20000000"))
 EVENTS = ROWS // 4
@@ -97,7 +98,7 @@ async def measure() -> dict[str, float]:
             await _write(server.url)
             figures = {"writing it (s)": time.perf_counter() - began}
             async with (
-                TestServer(create_app(ConsoleConfig(server.url))) as console,
+                TestServer(create_app(ConsoleConfig(Address(server.url)))) as console,
                 aiohttp.ClientSession(console.make_url("/")) as http,
             ):
                 for name, path in (PAGES | QUICK).items():
@@ -113,9 +114,9 @@ def p95(took: Sequence[float]) -> float:
 
 
 async def _write(url: str) -> None:
-    config = SinkConfig({}, url)
-    async with ClickHouse(config) as engine:
-        await migrate(engine, config)
+    config = SinkConfig({}, Address(url))
+    async with Warehouse(config.warehouse) as engine:
+        await migrate(engine)
         part = 1_000_000
         for statement, rows in ((_METRICS, ROWS), (_EVENTS, EVENTS)):
             for since in range(0, rows, part):

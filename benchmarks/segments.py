@@ -17,14 +17,14 @@ from typing import Any
 from embedded.child import die_with_parent, free_port
 from embedded.clickhouse.logins import logins
 from engage.conditions import Definition, parse
-from engage.conditions.sql import Query
 from engage.segments.library import find
 from engage.segments.membership import Membership
-from engage.segments.warehouse import WarehouseConfig, open_warehouse
 from schemas.addresses import with_login
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
+from warehouse.address import Address
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 ROWS = int(os.environ.get("SEGMENTS_ROWS", "1000000"))
 SLICE = 500_000
@@ -89,10 +89,10 @@ async def measure() -> dict[str, float]:
 
 
 async def _measure(url: str, definitions: list[Definition]) -> dict[str, float]:
-    config = SinkConfig({}, url)
-    async with ClickHouse(config) as sink:
+    config = SinkConfig({}, Address(url))
+    async with Warehouse(config.warehouse) as sink:
         await _answers(sink)
-        await migrate(sink, config)
+        await migrate(sink)
         for begin in range(0, ROWS, SLICE):
             count = min(SLICE, ROWS - begin)
             await sink.run(_FACTS.format(rows=ROWS, people=ROWS // 10, begin=begin, count=count))
@@ -100,7 +100,7 @@ async def _measure(url: str, definitions: list[Definition]) -> dict[str, float]:
         for table in ("metric_rows", "profile_rows"):  # as old months are after an hour of quiet
             await sink.run(f"OPTIMIZE TABLE {table} FINAL")
     figures = {"metric rows": float(ROWS), "people": ROWS / 10}
-    async with open_warehouse(WarehouseConfig(url)) as warehouse:
+    async with Warehouse(Address(url)) as warehouse:
         count = Query("SELECT count() FROM (SELECT 1 FROM metrics WHERE email != '' GROUP BY email)", {})
         await warehouse.run(count)
         figures["people counted, s"] = await _timed(warehouse.run(count))
@@ -111,7 +111,7 @@ async def _measure(url: str, definitions: list[Definition]) -> dict[str, float]:
     return figures
 
 
-async def _answers(sink: ClickHouse) -> None:
+async def _answers(sink: Warehouse) -> None:
     from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
     async for attempt in AsyncRetrying(stop=stop_after_delay(60), wait=wait_fixed(0.2), reraise=True):

@@ -6,7 +6,6 @@ from contextlib import suppress
 import structlog
 
 from connector.access import accesses
-from connector.places import settings_warehouse
 from connector.reconcile.daily import DailyPlan
 from connector.stripe_api import StripeAccess
 from connector.worker import Connector, ConnectorConfig
@@ -16,6 +15,7 @@ from settings.needs import only_for
 from settings.secrets import stamp
 from settings.table import Settings
 from streams.address import kafka_arguments
+from warehouse.address import settings_address
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class KeyedConnector:
         return Connector(
             ConnectorConfig(
                 kafka=kafka_arguments(settings),
-                warehouse=settings_warehouse(settings),
+                warehouse=settings_address(settings),
                 accesses=self._keys,
                 topic_prefix=settings.tillstream_topic_prefix,
                 sweep_minutes=settings.tillstream_sweep_minutes,

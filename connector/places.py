@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from connector.warehouse import WarehouseConfig
 from schemas.errors import ConfigurationError
-from settings.runtime import running
-from settings.table import Settings, plain
+from settings.table import Settings
 from streams.address import open_broker
+from warehouse.address import Address, find_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,25 +15,13 @@ class Places:
 
     kafka: dict[str, Any]
     prefix: str
-    warehouse: WarehouseConfig
+    warehouse: Address
 
 
 def find_places(settings: Settings) -> Places:
     """Raises ConfigurationError when no Kafka is named and nothing runs in the data directory."""
     kafka, prefix = open_broker(settings)
-    password = plain(settings.clickhouse_password)
     try:
-        found = running(settings.tillstream_data)
-    except ConfigurationError:
-        return Places(kafka, prefix, settings_warehouse(settings))
-    return Places(kafka, prefix, WarehouseConfig(found.clickhouse_url, found.clickhouse_user, password, found.database))
-
-
-def settings_warehouse(settings: Settings) -> WarehouseConfig:
-    """ClickHouse as the settings name it; a role has no other."""
-    return WarehouseConfig(
-        settings.clickhouse_url,
-        settings.clickhouse_user,
-        plain(settings.clickhouse_password),
-        settings.clickhouse_database,
-    )
+        return Places(kafka, prefix, find_address(settings))
+    except ConfigurationError:  # work that does without
+        return Places(kafka, prefix, Address())

@@ -14,12 +14,13 @@ from connector.imports.resources import RESOURCES
 from connector.publish import Publisher, event_message
 from connector.state import StateLog
 from connector.stripe_api import Json, StripeApi
-from connector.warehouse import Warehouse
 from connector.windows import chunks, joined, window
 from schemas.envelope import Source
 from schemas.errors import Unavailable
 from schemas.stripe_types import wanted_types
 from schemas.times import rfc3339
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,9 @@ class Sweeper:
             WHERE account = {account:String} AND event_id IN {ids:Array(String)}
         """
         try:
-            rows = await self._warehouse.rows(query, {"account": account, "ids": [event["id"] for event in events]})
+            rows = await self._warehouse.json_rows(
+                Query(query, {"account": account, "ids": [event["id"] for event in events]})
+            )
         except Unavailable:
             return events
         known = {row["event_id"] for row in rows}

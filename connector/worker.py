@@ -19,8 +19,9 @@ from connector.state import StateLog
 from connector.stripe_api import StripeAccess
 from connector.sweep import Sweeper
 from connector.together import together
-from connector.warehouse import Warehouse, WarehouseConfig
 from schemas.errors import Unavailable
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class ConnectorConfig:
     """aiokafka's client arguments, the prefix of topics, ClickHouse, and every account that has an API key."""
 
     kafka: Mapping[str, Any]
-    warehouse: WarehouseConfig
+    warehouse: Address
     accesses: Sequence[StripeAccess] = ()
     topic_prefix: str = ""
     sweep_minutes: float = 60.0

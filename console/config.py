@@ -7,11 +7,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from schemas.addresses import keep_login_apart
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_loopback, reachable
 from settings.table import Settings, plain
-from warehouse.address import Address
+from warehouse.address import Address, settings_address
 
 SHORTEST_SECRET = 24  # characters of a token
 DEFAULT_ACCOUNT = "default"
@@ -33,10 +32,7 @@ class ConsoleConfig:
     is the door as Stripe is to reach it, '' when nobody knows.
     """
 
-    clickhouse_url: str
-    clickhouse_user: str = "default"
-    clickhouse_password: str = field(default="", repr=False)
-    database: str = "tillstream"
+    warehouse: Address
     timezones: Mapping[str, str] = field(default_factory=dict)
     default_timezone: str = "UTC"
     token: str = field(default="", repr=False)
@@ -52,10 +48,9 @@ class ConsoleConfig:
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        keep_login_apart(self, "clickhouse_url", "clickhouse_user", "clickhouse_password")
-        if urlsplit(self.clickhouse_url).scheme not in ("http", "https"):
+        if urlsplit(self.warehouse.url).scheme not in ("http", "https"):
             raise ConfigurationError(
-                f"{self.clickhouse_url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"
+                f"{self.warehouse.url!r} is no address of ClickHouse", remedy="export CLICKHOUSE_URL=http://host:8123"
             )
         for secret, name in (
             (self.token, "TILLSTREAM_CONSOLE_TOKEN"),
@@ -105,11 +100,6 @@ class ConsoleConfig:
         )
 
     @property
-    def warehouse(self) -> Address:
-        """Where the views are."""
-        return Address(self.clickhouse_url, self.clickhouse_user, self.clickhouse_password, self.database)
-
-    @property
     def zones(self) -> tuple[str, ...]:
         """Every timezone in use, the default one first."""
         return (self.default_timezone, *sorted(set(self.timezones.values()) - {self.default_timezone}))
@@ -129,10 +119,7 @@ class ConsoleConfig:
 def console_config(settings: Settings) -> ConsoleConfig:
     """Raises ConfigurationError for what can't be right, such as being open to everybody, and a token that is short."""
     return ConsoleConfig(
-        clickhouse_url=settings.clickhouse_url,
-        clickhouse_user=settings.clickhouse_user,
-        clickhouse_password=plain(settings.clickhouse_password),
-        database=settings.clickhouse_database,
+        warehouse=settings_address(settings),
         timezones=settings.timezones(),
         default_timezone=settings.tillstream_timezone,
         token=plain(settings.tillstream_console_token),

@@ -16,9 +16,8 @@ from connector.endpoint import Endpoint
 from connector.endpoint_probe import ask_door
 from connector.errors import BadRequest, KeyRevoked, NotFound, PermissionMissing
 from connector.permissions import MANAGED, examine, lacking
-from connector.places import Places, find_places, settings_warehouse
+from connector.places import Places, find_places
 from connector.stripe_api import API_VERSION, STRIPE, StripeAccess, StripeApi
-from connector.warehouse import WarehouseConfig
 from doctor import gather_data, gather_files, gather_kafka
 from doctor.facts import AccountFacts, ClickHouseFacts, Facts, MachineFacts, OwnBroker, PartFacts, StripeFacts
 from doctor.gather_data import Known
@@ -29,6 +28,7 @@ from schemas.stripe_types import EVENT_TYPES
 from settings.runtime import Runtime, open_to_others, running
 from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
 from settings.table import Account, Settings
+from warehouse.address import Address, settings_address
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
 
@@ -137,7 +137,7 @@ async def _parts(runtime: Runtime | None) -> tuple[PartFacts, ...] | None:
 
 
 async def _clickhouse(settings: Settings, places: Places | None, totals: bool) -> tuple[ClickHouseFacts | None, Known]:
-    config: WarehouseConfig = places.warehouse if places else settings_warehouse(settings)
+    config: Address = places.warehouse if places else settings_address(settings)
     if not config.url:
         return None, Known()
     return await gather_data.clickhouse_facts(config, totals=totals)

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.reconcile.store import LastRun, last_runs
-from connector.warehouse import Warehouse, WarehouseConfig
 from doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from reports.dead_letters import OPEN_LETTERS
 from schemas.errors import Unavailable
 from schemas.times import rfc3339, unix_seconds
 from sinks import ddl
-from warehouse.alive import while_alive
+from warehouse.address import Address
+from warehouse.client import Warehouse
+from warehouse.errors import LOOK, Failed, Missing
 
 NEVER = SweepFacts("never", 0.0)
+_SECONDS = 60.0  # for an answer
 _DAYS = 7  # in which events tell the modes that come in
 _TOTALS = """
 SELECT (SELECT uniqExact(event_id) FROM stripe_events) AS events, (SELECT count() FROM metrics) AS metrics,
@@ -57,70 +59,63 @@ class Known:
     newest: Mapping[str, float] = field(default_factory=dict)
 
 
-async def clickhouse_facts(config: WarehouseConfig, *, totals: bool = True) -> tuple[ClickHouseFacts, Known]:
+async def clickhouse_facts(at: Address, *, totals: bool = True) -> tuple[ClickHouseFacts, Known]:
     """Raises nothing: what goes wrong is the fact. Without `totals` nothing is counted that takes long to count."""
+    async with Warehouse(at, seconds=_SECONDS, watchful=True) as warehouse:
+        try:
+            return await _facts(warehouse, totals)
+        except Unavailable as error:
+            remedy = "" if error.remedy == LOOK else error.remedy  # that is who asks here
+            return ClickHouseFacts(at.url, str(error), remedy), Known()
+
+
+async def _facts(warehouse: Warehouse, totals: bool) -> tuple[ClickHouseFacts, Known]:
+    url, wanted = warehouse.address.url, tuple(migration.name for migration in ddl.migrations())
     try:
-        return await while_alive(_facts(config, totals), config.url)
-    except Unavailable as error:
-        return ClickHouseFacts(config.url, str(error), error.remedy), Known()
-
-
-async def _facts(config: WarehouseConfig, totals: bool) -> tuple[ClickHouseFacts, Known]:
-    wanted = tuple(migration.name for migration in ddl.migrations())
-    async with Warehouse(config) as warehouse:
-        try:
-            (engine,) = await warehouse.rows("SELECT timezone() AS zone")
-            applied = await _applied(warehouse)
-        except Unavailable as error:
-            if "UNKNOWN_DATABASE" in str(error):  # the sink makes it
-                return ClickHouseFacts(config.url, migrations=((), wanted)), Known()
-            return ClickHouseFacts(config.url, error=str(error)), Known()
-        if set(applied) < set(wanted):  # its tables are not all there yet: asking would only fail
-            return ClickHouseFacts(config.url, timezone=engine["zone"], migrations=(applied, wanted)), Known()
-        try:
-            facts = ClickHouseFacts(
-                config.url,
-                timezone=engine["zone"],
-                migrations=(applied, wanted),
-                open_letters=int((await warehouse.rows(OPEN_LETTERS))[0]["letters"]),
-                lookups={
-                    row["state"]: row["waiting"]
-                    for row in await warehouse.rows("SELECT state, count() AS waiting FROM lookups GROUP BY state")
-                },
-                totals=await _totals(warehouse) if totals else {},
-                failed_messages={
-                    row["flow"]: (int(row["messages"]), row["why"]) for row in await warehouse.rows(_FAILED)
-                },
-                audit=await _audit(warehouse),
-            )
-            return facts, await _known(warehouse)
-        except Unavailable as error:
-            return ClickHouseFacts(
-                config.url, str(error), timezone=engine["zone"], migrations=(applied, wanted)
-            ), Known()
+        (engine,) = await warehouse.json_rows("SELECT timezone() AS zone")
+        applied = await _applied(warehouse)
+    except Missing:  # the database, which the sink makes
+        return ClickHouseFacts(url, migrations=((), wanted)), Known()
+    facts = ClickHouseFacts(url, timezone=engine["zone"], migrations=(applied, wanted))
+    if set(applied) < set(wanted):  # its tables are not all there yet: asking would only fail
+        return facts, Known()
+    try:
+        waiting = await warehouse.json_rows("SELECT state, count() AS waiting FROM lookups GROUP BY state")
+        failed = await warehouse.json_rows(_FAILED)
+        told = replace(
+            facts,
+            open_letters=int((await warehouse.json_rows(OPEN_LETTERS))[0]["letters"]),
+            lookups={row["state"]: row["waiting"] for row in waiting},
+            totals=await _totals(warehouse) if totals else {},
+            failed_messages={row["flow"]: (int(row["messages"]), row["why"]) for row in failed},
+            audit=await _audit(warehouse),
+        )
+        return told, await _known(warehouse)
+    except Failed as error:
+        return replace(facts, error=str(error)), Known()
 
 
 async def _audit(warehouse: Warehouse) -> AuditFacts | None:
-    for row in await warehouse.rows(_AUDIT):
-        missing = await warehouse.rows(_MISSING) if row["missing_events"] else []
+    for row in await warehouse.json_rows(_AUDIT):
+        missing = await warehouse.json_rows(_MISSING) if row["missing_events"] else []
         named = tuple(MissingFacts(**event | {"since": rfc3339(unix_seconds(event["since"]))}) for event in missing)
         return AuditFacts(time.time() - unix_seconds(row["at"]), row["seconds"], bool(row["stale"]), named)
     return None
 
 
 async def _totals(warehouse: Warehouse) -> dict[str, int]:
-    return {name: int(value) for name, value in (await warehouse.rows(_TOTALS))[0].items()}
+    return {name: int(value) for name, value in (await warehouse.json_rows(_TOTALS))[0].items()}
 
 
 async def _applied(warehouse: Warehouse) -> tuple[str, ...]:
     """[] before the sink was ever there. Raises Unavailable when ClickHouse is away."""
-    tables = await warehouse.rows(
+    tables = await warehouse.json_rows(
         "SELECT count() AS there FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
     )
     if not tables[0]["there"]:
         return ()
     return tuple(
-        row["name"] for row in await warehouse.rows("SELECT DISTINCT name FROM schema_migrations ORDER BY name")
+        row["name"] for row in await warehouse.json_rows("SELECT DISTINCT name FROM schema_migrations ORDER BY name")
     )
 
 
@@ -130,21 +125,21 @@ async def _known(warehouse: Warehouse) -> Known:
         "GROUP BY account, livemode, resource"
     )
     imports: dict[Whose, dict[str, str]] = {}
-    for row in await warehouse.rows(states):
+    for row in await warehouse.json_rows(states):
         imports.setdefault(_whose(row), {})[row["resource"]] = row["state"]
     now = time.time()
     sweeps = {
         _whose(row): SweepFacts(row["state"], now - unix_seconds(row["updated_at"]), row["error"])
-        for row in await warehouse.rows("SELECT account, livemode, state, updated_at, error FROM sweeps")
+        for row in await warehouse.json_rows("SELECT account, livemode, state, updated_at, error FROM sweeps")
     }
     runs = {(run.account, run.livemode): run for run in await last_runs(warehouse)}
     modes: dict[str, frozenset[bool]] = {}
-    for row in await warehouse.rows(
+    for row in await warehouse.json_rows(
         "SELECT account, groupUniqArray(livemode) AS modes FROM stripe_events "
         f"WHERE source = 'webhook' AND observed_at > now() - INTERVAL {_DAYS} DAY GROUP BY account"
     ):
         modes[row["account"]] = frozenset(map(bool, row["modes"]))
-    newest = {row["account"]: unix_seconds(row["newest"]) for row in await warehouse.rows(_NEWEST)}
+    newest = {row["account"]: unix_seconds(row["newest"]) for row in await warehouse.json_rows(_NEWEST)}
     return Known(True, imports, sweeps, runs, modes, newest)
 
 

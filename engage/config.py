@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engage.segments.warehouse import WarehouseConfig
 from engage.senders.smtp import address
 from engage.templates.context import Organization
 from schemas.erasures import Erasures
@@ -13,6 +12,7 @@ from schemas.errors import ConfigurationError
 from schemas.topics import PARTITIONS
 from settings.table import Settings, plain
 from streams.address import kafka_arguments
+from warehouse.address import Address, settings_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class EngageConfig:
     kafka: Mapping[str, Any]
     data: Path
     project: Path
-    warehouse: WarehouseConfig = field(default_factory=WarehouseConfig)
+    warehouse: Address = field(default_factory=Address)
     topic_prefix: str = ""
     app_id: str = "tillstream-engage"
     partitions: int = PARTITIONS
@@ -60,12 +60,7 @@ def engage_config(settings: Settings) -> EngageConfig:
         kafka=kafka_arguments(settings),
         data=settings.tillstream_data / "engage",
         project=settings.project,
-        warehouse=WarehouseConfig(
-            settings.clickhouse_url,
-            settings.clickhouse_user,
-            plain(settings.clickhouse_password),
-            settings.clickhouse_database,
-        ),
+        warehouse=settings_address(settings),
         topic_prefix=settings.tillstream_topic_prefix,
         replication=settings.kafka_replication_factor,
         settle_seconds=settings.tillstream_settle_seconds,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sinks.batch import Record
-from sinks.errors import Refused
+from warehouse.errors import Refused
 
 # The name without which a row of the table is none. The tables have no constraints instead: an engine that runs inside
 # a process, with rows streamed to it, drops the whole insert for one violation, and says that all is well.

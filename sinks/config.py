@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.addresses import keep_login_apart
 from schemas.erasures import Erasures
+from warehouse.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,7 @@ class SinkConfig:
     """
 
     kafka: Mapping[str, Any]
-    clickhouse_url: str
-    clickhouse_user: str = "default"
-    clickhouse_password: str = field(default="", repr=False)
-    database: str = "tillstream"
+    warehouse: Address
     topic_prefix: str = ""
     group_id: str = "tillstream-sink"
     timezones: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +31,3 @@ class SinkConfig:
     longest_age: float = 1.0
     erasures: Erasures = field(default_factory=Erasures)
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised
-
-    def __post_init__(self) -> None:
-        keep_login_apart(self, "clickhouse_url", "clickhouse_user", "clickhouse_password")

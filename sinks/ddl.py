@@ -8,6 +8,7 @@ from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.errors import ConfigurationError
+from warehouse.query import literal
 
 LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -55,16 +56,6 @@ def statements(script: str) -> tuple[str, ...]:
     """The statements of a script: each ends with a semicolon at the end of its line, comments are dropped."""
     code = re.sub(r"^\s*--.*$", "", script, flags=re.MULTILINE)
     return tuple(part.strip() for part in re.split(r";\s*$", code, flags=re.MULTILINE) if part.strip())
-
-
-def identifier(name: str) -> str:
-    """A name quoted for ClickHouse."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def literal(text: str) -> str:
-    """A string quoted for ClickHouse."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def daily_metrics(timezones: Mapping[str, str], default_timezone: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sinks.errors import Refused
+from warehouse.errors import Refused
 
 Row = TypeVar("Row")
 

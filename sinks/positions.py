@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from schemas.topics import STRIPE_EVENTS, full_name
-from sinks.clickhouse import ClickHouse
+from warehouse.client import Warehouse
 
 _READ = "SELECT topic, partition, argMax(position, written_at) FROM sink_position_rows GROUP BY topic, partition"
 _TABLE = "sink_position_rows"
@@ -80,17 +80,17 @@ def told(found: Start, prefix: str) -> Iterator[tuple[str, str, dict[str, int]]]
         yield "Kafka has lost messages that ClickHouse has as rows", remedy, found.lost
 
 
-async def read(clickhouse: ClickHouse) -> dict[Place, int]:
-    """The positions that are kept. Raises as `ClickHouse.run` does."""
-    lines = (line.split("\t") for line in (await clickhouse.run(_READ)).splitlines())
+async def read(warehouse: Warehouse) -> dict[Place, int]:
+    """The positions that are kept. Raises Unavailable."""
+    lines = (line.split("\t") for line in (await warehouse.run(_READ)).splitlines())
     return {Place(topic, int(partition)): int(position) for topic, partition, position in lines}
 
 
-async def write(clickhouse: ClickHouse, positions: Iterable[tuple[tuple[str, int], int]]) -> None:
-    """Keep positions up to which all rows are written. Raises as `ClickHouse.insert` does."""
+async def write(warehouse: Warehouse, positions: Iterable[tuple[tuple[str, int], int]]) -> None:
+    """Keep positions up to which all rows are written. Raises Unavailable."""
     rows = [
         orjson.dumps({"topic": topic, "partition": partition, "position": position})
         for (topic, partition), position in positions
     ]
     if rows:
-        await clickhouse.insert(_TABLE, b"\n".join(rows))
+        await warehouse.insert(_TABLE, b"\n".join(rows))

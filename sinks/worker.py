@@ -8,15 +8,13 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from schemas import topics
-from schemas.errors import Unavailable
+from schemas.errors import ConfigurationError, Unavailable
 from sinks import positions, telemetry
 from sinks.batch import COMPANY, FEW, PATIENCE, TABLES, Batch
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
-from sinks.errors import Refused, Rejected
 from sinks.migrate import migrate
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
@@ -24,6 +22,8 @@ from streams.kafka import KafkaError, TopicPartition
 from streams.pacing import Pacing
 from streams.publishing import Publisher
 from streams.reading import Listener, commit, member
+from warehouse.client import Warehouse
+from warehouse.errors import passing
 
 IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
 SHORTEST_POLL: Final = 0.01  # while an old batch waits for the writer
@@ -77,8 +77,8 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             self._state = "stopped"
 
     async def _prepare(self, stack: AsyncExitStack, stop: asyncio.Event) -> None:
-        clickhouse = await stack.enter_async_context(ClickHouse(self._config))
-        await self._wait_for("ClickHouse", lambda: migrate(clickhouse, self._config), stop)
+        warehouse = await stack.enter_async_context(Warehouse(self._config.warehouse))
+        await self._wait_for("ClickHouse", lambda: self._migrate(warehouse), stop)
         if stop.is_set():
             return
         client: dict[str, Any] = {"client_id": "tillstream-sink", **self._config.kafka}
@@ -98,9 +98,9 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         self._consumer = await self._wait_for("Kafka", lambda: stack.enter_async_context(consuming()), stop)
         if self._consumer is None or await self._wait_for("Kafka", complete, stop) is None:
             return
-        self._clickhouse = clickhouse
+        self._warehouse = warehouse
         self._writer = Writer(
-            clickhouse,
+            warehouse,
             letters,
             topics.full_name(topics.DEAD_LETTERS, self._config.topic_prefix),
             self._config.patience,
@@ -108,6 +108,10 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             self._config.erasures,
         )
         self._consumer.subscribe(sorted(self._tables), listener=self)
+
+    async def _migrate(self, warehouse: Warehouse) -> None:
+        config = self._config
+        await migrate(warehouse, config.timezones, config.default_timezone, config.archive_days)
 
     async def _wait_for(self, part: str, action: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> Any:
         """Tries until it works. None when `stop` was set before; raises Unavailable when patience is at its end."""
@@ -122,12 +126,14 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
             async for attempt in AsyncRetrying(
                 stop=stop_after_delay(self._config.patience) | stop_when(stop.is_set),
                 wait=wait_exponential_jitter(multiplier=0.2, max=3, jitter=0.2),
-                retry=retry_if_exception_type((Unavailable, KafkaError)),
+                retry=retry_if_exception(lambda error: isinstance(error, KafkaError) or passing(error)),
                 before_sleep=again,
                 reraise=True,
             ):
                 with attempt:
                     return await action()
+        except ConfigurationError:
+            raise
         except (Unavailable, KafkaError) as error:
             if stop.is_set():
                 return None
@@ -220,8 +226,8 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         """Have ClickHouse know how far its rows go. Where it can't, more is read again after a crash: no harm."""
         told = dict(self._unkept)
         try:
-            await positions.write(self._clickhouse, told.items())
-        except (Unavailable, Refused, Rejected) as error:
+            await positions.write(self._warehouse, told.items())
+        except Unavailable as error:
             log.warning("positions are not kept beside the rows", cause=str(error)[:300])
             return
         self._unkept = {place: offset for place, offset in self._unkept.items() if told.get(place) != offset}
@@ -264,7 +270,7 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         """Reading goes on where the group has committed, or where the rows in ClickHouse end if that is earlier."""
         log.info("partitions assigned", partitions=len(assigned))
         try:
-            written = await positions.read(self._clickhouse) if assigned else {}
+            written = await positions.read(self._warehouse) if assigned else {}
             firsts, ends = await asyncio.gather(
                 self._consumer.beginning_offsets(assigned), self._consumer.end_offsets(assigned)
             )

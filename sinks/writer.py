@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 from tenacity.stop import stop_after_delay, stop_base
 
 from schemas.erasures import Erasures
@@ -13,13 +13,13 @@ from schemas.errors import Unavailable
 from sinks import telemetry
 from sinks.batch import Batch, Record
 from sinks.body import joined, placed
-from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import dead_letter
 from sinks.erasing import spared
-from sinks.errors import Rejected
 from sinks.isolate import Bad, insert_all
 from streams.kafka import unavailable
 from streams.publishing import Message, Publisher
+from warehouse.client import Warehouse
+from warehouse.errors import Missing, passing
 
 FIRST_WAIT = 0.1  # seconds before the second attempt; doubled each time, with jitter
 LONGEST_WAIT = 5.0
@@ -42,7 +42,7 @@ class Writer:
 
     def __init__(
         self,
-        clickhouse: ClickHouse,
+        warehouse: Warehouse,
         publisher: Publisher,
         dead_letters: str,
         patience: float,
@@ -51,7 +51,7 @@ class Writer:
     ) -> None:
         """`dead_letters` is the topic's full name; attempts end after `patience` seconds, or when `hurry()` is true."""
         self.trouble = ""
-        self._clickhouse = clickhouse
+        self._warehouse = warehouse
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._erasures = erasures if erasures is not None else Erasures()
@@ -87,14 +87,14 @@ class Writer:
             async for attempt in AsyncRetrying(
                 stop=self._stop,
                 wait=wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
-                retry=retry_if_exception_type((Unavailable, Rejected)),
+                retry=retry_if_exception(passing),
                 before_sleep=self._again,
                 reraise=True,
             ):
                 with attempt, telemetry.INSERT_SECONDS.labels(table).time():
-                    await self._clickhouse.insert(table, body)
-        except Rejected as error:  # such as a table that somebody dropped: a restart creates it again
-            raise Unavailable(f"ClickHouse does not take rows for {table}: {error}") from error
+                    await self._warehouse.insert(table, body)
+        except Missing as error:  # somebody dropped it: a restart creates it again
+            raise Unavailable(f"ClickHouse does not take rows for {table}: {error.told}") from error
         self.trouble = ""
         telemetry.ROWS.labels(table).inc(len(records))
         telemetry.BYTES.labels(table).inc(len(body))

@@ -14,7 +14,7 @@ from console.forms import parsed
 from schemas.errors import ConfigurationError
 from settings.checks import known_timezone
 from settings.table import Settings
-from tillstream.warehouse import find_clickhouse
+from warehouse.address import find_address
 from warehouse.client import Warehouse, reader
 
 _FLAGS: Final = {  # of the API's parameters
@@ -42,12 +42,8 @@ async def desk(settings: Settings, timezone: str = "") -> AsyncIterator[Desk]:
 
     Raises ConfigurationError for what can't be asked and when there is no ClickHouse, Unavailable when it is silent.
     """
-    at = find_clickhouse(settings)
     config = ConsoleConfig(
-        clickhouse_url=at.url,
-        clickhouse_user=at.user,
-        clickhouse_password=at.password,
-        database=at.database,
+        warehouse=find_address(settings),
         timezones={} if timezone else settings.timezones(),
         default_timezone=_known(timezone) if timezone else settings.tillstream_timezone,
     )

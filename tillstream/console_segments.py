@@ -44,12 +44,7 @@ class ConsoleSegments:
         now = clock(settings)
         counts, members = compile_counts(found, now), compile_members(found, now)
         told = tuple(telling.sentence(leaf) for leaf in found.leaves())
-        return Asked(
-            told,
-            Query(counts.sql, counts.parameters),
-            Query(members.sql, members.parameters),
-            _words(telling.words(found.root)),
-        )
+        return Asked(told, counts, members, _words(telling.words(found.root)))
 
     async def build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
         """The form after what was done."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from settings.table import Settings
 from tillstream.compare import FactKey, Key, Sum
-from tillstream.connections import clickhouse_password
-from tillstream.warehouse import connect
+from tillstream.warehouse import Warehouse
+from warehouse.address import settings_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,7 @@ class Numbers:
 
 def read_numbers(settings: Settings) -> Numbers:
     """Three queries. Raises Unavailable or ConfigurationError when ClickHouse can't answer them (yet)."""
-    warehouse = connect(
-        settings.clickhouse_url, settings.clickhouse_user, clickhouse_password(settings), settings.clickhouse_database
-    )
-    try:
+    with Warehouse(settings_address(settings)) as warehouse:
         _, daily = warehouse.table(
             "SELECT day, metric, currency, sum(count) AS events, sum(amount_minor) AS total FROM daily_metrics "
             "WHERE livemode GROUP BY day, metric, currency"
@@ -33,8 +30,6 @@ def read_numbers(settings: Settings) -> Numbers:
             "toUnixTimestamp(occurred_at) AS second FROM metrics WHERE livemode"
         )
         _, events = warehouse.table("SELECT uniqExact(event_id) FROM stripe_events WHERE livemode")
-    finally:
-        warehouse.close()
     return Numbers(
         {(day, metric, currency): (int(count), int(total)) for day, metric, currency, count, total in daily},
         tuple(FactKey(*fact) for fact in facts),

@@ -17,8 +17,7 @@ from schemas.errors import Unavailable
 from schemas.hosts import reachable
 from settings.needs import only_for
 from settings.runtime import make_directory, read_json
-from settings.table import Settings
-from tillstream.connections import clickhouse_password
+from settings.table import Settings, plain
 from tillstream.ports import claim_port
 
 KAFKA, CLICKHOUSE = "kafka", "clickhouse"
@@ -169,7 +168,7 @@ def _kafka(data: Path, port: int, flush: bool) -> Part:
 def _clickhouse(data: Path, port: int, settings: Settings) -> Part:
     argv = [*_PYTHON, "-m", "embedded.clickhouse", "--data", str(data), "--port", str(port)]
     argv += ["--user", settings.clickhouse_user, *(["--flush"] if settings.flushes else [])]
-    environment = {"CLICKHOUSE_PASSWORD": clickhouse_password(settings)}  # never on a command line that `ps` shows
+    environment = {"CLICKHOUSE_PASSWORD": plain(settings.clickhouse_password)}  # not on a command line: `ps` shows it
     url = f"http://127.0.0.1:{port}/ping"
 
     async def probe(_: int, __: bool) -> str:

@@ -25,10 +25,10 @@ from settings.secrets import stamp
 from settings.table import Settings
 from streams.address import kafka_arguments
 from streams.topics import partitions_in_force
-from tillstream.connections import clickhouse_password
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port
+from warehouse.address import settings_address
 
 log = structlog.get_logger(__name__)
 
@@ -232,11 +232,8 @@ def sink(settings: Settings, health_port: int) -> None:
     def made(erasures: Erasures, _: int) -> Role:
         return Sink(
             SinkConfig(
+                warehouse=settings_address(settings),
                 kafka=kafka_arguments(settings),
-                clickhouse_url=settings.clickhouse_url,
-                clickhouse_user=settings.clickhouse_user,
-                clickhouse_password=clickhouse_password(settings),
-                database=settings.clickhouse_database,
                 topic_prefix=settings.tillstream_topic_prefix,
                 group_id=f"{settings.tillstream_topic_prefix}tillstream-sink",
                 timezones=settings.timezones(),

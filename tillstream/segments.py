@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.errors import ConfigurationError
 from settings.table import Settings
 from tillstream.warehouse import Warehouse
+from warehouse.query import Query
 
 if TYPE_CHECKING:
-    from engage.conditions import Clock, Definition, Query
+    from engage.conditions import Clock, Definition
 
 PAGE: Final = 10_000
 
@@ -29,7 +30,7 @@ def counts(warehouse: Warehouse, definition: "Definition", now: "Clock") -> dict
     from engage.conditions import compile_counts
 
     query, none = compile_counts(definition, now), [0] * len(list(definition.leaves()))
-    rows = warehouse.rows(query.sql, query.parameters)
+    rows = warehouse.rows(query.text, query.parameters)
     found = {bool(row["livemode"]): (list(row["conditions"]), int(row["members"])) for row in rows}
     return {livemode: found.get(livemode, (none, 0)) for livemode in (True, False)}
 
@@ -39,28 +40,26 @@ def size(warehouse: Warehouse, definition: "Definition", livemode: bool, now: "C
     from engage.conditions import compile_members
 
     query = compile_members(definition, now)
-    sql = f"SELECT count() AS members FROM (\n{query.sql}\n) WHERE livemode = {{of_mode:Bool}}"
+    sql = f"SELECT count() AS members FROM (\n{query.text}\n) WHERE livemode = {{of_mode:Bool}}"
     return int(warehouse.rows(sql, {**query.parameters, "of_mode": livemode})[0]["members"])
 
 
-def members(query: "Query", livemode: bool) -> "Query":
+def members(query: Query, livemode: bool) -> Query:
     """The members of one mode with what their profile says, by email, from `after` on and at most `most`."""
-    from engage.conditions import Query
-
     sql = (
         "SELECT email, name, country, first_seen, last_seen, lifetime_value\n"
-        f"FROM (\n{query.sql}\n) AS member\n"
+        f"FROM (\n{query.text}\n) AS member\n"
         "LEFT JOIN profiles USING (email, livemode)\n"
         "WHERE livemode = {of_mode:Bool} AND email > {after:String}\nORDER BY email\nLIMIT {most:UInt32}"
     )
     return Query(sql, {**query.parameters, "of_mode": livemode, "after": "", "most": PAGE})
 
 
-def pages(warehouse: Warehouse, query: "Query", after: str = "", most: int | None = None) -> Iterator[dict[str, Any]]:
+def pages(warehouse: Warehouse, query: Query, after: str = "", most: int | None = None) -> Iterator[dict[str, Any]]:
     """Rows of `members`, read in pages."""
     while most is None or most > 0:
         wanted = PAGE if most is None else min(PAGE, most)
-        rows = warehouse.rows(query.sql, {**query.parameters, "after": after, "most": wanted})
+        rows = warehouse.rows(query.text, {**query.parameters, "after": after, "most": wanted})
         yield from rows
         if len(rows) < wanted:
             return

@@ -24,11 +24,11 @@ from embedded.clickhouse.logins import READER
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
 from settings.runtime import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
+from settings.table import plain
 from streams.address import kafka_arguments
 from streams.topics import ensure_topics
 from tillstream import machine, revision
 from tillstream.child import Say
-from tillstream.connections import clickhouse_password
 from tillstream.keeper import Keeper
 from tillstream.parts import CLICKHOUSE, KAFKA, Plan, console_url, http_url
 
@@ -54,7 +54,7 @@ class Supervisor:
         self._trouble = {KAFKA: "", CLICKHOUSE: ""}
         self.data = plan.settings.tillstream_data
         settings = plan.settings
-        url, user, password = settings.clickhouse_url, settings.clickhouse_user, clickhouse_password(settings)
+        url, user, password = settings.clickhouse_url, settings.clickhouse_user, plain(settings.clickhouse_password)
         own = bool(plan.reader_password)  # the own engine's logins are told; whoever named another knows it
         self.runtime = Runtime(
             pid=os.getpid(),

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 from schemas.addresses import keep_login_apart
+from schemas.errors import ConfigurationError
+from settings.runtime import running
+from settings.table import Settings, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +19,24 @@ class Address:
 
     def __post_init__(self) -> None:
         keep_login_apart(self, "url", "user", "password")
+
+
+def settings_address(settings: Settings) -> Address:
+    """ClickHouse as the settings name it; a role has no other."""
+    return Address(
+        settings.clickhouse_url,
+        settings.clickhouse_user,
+        plain(settings.clickhouse_password),
+        settings.clickhouse_database,
+    )
+
+
+def find_address(settings: Settings) -> Address:
+    """That of the running `up` in the data directory, else of CLICKHOUSE_URL. Raises ConfigurationError for neither."""
+    try:
+        up = running(settings.tillstream_data)
+    except ConfigurationError:
+        if not settings.clickhouse_url:
+            raise
+        return settings_address(settings)
+    return Address(up.clickhouse_url, up.clickhouse_user, plain(settings.clickhouse_password), up.database)

@@ -16,7 +16,7 @@ import orjson
 from schemas.errors import Unavailable, in_words
 from warehouse.address import Address
 from warehouse.alive import while_alive
-from warehouse.errors import failure
+from warehouse.errors import LOOK, failure
 from warehouse.query import Query, bound
 
 Row = dict[str, Any]
@@ -157,13 +157,13 @@ class Warehouse:
             async with request as answer:
                 content = await answer.read()
         except aiohttp.ConnectionTimeoutError as error:
-            raise Unavailable(f"ClickHouse at {url} does not answer: timed out", remedy="tillstream status") from error
+            raise Unavailable(f"ClickHouse at {url} does not answer: timed out", remedy=LOOK) from error
         except TimeoutError as error:
             text = f"ClickHouse at {url} did not answer within {seconds:.0f} s"
-            raise Unavailable(text, remedy="tillstream status") from error
+            raise Unavailable(text, remedy=LOOK) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             text = f"ClickHouse at {url} does not answer: {in_words(error)}"
-            raise Unavailable(text, remedy="tillstream status") from error
+            raise Unavailable(text, remedy=LOOK) from error
         code = answer.headers.get("X-ClickHouse-Exception-Code", "")
         if answer.status == 200 and not code:
             return content, answer.headers

@@ -15,6 +15,7 @@ from typing import Final
 from schemas.errors import ConfigurationError, Unavailable
 from warehouse.address import Address
 
+LOOK: Final = "tillstream status"  # the next step where ClickHouse itself has to be looked at
 READONLY: Final = 164  # the code of what would change something where only reading is allowed
 _NOT_THERE: Final = frozenset({60, 81})  # unknown table, unknown database
 _TOO_SLOW: Final = frozenset({159, 209})
@@ -92,16 +93,14 @@ def failure(at: Address, status: int, header: str, text: str) -> Failed:
         return LoginRefused(text, code, told, remedy="check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD")
     if code in _NOT_THERE:
         text = f"ClickHouse has no tables in database {at.database} yet: the sink creates them"
-        return Missing(text, code, told, remedy="tillstream status")
+        return Missing(text, code, told, remedy=LOOK)
     if code in _TOO_SLOW:
         return TooSlow("ClickHouse took too long over this question", code, told, remedy="ask for fewer days")
     if code in _ROWS:
         return Refused(text, code, told)
     if code and status < 500:
         return Rejected(f"ClickHouse says: {told}", code, told)
-    return Failed(
-        f"ClickHouse at {at.url} is in trouble (HTTP {status}): {told}", code, told, remedy="tillstream status"
-    )
+    return Failed(f"ClickHouse at {at.url} is in trouble (HTTP {status}): {told}", code, told, remedy=LOOK)
 
 
 def passing(error: BaseException) -> bool:

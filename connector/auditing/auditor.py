@@ -21,10 +21,10 @@ from connector.auditing.coverage import Coverage, Place, Span, Told
 from connector.auditing.log import Log
 from connector.auditing.rows import Rows
 from connector.auditing.rules import RECENT, Lost, Mark, Missing, Progress, differs, due, joined, missing, passed_over
-from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.tally import total
 from streams.kafka import KafkaError
+from warehouse.client import Warehouse
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from connector.auditing.coverage import Place, Span
 from connector.auditing.rules import Event, Lost, Missing
-from connector.warehouse import Warehouse, bound
 from schemas.times import rfc3339, unix_seconds
+from warehouse.client import Warehouse
+from warehouse.query import Query, literal
 
 _AT_ONCE = 1_000  # ids in a question
 
@@ -24,7 +25,7 @@ class Rows:
         if not spans:
             return {}
         listed = ", ".join(f"({span.partition}, {span.first}, {span.next})" for span in spans)
-        found = await self._warehouse.rows(
+        found = await self._warehouse.json_rows(
             f"WITH [{listed}] AS spans "
             "SELECT number, count() AS events, sum(id) AS ids FROM ("
             "SELECT arrayFirstIndex(span -> span.1 = partition AND span.2 <= offset AND offset < span.3, spans) "
@@ -40,9 +41,9 @@ class Rows:
         ids = sorted({event.identity.partition("|")[2] for event in events})
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            for row in await self._warehouse.rows(
+            for row in await self._warehouse.json_rows(
                 "SELECT concat(account, '|', event_id) AS identity, groupUniqArray((partition, offset)) AS places "
-                f"FROM stripe_event_rows WHERE event_id IN ({bound(some)[1:-1]}) GROUP BY identity"
+                f"FROM stripe_event_rows WHERE event_id IN ({', '.join(map(literal, some))}) GROUP BY identity"
             ):
                 found[row["identity"]] = {(place[0], place[1]) for place in row["places"]}
         return found
@@ -53,7 +54,9 @@ class Rows:
         for start in range(0, len(listed), _AT_ONCE):
             some = ", ".join(map(str, listed[start : start + _AT_ONCE]))
             query = "SELECT partition, offset FROM dead_letter_rows WHERE topic = {topic:String}"
-            rows = await self._warehouse.rows(f"{query} AND (partition, offset) IN ({some})", {"topic": self._events})
+            rows = await self._warehouse.json_rows(
+                Query(f"{query} AND (partition, offset) IN ({some})", {"topic": self._events})
+            )
             found |= {(row["partition"], row["offset"]) for row in rows}
         return found
 
@@ -65,7 +68,7 @@ class Rows:
                 Lost(row["missing_from"]),
                 unix_seconds(row["since"]),
             )
-            for row in await self._warehouse.rows("SELECT * FROM missing_events")
+            for row in await self._warehouse.json_rows("SELECT * FROM missing_events")
         }
 
     async def tell(

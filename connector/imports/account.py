@@ -18,7 +18,7 @@ from connector.publish import Publisher
 from connector.state import StateLog
 from connector.stripe_api import StripeApi
 from connector.together import together
-from connector.warehouse import Warehouse
+from warehouse.client import Warehouse
 
 _TEST_CLOCKS = 5 * 365 * DAY  # objects of a test clock carry its time, which may be far ahead
 _RECORD_SECONDS = 2.0

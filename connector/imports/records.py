@@ -5,9 +5,9 @@ from typing import Any
 
 from connector.imports.progress import Progress, State
 from connector.state import StateLog
-from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
+from warehouse.client import Warehouse
 
 
 def row(progress: Progress, now: float) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from connector.lookups.questions import Question
 from connector.publish import Message, Publisher
 from connector.stripe_api import StripeApi
 from connector.together import together
-from connector.warehouse import Warehouse
 from schemas.errors import TillstreamError, Unavailable
+from warehouse.client import Warehouse
 
 log = structlog.get_logger(__name__)
 

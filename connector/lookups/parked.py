@@ -9,9 +9,10 @@ import orjson
 
 from connector.lookups.questions import Question
 from connector.publish import Message
-from connector.warehouse import Warehouse
 from schemas.envelope import Source, envelope_message
 from schemas.times import rfc3339
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 _AT_ONCE = 1_000
 _TABLE = "lookup_rows"
@@ -55,7 +56,7 @@ async def waiting(
             AND concat(account, '|', if(livemode, 'live', 'test')) IN {{modes:Array(String)}}
         ORDER BY updated_at, id LIMIT {_AT_ONCE}
     """
-    while found := await warehouse.rows(query, {"before": rfc3339(before), "modes": modes}):
+    while found := await warehouse.json_rows(Query(query, {"before": rfc3339(before), "modes": modes})):
         yield [
             Question(
                 row["account"],
@@ -89,7 +90,7 @@ async def answers_kept(warehouse: Warehouse, questions: Sequence[Question]) -> d
     """
     wanted = {question.id: question for question in questions}
     found = {}
-    for row in await warehouse.rows(query, {"account": questions[0].account, **bounds}):
+    for row in await warehouse.json_rows(Query(query, {"account": questions[0].account, **bounds})):
         identifier = row["event_id"].rpartition("@")[0]
         question, fetched_at = wanted.get(identifier), row["observed"]
         if question and fetched_at >= question.at and bool(row["livemode"]) == question.livemode:

@@ -20,12 +20,12 @@ from connector.lookups.parked import Why, park, release, waiting
 from connector.lookups.questions import Key, Memory, Offsets, Question
 from connector.publish import Publisher
 from connector.together import together
-from connector.warehouse import Warehouse
 from schemas.errors import Unavailable
 from schemas.lookup import Lookup
 from schemas.topics import LOOKUPS, full_name
 from streams.kafka import KafkaError, TopicPartition
 from streams.reading import Consumer, Listener, commit, member
+from warehouse.client import Warehouse
 
 log = structlog.get_logger(__name__)
 

@@ -17,12 +17,12 @@ from connector.reconcile.facts import COMPARED, Fact, Span
 from connector.reconcile.run import Outcome, Question, Reconciler
 from connector.reconcile.store import remark, save
 from connector.stripe_api import StripeAccess, StripeApi
-from connector.warehouse import Warehouse
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 from schemas.money import major
 from schemas.times import rfc3339
 from settings.checks import known_timezone
+from warehouse.client import Warehouse
 
 
 @dataclass(frozen=True, slots=True)

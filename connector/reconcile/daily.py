@@ -15,8 +15,9 @@ from connector.reconcile.facts import Span
 from connector.reconcile.run import Outcome, Question, Reconciler
 from connector.reconcile.store import LastRun, last_runs, save
 from connector.stripe_api import StripeApi
-from connector.warehouse import Warehouse
 from schemas.errors import TillstreamError, Unavailable
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +94,13 @@ class DailyComparison:
     async def _settled(self, api: StripeApi) -> bool:
         """Has Stripe been swept once, and is no import under way? Before that there is nothing to prove."""
         whose = {"account": api.account, "livemode": "true" if api.livemode else "false"}
-        (found,) = await self._warehouse.rows(
-            f"SELECT (SELECT count() FROM sweeps WHERE {_WHOSE} AND state != 'failed') AS swept, "
-            f"(SELECT count() FROM imports WHERE {_WHOSE} AND state IN ('running', 'waiting') "
-            f"AND updated_at > now() - {_QUIET_SECONDS:.0f}) AS importing",
-            whose,
+        (found,) = await self._warehouse.json_rows(
+            Query(
+                f"SELECT (SELECT count() FROM sweeps WHERE {_WHOSE} AND state != 'failed') AS swept, "
+                f"(SELECT count() FROM imports WHERE {_WHOSE} AND state IN ('running', 'waiting') "
+                f"AND updated_at > now() - {_QUIET_SECONDS:.0f}) AS importing",
+                whose,
+            ),
         )
         return bool(found["swept"]) and not found["importing"]
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from connector.reconcile.facts import COMPARED, Fact
 from connector.stripe_api import Json
-from connector.warehouse import Warehouse
 from schemas.metrics import Metric
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 _SPAN = """account = {account:String} AND livemode = {livemode:Bool}
     AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
@@ -52,7 +53,7 @@ async def impossible_facts(
     return [
         (Fact(Metric(row["metric"]), owner, owner, row["currency"], int(row["amount_minor"]), row["at"] / 1000), why)
         for why, query in _IMPOSSIBLE.items()
-        for row in await warehouse.rows(query, bounds)
+        for row in await warehouse.json_rows(Query(query, bounds))
         if (owner := row["charge_id"] or row["invoice_id"])
     ]
 
@@ -65,7 +66,7 @@ async def our_facts(
     A failed attempt that made no charge is of the second kind: the API keeps no trace of it. Raises Unavailable.
     """
     bounds = _bounds(account, livemode, start, end)
-    rows = await warehouse.rows(_QUERY, bounds | {"metrics": [metric.value for metric in COMPARED]})
+    rows = await warehouse.json_rows(Query(_QUERY, bounds | {"metrics": [metric.value for metric in COMPARED]}))
     facts: list[Fact] = []
     apart: list[Fact] = []
     for row in rows:

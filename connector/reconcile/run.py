@@ -13,9 +13,9 @@ from connector.reconcile.facts import COMPARED, Fact, Span
 from connector.reconcile.our_facts import impossible_facts, our_facts
 from connector.reconcile.stripe_facts import OnPage, StripeFacts
 from connector.stripe_api import StripeApi
-from connector.warehouse import Warehouse
 from schemas.envelope import TELL_AGAIN, Source
 from schemas.metrics import Metric
+from warehouse.client import Warehouse
 
 _SLICE_DAYS = 31  # compared at once: bounds what is held in memory
 _MARGIN = timedelta(days=2)  # beyond the days on both sides: timezones, and facts whose time differs

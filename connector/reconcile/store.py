@@ -8,8 +8,8 @@ from typing import Any
 
 from connector.reconcile.compare import Comparison
 from connector.reconcile.run import Question
-from connector.warehouse import Warehouse
 from schemas.times import rfc3339, unix_seconds
+from warehouse.client import Warehouse
 
 _NAMED = 1_000  # ids kept a cell and kind: beyond that a list helps nobody
 
@@ -66,7 +66,7 @@ async def save(warehouse: Warehouse, account: str, livemode: bool, question: Que
 
 async def last_runs(warehouse: Warehouse) -> list[LastRun]:
     """The newest run of every account and mode. Raises Unavailable."""
-    rows = await warehouse.rows(
+    rows = await warehouse.json_rows(
         "SELECT run_id, account, livemode, max(checked_at) AS checked, min(day) AS first_day, max(day) AS last_day, "
         "min(equal) AS same, sum(length(missing_ids) + length(extra_ids) + length(different_ids)) AS differences, "
         "any(remark) AS remark FROM reconciliations GROUP BY account, livemode, run_id "

@@ -26,6 +26,7 @@ from reports.text import aware, exact
 from schemas.emails import normal
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
+from warehouse.address import Address
 from warehouse.client import Row, Warehouse, reader
 
 _SLUG = {"type": "string", "enum": list(forms.BY_SLUG)}
@@ -297,7 +298,7 @@ class Api:
 
 def operations_alone() -> list[Operation]:
     """The table without anything to read from: for the document."""
-    config = ConsoleConfig("http://127.0.0.1:8123")
+    config = ConsoleConfig(Address("http://127.0.0.1:8123"))
     return Api(config, reader(config.warehouse)).operations()
 
 

@@ -8,7 +8,7 @@ For other parts:
   same YAML inside other files: `reader.problems` is what was wrong.
 - `event_matches(filters, event, clock)` asks a metric event (a dict as on `metrics.*`) in pure Python;
   `matches(value, operator, operand, clock)` asks one value.
-- `compile_members(definition, clock) -> Query(sql, parameters)` gives `email, livemode` of the members,
+- `compile_members(definition, clock) -> Query(text, parameters)` gives `email, livemode` of the members,
   `compile_counts` how many satisfy each condition; `compile_holds(condition, email, livemode, clock)` gives one row,
   `holds`, for one person. All are for ClickHouse's HTTP interface with bound parameters, in the database that holds
   the views.
@@ -27,7 +27,6 @@ from engage.conditions.operators import Operator, matches
 from engage.conditions.problems import Invalid, Problem, Reader
 from engage.conditions.reading import group, metric_of, parse, validate
 from engage.conditions.reading_filters import event_filters, person_filters
-from engage.conditions.sql import Query
 
 __all__ = [
     "Clock",
@@ -38,7 +37,6 @@ __all__ = [
     "Invalid",
     "Operator",
     "Problem",
-    "Query",
     "Reader",
     "compile_counts",
     "compile_holds",

@@ -16,7 +16,8 @@ from engage.conditions.catalog import Property, of_event, of_person
 from engage.conditions.model import About, Comparison, Condition, Definition, Done, Filter, Group, InSegment, Related
 from engage.conditions.model import leaves as leaves_of
 from engage.conditions.moments import Clock
-from engage.conditions.sql import Parameters, Query, compared, condition, expression, within
+from engage.conditions.sql import Parameters, compared, condition, expression, within
+from warehouse.query import Query
 
 _KEYS: Final = {
     "invoice": "invoice_id",

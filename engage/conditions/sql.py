@@ -4,7 +4,6 @@ An expression that is not set is NULL, and NULL satisfies nothing but `is not se
 of comparisons with NULL, so no filter is ever negated as a whole.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -36,14 +35,6 @@ _TEXT: Final = {
     Operator.NOT_IN: "{0} NOT IN {1}",
 }
 TIME_TYPE: Final = "DateTime64(3, 'UTC')"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One statement; `{p0:Type}` in `sql` are bound from `parameters` by ClickHouse, never by us."""
-
-    sql: str
-    parameters: Mapping[str, Any]
 
 
 @dataclass(slots=True)

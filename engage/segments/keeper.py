@@ -22,18 +22,20 @@ from engage.conditions.model import Definition, InSegment
 from engage.segments.library import Library
 from engage.segments.membership import Membership
 from engage.segments.telemetry import CHANGES, MEMBERS_SECONDS
-from engage.segments.warehouse import Warehouse, WarehouseConfig, open_warehouse
 from schemas.errors import Unavailable
 from schemas.topics import METRICS, SEGMENTS_CHANGES, full_name
 from streams.kafka import KafkaError, partitions_there
 from streams.producer import Producer
 from streams.reading import Consumer, Listener, member, reader
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS: Final = 2.0  # after the first of some facts: the sink writes within 0.5 s, and more facts may come
 REST: Final = 10  # an evaluation that took a second is not repeated for ten because of new facts
 AGAIN_SECONDS: Final = 10.0  # after one that failed
+_EVALUATION_SECONDS: Final = 300.0  # the longest
 _LOOK_SECONDS: Final = 0.5
 _REVOKE_SECONDS: Final = 30.0
 _TOPIC_SECONDS: Final = 25.0
@@ -44,7 +46,7 @@ class KeeperConfig:
     """`kafka` are aiokafka's client arguments; `project` holds `segments/`; days are those of `timezone`."""
 
     kafka: Mapping[str, Any]
-    warehouse: WarehouseConfig
+    warehouse: Address
     project: Path
     topic_prefix: str = ""
     timezone: str = "UTC"
@@ -256,9 +258,11 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
 
     async def _warehouse(self, stack: AsyncExitStack, stop: asyncio.Event) -> Warehouse | None:
         """ClickHouse, once it answers; None when `stop` was set before."""
+        found = await stack.enter_async_context(Warehouse(self._config.warehouse, seconds=_EVALUATION_SECONDS))
         while not stop.is_set():
             try:
-                return await stack.enter_async_context(open_warehouse(self._config.warehouse))
+                await found.run("SELECT 1", in_database=False)
+                return found
             except Unavailable as error:
                 self._refusal = str(error)
                 await asyncio.sleep(_LOOK_SECONDS + random.random())

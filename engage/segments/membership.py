@@ -20,9 +20,10 @@ from engage.conditions.moments import Clock
 from engage.segments import statements
 from engage.segments.library import digest
 from engage.segments.statements import PAGE, Evaluation
-from engage.segments.warehouse import Warehouse
 from schemas.profile import profile_key
 from schemas.segments import Change, SegmentChange, change_id
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 Publish = Callable[[list[tuple[bytes, bytes]]], Awaitable[None]]  # (key, value)s; returns when all are acknowledged
 
@@ -54,7 +55,7 @@ class Membership:
     async def recover(self, segment: str) -> int:
         """Ends what a crash left open; how many changes were told again."""
         told = 0
-        for row in await self._warehouse.rows(statements.OPEN, {"segment": segment}):
+        for row in await self._warehouse.rows(Query(statements.OPEN, {"segment": segment})):
             told += await self._finish(segment, row["generation"])
         return told
 
@@ -83,9 +84,11 @@ class Membership:
 
     async def _changed(self, evaluation: Evaluation) -> int:
         [row] = await self._warehouse.rows(
-            "SELECT count() AS changes FROM segment_change_rows WHERE segment = {segment:String} "
-            "AND generation = {generation:UInt64}",
-            evaluation.parameters,
+            Query(
+                "SELECT count() AS changes FROM segment_change_rows WHERE segment = {segment:String} "
+                "AND generation = {generation:UInt64}",
+                evaluation.parameters,
+            ),
         )
         return int(row["changes"])
 
@@ -93,7 +96,7 @@ class Membership:
         await self._warehouse.run(statements.apply(segment, generation))
         told = 0
         place = {"segment": segment, "generation": generation, "livemode": False, "email": ""}
-        while rows := await self._warehouse.rows(statements.CHANGES, place):
+        while rows := await self._warehouse.rows(Query(statements.CHANGES, place)):
             await self._publish([message(segment, row) for row in rows])
             told += len(rows)
             if len(rows) < PAGE:

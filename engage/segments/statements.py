@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from engage.conditions.sql import Query
+from warehouse.query import Query
 
 PAGE: Final = 20_000  # changes read at once
 
@@ -81,7 +81,7 @@ FROM
             toDateTime64(0, 3, 'UTC') AS since
         FROM
         (
-{members.sql}
+{members.text}
         )
         UNION ALL
         SELECT email, livemode, false AS now_in, member AS then_in, sequence, entered_at AS since

@@ -13,7 +13,8 @@ from simulator.delivery.faults import WebhookFaults
 from simulator.world.history import World
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
 from tests.e2e.running import RunningUp, environment, tillstream_async
-from tillstream.warehouse import Warehouse, connect
+from tillstream.warehouse import Warehouse
+from warehouse.address import Address
 
 HISTORY_DAYS, LIVE_DAYS = 35, 4  # history for longer than the 30 days that Stripe keeps events for
 ZONE = "America/New_York"
@@ -117,7 +118,7 @@ async def green(command: Command) -> bool:
 
 def warehouse(up: RunningUp) -> Warehouse:
     runtime = up.runtime()
-    return connect(runtime["clickhouse_url"], "", "", runtime["database"])
+    return Warehouse(Address(runtime["clickhouse_url"], database=runtime["database"]))
 
 
 def meddle(store: Warehouse) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
+from warehouse.address import Address
 
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 TOKEN = "opens all of the console"
@@ -56,8 +57,7 @@ async def shop(
             }.items():
                 patched.setenv(name, value)
             config = ConsoleConfig(
-                clickhouse_server.url,
-                database=database,
+                Address(clickhouse_server.url, database=database),
                 door_url="https://hooks.example.com",
                 token=TOKEN,
                 state=data / "console",

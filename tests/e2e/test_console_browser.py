@@ -17,6 +17,7 @@ from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
 from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, row, serving
+from warehouse.address import Address
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
@@ -52,7 +53,7 @@ async def shop(clickhouse_server: ClickHouseServer, clickhouse: Client) -> Async
     clickhouse.command(f"CREATE DATABASE {database}")
     await fill(clickhouse_server.url, database, NOW)
     async with serving(
-        ConsoleConfig(clickhouse_server.url, database=database, door_url="http://127.0.0.1:8080")
+        ConsoleConfig(Address(clickhouse_server.url, database=database), door_url="http://127.0.0.1:8080")
     ) as url:
         yield Shop(url, clickhouse_server, database)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
@@ -190,7 +191,7 @@ async def test_an_empty_console_says_what_to_do_next(
     page: Page, clickhouse_server: ClickHouseServer, database: str, photographs: Path
 ) -> None:
     await create_schema(clickhouse_server.url, database)
-    config = ConsoleConfig(clickhouse_server.url, database=database, door_url="https://hooks.example.com")
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database), door_url="https://hooks.example.com")
     async with serving(config) as url:
         await page.goto(f"{url}/")
         await expect(page.locator("main")).to_contain_text("https://hooks.example.com/webhooks/stripe")

@@ -20,7 +20,8 @@ from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 from tests.integration.engage_support import project
 from tests.postbox import Postbox, postbox
-from tillstream.warehouse import Warehouse, connect
+from tillstream.warehouse import Warehouse
+from warehouse.address import Address
 
 EMAIL, NAME = "zebulon.quirk@example.com", "Zebulon Quirkwood"
 OTHER, OTHERS_NAME = "control.person@example.com", "Control Person"
@@ -133,7 +134,7 @@ def money(store: Warehouse) -> list[Any]:
 
 def warehouse(up: RunningUp) -> Warehouse:
     runtime = up.runtime()
-    return connect(runtime["clickhouse_url"], runtime["clickhouse_user"], "", runtime["database"])
+    return Warehouse(Address(runtime["clickhouse_url"], database=runtime["database"]))
 
 
 @pytest.fixture

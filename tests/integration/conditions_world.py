@@ -12,13 +12,14 @@ import orjson
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from engage.conditions.sql import Query
 from schemas.metrics import Metric
 from schemas.money import major
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
+from warehouse.address import Address
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 ZONE: Final = "Europe/Berlin"
 #: Half an hour after clocks were put forward, in the middle of a local day that has 23 hours.
@@ -53,7 +54,7 @@ class World:
 
     def rows(self, query: Query) -> list[tuple[Any, ...]]:
         """What ClickHouse answers."""
-        found = self.client.query(query.sql, parameters=dict(query.parameters))
+        found = self.client.query(query.text, parameters=dict(query.parameters))
         return [tuple(row) for row in found.result_rows]
 
 
@@ -189,7 +190,7 @@ async def world(clickhouse_server: ClickHouseServer) -> AsyncIterator[World]:
     people.append(person(dice, "nothing@example.com", True))
     members = frozenset({(EMAILS[0], True), (EMAILS[1], True), (EMAILS[1], False)})
     name = f"conditions_{secrets.token_hex(3)}"
-    config = SinkConfig({}, clickhouse_server.url, database=name)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=name))
     older = [
         {**fact(dice, number), "occurred_at": row["occurred_at"], "version": 1} for number, row in enumerate(facts)
     ]
@@ -201,8 +202,8 @@ async def world(clickhouse_server: ClickHouseServer) -> AsyncIterator[World]:
         for email, live in sorted(members)
     ]
     left = [{**member_rows[0], "email": EMAILS[2], "member": False, "sequence": 2}]
-    async with ClickHouse(config) as sink:
-        await migrate(sink, config)
+    async with Warehouse(config.warehouse) as sink:
+        await migrate(sink)
         await _insert(sink, "metric_rows", older)
         await _insert(sink, "metric_rows", facts + gone)
         await _insert(sink, "metric_rows", [{**row, "version": 4, "withdrawn": True} for row in gone])
@@ -216,5 +217,5 @@ async def world(clickhouse_server: ClickHouseServer) -> AsyncIterator[World]:
     client.close()
 
 
-async def _insert(sink: ClickHouse, table: str, rows: list[Row]) -> None:
+async def _insert(sink: Warehouse, table: str, rows: list[Row]) -> None:
     await sink.insert(table, b"\n".join(orjson.dumps(row) for row in rows))

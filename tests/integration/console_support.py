@@ -20,9 +20,9 @@ from schemas.envelope import Envelope, Source
 from schemas.metrics import LineItem, Metric, MetricEvent
 from schemas.money import major
 from schemas.profile import Card, CurrencyValue, MetricSummary, Profile
-from sinks.clickhouse import ClickHouse
-from sinks.config import SinkConfig
 from sinks.migrate import migrate
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 HOSTILE = '"><script>document.title="owned"</script>{{7*7}}\u202eevil'
 
@@ -210,20 +210,19 @@ def person(email: str, name: str, customer: str, **changes: Any) -> Profile:
 
 async def create_schema(url: str, database: str, **zones: Any) -> None:
     """The sink's tables and views; `zones`: `timezones`, `default_timezone`."""
-    config = SinkConfig({}, url, database=database, **zones)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    async with Warehouse(Address(url, database=database)) as connection:
+        await migrate(connection, **zones)
 
 
 def address(config: ConsoleConfig) -> str:
     """The URL of its ClickHouse, with the login inside."""
-    return with_login(config.clickhouse_url, config.clickhouse_user, config.clickhouse_password)
+    return with_login(config.warehouse.url, config.warehouse.user, config.warehouse.password)
 
 
 async def insert(url: str, database: str, table: str, values: Iterable[BaseModel]) -> None:
     """Writes rows as the sink does."""
     body = b"\n".join(value.model_dump_json().encode() for value in values)
-    async with ClickHouse(SinkConfig({}, url, database=database)) as connection:
+    async with Warehouse(Address(url, database=database)) as connection:
         await connection.insert(table, body)
 
 

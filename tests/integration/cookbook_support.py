@@ -28,11 +28,12 @@ from simulator.world.history import World
 from simulator.world.objects import Charge, Event, Invoice
 from simulator.world.truth import Fact
 from sinks.body import joined
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.ledger_harness import run
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sql.md"
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -208,7 +209,7 @@ def _letters() -> list[DeadLetter]:
     ]
 
 
-async def _tell(sink: ClickHouse, deliveries: list[Delivery]) -> None:
+async def _tell(sink: Warehouse, deliveries: list[Delivery]) -> None:
     """Runs the real ledger over the deliveries and inserts all that it tells, some of it twice."""
     ledger = run([event_json(d.event, d.version) for d in deliveries], partitions=3, seed=SEED)
     rows = [orjson.dumps(row) for row in ledger.told.values()]
@@ -224,7 +225,7 @@ def _bytes(model: BaseModel) -> bytes:
     return model.model_dump_json().encode()
 
 
-async def _insert(sink: ClickHouse, table: str, rows: Iterable[bytes]) -> None:
+async def _insert(sink: Warehouse, table: str, rows: Iterable[bytes]) -> None:
     await sink.insert(table, joined(table, list(rows)))
 
 
@@ -247,9 +248,9 @@ async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Clien
     live = World(SEED, START, DAYS, 60, accounts=ACCOUNTS)
     others = World(1, START, DAYS, 24, accounts=ACCOUNTS, livemode=False)
     name, default = f"cookbook_{secrets.token_hex(3)}", ZONES["default"]
-    config = SinkConfig({}, clickhouse_server.url, database=name, timezones=ZONES, default_timezone=default)
-    async with ClickHouse(config) as sink:
-        await migrate(sink, config)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=name), timezones=ZONES, default_timezone=default)
+    async with Warehouse(config.warehouse) as sink:
+        await migrate(sink, config.timezones, config.default_timezone)
         deliveries = _deliveries(live)
         await _tell(sink, deliveries)
         await _tell(sink, [*map(_in_test_mode, deliveries), *_deliveries(others)])

@@ -14,7 +14,6 @@ from console.app import create_app
 from console.config import ConsoleConfig
 from engage.segments.library import find
 from engage.segments.membership import Membership
-from engage.segments.warehouse import WarehouseConfig, open_warehouse
 from engage.senders.smtp import Mail, compose
 from schemas.messages import Message, MessageStatus, message_version
 from schemas.metrics import Metric, MetricEvent
@@ -22,6 +21,8 @@ from settings.loading import load_settings
 from tests.integration.console_support import fill, insert
 from tillstream.console_actions import ConsoleActions
 from tillstream.console_engagement import ConsoleEngagement
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 DAYS = 9
 STATUSES = (*[MessageStatus.SENT] * 8, MessageStatus.SKIPPED, MessageStatus.FAILED)
@@ -63,7 +64,9 @@ async def furnish(url: str, database: str, data: Path, now: datetime) -> Place:
     await evaluate(url, database, data / "project", [now - timedelta(days=day) for day in reversed(range(DAYS))])
     paid = [row for row in rows if row.metric is Metric.SUCCESSFULLY_PAID and row.email and row.livemode]
     await insert(url, database, "message_rows", [receipt(number, row) for number, row in enumerate(paid[:100])])
-    return Place(ConsoleConfig(url, database=database, door_url="http://127.0.0.1:8080"), data / "project", rows)
+    return Place(
+        ConsoleConfig(Address(url, database=database), door_url="http://127.0.0.1:8080"), data / "project", rows
+    )
 
 
 async def evaluate(url: str, database: str, project: Path, moments: list[datetime]) -> list[tuple[bytes, bytes]]:
@@ -73,7 +76,7 @@ async def evaluate(url: str, database: str, project: Path, moments: list[datetim
     async def publish(messages: list[tuple[bytes, bytes]]) -> None:
         told.extend(messages)
 
-    async with open_warehouse(WarehouseConfig(url, database=database)) as warehouse:
+    async with Warehouse(Address(url, database=database)) as warehouse:
         membership = Membership(warehouse, publish, "UTC")
         await membership.load()
         definitions = {name: each.definition for name, each in (await asyncio.to_thread(find, project)).items()}

@@ -20,6 +20,7 @@ from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment, tillstream_async
 from tillstream.console_actions import ConsoleActions
+from warehouse.address import Address
 
 START = 1_767_225_600
 
@@ -81,9 +82,8 @@ async def stack(
         Processor(ProcessorConfig(kafka=kafka, data=tmp_path, topic_prefix=topic_prefix, partitions=2)),
         Sink(
             SinkConfig(
+                warehouse=Address(clickhouse_server.url, database=database),
                 kafka=kafka,
-                clickhouse_url=clickhouse_server.url,
-                database=database,
                 topic_prefix=topic_prefix,
                 group_id=topic_prefix + "sink",
             )

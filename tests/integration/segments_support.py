@@ -9,13 +9,13 @@ import orjson
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from engage.segments.warehouse import WarehouseConfig
 from schemas.metrics import Metric, MetricEvent
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.sinks_support import fact
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 PAYERS = "name: Payers\nevery: 1 hour\nall:\n- metric: Successfully Paid\n"
 
@@ -25,13 +25,13 @@ class Shop:
     """One database of the real engine."""
 
     client: Client
-    sink: ClickHouse
+    sink: Warehouse
     database: str
     url: str
 
     @property
-    def warehouse(self) -> WarehouseConfig:
-        return WarehouseConfig(self.url, database=self.database)
+    def warehouse(self) -> Address:
+        return Address(self.url, database=self.database)
 
     async def told(self, *facts: MetricEvent) -> None:
         """Facts, and profiles of their people."""
@@ -71,9 +71,9 @@ def taken_back(email: str) -> MetricEvent:
 
 @pytest.fixture
 async def shop(clickhouse: Client, clickhouse_server: ClickHouseServer, database: str) -> AsyncIterator[Shop]:
-    config = SinkConfig({}, clickhouse_server.url, database=database)
-    async with ClickHouse(config) as sink:
-        await migrate(sink, config)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
+    async with Warehouse(config.warehouse) as sink:
+        await migrate(sink)
         yield Shop(clickhouse, sink, database, clickhouse_server.url)
 
 

@@ -16,6 +16,7 @@ from schemas.money import major
 from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics
+from warehouse.address import Address
 
 
 def fact(metric_id: str = "m1", metric: Metric = Metric.SUCCESSFULLY_PAID, **changes: Any) -> MetricEvent:
@@ -84,9 +85,8 @@ async def kafka(kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics
 @pytest.fixture
 def config(kafka_bootstrap: str, topic_prefix: str, clickhouse_server: ClickHouseServer, database: str) -> SinkConfig:
     return SinkConfig(
+        warehouse=Address(clickhouse_server.url, database=database),
         kafka={"bootstrap_servers": kafka_bootstrap},
-        clickhouse_url=clickhouse_server.url,
-        database=database,
         topic_prefix=topic_prefix,
         group_id=topic_prefix + "sink",
         patience=20,

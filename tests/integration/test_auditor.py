@@ -16,7 +16,6 @@ from clickhouse_connect.driver.client import Client
 
 from connector.auditing.auditor import AuditConfig, Auditor
 from connector.auditing.log import Log
-from connector.warehouse import Warehouse, WarehouseConfig
 from operations import rewriting
 from operations.rebuild import STATES, forget_state
 from operations.rewriting import Person
@@ -34,6 +33,7 @@ from tests.integration.sinks_support import config, one, rows, running
 from tests.integration.test_processors_fenced import worker
 from tests.integration.test_processors_worker import START, publish
 from tillstream.warehouse import Warehouse as WholeWarehouse
+from warehouse.client import Warehouse
 
 __all__ = ["config"]  # a fixture
 
@@ -74,8 +74,7 @@ class Stack:
     async def auditor(self) -> AsyncIterator[Auditor]:
         sink = self.config
         audit = AuditConfig(sink.kafka, sink.topic_prefix, SECONDS, sink_group="sink")
-        at = WarehouseConfig(sink.clickhouse_url, sink.clickhouse_user, sink.clickhouse_password, sink.database)
-        async with Warehouse(at) as warehouse:
+        async with Warehouse(sink.warehouse) as warehouse:
             auditor = Auditor(audit, warehouse)
             async with asyncio.TaskGroup() as group:  # one that fails ends the test at once
                 task = group.create_task(auditor.run())
@@ -108,11 +107,13 @@ class Stack:
 
     def named(self) -> dict[str, str]:
         """What people are told: event id → what it is missing from."""
-        return dict(rows(self.clickhouse, f"SELECT event_id, missing_from FROM {self.config.database}.missing_events"))
+        return dict(
+            rows(self.clickhouse, f"SELECT event_id, missing_from FROM {self.config.warehouse.database}.missing_events")
+        )
 
     def told(self) -> list[int]:
         """How many events were missing, look by look."""
-        query = f"SELECT missing_events FROM {self.config.database}.conservation ORDER BY at"
+        query = f"SELECT missing_events FROM {self.config.warehouse.database}.conservation ORDER BY at"
         return [count for (count,) in rows(self.clickhouse, query)]
 
 
@@ -149,7 +150,7 @@ async def test_what_is_complete_is_said_to_be_however_often_it_came(stack: Stack
         await stack.send(bodies)
         await stack.send(bodies[::2])
         await stack.looked(auditor)
-        counts = f"SELECT events, counts FROM {stack.config.database}.conservation ORDER BY at DESC LIMIT 1"
+        counts = f"SELECT events, counts FROM {stack.config.warehouse.database}.conservation ORDER BY at DESC LIMIT 1"
         await eventually(lambda: rows(stack.clickhouse, counts)[0][0] == stack.sent)
         events, by_outcome = rows(stack.clickhouse, counts)[0]
     assert sum(by_outcome.values()) == events
@@ -170,7 +171,7 @@ async def test_what_the_ledger_passes_over_is_named_until_it_is_published_again(
         assert auditor.missing is not None
         for partition, offset in auditor.missing:
             place = f"partition = {partition} AND offset = {offset}"
-            events = f"SELECT event_id FROM {stack.config.database}.stripe_events WHERE {place}"
+            events = f"SELECT event_id FROM {stack.config.warehouse.database}.stripe_events WHERE {place}"
             assert one(stack.clickhouse, events) in passing_over
         passing_over.clear()
         await stack.send([lost, last])
@@ -184,7 +185,7 @@ async def test_what_is_gone_from_clickhouse_is_named_until_it_is_published_again
         await stack.send(bodies)
         await stack.looked(auditor)
         assert stack.named() == {}
-        table = f"{stack.config.database}.stripe_event_rows"
+        table = f"{stack.config.warehouse.database}.stripe_event_rows"
         stack.clickhouse.command(f"DELETE FROM {table} WHERE event_id IN ({gone!r})".replace("[", "").replace("]", ""))
         await eventually(lambda: stack.named() == dict.fromkeys(gone, "stripe_events"), 30)
     async with stack.whole():  # what is missing is still known after a restart
@@ -253,9 +254,10 @@ async def test_who_is_forgotten_is_not_missing(stack: Stack) -> None:
         await stack.send(month())
         await stack.looked(auditor)
         sink = stack.config
-        people = rows(stack.clickhouse, f"SELECT DISTINCT email FROM {sink.database}.metrics WHERE email != '' LIMIT 3")
-        stack.clickhouse.database = sink.database
-        warehouse = WholeWarehouse(stack.clickhouse, sink.database, sink.clickhouse_url)
+        people = rows(
+            stack.clickhouse, f"SELECT DISTINCT email FROM {sink.warehouse.database}.metrics WHERE email != '' LIMIT 3"
+        )
+        warehouse = WholeWarehouse(sink.warehouse)
         for (email,) in people:
             erasures = Erasures()
             erasures.take(0, 0, *entry_message(email, 2 * START, new_key()))
@@ -274,7 +276,7 @@ async def test_what_kafka_no_longer_keeps_is_not_missing(stack: Stack, passing_o
     passing_over |= set(ids(bodies[:20]))
     async with stack.processor(), running(stack.config):
         await stack.send(bodies)
-        count = f"SELECT count() FROM {stack.config.database}.stripe_events"
+        count = f"SELECT count() FROM {stack.config.warehouse.database}.stripe_events"
         await eventually(lambda: one(stack.clickhouse, count) == len(bodies), 60)
         admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
         await admin.start()

@@ -27,10 +27,11 @@ from engage.conditions.model import (
 )
 from engage.conditions.moments import Window, parse_moment, parse_span
 from engage.conditions.operators import Operator
-from engage.conditions.sql import Parameters, Query, condition
+from engage.conditions.sql import Parameters, condition
 from schemas.metrics import Metric
 from tests.integration.conditions_oracle import Oracle
 from tests.integration.conditions_world import EMAILS, KEYS, NOW, SEGMENT, TEXTS, ZONE, World, world
+from warehouse.query import Query
 
 __all__ = ["world"]
 

@@ -20,14 +20,14 @@ from connector.imports.resources import chosen
 from connector.publish import Publisher, object_message
 from connector.state import StateLog
 from connector.stripe_api import StripeApi
-from connector.warehouse import Warehouse, WarehouseConfig
 from schemas.envelope import Envelope, Source
 from simulator.world.history import World
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, START, Stripe, error, listed, published, simulated
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 KINDS = "customers,invoice_payments,subscriptions,invoices,charges,refunds"
 
@@ -46,7 +46,7 @@ async def stripe(world: World) -> AsyncIterator[Stripe]:
 class Place:
     """Kafka, ClickHouse and Stripe for one test."""
 
-    def __init__(self, bootstrap: str, prefix: str, warehouse: WarehouseConfig, stripe: Stripe) -> None:
+    def __init__(self, bootstrap: str, prefix: str, warehouse: Address, stripe: Stripe) -> None:
         self.bootstrap, self.prefix, self.warehouse, self.stripe = bootstrap, prefix, warehouse, stripe
 
     @asynccontextmanager
@@ -78,10 +78,10 @@ async def place(
     stripe: Stripe,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, clickhouse_server.url, database=database)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
-    return Place(kafka_bootstrap, topic_prefix, WarehouseConfig(clickhouse_server.url, database=database), stripe)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
+    return Place(kafka_bootstrap, topic_prefix, Address(clickhouse_server.url, database=database), stripe)
 
 
 def everything(world: World) -> dict[str, int]:

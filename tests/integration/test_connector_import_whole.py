@@ -25,6 +25,7 @@ from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment
 from tests.integration.connector_support import KEY, START, Stripe, listed, published, simulated
+from warehouse.address import Address
 
 KINDS = "customers,invoice_payments,subscriptions,invoices,charges,refunds"
 KILLS = 10
@@ -137,8 +138,7 @@ async def test_the_rows_of_an_import_alone_are_the_truth(
         Sink(
             SinkConfig(
                 kafka,
-                clickhouse_server.url,
-                database=database,
+                Address(clickhouse_server.url, database=database),
                 topic_prefix=topic_prefix,
                 group_id=topic_prefix + "sink",
             )

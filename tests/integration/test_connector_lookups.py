@@ -16,16 +16,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.client import Client
 
 from connector.stripe_api import StripeAccess
-from connector.warehouse import Warehouse, WarehouseConfig
 from connector.worker import Connector, ConnectorConfig
 from schemas.lookup import Lookup
 from schemas.topics import LOOKUPS
 from simulator.world.history import World
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START, Stripe, error, published, simulated
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ class Place:
 
     bootstrap: str
     prefix: str
-    warehouse: WarehouseConfig
+    warehouse: Address
     clickhouse: Client
 
     @asynccontextmanager
@@ -120,10 +120,10 @@ async def place(
     database: str,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, clickhouse_server.url, database=database)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
-    warehouse = WarehouseConfig(clickhouse_server.url, database=database)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
+    warehouse = Address(clickhouse_server.url, database=database)
     return Place(kafka_bootstrap, topic_prefix, warehouse, clickhouse)
 
 

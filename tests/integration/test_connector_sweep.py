@@ -18,19 +18,19 @@ from connector.publish import Publisher
 from connector.state import StateLog
 from connector.stripe_api import StripeApi
 from connector.sweep import Sweeper, Swept
-from connector.warehouse import Warehouse, WarehouseConfig
 from ingest.admission import admit
 from schemas.addresses import with_login
 from schemas.errors import Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics
 from tests.e2e.running import environment, tillstream_async
 from tests.integration.connector_support import KEY, Stripe, error, published, simulated
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 DAY = 86_400
 LOST = 7  # one in so many
@@ -50,7 +50,7 @@ async def stripe(world: World) -> AsyncIterator[Stripe]:
 class Place:
     """Kafka, ClickHouse and Stripe for one test."""
 
-    def __init__(self, bootstrap: str, prefix: str, warehouse: WarehouseConfig, stripe: Stripe) -> None:
+    def __init__(self, bootstrap: str, prefix: str, warehouse: Address, stripe: Stripe) -> None:
         self.bootstrap, self.prefix, self.warehouse, self.stripe = bootstrap, prefix, warehouse, stripe
         self.kafka = {"bootstrap_servers": bootstrap}
 
@@ -95,10 +95,10 @@ async def place(
     stripe: Stripe,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, clickhouse_server.url, database=database)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
-    return Place(kafka_bootstrap, topic_prefix, WarehouseConfig(clickhouse_server.url, database=database), stripe)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
+    return Place(kafka_bootstrap, topic_prefix, Address(clickhouse_server.url, database=database), stripe)
 
 
 async def test_exactly_what_never_came_is_published_as_its_webhook_would_have_been(
@@ -181,7 +181,7 @@ async def test_a_sweep_that_stripe_refuses_says_so_and_the_next_one_begins_where
 
 
 async def test_without_clickhouse_everything_is_published_rather_than_lost(place: Place, world: World) -> None:
-    place.warehouse = WarehouseConfig("http://127.0.0.1:9")
+    place.warehouse = Address("http://127.0.0.1:9")
     swept = await place.sweep()
     assert (swept.state, swept.published) == ("complete", len(world.events))
 

@@ -23,6 +23,7 @@ from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
 from tillstream.warehouse import open_warehouse
+from warehouse.address import Address
 
 KEY = "sk_live_simulated"
 READ = "whoever has this may look"
@@ -75,8 +76,7 @@ async def place(
         }.items():
             monkeypatch.setenv(name, value)
         config = ConsoleConfig(
-            clickhouse_server.url,
-            database=database,
+            Address(clickhouse_server.url, database=database),
             door_url="https://hooks.example.com",
             state=tmp_path / "console",
         )

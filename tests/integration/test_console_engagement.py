@@ -32,7 +32,7 @@ async def furnished(
 @pytest.fixture
 def place(furnished: tuple[Place, Path], monkeypatch: pytest.MonkeyPatch) -> Place:
     found, data = furnished
-    for name, value in environment(address(found.config), found.config.database, data).items():
+    for name, value in environment(address(found.config), found.config.warehouse.database, data).items():
         monkeypatch.setenv(name, value)
     return found
 
@@ -62,7 +62,7 @@ async def test_segments_are_listed_with_their_size_and_lead_to_their_people(
     place: Place, http: aiohttp.ClientSession, clickhouse: Client
 ) -> None:
     members = clickhouse.query(
-        f"SELECT email FROM {place.config.database}.segment_members "
+        f"SELECT email FROM {place.config.warehouse.database}.segment_members "
         "WHERE segment = 'failing-payments' AND livemode ORDER BY email"
     ).result_rows
     assert len(members) > 10
@@ -87,7 +87,7 @@ async def test_the_sql_that_is_shown_gives_what_the_page_counts(
     )
     for entity, sign in (("&#39;", "'"), ("&gt;", ">"), ("&lt;", "<"), ("&#34;", '"'), ("&amp;", "&")):
         shown = shown.replace(entity, sign)
-    usual, clickhouse.database = clickhouse.database, place.config.database
+    usual, clickhouse.database = clickhouse.database, place.config.warehouse.database
     try:
         rows = clickhouse.query(f"SELECT email FROM ({shown}) WHERE livemode").result_rows
     finally:
@@ -116,7 +116,7 @@ async def test_a_segment_is_written_whole_evaluated_and_removed(place: Place, ht
     assert file.read_text("utf-8") == PAYERS
     assert [path.name for path in file.parent.iterdir()] == ["payers.yaml"]
     assert "looked at for the first time" in await page(http, "/segment", name="payers")
-    await evaluate(address(place.config), place.config.database, place.project, [NOW])
+    await evaluate(address(place.config), place.config.warehouse.database, place.project, [NOW])
     assert "looked at for the first time" not in await page(http, "/segment", name="payers")
     assert "already" in await post(http, "/segment/save", 400, name="payers", yaml=PAYERS, new="true")
     assert "is removed" in await post(http, "/segment/remove", name="payers")

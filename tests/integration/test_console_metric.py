@@ -10,6 +10,7 @@ from console.config import ConsoleConfig
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import create_schema, insert, row, serving
+from warehouse.address import Address
 
 NOW = datetime.now(UTC).replace(hour=18)
 
@@ -31,7 +32,7 @@ async def test_every_currency_has_its_sum_on_the_page(
         for m in range(n + 1)
     ]
     await insert(clickhouse_server.url, database, "metric_rows", paid)
-    config = ConsoleConfig(clickhouse_server.url, database=database)
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database))
     async with serving(config) as url, http.get(f"{url}/metric/successfully_paid") as answer:
         totals = (await answer.text()).partition('<dl class="totals">')[2].partition("</dl>")[0]
     assert [name for name in currencies if f"<dt>{name.upper()}</dt>" not in totals] == []
@@ -46,7 +47,7 @@ async def test_a_currency_is_found_however_it_is_written(
     paid = [row(Metric.SUCCESSFULLY_PAID, n, NOW, currency="eur" if n < 3 else "usd") for n in range(5)]
     await insert(clickhouse_server.url, database, "metric_rows", paid)
     asked = {"where": key, "is": written}
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url:
         async with http.get(f"{url}/api/v1/metrics/successfully_paid", params=asked) as answer:
             assert (await answer.json())["total"]["count"] == 3
         async with http.get(f"{url}/metric/successfully_paid", params=asked) as answer:
@@ -65,7 +66,7 @@ async def test_a_time_before_all_that_is_known_is_not_compared_with(
     before = [row(Metric.SUCCESSFULLY_PAID, 100, NOW - timedelta(days=40)), row(Metric.ISSUED_INVOICE, 101, first)]
     await insert(clickhouse_server.url, database, "metric_rows", [*paid, *before])
     reason = f"nothing is known from before {first:%a} {first.day} {first:%b %Y}"
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url:
         for page in ("/", "/metric/successfully_paid?compare=true"):
             async with http.get(url + page) as answer:
                 text = (await answer.text()).replace("\N{NO-BREAK SPACE}", " ")

@@ -21,6 +21,7 @@ from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import address, create_schema, envelope, fill, insert, row, serving
 from tillstream.console_actions import ConsoleActions
+from warehouse.address import Address
 
 NOW = datetime.now(UTC).replace(hour=18)
 
@@ -34,7 +35,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def shop(clickhouse_server: ClickHouseServer, database: str) -> tuple[ConsoleConfig, list[MetricEvent]]:
     rows = await fill(clickhouse_server.url, database, NOW)
-    return ConsoleConfig(clickhouse_server.url, database=database), rows
+    return ConsoleConfig(Address(clickhouse_server.url, database=database)), rows
 
 
 async def get(http: aiohttp.ClientSession, url: str, status: int = 200) -> Any:
@@ -107,7 +108,7 @@ async def test_the_shown_sql_gives_the_same_numbers(
     config, rows = shop
     async with serving(config) as url:
         told = await get(http, f"{url}/api/v1/metrics/successfully_paid?split=currency&interval=week&compare=true")
-    clickhouse.database = config.database
+    clickhouse.database = config.warehouse.database
     asked = [list(clickhouse.query(sql).named_results()) for sql in told["sql"]]
     amounts, people, before, _, parts, _ = asked
     mine = facts(rows, Metric.SUCCESSFULLY_PAID, True)
@@ -175,7 +176,7 @@ async def test_hours_are_the_accounts_own_and_a_long_night_has_25(
     paid = [row(Metric.SUCCESSFULLY_PAID, n, at) for n, at in enumerate(hours)]
     outside = [row(Metric.SUCCESSFULLY_PAID, 99, hours[0] - timedelta(hours=1))]
     await insert(clickhouse_server.url, database, "metric_rows", [*paid, *outside])
-    config = ConsoleConfig(clickhouse_server.url, database=database, default_timezone="Europe/London")
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database), default_timezone="Europe/London")
     async with serving(config) as url:
         asked = f"{url}/api/v1/metrics/successfully_paid?from=2025-10-26&to=2025-10-26"
         told = await get(http, f"{asked}&interval=hour")
@@ -201,7 +202,7 @@ async def test_days_are_those_of_each_account(
         "metric_rows",
         [row(Metric.SUCCESSFULLY_PAID, n, yesterday, account=name) for n, name in enumerate(zones)],
     )
-    config = ConsoleConfig(clickhouse_server.url, database=database, timezones=zones)
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database), timezones=zones)
     async with serving(config) as url:
         paid = await get(http, f"{url}/api/v1/metrics/successfully_paid")
         whole = await get(http, f"{url}/api/v1/metrics")
@@ -217,7 +218,7 @@ async def test_paging_through_the_feed_meets_every_event_once(
 ) -> None:
     config, rows = shop
     same_moment = [row(Metric.ISSUED_INVOICE, 900_000 + n, NOW, email="twin@example.com") for n in range(25)]
-    await insert(address(config), config.database, "metric_rows", same_moment)
+    await insert(address(config), config.warehouse.database, "metric_rows", same_moment)
     wanted = {one.metric_id for one in [*rows, *same_moment] if one.metric == Metric.ISSUED_INVOICE and one.livemode}
     seen: list[dict[str, Any]] = []
     async with serving(config) as url:
@@ -246,8 +247,8 @@ async def test_an_event_opens_with_its_properties_lines_and_what_stripe_sent(
         envelope(102, NOW, "ch_47110"),
         envelope(103, NOW, "ch_4711", livemode=False),
     ]
-    await insert(address(config), config.database, "metric_rows", [paid])
-    await insert(address(config), config.database, "stripe_event_rows", sent)
+    await insert(address(config), config.warehouse.database, "metric_rows", [paid])
+    await insert(address(config), config.warehouse.database, "stripe_event_rows", sent)
     async with serving(config) as url:
         told = await get(http, f"{url}/api/v1/events/{issued.metric_id}")
         assert told["properties"]["InvoiceNumber"] == issued.properties["InvoiceNumber"]
@@ -271,8 +272,8 @@ async def test_an_event_tells_how_it_was_enriched(
     later = first.model_copy(update={"version": 2, "email": "late@example.com", "unlinked_reason": ""})
     linked = later.model_copy(update={"version": 3, "invoice_id": "in_5150", "source": "lookup"})
     for one in (first, later, first, linked, linked):
-        await insert(address(config), config.database, "metric_rows", [one])
-    clickhouse.command(f"OPTIMIZE TABLE {config.database}.metric_rows FINAL")
+        await insert(address(config), config.warehouse.database, "metric_rows", [one])
+    clickhouse.command(f"OPTIMIZE TABLE {config.warehouse.database}.metric_rows FINAL")
     async with serving(config) as url:
         told = await get(http, f"{url}/api/v1/events/{first.metric_id}")
     assert [(one["version"], one["email"], one["invoice_id"], one["source"]) for one in told["versions"]] == [
@@ -301,7 +302,7 @@ async def test_raw_events_are_found_by_every_object_that_they_name(
     sent = [envelope(n, NOW, "").model_copy(update={"body": json.dumps(body)}) for n, body in enumerate(bodies)]
     await insert(clickhouse_server.url, database, "metric_rows", [paid])
     await insert(clickhouse_server.url, database, "stripe_event_rows", [*sent, *sent])
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url:
         told = await get(http, f"{url}/api/v1/events/{paid.metric_id}")
     assert [one["event_id"] for one in told["stripe_events"]] == [f"evt_{n}" for n in (0, 1, 2, 3, 4, 5, 7)]
 
@@ -315,7 +316,9 @@ async def test_open_pages_are_told_of_what_is_written(
         async with asyncio.timeout(30):
             assert await stream.content.readline() == b"event: change\n"
             await stream.content.readuntil(b"\n\n")
-            await insert(address(config), config.database, "metric_rows", [row(Metric.FAILED_PAYMENT, 1, NOW)])
+            await insert(
+                address(config), config.warehouse.database, "metric_rows", [row(Metric.FAILED_PAYMENT, 1, NOW)]
+            )
             assert await stream.content.readline() == b"event: change\n"
 
 
@@ -347,7 +350,7 @@ async def test_health_counts_what_came(
     unlinked = row(Metric.SUCCESSFULLY_PAID, 1, now, email="", unlinked_reason="the charge names nobody")
     await insert(clickhouse_server.url, database, "metric_rows", [unlinked])
     actions = ConsoleActions(load_settings(tillstream_data=tmp_path))
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database), actions=actions) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database)), actions=actions) as url:
         told = await get(http, f"{url}/api/v1/health")
     assert (told["events_last_hour"], told["unlinked_30_days"], told["dead_letters"]) == (2, 1, 0)
     assert (told["verdict"], told["findings"][0]["name"]) == ("red", "nothing-runs")  # in the data directory

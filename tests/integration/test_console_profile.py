@@ -12,6 +12,7 @@ from schemas.messages import Message, MessageStatus, Suppression
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import HOSTILE, create_schema, insert, person, rfc, row, serving
+from warehouse.address import Address
 
 ADA = "ada@example.com"
 
@@ -49,7 +50,10 @@ async def test_support_reads_what_they_owe_what_failed_and_what_they_were_told(
     ):  # fmt: skip
         await insert(clickhouse_server.url, database, table, rows)
     pages = {}
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url, aiohttp.ClientSession() as http:
+    async with (
+        serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url,
+        aiohttp.ClientSession() as http,
+    ):
         for mode in ("live", "test"):
             async with http.get(f"{url}/profile", params={"email": ADA, "mode": mode}) as answer:
                 assert answer.status == 200

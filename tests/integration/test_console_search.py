@@ -10,11 +10,12 @@ from clickhouse_connect.driver.client import Client
 
 from console.config import ConsoleConfig
 from schemas.metrics import Metric
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import HOSTILE, create_schema, envelope, insert, person, row, serving
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 PAYMENT = {"InvoiceNumber": "TEA-0042", "PaymentIntent": "pi_Abc123", "Subscription": "sub_Xyz"}
@@ -39,7 +40,7 @@ async def url(clickhouse_server: ClickHouseServer, database: str) -> AsyncIterat
     await insert(clickhouse_server.url, database, "profile_rows", PEOPLE)
     await insert(clickhouse_server.url, database, "metric_rows", FACTS)
     await insert(clickhouse_server.url, database, "stripe_event_rows", [envelope(7, NOW, "ch_1")])
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url:
         yield url
 
 
@@ -126,9 +127,9 @@ async def test_what_was_there_before_the_search_is_found_too(
     url: str, clickhouse_server: ClickHouseServer, clickhouse: Client, database: str
 ) -> None:
     clickhouse.command(f"DROP TABLE {database}.search_rows SYNC")
-    config = SinkConfig({}, clickhouse_server.url, database=database)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
     assert names(await asked(url, "tea-00"))[1] == BOTH[1:]
     assert names(await asked(url, "lovelace"))[0] == ["ada@example.com"]
 

@@ -14,6 +14,7 @@ import pytest
 from console.config import ConsoleConfig
 from tests.conftest import ClickHouseServer, start_clickhouse, stop
 from tests.integration.console_support import create_schema, fill, serving
+from warehouse.address import Address
 
 PAGES = (
     "/",
@@ -38,7 +39,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def config(clickhouse_server: ClickHouseServer, database: str) -> ConsoleConfig:
     await create_schema(clickhouse_server.url, database)
-    return ConsoleConfig(clickhouse_server.url, database=database)
+    return ConsoleConfig(Address(clickhouse_server.url, database=database))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ async def test_every_page_is_light_and_loads_nothing_from_elsewhere(
     http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
 ) -> None:
     await fill(clickhouse_server.url, database, datetime.now(UTC))
-    async with serving(ConsoleConfig(clickhouse_server.url, database=database)) as url:
+    async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url:
         for page in (*PAGES, "/profile?email=ada.20@example.com", "/metric/issued_invoice?from=2020-01-01"):
             async with http.get(url + page) as answer:
                 text = await answer.text()
@@ -188,7 +189,7 @@ async def test_while_clickhouse_is_away_every_page_says_so_and_then_recovers(
     server = await start_clickhouse(tmp_path)
     port = server.port
     await create_schema(server.url, "tillstream")
-    async with serving(ConsoleConfig(server.url)) as url:
+    async with serving(ConsoleConfig(Address(server.url))) as url:
         async with http.get(f"{url}/") as answer:
             assert answer.status == 200
         stop(server)
@@ -217,6 +218,9 @@ async def test_while_clickhouse_is_away_every_page_says_so_and_then_recovers(
 async def test_a_database_without_tables_is_not_an_empty_shop(
     http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer
 ) -> None:
-    async with serving(ConsoleConfig(clickhouse_server.url, database="nowhere")) as url, http.get(f"{url}/") as answer:
+    async with (
+        serving(ConsoleConfig(Address(clickhouse_server.url, database="nowhere"))) as url,
+        http.get(f"{url}/") as answer,
+    ):
         assert answer.status == 503
         assert "no tables" in await answer.text()

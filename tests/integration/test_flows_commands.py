@@ -28,6 +28,7 @@ from tests.e2e.running import environment, tillstream_async
 from tests.integration.engage_support import engage, fact, messages, profile, project, publish, tell
 from tests.integration.sinks_support import running
 from tests.postbox import Postbox, postbox
+from warehouse.address import Address
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "klaviyo"
 FLOWS = {
@@ -96,9 +97,8 @@ async def office(
     await admin.create_topics([NewTopic(topics.full_name(topic, prefix), 2, 1) for topic in topics.ALL])
     await admin.close()
     sink = SinkConfig(
+        warehouse=Address(clickhouse_server.url, database=database),
         kafka={"bootstrap_servers": kafka_bootstrap},
-        clickhouse_url=clickhouse_server.url,
-        database=database,
         topic_prefix=prefix,
         group_id=prefix + "sink",
     )

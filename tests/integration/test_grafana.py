@@ -19,12 +19,13 @@ from deploy.grafana.build import built
 from schemas.metrics import Metric
 from schemas.money import exponent
 from simulator.world.truth import Fact
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.cookbook_support import ACCOUNTS, END, START, Rows, Shop, local_day, money, net
 from tests.integration.grafana_support import ALL, DASHBOARDS, ROOT, Screen, panels, variables
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 
@@ -80,9 +81,9 @@ def shown(told: Told) -> Iterator[Told]:
 async def empty(clickhouse_server: ClickHouseServer) -> AsyncIterator[Client]:
     """A client in a database as it is before the first event."""
     name = f"grafana_{secrets.token_hex(3)}"
-    config = SinkConfig({}, clickhouse_server.url, database=name)
-    async with ClickHouse(config) as sink:
-        await migrate(sink, config)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=name))
+    async with Warehouse(config.warehouse) as sink:
+        await migrate(sink)
     client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
     yield client
     client.command(f"DROP DATABASE {name} SYNC")

@@ -16,7 +16,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from connector.warehouse import WarehouseConfig
 from console.app import create_app
 from console.config import ConsoleConfig
 from doctor.facts import Facts, MachineFacts
@@ -29,7 +28,7 @@ from settings.loading import load_settings
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.warehouse import connect
+from tillstream.warehouse import Warehouse
 from warehouse.address import Address
 from warehouse.client import reader
 from warehouse.query import Query
@@ -95,7 +94,7 @@ async def console(
     """A console over it, with everything that it can have done."""
     monkeypatch.setenv("CLICKHOUSE_URL", engine.url)
     monkeypatch.setenv("TILLSTREAM_DATA", str(tmp_path))
-    app = create_app(ConsoleConfig(engine.url, database=DATABASE), ConsoleActions(load_settings()))
+    app = create_app(ConsoleConfig(Address(engine.url, database=DATABASE)), ConsoleActions(load_settings()))
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as http:
         yield http
 
@@ -174,23 +173,23 @@ async def test_a_slow_question_has_its_time_and_one_that_hangs_midway_is_told(en
 
 
 async def test_commands_and_the_doctor_say_it_within_two_seconds(engine: ClickHouseServer) -> None:
+    commands = Warehouse(Address(engine.url, database=DATABASE))
     with stopped(engine.process.pid):
         async with soon():
             with pytest.raises(Unavailable, match="hangs"):
-                await asyncio.to_thread(connect, engine.url, "default", "", DATABASE)
+                await asyncio.to_thread(commands.rows, "SELECT 1")
         async with soon():
-            facts, known = await clickhouse_facts(WarehouseConfig(engine.url))
+            facts, known = await clickhouse_facts(Address(engine.url))
     assert "hangs" in facts.error
     assert not known.answered
 
     async def well() -> bool:
-        facts, known = await clickhouse_facts(WarehouseConfig(engine.url))
+        facts, known = await clickhouse_facts(Address(engine.url))
         return (facts.error, known.answered) == ("", True)
 
     await eventually(well)
-    warehouse = await asyncio.to_thread(connect, engine.url, "default", "", DATABASE)
-    assert await asyncio.to_thread(warehouse.rows, "SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)")
-    warehouse.close()
+    assert await asyncio.to_thread(commands.rows, "SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)")
+    commands.close()
 
 
 @pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["metrics"], ["status"], ["doctor"], ["deadletters"]])
@@ -241,11 +240,11 @@ async def test_a_server_that_is_no_clickhouse_is_not_taken_for_silent(status: in
         await warehouse.close()
         assert "hangs" not in str(caught.value)
         assert url in str(caught.value)
-        facts, _ = await clickhouse_facts(WarehouseConfig(url))
+        facts, _ = await clickhouse_facts(Address(url))
         assert url in facts.error  # and nothing is raised
         async with soon():
-            with pytest.raises(TillstreamError) as refused:
-                await asyncio.to_thread(connect, url, "default", "", "tillstream")
+            with pytest.raises(TillstreamError) as refused, Warehouse(Address(url)) as commands:
+                await asyncio.to_thread(commands.rows, "SELECT 1")
         assert "hangs" not in str(refused.value)
         found = findings(Facts(MachineFacts("/data"), (), None, facts))
         assert [one.name for one in found] == ["clickhouse-unreachable"]

@@ -101,7 +101,7 @@ async def test_the_right_people_are_members(
             [[*failing.values(), NOW]],
             column_names=[*failing, "entered_at"],
         )
-        rows = client.query(query.sql, parameters=dict(query.parameters)).result_rows
+        rows = client.query(query.text, parameters=dict(query.parameters)).result_rows
     finally:
         client.close()
     assert sorted(email.partition("@")[0] for email, _ in rows) == members

@@ -19,17 +19,17 @@ from connector.reconcile.facts import COMPARED, Span
 from connector.reconcile.run import Question, Reconciler
 from connector.reconcile.store import last_runs, save
 from connector.stripe_api import API_VERSION, StripeApi
-from connector.warehouse import Warehouse, WarehouseConfig
 from schemas.metrics import Metric
 from simulator.rendering.objects import event_json, object_json
 from simulator.world.history import World
 from simulator.world.objects import Invoice
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.connector_support import START, Stripe, error, simulated
 from tests.ledger_harness import run
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 NEW_YORK, UTC = ZoneInfo("America/New_York"), ZoneInfo("UTC")
 DAYS = 30
@@ -73,10 +73,10 @@ async def stripe(world: World) -> AsyncIterator[Stripe]:
 async def warehouse(
     clickhouse_server: ClickHouseServer, database: str, rows: list[dict[str, Any]]
 ) -> AsyncIterator[Warehouse]:
-    config = SinkConfig(kafka={}, clickhouse_url=clickhouse_server.url, database=database)
-    async with ClickHouse(config) as engine:
-        await migrate(engine, config)
-    async with Warehouse(WarehouseConfig(clickhouse_server.url, database=database)) as opened:
+    config = SinkConfig(warehouse=Address(clickhouse_server.url, database=database), kafka={})
+    async with Warehouse(config.warehouse) as engine:
+        await migrate(engine)
+    async with Warehouse(Address(clickhouse_server.url, database=database)) as opened:
         await opened.insert("metric_rows", rows)
         yield opened
 

@@ -1,6 +1,5 @@
 """Dead letters get another chance after a fix, and kept events can be processed once more: nothing counts twice."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
-from tillstream.warehouse import connect
+from tillstream.warehouse import Warehouse
+from warehouse.address import Address
 
 __all__ = ["stack"]  # a fixture
 
@@ -233,7 +233,7 @@ async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
     messages += [admit(orjson.dumps(event), "default", START) for event in same]
     await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
     await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(50,)])
-    warehouse = await asyncio.to_thread(connect, clickhouse_server.url, "default", "", stack.database)
+    warehouse = Warehouse(Address(clickhouse_server.url, database=stack.database))
     try:
         found = windows(warehouse, Selection())
         assert sum(count for *_, count in found) == 50

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from engage.conditions import parse
-from engage.conditions.sql import Query
 from engage.segments.membership import Membership
-from engage.segments.warehouse import Warehouse, open_warehouse
 from tests.integration.segments_support import PAYERS, Shop, paid, project, shop, taken_back
+from warehouse.client import Warehouse
+from warehouse.query import Query
 
 __all__ = ["project", "shop"]
 
@@ -66,7 +66,7 @@ class Mortal:
 
 async def test_the_first_evaluation_is_a_baseline_and_then_each_change_is_told_once(shop: Shop) -> None:
     topic = Topic()
-    async with open_warehouse(shop.warehouse) as warehouse:
+    async with Warehouse(shop.warehouse) as warehouse:
         membership = Membership(warehouse, topic.publish, "Europe/Berlin")
         await membership.load()
         await shop.told(paid("ada@example.com"), paid("bob@example.com"), paid("o'brien\\@example.com", livemode=False))
@@ -108,7 +108,7 @@ async def test_the_first_evaluation_is_a_baseline_and_then_each_change_is_told_o
 
 async def test_an_edited_segment_and_one_that_is_no_more_have_changes_on_which_nothing_is_sent(shop: Shop) -> None:
     topic = Topic()
-    async with open_warehouse(shop.warehouse) as warehouse:
+    async with Warehouse(shop.warehouse) as warehouse:
         membership = Membership(warehouse, topic.publish, "UTC")
         await shop.told(paid("ada@example.com"), paid("bob@example.com", amount_minor=5))
         await membership.evaluate("payers", PAYERS_OF_ALL_TIME, NOW)
@@ -126,7 +126,7 @@ async def test_an_edited_segment_and_one_that_is_no_more_have_changes_on_which_n
 
 
 async def test_a_kill_at_any_point_loses_no_change_and_tells_none_twice(shop: Shop) -> None:
-    async with open_warehouse(shop.warehouse) as warehouse:
+    async with Warehouse(shop.warehouse) as warehouse:
         cut_off = [await _killed_after(shop, warehouse, calls) for calls in range(13)]
     assert cut_off == [True] * 12 + [False]  # each statement was cut off before and after it was done
 
@@ -164,7 +164,7 @@ async def _killed_after(shop: Shop, warehouse: Warehouse, calls: int) -> bool:
 
 async def test_two_owners_at_once_for_a_moment_give_the_same_ids(shop: Shop) -> None:
     topic = Topic()
-    async with open_warehouse(shop.warehouse) as warehouse:
+    async with Warehouse(shop.warehouse) as warehouse:
         owners = [Membership(warehouse, topic.publish, "UTC") for _ in range(2)]
         await owners[0].evaluate("payers", PAYERS_OF_ALL_TIME, NOW)
         await owners[1].load()

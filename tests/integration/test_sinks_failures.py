@@ -20,13 +20,14 @@ from schemas import topics
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.metrics import Metric
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.ddl import migrations
 from sinks.migrate import migrate
 from sinks.worker import Sink
 from tests.conftest import eventually, start_clickhouse, stop
 from tests.integration.sinks_support import Publisher, config, fact, kafka, one, rows, running
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 __all__ = ["config", "kafka"]  # fixtures
 
@@ -48,22 +49,23 @@ import asyncio, sys
 from aiokafka import AIOKafkaConsumer
 from sinks.config import SinkConfig
 from sinks.worker import Sink
+from warehouse.address import Address
 
 async def never(self, offsets=None):
     open(sys.argv[5], "w").close()
     await asyncio.Event().wait()
 
 AIOKafkaConsumer.commit = never  # the moment between insert and commit, made long
-config = SinkConfig({"bootstrap_servers": sys.argv[1]}, sys.argv[2], database=sys.argv[3], topic_prefix=sys.argv[4],
-                    group_id=sys.argv[4] + "sink")
+config = SinkConfig({"bootstrap_servers": sys.argv[1]}, Address(sys.argv[2], database=sys.argv[3]),
+                    topic_prefix=sys.argv[4], group_id=sys.argv[4] + "sink")
 asyncio.run(Sink(config).run(asyncio.Event()))
 """
 
 
 @contextmanager
 def sink_that_never_commits(config: SinkConfig, reached: Path) -> Iterator[subprocess.Popen[bytes]]:
-    url = with_login(config.clickhouse_url, config.clickhouse_user, config.clickhouse_password)
-    arguments = [config.kafka["bootstrap_servers"], url, config.database, config.topic_prefix]
+    url = with_login(config.warehouse.url, config.warehouse.user, config.warehouse.password)
+    arguments = [config.kafka["bootstrap_servers"], url, config.warehouse.database, config.topic_prefix]
     process = subprocess.Popen([sys.executable, "-c", CHILD, *arguments, str(reached)], preexec_fn=die_with_parent)
     try:
         yield process
@@ -79,18 +81,22 @@ async def test_a_kill_between_insert_and_commit_repeats_the_batch_and_no_row(
     with sink_that_never_commits(config, tmp_path / "reached") as process:
         await eventually((tmp_path / "reached").exists)
         os.kill(process.pid, signal.SIGKILL)
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") > 0
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") > 0
     assert await committed(config, topics.METRICS[Metric.SUCCESSFULLY_PAID]) == 0
     async with running(config):
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 500, deadline=60)
+        await eventually(
+            lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") == 500, deadline=60
+        )
 
         async def done() -> bool:
             return await committed(config, topics.METRICS[Metric.SUCCESSFULLY_PAID]) == 500
 
         await eventually(done)
-    written = one(clickhouse, f"SELECT sum(rows) FROM system.parts WHERE database = '{config.database}' AND active")
+    written = one(
+        clickhouse, f"SELECT sum(rows) FROM system.parts WHERE database = '{config.warehouse.database}' AND active"
+    )
     assert written >= 500
-    assert one(clickhouse, f"SELECT sum(count) FROM {config.database}.daily_metrics") == 500
+    assert one(clickhouse, f"SELECT sum(count) FROM {config.warehouse.database}.daily_metrics") == 500
 
 
 async def test_stopping_writes_and_commits_what_was_read(
@@ -100,56 +106,60 @@ async def test_stopping_writes_and_commits_what_was_read(
     async with running(patient) as sink:
         await kafka.send(topics.METRICS[Metric.SUCCESSFULLY_PAID], [fact(f"m{number}") for number in range(20)])
         await eventually(lambda: sink._batches)
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 20
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") == 20
     assert await committed(config, topics.METRICS[Metric.SUCCESSFULLY_PAID]) == 20
 
 
 async def test_two_sinks_that_start_at_once_make_one_schema_and_share_the_work(
     kafka: Publisher, config: SinkConfig, clickhouse: Client
 ) -> None:
-    fresh = replace(config, database=config.database + "_new")  # which nobody has created yet
+    fresh = replace(
+        config, warehouse=replace(config.warehouse, database=config.warehouse.database + "_new")
+    )  # which nobody has created yet
     total = 400
     try:
         async with running(fresh), running(fresh):
             for number in range(total):
                 await kafka.send(topics.METRICS[Metric.SUCCESSFULLY_PAID], [fact(f"m{number}")], partition=number % 2)
-            count = f"SELECT count() FROM {fresh.database}.metrics"
+            count = f"SELECT count() FROM {fresh.warehouse.database}.metrics"
             await eventually(lambda: one(clickhouse, count) == total, deadline=60)
             async with running(fresh):  # a third one comes, and partitions move
                 await kafka.facts(fact("late"))
                 await eventually(lambda: one(clickhouse, count) == total + 1, deadline=60)
-        applied = rows(clickhouse, f"SELECT DISTINCT version FROM {fresh.database}.schema_migrations ORDER BY 1")
+        applied = rows(
+            clickhouse, f"SELECT DISTINCT version FROM {fresh.warehouse.database}.schema_migrations ORDER BY 1"
+        )
         assert applied == [(migration.version,) for migration in migrations()]
     finally:
-        clickhouse.command(f"DROP DATABASE IF EXISTS {fresh.database} SYNC")
+        clickhouse.command(f"DROP DATABASE IF EXISTS {fresh.warehouse.database} SYNC")
 
 
 async def test_a_batch_of_megabytes_goes_out_in_pieces_and_arrives_whole(
     config: SinkConfig, clickhouse: Client, recwarn: pytest.WarningsRecorder
 ) -> None:
     wide = [fact(f"m{number}", properties={"note": "x" * 1_000_000}) for number in range(3)]
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
         body = b"\n".join(event.model_dump_json(exclude={"lines", "unlinked_reason"}).encode() for event in wide)
         await connection.insert("metric_rows", body)
-    notes = f"SELECT DISTINCT length(toString(properties.note)) FROM {config.database}.metrics"
+    notes = f"SELECT DISTINCT length(toString(properties.note)) FROM {config.warehouse.database}.metrics"
     assert one(clickhouse, notes) == 1_000_000
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 3
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") == 3
     assert not [told for told in recwarn if "large body" in str(told.message)]  # aiohttp's, for one piece
 
 
 async def test_the_schema_can_be_brought_up_to_date_by_many_at_once(config: SinkConfig, clickhouse: Client) -> None:
-    async with ClickHouse(config) as connection:
-        await asyncio.gather(*(migrate(connection, config) for _ in range(5)))
-        await migrate(connection, config)
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.daily_metrics") == 0
+    async with Warehouse(config.warehouse) as connection:
+        await asyncio.gather(*(migrate(connection) for _ in range(5)))
+        await migrate(connection)
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.daily_metrics") == 0
 
 
 async def test_clickhouse_may_go_away_and_come_back(kafka: Publisher, config: SinkConfig, tmp_path: Path) -> None:
     server = await start_clickhouse(tmp_path)
     try:
-        own = replace(config, clickhouse_url=server.url, patience=60)
-        async with running(own) as sink, ClickHouse(own) as connection:
+        own = replace(config, warehouse=Address(server.url, database=config.warehouse.database), patience=60)
+        async with running(own) as sink, Warehouse(own.warehouse) as connection:
             await kafka.facts(fact("before"))
 
             async def count(expected: int) -> bool:
@@ -169,7 +179,7 @@ async def test_clickhouse_may_go_away_and_come_back(kafka: Publisher, config: Si
 
 
 async def test_without_clickhouse_it_says_so_and_gives_up_after_a_bound(config: SinkConfig) -> None:
-    sink = Sink(replace(config, clickhouse_url=f"http://127.0.0.1:{free_port()}", patience=1))
+    sink = Sink(replace(config, warehouse=Address(f"http://127.0.0.1:{free_port()}"), patience=1))
     with pytest.raises(Unavailable, match="ClickHouse stayed away for 1 s"):
         await asyncio.wait_for(sink.run(asyncio.Event()), 30)
     assert sink.ready() == "stopped"
@@ -188,7 +198,7 @@ async def test_without_its_topics_it_names_them(config: SinkConfig) -> None:
 
 
 async def test_a_stop_while_it_waits_ends_it_at_once(config: SinkConfig) -> None:
-    sink, stopping = Sink(replace(config, clickhouse_url=f"http://127.0.0.1:{free_port()}")), asyncio.Event()
+    sink, stopping = Sink(replace(config, warehouse=Address(f"http://127.0.0.1:{free_port()}"))), asyncio.Event()
     task = asyncio.create_task(sink.run(stopping))
     await eventually(lambda: "waiting for ClickHouse: " in sink.ready())
     stopping.set()
@@ -206,11 +216,11 @@ async def test_a_row_is_queryable_within_half_a_second(
     found: list[float] = []
     async with running(config):
         await kafka.facts(fact("warm"))
-        await eventually(lambda: rows(clickhouse, f"SELECT 1 FROM {config.database}.metrics"))
+        await eventually(lambda: rows(clickhouse, f"SELECT 1 FROM {config.warehouse.database}.metrics"))
         for number in range(15):
             start = time.monotonic()
             await kafka.facts(fact(f"m{number}"))
-            query = f"SELECT 1 FROM {config.database}.metrics WHERE metric_id = 'm{number}'"
+            query = f"SELECT 1 FROM {config.warehouse.database}.metrics WHERE metric_id = 'm{number}'"
             await eventually(lambda query=query: rows(clickhouse, query), interval=0.01)
             found.append(time.monotonic() - start)
     assert sorted(found)[len(found) // 2] <= 0.5, found

@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 
 from operations.rebuild import STATES, forget_state, look
 from schemas import topics
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from tests.conftest import eventually, start_clickhouse, stop
 from tests.integration.sinks_support import Publisher, config, fact, kafka, running
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 __all__ = ["config", "kafka"]  # fixtures
 
@@ -29,7 +30,7 @@ def own(config: SinkConfig, tmp_path: Path) -> Own:
     async def run() -> AsyncIterator[SinkConfig]:
         server = await start_clickhouse(tmp_path / "disk")
         try:
-            yield replace(config, clickhouse_url=server.url)
+            yield replace(config, warehouse=Address(server.url, database=config.warehouse.database))
         finally:
             stop(server)
 
@@ -37,7 +38,7 @@ def own(config: SinkConfig, tmp_path: Path) -> Own:
 
 
 async def metrics(config: SinkConfig) -> list[str]:
-    async with ClickHouse(config) as connection:
+    async with Warehouse(config.warehouse) as connection:
         return (await connection.run("SELECT metric_id FROM metrics ORDER BY metric_id")).split()
 
 
@@ -81,7 +82,7 @@ async def test_rows_that_were_taken_away_come_back_when_sinks_are_set_back(kafka
         async with running(config):
             await kafka.facts(fact("m1"), fact("m2"))
             await eventually(lambda: holds(config, "m1", "m2"))
-        async with ClickHouse(config) as connection:
+        async with Warehouse(config.warehouse) as connection:
             await connection.run("TRUNCATE TABLE metric_rows")
         state = replace(STATES["sink"], app="sink")
         found = await look(config.kafka, config.topic_prefix, state)
@@ -96,7 +97,7 @@ async def test_a_table_that_somebody_dropped_is_filled_from_kafka(kafka: Publish
         async with running(config):
             await kafka.facts(fact("m1"), fact("m2"))
             await eventually(lambda: holds(config, "m1", "m2"))
-        async with ClickHouse(config) as connection:
+        async with Warehouse(config.warehouse) as connection:
             await connection.run("DROP TABLE metric_rows SYNC")
         async with running(config):
             await eventually(lambda: holds(config, "m1", "m2"))

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.sinks_support import rows
+from warehouse.address import Address
+from warehouse.client import Warehouse
 
 ROWS = 400_000  # a year of them, so that a month is several granules
 DOCS = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -36,9 +37,9 @@ DAYS = "day BETWEEN '2025-09-01' AND '2025-09-30'"
 async def filled(clickhouse_server: ClickHouseServer, database: str) -> str:
     """A database with the schema and a year of rows."""
     zones = {"us": "America/New_York"}
-    config = SinkConfig({}, clickhouse_server.url, database=database, timezones=zones)
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=database), timezones=zones)
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection, config.timezones, config.default_timezone)
         await connection.run(FILL)
     return database
 
@@ -108,7 +109,7 @@ async def test_people_are_told_apart_as_their_emails_are(
     same = f"""SELECT metric, uniqExactIf(person, person != 0) = uniqExactIf(email, email != ''),
             countIf((person = 0) != (email = '')), countIf(person = 0)
         FROM {filled}.metrics GROUP BY metric ORDER BY metric"""
-    config = SinkConfig({}, clickhouse_server.url, database=filled)
+    config = SinkConfig({}, Address(clickhouse_server.url, database=filled))
     clickhouse.command(f"DELETE FROM {filled}.schema_migrations WHERE name = '0008_people'")
     clickhouse.command(f"ALTER TABLE {filled}.metric_rows DROP COLUMN person")
     clickhouse.command(  # the newest version of some belongs to nobody, of others to somebody else
@@ -117,8 +118,8 @@ async def test_people_are_told_apart_as_their_emails_are(
             livemode, 2
         FROM {filled}.metric_rows WHERE {MONTH} AND sipHash64(metric_id) % 50 = 0"""
     )
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection, config.timezones, config.default_timezone)
     before = rows(clickhouse, same)
     clickhouse.command(f"OPTIMIZE TABLE {filled}.metric_rows PARTITION 202509 FINAL")
     assert rows(clickhouse, same) == before

@@ -23,7 +23,7 @@ __all__ = ["config", "kafka"]  # fixtures
 async def test_a_fact_becomes_a_row_with_exact_types(kafka: Publisher, config: SinkConfig, clickhouse: Client) -> None:
     async with running(config) as sink:
         await kafka.facts(fact(amount_minor=9_007_199_254_740_993, reason="", attempt_count=2))
-        found = f"SELECT * FROM {config.database}.metrics"
+        found = f"SELECT * FROM {config.warehouse.database}.metrics"
         await eventually(lambda: rows(clickhouse, found))
         assert sink.ready() == ""
     row = next(iter(clickhouse.query(found).named_results()))
@@ -43,11 +43,13 @@ async def test_repeats_and_old_versions_leave_the_newest_row_alone(
         for event in (fact(version=2, email=""), newest, fact(version=1, email="old@example.com"), newest, newest):
             await kafka.facts(event)
         await kafka.facts(fact("last"))
-        await eventually(lambda: rows(clickhouse, f"SELECT 1 FROM {config.database}.metrics WHERE metric_id = 'last'"))
-        await eventually(lambda: one(clickhouse, f"SELECT max(version) FROM {config.database}.metrics") == 3)
-    found = rows(clickhouse, f"SELECT email, version FROM {config.database}.metrics WHERE metric_id = 'm1'")
+        await eventually(
+            lambda: rows(clickhouse, f"SELECT 1 FROM {config.warehouse.database}.metrics WHERE metric_id = 'last'")
+        )
+        await eventually(lambda: one(clickhouse, f"SELECT max(version) FROM {config.warehouse.database}.metrics") == 3)
+    found = rows(clickhouse, f"SELECT email, version FROM {config.warehouse.database}.metrics WHERE metric_id = 'm1'")
     assert found == [("new@example.com", 3)]
-    assert rows(clickhouse, f"SELECT metric_id FROM {config.database}.unlinked") == []
+    assert rows(clickhouse, f"SELECT metric_id FROM {config.warehouse.database}.unlinked") == []
 
 
 async def test_a_withdrawn_fact_is_gone_before_and_after_the_engine_merges(
@@ -55,12 +57,12 @@ async def test_a_withdrawn_fact_is_gone_before_and_after_the_engine_merges(
 ) -> None:
     async with running(config):
         await kafka.facts(fact("stays"), fact("goes"), fact("goes", version=2, withdrawn=True))
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.metric_rows") >= 2)
-    ids = f"SELECT metric_id FROM {config.database}.metrics"
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metric_rows") >= 2)
+    ids = f"SELECT metric_id FROM {config.warehouse.database}.metrics"
     assert rows(clickhouse, ids) == [("stays",)]
-    clickhouse.command(f"OPTIMIZE TABLE {config.database}.metric_rows FINAL")
+    clickhouse.command(f"OPTIMIZE TABLE {config.warehouse.database}.metric_rows FINAL")
     assert rows(clickhouse, ids) == [("stays",)]
-    assert one(clickhouse, f"SELECT sum(count) FROM {config.database}.daily_metrics") == 1
+    assert one(clickhouse, f"SELECT sum(count) FROM {config.warehouse.database}.daily_metrics") == 1
 
 
 async def test_a_fact_that_moves_to_another_month_is_one_row_there(
@@ -69,8 +71,8 @@ async def test_a_fact_that_moves_to_another_month_is_one_row_there(
     moved = "2026-02-01T00:00:00.000Z"
     async with running(config):
         await kafka.facts(fact(occurred_at=moved, version=3), fact(version=2, withdrawn=True), fact(version=1))
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.metric_rows") >= 2)
-    assert rows(clickhouse, f"SELECT toString(occurred_at) FROM {config.database}.metrics") == [
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metric_rows") >= 2)
+    assert rows(clickhouse, f"SELECT toString(occurred_at) FROM {config.warehouse.database}.metrics") == [
         ("2026-02-01 00:00:00.000",)
     ]
 
@@ -101,12 +103,12 @@ async def test_metadata_and_properties_come_back_as_they_were(
     async with running(config):
         await kafka.facts(fact(metric=Metric.ISSUED_INVOICE, invoice_id="in_1", properties=properties, lines=[line]))
         # As JSON text, since a driver may read its own meaning into values.
-        text = f"SELECT toJSONString(properties) FROM {config.database}.metrics"
+        text = f"SELECT toJSONString(properties) FROM {config.warehouse.database}.metrics"
         await eventually(lambda: rows(clickhouse, text))
     assert orjson.loads(one(clickhouse, text)) == properties
-    assert one(clickhouse, f"SELECT metadata['charge'] FROM {config.database}.issued_invoice") == metadata
-    assert one(clickhouse, f"SELECT metadata FROM {config.database}.line_items") == metadata
-    assert one(clickhouse, f"SELECT properties.Large FROM {config.database}.metrics") == 9_007_199_254_740_993
+    assert one(clickhouse, f"SELECT metadata['charge'] FROM {config.warehouse.database}.issued_invoice") == metadata
+    assert one(clickhouse, f"SELECT metadata FROM {config.warehouse.database}.line_items") == metadata
+    assert one(clickhouse, f"SELECT properties.Large FROM {config.warehouse.database}.metrics") == 9_007_199_254_740_993
 
 
 async def test_an_invoice_has_the_lines_of_its_newest_version(
@@ -130,12 +132,12 @@ async def test_an_invoice_has_the_lines_of_its_newest_version(
             fact(version=2, lines=[line(0, 500)], **invoice),
             fact(version=1, lines=[line(0, 400), line(1, 100)], **invoice),
         )
-        await eventually(lambda: rows(clickhouse, f"SELECT 1 FROM {config.database}.line_items"))
+        await eventually(lambda: rows(clickhouse, f"SELECT 1 FROM {config.warehouse.database}.line_items"))
     columns = "invoice_id, line_id, position, product_id, quantity, amount, amount_minor, email, period_end"
-    assert rows(clickhouse, f"SELECT {columns} FROM {config.database}.line_items") == [
+    assert rows(clickhouse, f"SELECT {columns} FROM {config.warehouse.database}.line_items") == [
         ("in_1", "il_0", 0, "prod_1", 2, Decimal(500), 500, "ada@example.com", None)
     ]
-    assert rows(clickhouse, f"SELECT status, overdue, line_count FROM {config.database}.issued_invoice") == [
+    assert rows(clickhouse, f"SELECT status, overdue, line_count FROM {config.warehouse.database}.issued_invoice") == [
         ("paid", False, 1)
     ]
 
@@ -180,8 +182,8 @@ async def test_a_profile_is_one_row_a_person_and_mode(kafka: Publisher, config: 
     async with running(config):
         newest = profile(version=2, name="Ada")
         await kafka.send(topics.PROFILES, [newest, profile(), newest, profile(livemode=False)])
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.profiles") == 2)
-    query = f"SELECT * FROM {config.database}.profiles WHERE livemode"
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.profiles") == 2)
+    query = f"SELECT * FROM {config.warehouse.database}.profiles WHERE livemode"
     row = next(iter(clickhouse.query(query).named_results()))
     assert row["name"] == "Ada"
     assert row["customer_ids"] == ["cus_1", "cus_2"]
@@ -214,10 +216,10 @@ async def test_a_delivery_is_kept_once_with_its_body_byte_for_byte(
             topics.STRIPE_EVENTS, [envelope, envelope, envelope.model_copy(update={"source": Source.REPLAY})]
         )
         await kafka.send(topics.DEAD_LETTERS, [letter, letter])
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.dead_letters") == 1)
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.stripe_events") == 2)
-    assert rows(clickhouse, f"SELECT DISTINCT body FROM {config.database}.stripe_events") == [(body,)]
-    assert rows(clickhouse, f"SELECT stage, offset, payload FROM {config.database}.dead_letters") == [
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.dead_letters") == 1)
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.stripe_events") == 2)
+    assert rows(clickhouse, f"SELECT DISTINCT body FROM {config.warehouse.database}.stripe_events") == [(body,)]
+    assert rows(clickhouse, f"SELECT stage, offset, payload FROM {config.warehouse.database}.dead_letters") == [
         ("ledger", 2, body)
     ]
 
@@ -234,13 +236,15 @@ async def test_a_row_that_clickhouse_refuses_is_a_dead_letter_and_the_rest_goes_
             if position < len(bad):
                 await kafka.send(topics.METRICS[event.metric], [bad[position]])
         await kafka.send(topics.PROFILES, [b"null"])
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.dead_letters") == 6)
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 50
-    letters = rows(clickhouse, f"SELECT payload, payload_encoding, stage, path FROM {config.database}.dead_letters")
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.dead_letters") == 6)
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") == 50
+    letters = rows(
+        clickhouse, f"SELECT payload, payload_encoding, stage, path FROM {config.warehouse.database}.dead_letters"
+    )
     assert ("eyL/IjogMX0=", "base64", "sink", "") in letters
     assert (wrong_time.decode(), "utf-8", "sink", "occurred_at") in letters
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.metric_rows WHERE metric_id = ''") == 0
-    reason = f"SELECT reason FROM {config.database}.dead_letters WHERE payload = '{{}}'"
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metric_rows WHERE metric_id = ''") == 0
+    reason = f"SELECT reason FROM {config.warehouse.database}.dead_letters WHERE payload = '{{}}'"
     assert "metric_id" in one(clickhouse, reason)
 
 
@@ -262,16 +266,19 @@ async def test_a_day_is_a_day_of_the_account_s_timezone_across_the_change_of_clo
         await kafka.facts(*(fact(f"ny{at}", account="ny", occurred_at=at, email="x@y.z") for at in moments))
         await kafka.facts(fact("in", account="in", occurred_at="2026-03-08T18:30:00.000Z"))
         await kafka.facts(fact("utc", account="default", occurred_at="2026-03-08T23:59:59.999Z", email=""))
-        await eventually(lambda: one(clickhouse, f"SELECT sum(count) FROM {config.database}.daily_metrics") == 9)
+        await eventually(
+            lambda: one(clickhouse, f"SELECT sum(count) FROM {config.warehouse.database}.daily_metrics") == 9
+        )
     expected: dict[date, int] = {}
     for day in moments.values():
         expected[day] = expected.get(day, 0) + 1
     columns = "day, count, amount, amount_minor, unique_profiles"
-    days = rows(clickhouse, f"SELECT {columns} FROM {config.database}.daily_metrics WHERE account = 'ny' ORDER BY day")
-    assert days == [(day, n, Decimal("12.34") * n, 1234 * n, 1) for day, n in sorted(expected.items())]
-    others = (
-        f"SELECT account, day, unique_profiles FROM {config.database}.daily_metrics WHERE account != 'ny' ORDER BY 1"
+    days = rows(
+        clickhouse, f"SELECT {columns} FROM {config.warehouse.database}.daily_metrics WHERE account = 'ny' ORDER BY day"
     )
+    assert days == [(day, n, Decimal("12.34") * n, 1234 * n, 1) for day, n in sorted(expected.items())]
+    view = f"{config.warehouse.database}.daily_metrics"
+    others = f"SELECT account, day, unique_profiles FROM {view} WHERE account != 'ny' ORDER BY 1"
     assert rows(clickhouse, others) == [("default", date(2026, 3, 8), 0), ("in", date(2026, 3, 9), 1)]
 
 
@@ -281,9 +288,9 @@ async def test_rows_that_are_watched_do_not_wait_for_raw_events(
     async with running(replace(config, batch_age=1)):
         await kafka.send(topics.STRIPE_EVENTS, [_envelope("{}")])
         await kafka.facts(fact())
-        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.database}.metrics") == 1)
-        assert one(clickhouse, f"SELECT count() FROM {config.database}.stripe_events") == 0
-    assert one(clickhouse, f"SELECT count() FROM {config.database}.stripe_events") == 1
+        await eventually(lambda: one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.metrics") == 1)
+        assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.stripe_events") == 0
+    assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.stripe_events") == 1
 
 
 def _envelope(body: str) -> Envelope:

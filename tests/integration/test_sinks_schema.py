@@ -4,17 +4,17 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from structlog.testing import capture_logs
 
-from sinks.clickhouse import ClickHouse
 from sinks.config import SinkConfig
 from sinks.ddl import migrations
 from sinks.migrate import migrate
 from tests.integration.sinks_support import config, fact, one
+from warehouse.client import Warehouse
 
 __all__ = ["config"]  # a fixture
 
 
 def names(clickhouse: Client, config: SinkConfig) -> set[str]:
-    return {row[0] for row in clickhouse.query(f"SHOW TABLES FROM {config.database}").result_rows}
+    return {row[0] for row in clickhouse.query(f"SHOW TABLES FROM {config.warehouse.database}").result_rows}
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ def names(clickhouse: Client, config: SinkConfig) -> set[str]:
     ],
 )
 async def test_what_was_dropped_is_made_again(config: SinkConfig, clickhouse: Client, dropped: list[str]) -> None:
-    async with ClickHouse(config) as connection:
-        await migrate(connection, config)
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
         whole = names(clickhouse, config)
         assert {name for migration in migrations() for name in migration.makes} < whole
         for name in dropped:
             await connection.run(f"DROP TABLE {name} SYNC")
         with capture_logs() as logged:
-            await migrate(connection, config)
+            await migrate(connection)
         assert names(clickhouse, config) == whole
         told = {entry["name"]: entry["next"] for entry in logged if "was gone" in entry["event"]}
         assert told.keys() == set(dropped) - {"daily_metrics"}
@@ -43,4 +43,4 @@ async def test_what_was_dropped_is_made_again(config: SinkConfig, clickhouse: Cl
         assert "backup" in told.get("stripe_event_rows", "backup")
         await connection.insert("metric_rows", fact("m1").model_dump_json().encode())
         for view in ("metrics", "metric_version_rows", "daily_metrics"):
-            assert one(clickhouse, f"SELECT count() FROM {config.database}.{view}") == 1
+            assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.{view}") == 1

@@ -43,6 +43,7 @@ from tests.simulation import judge
 from tests.simulation.clients import ClickHouse, Consumer, Producer
 from tests.simulation.histories import messages, truth
 from tests.simulation.loop import START, here
+from warehouse.address import Address
 
 if TYPE_CHECKING:
     from tests.simulation.room import Room
@@ -246,7 +247,7 @@ class _Ends:
 
     def __init__(self) -> None:
         self.door = Publisher({}, STRIPE_EVENTS.name)
-        self._sink = Sink(SinkConfig({}, "http://clickhouse", patience=30.0))
+        self._sink = Sink(SinkConfig({}, Address("http://clickhouse"), patience=30.0))
 
     def ready(self) -> str:
         return self._sink.ready() or self.door.refusal
@@ -334,7 +335,7 @@ def parts() -> list[Any]:
         patch("streams.rounds.AIOKafkaProducer", Producer),
         patch("streams.publishing.AIOKafkaProducer", Producer),
         patch("streams.reading.Consumer", Consumer),
-        patch("sinks.worker.ClickHouse", ClickHouse),
+        patch("sinks.worker.Warehouse", ClickHouse),
         patch("sinks.worker.migrate", ready),
         patch("engage.worker.web", SimpleNamespace(serve=serve, create_app=lambda *_: None)),
         patch("engage.worker.Smtp", Post),

@@ -21,6 +21,7 @@ from console.app import create_app
 from console.config import ConsoleConfig
 from console.notices import Notices
 from schemas.errors import ConfigurationError
+from warehouse.address import Address
 
 TOKEN, READ = "all-of-it-" + "a" * 20, "only-look-" + "b" * 20
 SECRET = "between-proxy-and-console"
@@ -32,7 +33,7 @@ SIGNED: dict[str, Any] = {"token": TOKEN, "read_token": READ}
 @asynccontextmanager
 async def serving(**changes: Any) -> AsyncIterator[aiohttp.ClientSession]:
     """A console without a ClickHouse, and a client that sends the cookies that it is told to."""
-    server = TestServer(create_app(ConsoleConfig("http://127.0.0.1:1", **changes)))
+    server = TestServer(create_app(ConsoleConfig(Address("http://127.0.0.1:1"), **changes)))
     jar = aiohttp.DummyCookieJar()
     async with server, aiohttp.ClientSession(server.make_url("/"), cookie_jar=jar) as http:
         yield http
@@ -360,7 +361,7 @@ async def test_wrong_tokens_are_logged_and_never_shown(capsys: pytest.CaptureFix
 )
 def test_a_console_that_would_be_open_does_not_start(wrong: dict[str, str], remedy: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        ConsoleConfig("http://127.0.0.1:1", **wrong)  # type: ignore[arg-type]
+        ConsoleConfig(Address("http://127.0.0.1:1"), **wrong)  # type: ignore[arg-type]
     assert remedy in raised.value.remedy
 
 
@@ -388,8 +389,10 @@ def test_a_notice_is_for_one_page_and_one_minute() -> None:
 
 
 def test_a_proxy_without_a_list_of_who_may_change_things_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    create_app(ConsoleConfig("http://127.0.0.1:1", trusted_proxies=("10.0.0.5",)))
+    create_app(ConsoleConfig(Address("http://127.0.0.1:1"), trusted_proxies=("10.0.0.5",)))
     told = capsys.readouterr()
     assert "TILLSTREAM_CONSOLE_EDITORS" in told.out + told.err
-    create_app(ConsoleConfig("http://127.0.0.1:1", trusted_proxies=("10.0.0.5",), editors=("ada@example.com",)))
+    create_app(
+        ConsoleConfig(Address("http://127.0.0.1:1"), trusted_proxies=("10.0.0.5",), editors=("ada@example.com",))
+    )
     assert "TILLSTREAM_CONSOLE_EDITORS" not in "".join(capsys.readouterr())

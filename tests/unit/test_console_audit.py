@@ -17,6 +17,7 @@ from console.app import create_app
 from console.audit import Action, Audit
 from console.config import ConsoleConfig
 from schemas.errors import Unavailable
+from warehouse.address import Address
 
 EMAIL, OTHER = "Jenny.Rosen@example.com", "jenny@other.example"
 VISITOR = Visitor(Role.ALL, "ada@staff.example", Way.PROXY, "192.0.2.7")
@@ -47,7 +48,7 @@ SIGN_IN = {"/login", "/logout"}
 @asynccontextmanager
 async def serving(state: Path) -> AsyncIterator[aiohttp.ClientSession]:
     """A console that has nobody to do anything, and no ClickHouse."""
-    app = create_app(ConsoleConfig("http://127.0.0.1:1", state=state))
+    app = create_app(ConsoleConfig(Address("http://127.0.0.1:1"), state=state))
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as http:
         yield http
 
@@ -59,7 +60,7 @@ def kept(state: Path) -> list[dict[str, Any]]:
 
 
 def test_every_form_is_known_here() -> None:
-    app = create_app(ConsoleConfig("http://127.0.0.1:1"))
+    app = create_app(ConsoleConfig(Address("http://127.0.0.1:1")))
     changing = {route.resource.canonical for route in app.router.routes() if route.method == "POST" and route.resource}
     assert changing == set(FORMS) | ASKS_ONLY | SIGN_IN
 
@@ -86,7 +87,7 @@ async def test_nothing_is_done_when_it_can_not_be_written_down(tmp_path: Path) -
 
 
 async def test_what_is_done_is_done_although_its_end_can_not_be_written(tmp_path: Path) -> None:
-    audit = Audit(ConsoleConfig("http://127.0.0.1:1", state=tmp_path), Key(None))
+    audit = Audit(ConsoleConfig(Address("http://127.0.0.1:1"), state=tmp_path), Key(None))
     async with audit.change(VISITOR, Action.IMPORT, account="shop"):
         (tmp_path / "audit").rename(tmp_path / "gone")
         (tmp_path / "audit").write_text("in the way")
@@ -95,7 +96,7 @@ async def test_what_is_done_is_done_although_its_end_can_not_be_written(tmp_path
 
 
 async def test_an_email_is_a_digest_in_whatever_stands_there(tmp_path: Path) -> None:
-    audit = Audit(ConsoleConfig("http://127.0.0.1:1", state=tmp_path), Key(None))
+    audit = Audit(ConsoleConfig(Address("http://127.0.0.1:1"), state=tmp_path), Key(None))
     odd = 'odd "name"@x y@example.com'
     with pytest.raises(Unavailable):
         async with audit.change(VISITOR, Action.MERGE, people=(odd,), detail=f"{odd.upper()} into {OTHER}"):
@@ -106,4 +107,4 @@ async def test_an_email_is_a_digest_in_whatever_stands_there(tmp_path: Path) -> 
     assert entry["about"] == [audit.person(odd.upper())]
     assert audit.person(EMAIL) in entry["error"]
     assert audit.person(OTHER) in entry["detail"]
-    assert Audit(ConsoleConfig("http://127.0.0.1:1"), Key(None)).person(odd) not in text
+    assert Audit(ConsoleConfig(Address("http://127.0.0.1:1")), Key(None)).person(odd) not in text

@@ -10,6 +10,7 @@ from console.access.gate import safe_next
 from console.config import ConsoleConfig
 from console.stripe_events import dashboard_url
 from schemas.errors import ConfigurationError
+from warehouse.address import Address
 
 STATIC = Path(console.__file__).parent / "static"
 
@@ -17,7 +18,7 @@ STATIC = Path(console.__file__).parent / "static"
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"clickhouse_url": "localhost"},
+        {"warehouse": Address("localhost")},
         {"token": "x" * 23},
         {"read_token": "  "},
         {"proxy_secret": "short"},
@@ -32,18 +33,20 @@ STATIC = Path(console.__file__).parent / "static"
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
-        ConsoleConfig(**({"clickhouse_url": "http://127.0.0.1:8123"} | wrong))  # type: ignore[arg-type]
+        ConsoleConfig(**({"warehouse": Address("http://127.0.0.1:8123")} | wrong))  # type: ignore[arg-type]
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    config = ConsoleConfig("http://127.0.0.1:8123", clickhouse_password="hunter2", token="letmein" * 4)
+    config = ConsoleConfig(Address("http://127.0.0.1:8123", password="hunter2"), token="letmein" * 4)
     assert "hunter2" not in repr(config)
     assert "letmein" not in repr(config)
 
 
 def test_every_account_has_its_webhook_url() -> None:
     config = ConsoleConfig(
-        "http://127.0.0.1:8123", timezones={"default": "UTC", "eu": "Europe/Berlin"}, door_url="https://hooks.example/"
+        Address("http://127.0.0.1:8123"),
+        timezones={"default": "UTC", "eu": "Europe/Berlin"},
+        door_url="https://hooks.example/",
     )
     assert config.webhook_urls == {
         "default": "https://hooks.example/webhooks/stripe",

@@ -11,10 +11,11 @@ from reports.feed import Cursor
 from reports.metrics import Question, amounts_query, largest_query, parts_queries, people_query
 from reports.properties import Is, Property
 from schemas.metrics import Metric
+from warehouse.address import Address
 from warehouse.query import Query, literal
 
 NASTY = "'; DROP TABLE metric_rows; --\\"
-CONFIG = ConsoleConfig("http://127.0.0.1:8123", timezones={NASTY: "Asia/Tokyo", "b": "UTC"})
+CONFIG = ConsoleConfig(Address("http://127.0.0.1:8123"), timezones={NASTY: "Asia/Tokyo", "b": "UTC"})
 KEYS = ["currency", "reason", "product", "properties.CardBrand", f"metadata.charge.{NASTY}"]
 
 
@@ -72,7 +73,7 @@ def test_shown_sql_has_every_value_quoted() -> None:
 
 
 def test_with_one_timezone_the_instants_alone_are_the_days() -> None:
-    one = ConsoleConfig("http://127.0.0.1:8123", default_timezone="America/New_York")
+    one = ConsoleConfig(Address("http://127.0.0.1:8123"), default_timezone="America/New_York")
     assert "toDate" not in within(one, date(2026, 1, 1), date(2026, 1, 2))[0]
     assert "toDate" in within(CONFIG, date(2026, 1, 1), date(2026, 1, 2))[0]
 

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.errors import ConfigurationError
 from sinks import ddl
+from warehouse.query import identifier, literal
 
 
 def test_a_script_is_cut_into_statements_without_comments() -> None:
@@ -24,8 +25,8 @@ def test_migrations_have_a_number_each_and_can_all_be_run_twice() -> None:
 
 
 def test_names_and_strings_are_quoted() -> None:
-    assert ddl.identifier("a`b") == r"`a\`b`"
-    assert ddl.literal("it's \\") == r"'it\'s \\'"
+    assert identifier("a`b") == r"`a\`b`"
+    assert literal("it's \\") == r"'it\'s \\'"
 
 
 def test_with_one_timezone_the_daily_view_is_one_branch() -> None:

@@ -10,9 +10,9 @@ from schemas.dead_letter import Stage
 from schemas.errors import Unavailable
 from sinks.body import joined
 from sinks.dead_letters import dead_letter
-from sinks.errors import Refused
 from sinks.isolate import insert_all
 from tests.unit.test_sinks_batch import Message
+from warehouse.errors import Refused
 
 
 class Table:

@@ -43,9 +43,9 @@ def env(
 def environment(settings: "Settings", *, write: bool) -> dict[str, str]:
     """The variables, by name. Raises ConfigurationError when neither an `up` nor the settings name both services."""
     from settings.runtime import running
-    from tillstream.warehouse import find_clickhouse
+    from warehouse.address import find_address
 
-    at = find_clickhouse(settings)
+    at = find_address(settings)
     user, password, bootstrap = at.user, at.password, settings.kafka_bootstrap_servers
     prefix = settings.tillstream_topic_prefix
     try:

@@ -83,8 +83,8 @@ async def _import(
     from connector.state import StateLog
     from connector.stripe_api import StripeApi
     from connector.together import together
-    from connector.warehouse import Warehouse
     from tillstream.import_screen import ImportScreen
+    from warehouse.client import Warehouse
 
     _end_as_interrupted()
     found = required_accesses(settings, account, patience=_PATIENCE)

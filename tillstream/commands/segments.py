@@ -168,7 +168,7 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
         ]
         sizes = {"live": found[True][1], "test": found[False][1]}
         screen.say_json(
-            {"conditions": conditions, "members": sizes, "sql": query.sql, "parameters": dict(query.parameters)}
+            {"conditions": conditions, "members": sizes, "sql": query.text, "parameters": dict(query.parameters)}
         )
         return
     table = _table("live", "test", "condition", numbers=2)
@@ -177,7 +177,7 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     table.add_section()
     table.add_row(f"{found[True][1]:,}", f"{found[False][1]:,}", Text("members", style="bold"))
     screen.out.print(table)
-    screen.out.print(Text(f"\n{query.sql}\n", style="cyan"))
+    screen.out.print(Text(f"\n{query.text}\n", style="cyan"))
     for parameter, value in query.parameters.items():
         screen.out.print(Text.assemble((f"{parameter:>6} ", "dim"), repr(value)))
 

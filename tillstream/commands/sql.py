@@ -14,6 +14,7 @@ from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
+from warehouse.errors import READONLY, Failed, LoginRefused
 
 _ANY_WIDTH: Final = 1_000_000  # characters
 
@@ -43,10 +44,18 @@ def sql(
     query = query.strip().rstrip(";")
     if not query:
         raise ConfigurationError("the query is empty", remedy='tillstream sql "SELECT 1"')
-    if output_format:
-        sys.stdout.buffer.write(warehouse.raw(query, output_format))
-        return
-    columns, rows = warehouse.table(query)
+    try:
+        if output_format:
+            sys.stdout.buffer.write(warehouse.raw(query, output_format))
+            return
+        columns, rows = warehouse.table(query)
+    except LoginRefused:
+        raise
+    except Failed as error:
+        if error.code == READONLY:
+            remedy = 'tillstream sql --write "…"'
+            raise ConfigurationError("this statement would change something", remedy=remedy) from None
+        raise ConfigurationError(f"ClickHouse says: {error.told}") from None  # of a question that is not ours
     if as_json:
         screen.say_json([dict(zip(columns, row, strict=True)) for row in rows])
         return

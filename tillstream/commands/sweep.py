@@ -50,7 +50,7 @@ async def _sweep(settings: "Settings", account: str) -> "list[Swept]":
     from connector.publish import Publisher
     from connector.state import StateLog
     from connector.sweep import Sweeper
-    from connector.warehouse import Warehouse
+    from warehouse.client import Warehouse
 
     found = required_accesses(settings, account)
     places = find_places(settings)

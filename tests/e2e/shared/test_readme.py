@@ -18,7 +18,8 @@ from settings.table import Settings
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment
 from tillstream.__main__ import app
-from tillstream.warehouse import Warehouse, connect
+from tillstream.warehouse import Warehouse
+from warehouse.address import Address
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -76,7 +77,7 @@ async def run(command: str, up: RunningUp) -> str:
 
 def warehouse(up: RunningUp) -> Warehouse:
     runtime = up.runtime()
-    return connect(runtime["clickhouse_url"], "", "", runtime["database"])
+    return Warehouse(Address(runtime["clickhouse_url"], database=runtime["database"]))
 
 
 @pytest.fixture(scope="module")
