@@ -18,10 +18,10 @@ from aiohttp.test_utils import TestServer
 from console.app import create_app
 from console.config import ConsoleConfig
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import start_clickhouse, stop
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 ROWS = int(os.environ.get("BENCHMARK_ROWS", "20000000"))
 EVENTS = ROWS // 4

@@ -21,9 +21,9 @@ from engage.segments.library import find
 from engage.segments.membership import Membership
 from schemas.addresses import with_login
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 from warehouse.query import Query
 
 ROWS = int(os.environ.get("SEGMENTS_ROWS", "1000000"))

@@ -21,6 +21,7 @@ from schemas.stripe_types import wanted_types
 from schemas.times import rfc3339
 from warehouse.client import Warehouse
 from warehouse.query import Query
+from warehouse.tables import SWEEPS
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +137,7 @@ class Sweeper:
     async def tell(self) -> None:
         """Record the last sweeps, unless they are. Raises Unavailable: at the very start there may be no tables yet."""
         untold = dict(self._untold)
-        await self._warehouse.insert("sweep_rows", untold.values())
+        await self._warehouse.insert(SWEEPS.name, untold.values())
         for whose, told in untold.items():
             if self._untold.get(whose) is told:
                 del self._untold[whose]

@@ -27,10 +27,10 @@ from console.config import ConsoleConfig
 from schemas.emails import normal
 from schemas.errors import TillstreamError, Unavailable
 from warehouse.client import Warehouse
+from warehouse.tables import AUDIT
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reach ClickHouse
 _SEND_SECONDS: Final = 10.0
-_TABLE: Final = "audit_rows"
 _LAST_SECONDS: Final = 2.0  # for what is left when the console ends
 _LONGEST: Final = 500  # characters of a text
 _EMAIL: Final = re.compile(r"[^\s@<>\"'“”,;:()]+@[^\s@<>\"'“”,;:()]+")
@@ -177,7 +177,7 @@ class Audit:
         """Everything that is kept; raises when ClickHouse does not take it."""
         kept = {name: text for name in self._shelf.names() if (text := self._shelf.get(name))}
         if kept:
-            await self._warehouse.insert(_TABLE, "\n".join(kept.values()).encode())
+            await self._warehouse.insert(AUDIT.name, "\n".join(kept.values()).encode())
         for name in kept:
             self._shelf.remove(name)
 

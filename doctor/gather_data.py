@@ -10,9 +10,9 @@ from doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from reports.dead_letters import OPEN_LETTERS
 from schemas.errors import Unavailable
 from schemas.times import rfc3339, unix_seconds
-from sinks import ddl
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.ddl import migrations
 from warehouse.errors import LOOK, Failed, Missing
 
 NEVER = SweepFacts("never", 0.0)
@@ -70,7 +70,7 @@ async def clickhouse_facts(at: Address, *, totals: bool = True) -> tuple[ClickHo
 
 
 async def _facts(warehouse: Warehouse, totals: bool) -> tuple[ClickHouseFacts, Known]:
-    url, wanted = warehouse.address.url, tuple(migration.name for migration in ddl.migrations())
+    url, wanted = warehouse.address.url, tuple(migration.name for migration in migrations())
     try:
         (engine,) = await warehouse.json_rows("SELECT timezone() AS zone")
         applied = await _applied(warehouse)

@@ -27,12 +27,12 @@ from schemas.profile import profile_key
 from schemas.segments import Change, SegmentChange, change_id
 from schemas.times import rfc3339
 from settings.table import Settings
-from sinks.batch import TABLES
 from streams.address import open_broker
 from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
 from streams.publishing import Message
 from streams.reading import reader
 from tillstream.warehouse import Warehouse
+from warehouse.tables import OF_TOPIC
 
 #: The stages that keep people, by the role that runs them.
 STAGES: Final = {"ledger": "process", "people": "process", "engage-facts": "engage", "engage-people": "engage"}
@@ -100,7 +100,7 @@ async def forget(
         partition, offset = await listed.publish(kafka, prefix, erasures, person.email, at)
         say("waiting for the roles")
         deadline = time.monotonic() + wait
-        places = await partitions_of(kafka, *(prefix + name for name in TABLES))
+        places = await partitions_of(kafka, *(prefix + name for name in OF_TOPIC))
         events = topics.full_name(topics.STRIPE_EVENTS, prefix)
         count = sum(place.topic == events for place in places)
         waiting = await _roles_done(erasures, {partition: offset}, count, deadline)

@@ -21,12 +21,12 @@ from schemas import topics
 from schemas.errors import ConfigurationError
 from schemas.profile import floor, split_key
 from schemas.times import rfc3339
-from sinks.batch import TABLES
 from streams.address import answering
 from streams.kafka import Admin, TopicPartition
 from streams.publishing import Message, Publisher
 from streams.reading import Consumer, member, read, reader
 from streams.topics import partitions_in_force
+from warehouse.tables import OF_TOPIC
 
 _PATIENCE = 30.0
 
@@ -65,7 +65,7 @@ STATES: Final = {
         "engage",
     ),
     "sink": State(
-        "sinks", "sink", "tillstream-sink", tuple(topic for topic in topics.ALL if topic.name in TABLES), (), ""
+        "sinks", "sink", "tillstream-sink", tuple(topic for topic in topics.ALL if topic.name in OF_TOPIC), (), ""
     ),
 }
 

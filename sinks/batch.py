@@ -3,21 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from schemas import topics
-
-# Topic without prefix to table. `unlinked` is for subscribers: its rows are in the metrics already.
-TABLES: Final = {
-    **{topic.name: "metric_rows" for topic in topics.METRICS.values()},
-    topics.PROFILES.name: "profile_rows",
-    topics.STRIPE_EVENTS.name: "stripe_event_rows",
-    topics.DEAD_LETTERS.name: "dead_letter_rows",
-    topics.MESSAGES.name: "message_rows",
-    topics.SUPPRESSIONS.name: "suppression_rows",
-}
+from warehouse.tables import PROFILES, STRIPE_EVENTS
 
 # How many times as long as a lone metric row others may wait: what is looked at as it happens goes first, and an insert
 # of twenty rows costs as much as one of five hundred.
-PATIENCE: Final = {"profile_rows": 4.0, "stripe_event_rows": 10.0}
+PATIENCE: Final = {PROFILES.name: 4.0, STRIPE_EVENTS.name: 10.0}
 COMPANY: Final = 2.5  # and metric rows themselves, where the last batch had FEW or more: others are coming then
 FEW: Final = 20
 MANY: Final = 200  # rows that are worth an insert of their own …

@@ -5,23 +5,24 @@ from typing import Final
 
 from sinks.batch import Record
 from warehouse.errors import Refused
+from warehouse.tables import DEAD_LETTERS, MESSAGES, METRICS, PROFILES, STRIPE_EVENTS, SUPPRESSIONS
 
 # The name without which a row of the table is none. The tables have no constraints instead: an engine that runs inside
 # a process, with rows streamed to it, drops the whole insert for one violation, and says that all is well.
 NEEDED: Final = {
-    "metric_rows": b'"metric_id"',
-    "profile_rows": b'"email"',
-    "stripe_event_rows": b'"body"',
-    "dead_letter_rows": b'"payload"',
-    "message_rows": b'"message_id"',
-    "suppression_rows": b'"email"',
+    METRICS.name: b'"metric_id"',
+    PROFILES.name: b'"email"',
+    STRIPE_EVENTS.name: b'"body"',
+    DEAD_LETTERS.name: b'"payload"',
+    MESSAGES.name: b'"message_id"',
+    SUPPRESSIONS.name: b'"email"',
 }
 
 
 def placed(table: str, record: Record) -> bytes:
     """The record's value, and of an event also where in Kafka it is: by that the auditor sees what is not here."""
     value = record.value or b""
-    if table != "stripe_event_rows" or value[:1] != b"{":
+    if table != STRIPE_EVENTS.name or value[:1] != b"{":
         return value
     return b'{"partition":%d,"offset":%d,%b' % (record.partition, record.offset, value[1:])
 

@@ -13,9 +13,10 @@ import orjson
 
 from schemas.topics import STRIPE_EVENTS, full_name
 from warehouse.client import Warehouse
+from warehouse.tables import SINK_POSITIONS
 
-_READ = "SELECT topic, partition, argMax(position, written_at) FROM sink_position_rows GROUP BY topic, partition"
-_TABLE = "sink_position_rows"
+_TABLE = SINK_POSITIONS.name
+_READ = f"SELECT topic, partition, argMax(position, written_at) FROM {_TABLE} GROUP BY topic, partition"
 
 
 class Place(NamedTuple):

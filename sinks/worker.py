@@ -13,9 +13,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
 from sinks import positions, telemetry
-from sinks.batch import COMPANY, FEW, PATIENCE, TABLES, Batch
+from sinks.batch import COMPANY, FEW, PATIENCE, Batch
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
 from streams.kafka import KafkaError, TopicPartition
@@ -24,6 +23,8 @@ from streams.publishing import Publisher
 from streams.reading import Listener, commit, member
 from warehouse.client import Warehouse
 from warehouse.errors import passing
+from warehouse.migrate import migrate
+from warehouse.tables import OF_TOPIC
 
 IDLE_SECONDS: Final = 0.5  # longest poll when there is nothing to do, and so the longest wait for `stop`
 SHORTEST_POLL: Final = 0.01  # while an old batch waits for the writer
@@ -42,7 +43,7 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
 
     def __init__(self, config: SinkConfig) -> None:
         self._config = config
-        self._tables = {config.topic_prefix + name: table for name, table in TABLES.items()}
+        self._tables = {config.topic_prefix + name: table.name for name, table in OF_TOPIC.items()}
         self._state = "starting"
         self._writing: asyncio.Task[None] | None = None
         self._took = 0.0  # seconds, the last batch

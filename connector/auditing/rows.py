@@ -8,6 +8,7 @@ from connector.auditing.rules import Event, Lost, Missing
 from schemas.times import rfc3339, unix_seconds
 from warehouse.client import Warehouse
 from warehouse.query import Query, literal
+from warehouse.tables import CONSERVATION
 
 _AT_ONCE = 1_000  # ids in a question
 
@@ -95,7 +96,7 @@ class Rows:
                 for (partition, offset), one in sorted(lost.items())
             ],
         }
-        await self._warehouse.insert("conservation_rows", [row])
+        await self._warehouse.insert(CONSERVATION.name, [row])
 
 
 def _within(spans: Iterable[Span]) -> str:

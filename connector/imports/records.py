@@ -8,6 +8,7 @@ from connector.state import StateLog
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
 from warehouse.client import Warehouse
+from warehouse.tables import IMPORTS
 
 
 def row(progress: Progress, now: float) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def row(progress: Progress, now: float) -> dict[str, Any]:
 async def record(warehouse: Warehouse, imports: Iterable[Progress], now: float) -> str:
     """Write the rows; '' or why ClickHouse has not taken them, which must not hold up an import."""
     try:
-        await warehouse.insert("import_rows", [row(progress, now) for progress in imports])
+        await warehouse.insert(IMPORTS.name, [row(progress, now) for progress in imports])
     except Unavailable as error:
         return str(error)
     return ""
@@ -45,4 +46,4 @@ async def record_again(state: StateLog, warehouse: Warehouse) -> None:
     """
     known = [Progress.from_json(record) for record in (await state.read("import|")).values()]
     ended = [progress for progress in known if progress.state in (State.FINISHED, State.FAILED)]
-    await warehouse.insert("import_rows", [row(progress, progress.updated_at) for progress in ended])
+    await warehouse.insert(IMPORTS.name, [row(progress, progress.updated_at) for progress in ended])

@@ -13,9 +13,10 @@ from schemas.envelope import Source, envelope_message
 from schemas.times import rfc3339
 from warehouse.client import Warehouse
 from warehouse.query import Query
+from warehouse.tables import LOOKUPS
 
 _AT_ONCE = 1_000
-_TABLE = "lookup_rows"
+_TABLE = LOOKUPS.name
 
 
 class Why(StrEnum):

@@ -10,6 +10,7 @@ from connector.reconcile.compare import Comparison
 from connector.reconcile.run import Question
 from schemas.times import rfc3339, unix_seconds
 from warehouse.client import Warehouse
+from warehouse.tables import RECONCILIATIONS
 
 _NAMED = 1_000  # ids kept a cell and kind: beyond that a list helps nobody
 
@@ -60,7 +61,7 @@ async def save(warehouse: Warehouse, account: str, livemode: bool, question: Que
     ]
     edges = {question.span.first, question.span.last} - {key[2] for key in found.cells}
     rows += [base | {"day": day.isoformat(), "equal": True} for day in sorted(edges)]
-    await warehouse.insert("reconciliation_rows", rows)
+    await warehouse.insert(RECONCILIATIONS.name, rows)
     return run_id
 
 

@@ -15,10 +15,10 @@ from clickhouse_connect.driver.client import Client
 from schemas.metrics import Metric
 from schemas.money import major
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 from warehouse.query import Query
 
 ZONE: Final = "Europe/Berlin"

@@ -20,9 +20,9 @@ from schemas.envelope import Envelope, Source
 from schemas.metrics import LineItem, Metric, MetricEvent
 from schemas.money import major
 from schemas.profile import Card, CurrencyValue, MetricSummary, Profile
-from sinks.migrate import migrate
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 HOSTILE = '"><script>document.title="owned"</script>{{7*7}}\u202eevil'
 

@@ -29,11 +29,11 @@ from simulator.world.objects import Charge, Event, Invoice
 from simulator.world.truth import Fact
 from sinks.body import joined
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.ledger_harness import run
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sql.md"
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.metrics import Metric, MetricEvent
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.sinks_support import fact
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 PAYERS = "name: Payers\nevery: 1 hour\nall:\n- metric: Successfully Paid\n"
 

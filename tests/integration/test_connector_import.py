@@ -23,11 +23,11 @@ from connector.stripe_api import StripeApi
 from schemas.envelope import Envelope, Source
 from simulator.world.history import World
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, START, Stripe, error, listed, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 KINDS = "customers,invoice_payments,subscriptions,invoices,charges,refunds"
 

@@ -21,11 +21,11 @@ from schemas.lookup import Lookup
 from schemas.topics import LOOKUPS
 from simulator.world.history import World
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START, Stripe, error, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,12 @@ from schemas.stripe_types import EVENT_TYPES
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer, MakeTopics
 from tests.e2e.running import environment, tillstream_async
 from tests.integration.connector_support import KEY, Stripe, error, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 DAY = 86_400
 LOST = 7  # one in so many

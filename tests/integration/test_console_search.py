@@ -11,11 +11,11 @@ from clickhouse_connect.driver.client import Client
 from console.config import ConsoleConfig
 from schemas.metrics import Metric
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import HOSTILE, create_schema, envelope, insert, person, row, serving
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 PAYMENT = {"InvoiceNumber": "TEA-0042", "PaymentIntent": "pi_Abc123", "Subscription": "sub_Xyz"}

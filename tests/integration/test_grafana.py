@@ -20,12 +20,12 @@ from schemas.metrics import Metric
 from schemas.money import exponent
 from simulator.world.truth import Fact
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.cookbook_support import ACCOUNTS, END, START, Rows, Shop, local_day, money, net
 from tests.integration.grafana_support import ALL, DASHBOARDS, ROOT, Screen, panels, variables
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 

@@ -24,12 +24,12 @@ from simulator.rendering.objects import event_json, object_json
 from simulator.world.history import World
 from simulator.world.objects import Invoice
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.connector_support import START, Stripe, error, simulated
 from tests.ledger_harness import run
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 NEW_YORK, UTC = ZoneInfo("America/New_York"), ZoneInfo("UTC")
 DAYS = 30

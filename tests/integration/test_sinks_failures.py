@@ -21,13 +21,13 @@ from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, Unavailable
 from schemas.metrics import Metric
 from sinks.config import SinkConfig
-from sinks.ddl import migrations
-from sinks.migrate import migrate
 from sinks.worker import Sink
 from tests.conftest import eventually, start_clickhouse, stop
 from tests.integration.sinks_support import Publisher, config, fact, kafka, one, rows, running
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.ddl import migrations
+from warehouse.migrate import migrate
 
 __all__ = ["config", "kafka"]  # fixtures
 

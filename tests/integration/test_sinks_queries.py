@@ -7,11 +7,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from sinks.config import SinkConfig
-from sinks.migrate import migrate
 from tests.conftest import ClickHouseServer
 from tests.integration.sinks_support import rows
 from warehouse.address import Address
 from warehouse.client import Warehouse
+from warehouse.migrate import migrate
 
 ROWS = 400_000  # a year of them, so that a month is several granules
 DOCS = Path(__file__).parents[2] / "docs" / "sql.md"

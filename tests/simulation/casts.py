@@ -35,7 +35,6 @@ from schemas.topics import (
     STRIPE_EVENTS,
     SUPPRESSIONS,
 )
-from sinks.batch import TABLES
 from sinks.config import SinkConfig
 from sinks.worker import Sink
 from streams.partitioner import partition_of
@@ -44,6 +43,7 @@ from tests.simulation.clients import ClickHouse, Consumer, Producer
 from tests.simulation.histories import messages, truth
 from tests.simulation.loop import START, here
 from warehouse.address import Address
+from warehouse.tables import OF_TOPIC
 
 if TYPE_CHECKING:
     from tests.simulation.room import Room
@@ -264,7 +264,7 @@ class Ends:
     """What Stripe posts, to the rows of raw events."""
 
     group = "tillstream-sink"
-    topics = tuple(TABLES)
+    topics = tuple(OF_TOPIC)
     spared = frozenset({"restore", "replace", "blackout", "retention"})  # they keep nothing, and the log must be whole
 
     def told(self, number: int) -> list[Told]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from schemas import topics
-from sinks.batch import TABLES, Batch
+from sinks.batch import Batch
+from warehouse.tables import OF_TOPIC
 
 
 @dataclass
@@ -23,7 +24,7 @@ def batch(rows: int = 10, size: int = 1000, age: float = 0.2) -> Batch:
 
 def test_every_topic_that_makes_rows_has_a_table_and_unlinked_has_none() -> None:
     kept = (topics.PROFILES, topics.STRIPE_EVENTS, topics.DEAD_LETTERS, topics.MESSAGES, topics.SUPPRESSIONS)
-    assert set(TABLES) == {topic.name for topic in (*topics.METRICS.values(), *kept)}
+    assert set(OF_TOPIC) == {topic.name for topic in (*topics.METRICS.values(), *kept)}
 
 
 def test_an_empty_batch_is_never_due() -> None:

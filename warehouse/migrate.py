@@ -7,31 +7,16 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from schemas.errors import ConfigurationError
-from sinks import ddl
-from sinks.batch import TABLES
+from warehouse import ddl
 from warehouse.client import Warehouse
 from warehouse.errors import Missing, Refused, Rejected
 from warehouse.query import identifier, literal
+from warehouse.tables import BY_NAME, MESSAGES, SINK_POSITIONS
 
 log = structlog.get_logger(__name__)
 
 _STATEMENT: Final = (Rejected, Refused, Missing)  # what is wrong with the statement, not with the server
 FILL_SECONDS: Final = 3600.0  # every fact once: about a minute for 20 million
-
-_ROWS = "_rows"  # how the names of tables end; all else are views
-_READ = "nothing for what Kafka keeps, which is read once more; for what is older, "
-_REBUILD = "stop `tillstream up`, then `tillstream replay --rebuild` and start it again: its rows are derived anew"
-_BACKUP = "its rows come back from a backup alone"
-_NOTHING = "nothing: they are made of the other tables' rows"
-_BACK = {
-    "search_rows": _NOTHING,
-    "metric_rows": _READ + _REBUILD,
-    "profile_rows": _READ + _REBUILD,
-    "metric_version_rows": f"nothing for the newest versions; for all, {_REBUILD}",
-    "import_rows": "tillstream import",
-    "sweep_rows": "tillstream sweep",
-    "reconciliation_rows": "tillstream reconcile",
-}
 
 
 async def migrate(
@@ -66,10 +51,10 @@ async def _keep_for(warehouse: Warehouse, days: int) -> None:
     """What was sent is kept for so many days. Only when that is new, for ClickHouse looks at every row then."""
     wanted = f"TTL toDateTime(at) + toIntervalDay({days})"
     made = await warehouse.run(
-        "SELECT create_table_query FROM system.tables WHERE table = 'message_rows' AND database = currentDatabase()"
+        f"SELECT create_table_query FROM system.tables WHERE table = '{MESSAGES.name}' AND database = currentDatabase()"
     )
     if wanted not in made:
-        await warehouse.run(f"ALTER TABLE message_rows MODIFY COLUMN content String CODEC(ZSTD(3)) {wanted}")
+        await warehouse.run(f"ALTER TABLE {MESSAGES.name} MODIFY COLUMN content String CODEC(ZSTD(3)) {wanted}")
 
 
 async def _apply(warehouse: Warehouse, view: str, archive_days: int) -> None:
@@ -96,11 +81,11 @@ async def _apply(warehouse: Warehouse, view: str, archive_days: int) -> None:
         log.info("schema migrated", migration=migration.name, database=database)
     await warehouse.run(view)
     await _keep_for(warehouse, archive_days)
-    if gone & set(TABLES.values()):  # with no positions, all that Kafka keeps is read again
-        await warehouse.run("TRUNCATE TABLE sink_position_rows")
+    tables = {name: BY_NAME[name] for name in gone if name in BY_NAME}
+    if any(table.topics for table in tables.values()):  # with no positions, all that Kafka keeps is read again
+        await warehouse.run(f"TRUNCATE TABLE {SINK_POSITIONS.name}")
     for name in sorted(gone):
-        usual = _READ + _BACKUP if name in TABLES.values() else _BACKUP
-        remedy = _BACK.get(name, usual) if name.endswith(_ROWS) else "nothing: a view has no rows of its own"
+        remedy = tables[name].back if name in tables else "nothing: a view has no rows of its own"
         log.warning("was gone, and is made again", name=name, database=database, next=remedy)
 
 

@@ -44,8 +44,10 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """The files of `sinks/migrations`, in order."""
-    files = (entry for entry in resources.files("sinks").joinpath("migrations").iterdir() if entry.name[:4].isdigit())
+    """The files of `warehouse/migrations`, in order."""
+    files = (
+        entry for entry in resources.files("warehouse").joinpath("migrations").iterdir() if entry.name[:4].isdigit()
+    )
     return [
         Migration(int(file.name[:4]), file.name.removesuffix(".sql"), statements(file.read_text("utf-8")))
         for file in sorted(files, key=lambda entry: entry.name)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from schemas.errors import ConfigurationError
-from sinks import ddl
+from warehouse import ddl
 from warehouse.query import identifier, literal
 
 

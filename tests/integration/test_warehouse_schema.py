@@ -5,10 +5,10 @@ from clickhouse_connect.driver.client import Client
 from structlog.testing import capture_logs
 
 from sinks.config import SinkConfig
-from sinks.ddl import migrations
-from sinks.migrate import migrate
 from tests.integration.sinks_support import config, fact, one
 from warehouse.client import Warehouse
+from warehouse.ddl import migrations
+from warehouse.migrate import migrate
 
 __all__ = ["config"]  # a fixture
 

@@ -1,0 +1,29 @@
+"""The list of tables says what the migrations make."""
+
+import re
+
+from warehouse.ddl import migrations
+from warehouse.tables import ALL, BY_NAME, OF_TOPIC
+
+MADE = re.compile(
+    r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*ORDER BY (?:\(([^;]*?)\)|(\w+))\s*(?:SETTINGS|TTL|$)", re.DOTALL
+)
+
+
+def test_every_table_is_in_it_with_its_key() -> None:
+    statements = [statement for migration in migrations() for statement in migration.statements]
+    found = {made[1]: made[2] or made[3] for made in map(MADE.match, statements) if made}
+    assert found.keys() == BY_NAME.keys()
+    assert len(BY_NAME) == len(ALL)
+    for name, key in found.items():
+        columns = tuple(re.sub(r"^toYYYYMM\(\w+\), ", "", key).split(", "))  # of the month, by which it is found sooner
+        assert columns == BY_NAME[name].key, name
+
+
+def test_every_view_is_made() -> None:
+    made = {name for migration in migrations() for name in migration.makes}
+    assert {table.view for table in ALL} - {""} <= made
+
+
+def test_a_topic_is_one_tables() -> None:
+    assert len(OF_TOPIC) == sum(len(table.topics) for table in ALL)

@@ -1,0 +1,99 @@
+"""Every table of the database, by the name that the code uses; their columns are in `warehouse/migrations`."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas import topics
+from schemas.topics import Topic
+
+_READ: Final = "nothing for what Kafka keeps, which is read once more; for what is older, "
+_REBUILD: Final = (
+    "stop `tillstream up`, then `tillstream replay --rebuild` and start it again: its rows are derived anew"
+)
+_BACKUP: Final = "its rows come back from a backup alone"
+_MADE: Final = "nothing: they are made of the other tables' rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`view` is what data teams read of it, '' when nothing; `key` are the columns that a row is known by, in order.
+
+    `topics`: those whose messages are its rows. `back`: what brings rows back that are lost, for people.
+    """
+
+    name: str
+    view: str
+    key: tuple[str, ...]
+    topics: tuple[Topic, ...] = ()
+    back: str = _BACKUP
+
+
+def _kept(name: str, view: str, key: str, *of: Topic, back: str = _READ + _BACKUP) -> Table:
+    """Of a topic's messages, or of several topics'."""
+    return Table(name, view, tuple(key.split()), of, back)
+
+
+def _told(name: str, view: str, key: str, back: str = _BACKUP) -> Table:
+    """Of what somebody told ClickHouse."""
+    return Table(name, view, tuple(key.split()), back=back)
+
+
+METRICS: Final = _kept(
+    "metric_rows",
+    "metrics",
+    "metric occurred_at account livemode metric_id",
+    *topics.METRICS.values(),
+    back=_READ + _REBUILD,
+)
+PROFILES: Final = _kept("profile_rows", "profiles", "livemode email", topics.PROFILES, back=_READ + _REBUILD)
+STRIPE_EVENTS: Final = _kept(
+    "stripe_event_rows", "stripe_events", "account observed_at event_id source", topics.STRIPE_EVENTS
+)
+DEAD_LETTERS: Final = _kept("dead_letter_rows", "dead_letters", "topic partition offset stage", topics.DEAD_LETTERS)
+MESSAGES: Final = _kept("message_rows", "messages", "livemode email flow message_id", topics.MESSAGES)
+SUPPRESSIONS: Final = _kept("suppression_rows", "suppressions", "livemode email", topics.SUPPRESSIONS)
+METRIC_VERSIONS: Final = _told(
+    "metric_version_rows",
+    "metric_versions",
+    "metric_id version",
+    f"nothing for the newest versions; for all, {_REBUILD}",
+)
+SEARCH: Final = _told("search_rows", "search", "livemode term kind target", _MADE)
+IMPORTS: Final = _told("import_rows", "imports", "account livemode import_id resource", "tillstream import")
+LOOKUPS: Final = _told("lookup_rows", "lookups", "account livemode object id")
+SWEEPS: Final = _told("sweep_rows", "sweeps", "account livemode", "tillstream sweep")
+RECONCILIATIONS: Final = _told(
+    "reconciliation_rows", "reconciliations", "account livemode run_id metric currency day", "tillstream reconcile"
+)
+SEGMENT_MEMBERS: Final = _told("segment_member_rows", "segment_members", "segment livemode email")
+SEGMENT_CHANGES: Final = _told("segment_change_rows", "segment_changes", "segment generation livemode email")
+SEGMENT_EVALUATIONS: Final = _told("segment_evaluation_rows", "segment_evaluations", "segment generation")
+SEGMENT_SIZES: Final = _told("segment_size_rows", "segment_sizes", "segment livemode day")
+AUDIT: Final = _told("audit_rows", "audit", "at id")
+CONSERVATION: Final = _told("conservation_rows", "conservation", "at")
+SINK_POSITIONS: Final = _told("sink_position_rows", "", "topic partition")
+
+ALL: Final = (
+    METRICS,
+    PROFILES,
+    STRIPE_EVENTS,
+    DEAD_LETTERS,
+    MESSAGES,
+    SUPPRESSIONS,
+    METRIC_VERSIONS,
+    SEARCH,
+    IMPORTS,
+    LOOKUPS,
+    SWEEPS,
+    RECONCILIATIONS,
+    SEGMENT_MEMBERS,
+    SEGMENT_CHANGES,
+    SEGMENT_EVALUATIONS,
+    SEGMENT_SIZES,
+    AUDIT,
+    CONSERVATION,
+    SINK_POSITIONS,
+)
+BY_NAME: Final = {table.name: table for table in ALL}
+#: Topic without prefix to table. `unlinked` is for subscribers: its rows are in the metrics already.
+OF_TOPIC: Final = {topic.name: table for table in ALL for topic in table.topics}
