@@ -14,7 +14,7 @@ from schemas.dead_letter import letter_key
 from schemas.envelope import Envelope
 from schemas.profile import profile_key
 from streams.publishing import Message
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 PAGE = 200  # letters asked for at once when their payloads are wanted
 

@@ -31,8 +31,8 @@ from streams.address import open_broker
 from streams.kafka import Admin, TopicPartition, partitions_of, unavailable
 from streams.publishing import Message
 from streams.reading import reader
-from tillstream.warehouse import Warehouse
 from warehouse.tables import OF_TOPIC
+from warehouse.waiting import Warehouse
 
 #: The stages that keep people, by the role that runs them.
 STAGES: Final = {"ledger": "process", "people": "process", "engage-facts": "engage", "engage-people": "engage"}

@@ -17,7 +17,7 @@ from schemas.errors import ConfigurationError
 from schemas.times import rfc3339
 from settings.table import Settings
 from streams.address import open_broker
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 _GUESTS = "SELECT count() AS rows FROM metrics WHERE email = {email:String} AND customer_id = ''"
 _KNOWN = "SELECT count() AS profiles FROM profiles WHERE email = {email:String}"

@@ -17,7 +17,7 @@ from operations.replay import HOUR_MS, MATCHES, Selection, Window, windows
 from schemas.envelope import Envelope
 from streams.kafka import Admin, TopicPartition, unavailable
 from streams.reading import Consumer, read, reader
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 _AT_ONCE = 200_000  # ids asked of ClickHouse at once
 _FETCH_BYTES = 4 * 1024 * 1024

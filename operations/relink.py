@@ -15,7 +15,7 @@ from connector.stripe_api import StripeApi
 from schemas.envelope import RELINK, Source, envelope_message
 from schemas.times import rfc3339
 from settings.table import Settings
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 _FOUND = """
 SELECT account, livemode, customer_id, count() AS rows, arraySort(groupUniqArrayIf(email, email != '')) AS emails

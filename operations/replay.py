@@ -17,7 +17,7 @@ from schemas.routing import message_key
 from schemas.times import rfc3339
 from streams.kafka import unavailable
 from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 WINDOW = 2_000  # events asked for at once: some MB
 HOUR_MS = 60 * 60 * 1000

@@ -16,7 +16,7 @@ from schemas.erased_rows import KEPT, erased_body, erased_letter, erased_message
 from schemas.erasing import strip_row
 from schemas.erasures import Erasures, entry_message, new_key
 from schemas.times import unix_seconds
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 _CHUNK: Final = 2_000  # rows at a time
 _FILES_SECONDS: Final = 75.0

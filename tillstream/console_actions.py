@@ -40,7 +40,7 @@ from settings.secrets import read_account
 from settings.table import Settings
 from streams.address import open_broker
 from tillstream.broker import own_broker
-from tillstream.warehouse import open_warehouse
+from warehouse.waiting import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict
 _STRIPE_SECONDS = 60.0  # and Stripe is asked as often as by `status --watch`

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from tillstream import flow_test_mail, flows
 from tillstream.flow_data import FlowData
 from tillstream.flow_preview import Preview, preview
 from tillstream.flow_trial import dry_run
-from tillstream.warehouse import Warehouse, open_warehouse
+from warehouse.waiting import open_warehouse
 
 
 class ConsoleFlows:
@@ -102,8 +101,7 @@ class ConsoleFlows:
         return _told(name, known[name], project)
 
     def _held(self, settings: Settings, name: str) -> list[dict[str, Any]]:
-        with _opened(settings) as warehouse:
-            return flows.held(warehouse, name)
+        return flows.held(open_warehouse(settings), name)
 
     def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
         settings = self._settings()
@@ -114,13 +112,13 @@ class ConsoleFlows:
         )
 
     def _preview(self, settings: Settings, name: str, step: str, live: bool, email: str, metric_id: str) -> Preview:
-        with _opened(settings) as warehouse:
-            return preview(settings, FlowData(warehouse, live), name, step=step, metric_id=metric_id, email=email)
+        return preview(
+            settings, FlowData(open_warehouse(settings), live), name, step=step, metric_id=metric_id, email=email
+        )
 
     def _trial(self, name: str, live: bool, days: int) -> Trial:
         settings, now = self._settings(), datetime.now(UTC)
-        with _opened(settings) as warehouse:
-            found = dry_run(settings, FlowData(warehouse, live), name, now - timedelta(days=days), now)
+        found = dry_run(settings, FlowData(open_warehouse(settings), live), name, now - timedelta(days=days), now)
         tally = found.tally
         skipped: dict[str, int] = {}
         for (_, reason), count in tally.skipped.items():
@@ -130,15 +128,6 @@ class ConsoleFlows:
 
     def _settings(self) -> Settings:
         return load_settings(tillstream_data=Path(self._data))
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Warehouse]:
-    warehouse = open_warehouse(settings)
-    try:
-        yield warehouse
-    finally:
-        warehouse.close()
 
 
 def _told(name: str, found: library.Found, project: Path) -> Flow:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 Row = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tillstream.warehouse import Warehouse
+from warehouse.waiting import Warehouse
 
 
 def counts(warehouse: Warehouse, flow: str = "") -> dict[str, dict[str, int]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import ConfigurationError
 from settings.table import Settings
-from tillstream.warehouse import Warehouse
 from warehouse.query import Query
+from warehouse.waiting import Warehouse
 
 if TYPE_CHECKING:
     from engage.conditions import Clock, Definition

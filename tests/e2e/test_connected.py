@@ -13,8 +13,8 @@ from simulator.delivery.faults import WebhookFaults
 from simulator.world.history import World
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
 from tests.e2e.running import RunningUp, environment, tillstream_async
-from tillstream.warehouse import Warehouse
 from warehouse.address import Address
+from warehouse.waiting import Warehouse
 
 HISTORY_DAYS, LIVE_DAYS = 35, 4  # history for longer than the 30 days that Stripe keeps events for
 ZONE = "America/New_York"

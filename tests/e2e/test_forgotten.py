@@ -20,8 +20,8 @@ from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 from tests.integration.engage_support import project
 from tests.postbox import Postbox, postbox
-from tillstream.warehouse import Warehouse
 from warehouse.address import Address
+from warehouse.waiting import Warehouse
 
 EMAIL, NAME = "zebulon.quirk@example.com", "Zebulon Quirkwood"
 OTHER, OTHERS_NAME = "control.person@example.com", "Control Person"

@@ -32,8 +32,8 @@ from tests.conftest import MakeTopics, eventually
 from tests.integration.sinks_support import config, one, rows, running
 from tests.integration.test_processors_fenced import worker
 from tests.integration.test_processors_worker import START, publish
-from tillstream.warehouse import Warehouse as WholeWarehouse
 from warehouse.client import Warehouse
+from warehouse.waiting import Warehouse as WholeWarehouse
 
 __all__ = ["config"]  # a fixture
 

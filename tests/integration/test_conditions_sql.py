@@ -236,7 +236,7 @@ def test_nothing_that_a_person_writes_is_in_the_text_of_the_query() -> None:
         ),
     )
     query = compile_members(Definition(name="x", title="x", root=root), CLOCK)
-    assert "OR 1" not in query.sql
+    assert "OR 1" not in query.text
     assert marks in query.parameters.values()
 
 

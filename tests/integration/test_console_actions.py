@@ -22,8 +22,8 @@ from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.warehouse import open_warehouse
 from warehouse.address import Address
+from warehouse.waiting import open_warehouse
 
 KEY = "sk_live_simulated"
 READ = "whoever has this may look"

@@ -28,10 +28,10 @@ from settings.loading import load_settings
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.console_actions import ConsoleActions
-from tillstream.warehouse import Warehouse
 from warehouse.address import Address
 from warehouse.client import reader
 from warehouse.query import Query
+from warehouse.waiting import Warehouse
 
 SOON = 2.0  # seconds
 DATABASE = "tillstream"
@@ -189,7 +189,6 @@ async def test_commands_and_the_doctor_say_it_within_two_seconds(engine: ClickHo
 
     await eventually(well)
     assert await asyncio.to_thread(commands.rows, "SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)")
-    commands.close()
 
 
 @pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["metrics"], ["status"], ["doctor"], ["deadletters"]])
@@ -243,8 +242,8 @@ async def test_a_server_that_is_no_clickhouse_is_not_taken_for_silent(status: in
         facts, _ = await clickhouse_facts(Address(url))
         assert url in facts.error  # and nothing is raised
         async with soon():
-            with pytest.raises(TillstreamError) as refused, Warehouse(Address(url)) as commands:
-                await asyncio.to_thread(commands.rows, "SELECT 1")
+            with pytest.raises(TillstreamError) as refused:
+                await asyncio.to_thread(Warehouse(Address(url)).rows, "SELECT 1")
         assert "hangs" not in str(refused.value)
         found = findings(Facts(MachineFacts("/data"), (), None, facts))
         assert [one.name for one in found] == ["clickhouse-unreachable"]

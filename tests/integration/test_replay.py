@@ -23,8 +23,8 @@ from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
-from tillstream.warehouse import Warehouse
 from warehouse.address import Address
+from warehouse.waiting import Warehouse
 
 __all__ = ["stack"]  # a fixture
 
@@ -234,12 +234,9 @@ async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
     await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
     await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(50,)])
     warehouse = Warehouse(Address(clickhouse_server.url, database=stack.database))
-    try:
-        found = windows(warehouse, Selection())
-        assert sum(count for *_, count in found) == 50
-        pages = [page for window in found for page in envelopes(warehouse, Selection(), window)]
-    finally:
-        warehouse.close()
+    found = windows(warehouse, Selection())
+    assert sum(count for *_, count in found) == 50
+    pages = [page for window in found for page in envelopes(warehouse, Selection(), window)]
     assert max(map(len, pages)) == 7
     read = [envelope for page in pages for envelope in page]
     assert len({envelope.event_id for envelope in read}) == len(read) == 50

@@ -45,8 +45,8 @@ class Mortal:
     def __init__(self, warehouse: Warehouse, topic: Topic, calls: Iterator[int]) -> None:
         self._warehouse, self._topic, self._calls = warehouse, topic, calls
 
-    async def rows(self, sql: str, parameters: Any = None) -> list[dict[str, Any]]:
-        return await self._warehouse.rows(sql, parameters)
+    async def rows(self, query: Query | str) -> list[dict[str, Any]]:
+        return await self._warehouse.rows(query)
 
     async def run(self, statement: Query) -> None:
         self._live()

@@ -72,7 +72,7 @@ def replay(
     Example:  tillstream deadletters replay --reason "expected an integer" --yes
     """
     from operations import dead_letters
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     if not (everything or reason or stage or event):
         raise ConfigurationError("which letters?", remedy="tillstream deadletters replay --all --dry-run")
@@ -128,7 +128,7 @@ async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[in
 
 def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> None:
     from operations import dead_letters
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     rows = dead_letters.newest(open_warehouse(settings), dead_letters.Choice(every=not only_open), limit)
     if as_json:

@@ -62,24 +62,21 @@ def show_dry_run(settings: "Settings", flow: str, begin: datetime, now: datetime
     """Play the flow over what happened from `begin` to `now`, and say what it would have sent, and why not more."""
     from tillstream.flow_data import FlowData
     from tillstream.flow_trial import dry_run
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     warehouse = open_warehouse(settings)
     columns = (TextColumn("people"), BarColumn(), MofNCompleteColumn())
     quiet = as_json or not screen.err.is_terminal
-    try:
-        with Progress(*columns, console=screen.err, transient=True, disable=quiet) as progress:
-            task = progress.add_task("people", total=None)
-            found = dry_run(
-                settings,
-                FlowData(warehouse, live),
-                flow,
-                begin,
-                now,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
-    finally:
-        warehouse.close()
+    with Progress(*columns, console=screen.err, transient=True, disable=quiet) as progress:
+        task = progress.add_task("people", total=None)
+        found = dry_run(
+            settings,
+            FlowData(warehouse, live),
+            flow,
+            begin,
+            now,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
     if as_json:
         screen.say_json(found.as_record())
     else:

@@ -95,7 +95,7 @@ def _made(
     from engage.templates.errors import MissingVariables
     from tillstream.flow_data import FlowData
     from tillstream.flow_preview import preview
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     warehouse = open_warehouse(settings)
     try:
@@ -109,8 +109,6 @@ def _made(
                 screen.err.print(Text.assemble(("missing: ", "bold red"), str(lack)))
             screen.err.print(Text.assemble((" next: ", "bold green"), screen.typed(error.remedy)))
         raise typer.Exit(1) from None
-    finally:
-        warehouse.close()
 
 
 def _show(shown: "Preview") -> None:

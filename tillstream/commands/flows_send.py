@@ -39,7 +39,7 @@ def backfill(
     from engage.flows.library import get
     from engage.flows.model import MetricTrigger, Status
     from tillstream.flow_data import FlowData
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     found = get(settings.project, flow).flow
@@ -73,7 +73,7 @@ def release(flow: Flow, dry_run: DryRun = False, yes: Yes = False, data: Data = 
     from engage import requests
     from engage.flows.library import get
     from tillstream.flows import held
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     waiting = held(open_warehouse(settings), flow)

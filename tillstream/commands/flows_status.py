@@ -130,7 +130,7 @@ def _set(flow: str, status: str, data: Any, as_json: bool) -> None:
 def _counts(settings: "Settings") -> dict[str, dict[str, int]] | None:
     """None when nobody can be asked: the flows are shown all the same."""
     from tillstream.flows import counts
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     try:
         return counts(open_warehouse(settings))
@@ -140,7 +140,7 @@ def _counts(settings: "Settings") -> dict[str, dict[str, int]] | None:
 
 def _newest(settings: "Settings", flow: str) -> list[dict[str, Any]]:
     from tillstream.flows import newest_messages
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     try:
         return newest_messages(open_warehouse(settings), flow, 10)

@@ -30,7 +30,7 @@ def forget(
     """
     from operations import forgetting, rewriting
     from operations.kept import kept
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     warehouse = open_warehouse(settings)

@@ -31,7 +31,7 @@ def merge(
     Example:  tillstream merge ada@old.example --into ada@new.example
     """
     from operations import merging
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     if bool(into) == undo:
         raise ConfigurationError("merge needs either --into or --undo", remedy="tillstream merge --help")

@@ -34,7 +34,7 @@ def relink(
     Example:  tillstream relink cus_NffrFeUfNV2Hib
     """
     from operations.relink import customers
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     found = customers(open_warehouse(settings), name)

@@ -100,7 +100,7 @@ def replay(
         return
     from operations.replay import Selection, windows
     from tillstream.revision import note
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     bounds = {
         name: round(moment(text, settings, f"--{name}") * 1000)
@@ -128,7 +128,7 @@ def replay(
 async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, list[Envelope]]":
     from operations.missing import missing, named
     from streams.address import open_broker
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     kafka, prefix = open_broker(settings)
     columns = TextColumn("reading Kafka"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn()
@@ -150,7 +150,7 @@ async def _publish(
     from operations.replay import again, publisher
     from operations.replay import replay as publish_again
     from streams.address import open_broker
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     kafka, prefix = open_broker(settings)
     reached = ""

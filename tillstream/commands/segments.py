@@ -15,7 +15,7 @@ from tillstream.commands import klaviyo
 from tillstream.commands.options import Data, Json, Segment, Test
 
 if TYPE_CHECKING:
-    from tillstream.warehouse import Warehouse
+    from warehouse.waiting import Warehouse
 
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ def list_segments(test: Test = False, data: Data = None, as_json: Json = False) 
     Example:  tillstream segments list
     """
     from engage.segments.library import find
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     found = find(settings.project)
@@ -103,7 +103,7 @@ def count(name: Segment, test: Test = False, data: Data = None, as_json: Json = 
     """
     from engage.segments.library import get
     from tillstream.segments import clock, size
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     found = size(open_warehouse(settings), get(settings.project, name), not test, clock(settings))
@@ -155,7 +155,7 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     from engage.conditions import compile_members
     from engage.segments.library import get
     from tillstream.segments import clock, counts
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     definition, now = get(settings.project, name), clock(settings)
@@ -264,7 +264,7 @@ def _members(name: str, livemode: bool, data: Path | None, after: str, most: int
     from engage.conditions import compile_members
     from engage.segments.library import get
     from tillstream import segments
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
     query = compile_members(get(settings.project, name), segments.clock(settings))

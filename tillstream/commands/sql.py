@@ -37,7 +37,7 @@ def sql(
 
     Example:  tillstream sql "SELECT metric, count() FROM metrics GROUP BY metric"
     """
-    from tillstream.warehouse import open_warehouse
+    from warehouse.waiting import open_warehouse
 
     warehouse = open_warehouse(load_settings(tillstream_data=data), reads_only=not write)
     query = sys.stdin.read() if query == "-" else query

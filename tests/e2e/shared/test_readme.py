@@ -18,8 +18,8 @@ from settings.table import Settings
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment
 from tillstream.__main__ import app
-from tillstream.warehouse import Warehouse
 from warehouse.address import Address
+from warehouse.waiting import Warehouse
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text("utf-8")
