@@ -16,6 +16,7 @@ from schemas.erased_rows import KEPT, erased_body, erased_letter, erased_message
 from schemas.erasing import strip_row
 from schemas.erasures import Erasures, entry_message, new_key
 from schemas.times import unix_seconds
+from warehouse.tables import DEAD_LETTERS, MESSAGES, METRIC_VERSIONS, METRICS, PROFILES, STRIPE_EVENTS
 from warehouse.waiting import Warehouse
 
 _CHUNK: Final = 2_000  # rows at a time
@@ -35,11 +36,11 @@ _MESSAGE: Final = (
 )
 #: Others' rows that may name the person in a description or in metadata: table → its text, and what a row is known by.
 _TEXTS: Final = {
-    "metric_rows": (
+    METRICS.name: (
         "concat(toJSONString(properties), toJSONString(lines))",
-        "metric, occurred_at, account, livemode, metric_id",
+        ", ".join(METRICS.key),
     ),
-    "profile_rows": ("concat(name, toJSONString(properties))", "livemode, email"),
+    PROFILES.name: ("concat(name, toJSONString(properties))", ", ".join(PROFILES.key)),
 }
 #: Old parts go at the engine's next look at the table (half a minute: see the migration `erasure`), not after minutes.
 _HASTY: Final = "old_parts_lifetime = 1, cleanup_delay_period = 1"
@@ -85,12 +86,12 @@ def conditions(warehouse: Warehouse, person: Person) -> dict[str, tuple[str, dic
     by_table = {row["table"]: ("email = {email:String}", email) for row in found if row["table"] not in KEPT}
     spelled = {"spellings": person.spellings, "objects": [*person.object_ids, *person.customer_ids]}
     search = "multiSearchAnyCaseInsensitiveUTF8({column}, {{spellings:Array(String)}})"
-    by_table["stripe_event_rows"] = (
+    by_table[STRIPE_EVENTS.name] = (
         f"({search.format(column='body')} OR hasAny(object_ids, {{objects:Array(String)}}) "
         "AND NOT match(body, '\\\\(erased [0-9]+\\\\)'))",
         spelled,
     )
-    by_table["dead_letter_rows"] = (
+    by_table[DEAD_LETTERS.name] = (
         f"({search.format(column='payload')} OR {search.format(column='reason')} OR payload_encoding = 'base64' "
         "AND multiSearchAnyCaseInsensitiveUTF8(tryBase64Decode(payload), {spellings:Array(String)}))",
         spelled,
@@ -110,9 +111,9 @@ def count(warehouse: Warehouse, person: Person) -> dict[str, int]:
         table: int(warehouse.rows(f"SELECT count() AS rows FROM {table} WHERE {where}", parameters)[0]["rows"])
         for table, (where, parameters) in found.items()
     }
-    if told["stripe_event_rows"]:  # one without anything personal tells of nobody
-        events = _events(warehouse, person, known, *found["stripe_event_rows"])
-        told["stripe_event_rows"] = sum(len(rows) for rows, _ in events)
+    if told[STRIPE_EVENTS.name]:  # one without anything personal tells of nobody
+        events = _events(warehouse, person, known, *found[STRIPE_EVENTS.name])
+        told[STRIPE_EVENTS.name] = sum(len(rows) for rows, _ in events)
     return told
 
 
@@ -124,22 +125,22 @@ def rewrite(warehouse: Warehouse, person: Person, erasures: Erasures) -> dict[st
         warehouse.run(f"ALTER TABLE {table} MODIFY SETTING {_HASTY}")
     with _helper(warehouse) as helper:
         warehouse.insert(helper, [{"email": person.email}])
-        if gone["stripe_event_rows"]:
-            _rewrite_events(warehouse, person, erasures, helper, *found["stripe_event_rows"])
-        if gone["dead_letter_rows"]:
-            _rewrite_letters(warehouse, erasures, helper, *found["dead_letter_rows"])
-        if gone["message_rows"]:
-            for rows in _pages(warehouse, "message_rows", _MESSAGE, "message_id, version", *found["message_rows"]):
-                warehouse.insert("message_rows", [erased_message(row, erasures) for row in rows])
+        if gone[STRIPE_EVENTS.name]:
+            _rewrite_events(warehouse, person, erasures, helper, *found[STRIPE_EVENTS.name])
+        if gone[DEAD_LETTERS.name]:
+            _rewrite_letters(warehouse, erasures, helper, *found[DEAD_LETTERS.name])
+        if gone[MESSAGES.name]:
+            for rows in _pages(warehouse, MESSAGES.name, _MESSAGE, "message_id, version", *found[MESSAGES.name]):
+                warehouse.insert(MESSAGES.name, [erased_message(row, erasures) for row in rows])
         for table in _TEXTS:
             if gone[table]:
                 _rewrite_others(warehouse, person, erasures, helper, table)
-        if gone["metric_rows"]:
+        if gone[METRICS.name]:
             _rewrite_facts(warehouse, person, helper)
         by_email = f"email IN (SELECT email FROM {helper} WHERE email != '')"
-        last = ("metric_rows", "metric_version_rows")  # by which a second run finds the rest
+        last = (METRICS.name, METRIC_VERSIONS.name)  # by which a second run finds the rest
         for table in sorted(found, key=lambda name: name in last):
-            if gone[table] and table not in ("stripe_event_rows", "dead_letter_rows"):
+            if gone[table] and table not in (STRIPE_EVENTS.name, DEAD_LETTERS.name):
                 where = by_email
                 if table in last:
                     ids = f"(SELECT metric_id FROM {helper} WHERE metric_id != '')"
@@ -155,7 +156,7 @@ def _events(
     until, objects = erasures.until(person.email), {*person.object_ids, *person.customer_ids}
     columns = f"{_EVENT}, object_ids, {_EVENT_MARK} AS mark"
     order = "account, observed_at, event_id, source, received_at"
-    for rows in _pages(warehouse, "stripe_event_rows", columns, order, where, parameters):
+    for rows in _pages(warehouse, STRIPE_EVENTS.name, columns, order, where, parameters):
         written, marks = [], []
         for row in rows:
             mark, ids = row.pop("mark"), set(row.pop("object_ids"))
@@ -173,11 +174,11 @@ def _rewrite_events(
 ) -> None:
     found = 0
     for rows, marks in _events(warehouse, person, erasures, where, parameters):
-        warehouse.insert("stripe_event_rows", rows)
+        warehouse.insert(STRIPE_EVENTS.name, rows)
         warehouse.insert(helper, [{"mark": mark} for mark in marks])
         found += len(rows)
     if found:
-        _delete(warehouse, "stripe_event_rows", f"{_EVENT_MARK} IN (SELECT mark FROM {helper} WHERE mark != 0)")
+        _delete(warehouse, STRIPE_EVENTS.name, f"{_EVENT_MARK} IN (SELECT mark FROM {helper} WHERE mark != 0)")
 
 
 def _rewrite_letters(
@@ -185,14 +186,14 @@ def _rewrite_letters(
 ) -> None:
     marks = 0
     columns, order = f"{_LETTER}, {_LETTER_MARK} AS mark", "topic, partition, offset, stage, failed_at"
-    for rows in _pages(warehouse, "dead_letter_rows", columns, order, where, parameters):
+    for rows in _pages(warehouse, DEAD_LETTERS.name, columns, order, where, parameters):
         marked = [(row.pop("mark"), row, erased_letter(row, erasures)) for row in rows]
-        warehouse.insert("dead_letter_rows", [left for _, row, left in marked if left is not row])
+        warehouse.insert(DEAD_LETTERS.name, [left for _, row, left in marked if left is not row])
         old = [{"mark": mark} for mark, row, left in marked if left is not row]
         warehouse.insert(helper, old)
         marks += len(old)
     if marks:
-        _delete(warehouse, "dead_letter_rows", f"{_LETTER_MARK} IN (SELECT mark FROM {helper} WHERE mark != 0)")
+        _delete(warehouse, DEAD_LETTERS.name, f"{_LETTER_MARK} IN (SELECT mark FROM {helper} WHERE mark != 0)")
 
 
 def _rewrite_others(warehouse: Warehouse, person: Person, erasures: Erasures, helper: str, table: str) -> None:
@@ -202,7 +203,7 @@ def _rewrite_others(warehouse: Warehouse, person: Person, erasures: Erasures, he
     known_by = f"sipHash64({key}, version, {text})"
     parameters = {"email": person.email, "spellings": person.spellings}
     marks = 0
-    columns = "*" if table == "profile_rows" else "* EXCEPT written_at"
+    columns = "*" if table == PROFILES.name else "* EXCEPT written_at"
     for rows in _pages(warehouse, table, f"{columns}, {known_by} AS mark", f"{key}, version", where, parameters):
         marked = [(row.pop("mark"), row, erased_row(table, row, erasures)) for row in rows]
         changed = [(mark, left) for mark, row, left in marked if left != row]  # what is told of later stays as it is
@@ -228,7 +229,7 @@ def _rewrite_facts(warehouse: Warehouse, person: Person, helper: str) -> None:
             {"ids": ids},
         )
         mine = [row for row in newest if row["email"] == person.email]
-        warehouse.insert("metric_rows", [strip_row(row) for row in mine])
+        warehouse.insert(METRICS.name, [strip_row(row) for row in mine])
         stripped = [row for row in newest if row["email"] in ("", person.email)]
         theirs = {row["metric_id"] for row in stripped} - {
             row["metric_id"] for row in newest if row["email"] not in ("", person.email)

@@ -1,10 +1,13 @@
 """The list of tables says what the migrations make."""
 
 import re
+from pathlib import Path
 
 from warehouse.ddl import migrations
-from warehouse.tables import ALL, BY_NAME, OF_TOPIC
+from warehouse.tables import ALL, BY_NAME, METRICS, OF_TOPIC
 
+ROOT = Path(__file__).parents[2]
+ROOMS = ("connector", "console", "doctor", "engage", "operations", "reports", "sinks", "tillstream", "warehouse")
 MADE = re.compile(
     r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*ORDER BY (?:\(([^;]*?)\)|(\w+))\s*(?:SETTINGS|TTL|$)", re.DOTALL
 )
@@ -27,3 +30,9 @@ def test_every_view_is_made() -> None:
 
 def test_a_topic_is_one_tables() -> None:
     assert len(OF_TOPIC) == sum(len(table.topics) for table in ALL)
+
+
+def test_statements_name_no_other_table() -> None:
+    sources = [path.read_text("utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"(?:FROM|INTO|TABLE|JOIN) (\w+_rows)\b", text)}
+    assert METRICS.name in named <= BY_NAME.keys()
