@@ -16,7 +16,7 @@ import orjson
 from schemas.errors import Unavailable, in_words
 from warehouse.address import Address
 from warehouse.alive import while_alive
-from warehouse.errors import LOOK, failure
+from warehouse.errors import LOOK, Rejected, failure
 from warehouse.query import Query, bound
 
 Row = dict[str, Any]
@@ -88,6 +88,8 @@ class Warehouse:
 
         settings = {"client_protocol_version": native.PROTOCOL}
         content, head = await self._ask(query, "Native", settings)
+        if head.get("X-ClickHouse-Format", "Native") != "Native":
+            raise Rejected("rows are asked for, and the statement ends in a FORMAT of its own")
         try:
             reading = partial(native.table, content, head.get("X-ClickHouse-Timezone", "UTC"))
             return await asyncio.to_thread(reading) if len(content) > _LARGE else reading()
@@ -134,8 +136,9 @@ class Warehouse:
         self, query: Query | str, output_format: str, settings: Mapping[str, str]
     ) -> tuple[bytes, Mapping[str, str]]:
         text, parameters = _parts(query)
-        body = f"{text}\nFORMAT {output_format}".encode()
-        return await self._post(body, {**parameters, **settings, **_WHOLE})
+        # As a parameter: not every statement may end in FORMAT, and a command is given any.
+        wanted = {"default_format": output_format, **_WHOLE}
+        return await self._post(text.encode(), {**parameters, **settings, **wanted})
 
     async def _post(
         self, body: bytes, settings: Mapping[str, str], *, in_database: bool = True, seconds: float | None = None

@@ -61,7 +61,7 @@ class Failed(Unavailable):
     def __init__(self, message: str, code: int = 0, told: str = "", *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.code = code
-        self.told = told
+        self.told = told or message
 
 
 class Missing(Failed):

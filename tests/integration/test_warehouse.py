@@ -89,6 +89,16 @@ async def test_rows_go_in_and_come_out_as_on_the_topics(warehouse: Warehouse) ->
     assert await warehouse.raw("SELECT big FROM t", "CSVWithNames") == b'"big"\n4611686018427387904\n'
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["INSERT INTO t VALUES (1)", "INSERT INTO t SELECT 1 -- one", "SET max_threads = 1", "OPTIMIZE TABLE t"],
+)
+async def test_a_statement_of_any_kind_may_be_asked(warehouse: Warehouse, statement: str) -> None:
+    await warehouse.run("CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n")
+    assert await warehouse.rows(statement) == []
+    assert await warehouse.rows("SELECT count() AS n FROM t") == [{"n": int("INSERT" in statement)}]
+
+
 async def test_what_is_not_there_too_slow_or_wrong_has_a_name_each(
     warehouse: Warehouse, clickhouse_server: ClickHouseServer
 ) -> None:

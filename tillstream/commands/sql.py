@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
+import orjson
 import typer
 from rich.measure import Measurement
 from rich.table import Table
@@ -49,6 +50,8 @@ def sql(
             sys.stdout.buffer.write(warehouse.raw(query, output_format))
             return
         columns, rows = warehouse.table(query)
+        if not columns and not write and (told := warehouse.raw(query, "JSONCompact")):  # whose names come without rows
+            columns = [column["name"] for column in orjson.loads(told)["meta"]]
     except LoginRefused:
         raise
     except Failed as error:
