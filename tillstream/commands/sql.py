@@ -58,7 +58,8 @@ def sql(
         if error.code == READONLY:
             remedy = 'tillstream sql --write "…"'
             raise ConfigurationError("this statement would change something", remedy=remedy) from None
-        raise ConfigurationError(f"ClickHouse says: {error.told}") from None  # of a question that is not ours
+        says = "ClickHouse says: " if error.code else ""
+        raise ConfigurationError(f"{says}{error.told}") from None  # of a question that is not ours
     if as_json:
         screen.say_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
