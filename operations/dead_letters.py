@@ -1,85 +1,52 @@
-"""Dead letters: those that a person chooses, and the message that gives one another chance."""
+"""Dead letters have another chance: those that a person chooses are published again."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
-from operations.replay import again
-from reports.dead_letters import LETTERS
+from operations.replay import again, publisher
+from reports.dead_letters import Choice, pages
 from schemas import topics
 from schemas.dead_letter import letter_key
 from schemas.envelope import Envelope
 from schemas.profile import profile_key
+from settings.table import Settings
+from streams.address import open_broker
 from streams.publishing import Message
-from warehouse.waiting import Warehouse
-
-PAGE = 200  # letters asked for at once when their payloads are wanted
-
-_CHOSEN = (
-    "WHERE ({every:Bool} OR open) AND ({stage:String} = '' OR stage = {stage:String}) "
-    "AND positionCaseInsensitive(reason, {reason:String}) > 0 "
-    "AND (empty({events:Array(String)}) OR has({events:Array(String)}, event_id)) "
-)
+from warehouse.address import find_address
+from warehouse.client import Row, Warehouse
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which letters: those of `stage`, with `reason` in their reason, of these events; '' or none for all.
+class Tried:
+    """How many were published again, and where those are from that hold nothing that could be."""
 
-    `every`: those that are settled too.
-    """
-
-    stage: str = ""
-    reason: str = ""
-    events: Sequence[str] = ()
-    every: bool = False
-
-    def parameters(self) -> dict[str, Any]:
-        """As the queries bind them."""
-        events = list(self.events)
-        return {"stage": self.stage, "reason": self.reason, "events": events, "every": self.every}
+    published: int
+    impossible: list[str]
 
 
-def newest(warehouse: Warehouse, choice: Choice, limit: int) -> list[dict[str, Any]]:
-    """The newest letters, newest first, each with `open`."""
-    return warehouse.rows(
-        "SELECT failed_at, open, stage, account, event_id, type, reason, path, topic, partition, offset, payload "
-        f"FROM ({LETTERS}) {_CHOSEN} ORDER BY failed_at DESC, topic, partition, offset LIMIT {{limit:UInt32}}",
-        choice.parameters() | {"limit": limit},
-    )
+async def try_again(settings: Settings, choice: Choice) -> Tried:
+    """Publish the chosen letters; what fails again is a new one. Raises Unavailable, or ConfigurationError."""
+    kafka, prefix = open_broker(settings)
+    published, impossible = 0, list[str]()
+    async with Warehouse(find_address(settings), watchful=True) as warehouse, publisher(kafka) as publish:
+        async for page in pages(warehouse, choice):
+            made = [(letter, message(letter, prefix, time.time())) for letter in page]
+            messages = [message for _, message in made if message is not None]
+            await publish(messages)
+            published += len(messages)
+            impossible += [place(letter) for letter, message in made if message is None]
+    return Tried(published, impossible)
 
 
-def summary(warehouse: Warehouse, choice: Choice) -> list[dict[str, Any]]:
-    """How many letters by stage and reason, most first."""
-    return warehouse.rows(
-        f"SELECT stage, reason, count() AS count FROM ({LETTERS}) {_CHOSEN} "
-        "GROUP BY stage, reason ORDER BY count DESC, stage, reason",
-        choice.parameters(),
-    )
+def place(letter: Row) -> str:
+    """Where it was read: the topic, the partition and the offset."""
+    return f"{letter['topic']}/{letter['partition']}@{letter['offset']}"
 
 
-def pages(warehouse: Warehouse, choice: Choice) -> Iterator[list[dict[str, Any]]]:
-    """All letters with their payloads, PAGE at a time, in the order of where they were read."""
-    after: tuple[Any, ...] = ("", -1, -1, "")
-    while True:
-        names = ("after_topic", "after_partition", "after_offset", "after_stage")
-        rows = warehouse.rows(
-            f"SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding FROM ({LETTERS}) "
-            f"{_CHOSEN} AND (topic, partition, offset, stage) > "
-            "({after_topic:String}, {after_partition:Int32}, {after_offset:Int64}, {after_stage:String}) "
-            f"ORDER BY topic, partition, offset, stage LIMIT {PAGE}",
-            choice.parameters() | dict(zip(names, after, strict=True)),
-        )
-        if not rows:
-            return
-        yield rows
-        after = tuple(rows[-1][name] for name in ("topic", "partition", "offset", "stage"))
-
-
-def message(letter: dict[str, Any], prefix: str, now: float) -> Message | None:
+def message(letter: Row, prefix: str, now: float) -> Message | None:
     """What to publish so that the letter is tried again at `now` (Unix seconds): an event to `stripe.events`, a row
     to the topic that it came from. None when the payload names nothing by which it could be.
     """

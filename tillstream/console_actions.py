@@ -28,9 +28,10 @@ from console.actions import Compared, Comparison, Connection, Kept, Merging, Mov
 from doctor.facts import Facts
 from doctor.gather import gather
 from doctor.rules import findings
-from operations import dead_letters, forgetting, merging, rewriting
+from operations import forgetting, merging, rewriting
+from operations.dead_letters import try_again
 from operations.relink import Customer
-from operations.replay import publisher
+from reports.dead_letters import Choice
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
 from schemas.verdict import Verdict, verdict
@@ -38,7 +39,6 @@ from settings.loading import load_settings
 from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
-from streams.address import open_broker
 from tillstream.broker import own_broker
 from warehouse.waiting import open_warehouse
 
@@ -250,18 +250,9 @@ class ConsoleActions:
 
     async def replay_letters(self) -> str:
         """As `tillstream deadletters replay --all` does."""
-        settings = self._settings()
-        kafka, prefix = open_broker(settings)
-        warehouse = await asyncio.to_thread(open_warehouse, settings)
-        published, impossible = 0, 0
-        async with publisher(kafka) as publish:
-            for page in await asyncio.to_thread(lambda: list(dead_letters.pages(warehouse, dead_letters.Choice()))):
-                made = [dead_letters.message(letter, prefix, time.time()) for letter in page]
-                await publish([message for message in made if message is not None])
-                published += len(made) - made.count(None)
-                impossible += made.count(None)
-        rest = f"; {impossible:,} can't be" if impossible else ""
-        return f"{published:,} dead letters were tried again{rest}; what fails again is a new one"
+        tried = await try_again(self._settings(), Choice())
+        rest = f"; {len(tried.impossible):,} can't be" if tried.impossible else ""
+        return f"{tried.published:,} dead letters were tried again{rest}; what fails again is a new one"
 
     async def merging(self, email: str) -> Merging:
         """Asks ClickHouse."""

@@ -1,8 +1,7 @@
 """`deadletters`: what could not be understood, and another try at it after a fix."""
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,7 +14,10 @@ from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Limit, Yes, agree
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from collections.abc import Awaitable, Callable
+
     from settings.table import Settings
+    from warehouse.client import Row, Warehouse
 
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only those that have not come again since.")]
 
@@ -71,15 +73,14 @@ def replay(
 
     Example:  tillstream deadletters replay --reason "expected an integer" --yes
     """
-    from operations import dead_letters
-    from warehouse.waiting import open_warehouse
+    from operations.dead_letters import try_again
+    from reports.dead_letters import Choice, summary
 
     if not (everything or reason or stage or event):
         raise ConfigurationError("which letters?", remedy="tillstream deadletters replay --all --dry-run")
     settings = load_settings(tillstream_data=data)
-    warehouse = open_warehouse(settings)
-    choice = dead_letters.Choice(stage.value if stage else "", reason, event or (), every=bool(event))
-    found = dead_letters.summary(warehouse, choice)
+    choice = Choice(stage.value if stage else "", reason, event or (), every=bool(event))
+    found = _ask(settings, lambda warehouse: summary(warehouse, choice))
     count = sum(row["count"] for row in found)
     if not as_json:
         for row in found:
@@ -87,7 +88,8 @@ def replay(
     published, impossible = 0, list[str]()
     if count and not dry_run:
         agree(f"try {count:,} dead letter{'' if count == 1 else 's'} again?", yes)
-        published, impossible = asyncio.run(_replay(settings, warehouse, choice))
+        tried = asyncio.run(try_again(settings, choice))
+        published, impossible = tried.published, tried.impossible
     if as_json:
         by_reason = [{"stage": row["stage"], "reason": row["reason"], "count": row["count"]} for row in found]
         told = {"chosen": count, "published": published, "impossible": impossible, "by_reason": by_reason}
@@ -104,33 +106,22 @@ def replay(
         raise typer.Exit(1)
 
 
-async def _replay(settings: "Settings", warehouse: Any, choice: Any) -> tuple[int, list[str]]:
-    """How many were published, and the origins of those that can't be."""
-    from operations import dead_letters
-    from operations.replay import publisher
-    from streams.address import open_broker
+def _ask(settings: "Settings", question: "Callable[[Warehouse], Awaitable[list[Row]]]") -> "list[Row]":
+    from warehouse.address import find_address
+    from warehouse.client import Warehouse
 
-    kafka, prefix = open_broker(settings)
-    published, impossible = 0, list[str]()
-    async with publisher(kafka) as publish:
-        for page in dead_letters.pages(warehouse, choice):
-            messages = []
-            for letter in page:
-                made = dead_letters.message(letter, prefix, time.time())
-                if made is None:
-                    impossible.append(f"{letter['topic']}/{letter['partition']}@{letter['offset']}")
-                else:
-                    messages.append(made)
-            await publish(messages)
-            published += len(messages)
-    return published, impossible
+    async def asked() -> "list[Row]":
+        async with Warehouse(find_address(settings), watchful=True) as warehouse:
+            return await question(warehouse)
+
+    return asyncio.run(asked())
 
 
 def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> None:
-    from operations import dead_letters
-    from warehouse.waiting import open_warehouse
+    from operations.dead_letters import place
+    from reports.dead_letters import Choice, newest
 
-    rows = dead_letters.newest(open_warehouse(settings), dead_letters.Choice(every=not only_open), limit)
+    rows = _ask(settings, lambda warehouse: newest(warehouse, Choice(every=not only_open), limit))
     if as_json:
         screen.say_json(rows)
         return
@@ -148,6 +139,6 @@ def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> N
             row["event_id"] or "?",
             row["type"],
             row["reason"],
-            f"{row['topic']}/{row['partition']}@{row['offset']}",
+            place(row),
         )
     screen.out.print(table)
