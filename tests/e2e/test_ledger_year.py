@@ -38,7 +38,7 @@ from simulator.world.truth import Fact, Truth
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 
-CUSTOMERS = int(os.environ.get("TILLSTREAM_YEAR_CUSTOMERS", "44"))  # about 125 events each
+CUSTOMERS = int(os.environ.get("TILLSTREAM_YEAR_CUSTOMERS", "28"))  # about 125 events each
 SECONDS = 60 + CUSTOMERS * 0.5  # at most, for each of the four parts
 START = int(datetime(2025, 6, 1, tzinfo=UTC).timestamp())
 CURRENCIES = ("usd", "eur", "gbp", "jpy", "kwd", "isk", "ugx", "inr")
