@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from console.engagement import Flow, Mail, Post, Step, Trial
-from engage import mail_links, requests
+from engage import mail_links, mail_test, requests
 from engage.conditions.problems import nearest
 from engage.flows import library, words
+from engage.flows.dry_run import dry_run
 from engage.flows.model import Flow as FlowFile
 from engage.flows.model import Status
+from engage.flows.preview import Preview, preview
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.soundness import mistakes
 from engage.flows.steps import Email, Split, TriggerSplit
 from engage.flows.steps import Step as FileStep
 from engage.senders.smtp import parse_url
+from reports.flow_data import FlowData
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
-from tillstream import flow_test_mail, flows
-from tillstream.flow_data import FlowData
-from tillstream.flow_preview import Preview, preview
-from tillstream.flow_trial import dry_run
+from tillstream import flows
 from warehouse.waiting import open_warehouse
 
 
@@ -60,9 +60,9 @@ class ConsoleFlows:
     ) -> str:
         """As `tillstream flows test` does."""
         settings = self._settings()
-        flow_test_mail.mail_server(settings)
+        mail_test.mail_server(settings)
         made = await asyncio.to_thread(self._preview, settings, name, step, live, email, metric_id)
-        taken, said = await flow_test_mail.send_test(settings, made, to)
+        taken, said = await mail_test.send_test(settings, made, to)
         if not taken:
             raise ConfigurationError(f"the mail server has not taken it: {said}", remedy="check SMTP_URL")
         return f"A test was sent to {to}: {said}"

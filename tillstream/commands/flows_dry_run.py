@@ -15,8 +15,8 @@ from tillstream.commands.options import Data, DryRun, Flow, Json, Test
 from tillstream.commands.times import moment
 
 if TYPE_CHECKING:
+    from engage.flows.dry_run import DryRun as Trial
     from settings.table import Settings
-    from tillstream.flow_trial import DryRun as Trial
 
 _AGO = re.compile(r"(\d{1,4})\s*([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -60,8 +60,8 @@ def begin_of(text: str, settings: "Settings", now: datetime) -> datetime:
 
 def show_dry_run(settings: "Settings", flow: str, begin: datetime, now: datetime, *, live: bool, as_json: bool) -> None:
     """Play the flow over what happened from `begin` to `now`, and say what it would have sent, and why not more."""
-    from tillstream.flow_data import FlowData
-    from tillstream.flow_trial import dry_run
+    from engage.flows.dry_run import dry_run
+    from reports.flow_data import FlowData
     from warehouse.waiting import open_warehouse
 
     warehouse = open_warehouse(settings)

@@ -13,8 +13,8 @@ from tillstream import screen
 from tillstream.commands.options import Data, Flow, Json, Test
 
 if TYPE_CHECKING:
+    from engage.flows.preview import Preview
     from settings.table import Settings
-    from tillstream.flow_preview import Preview
 
 StepOption = Annotated[str, typer.Option("--step", metavar="N", help="Which of its mails: a number from 1, or its id.")]
 MetricId = Annotated[str, typer.Option("--metric-id", metavar="ID", help="Made from this fact, not from the newest.")]
@@ -39,7 +39,7 @@ def preview(
 
     Example:  tillstream flows preview invoice-receipt --out receipt.html
     """
-    from tillstream.flow_preview import as_record
+    from engage.flows.preview import as_record
 
     shown = _made(load_settings(tillstream_data=data), flow, step, metric_id, email, not test, as_json)
     if out is not None:
@@ -74,12 +74,12 @@ def send_test(
 
     Example:  tillstream flows test failed-payment --step 2 --to me@example.com
     """
-    from tillstream import flow_test_mail
+    from engage import mail_test
 
     settings = load_settings(tillstream_data=data)
-    flow_test_mail.mail_server(settings)  # before anything else is asked
+    mail_test.mail_server(settings)  # before anything else is asked
     shown = _made(settings, flow, step, metric_id, email, not test, as_json)
-    taken, words = asyncio.run(flow_test_mail.send_test(settings, shown, to))
+    taken, words = asyncio.run(mail_test.send_test(settings, shown, to))
     if as_json:
         screen.say_json({"flow": shown.flow, "step": shown.step, "to": to, "sent": taken, "answer": words})
     else:
@@ -92,9 +92,9 @@ def _made(
     settings: "Settings", flow: str, step: str, metric_id: str, email: str, live: bool, as_json: bool
 ) -> "Preview":
     """The mail; a template that asks for what is not there ends the command with exit code 1."""
+    from engage.flows.preview import preview
     from engage.templates.errors import MissingVariables
-    from tillstream.flow_data import FlowData
-    from tillstream.flow_preview import preview
+    from reports.flow_data import FlowData
     from warehouse.waiting import open_warehouse
 
     warehouse = open_warehouse(settings)

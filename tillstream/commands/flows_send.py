@@ -38,7 +38,7 @@ def backfill(
     from engage import requests
     from engage.flows.library import get
     from engage.flows.model import MetricTrigger, Status
-    from tillstream.flow_data import FlowData
+    from reports.flow_data import FlowData
     from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)

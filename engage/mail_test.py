@@ -2,11 +2,11 @@
 
 from secrets import token_hex
 
+from engage.flows.preview import Preview
 from engage.senders.outcome import Sent
 from engage.senders.smtp import Mail, Smtp, address
 from schemas.errors import ConfigurationError
 from settings.table import Settings
-from tillstream.flow_preview import Preview
 
 
 def mail_server(settings: Settings) -> str:

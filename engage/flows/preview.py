@@ -10,11 +10,11 @@ from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
 from engage.templates.context import Organization, values
 from engage.templates.rendering import Library, Rendered
+from reports.flow_data import FlowData, Row
 from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from schemas.times import unix_seconds
 from settings.table import Settings
-from tillstream.flow_data import FlowData, Row
 
 _LOOKED_AT = 500  # newest facts among which one must pass the trigger's filters
 

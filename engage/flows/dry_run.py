@@ -11,8 +11,8 @@ from engage.flows.model import DateTrigger, MetricTrigger, SegmentTrigger
 from engage.flows.rules.known import Zones
 from engage.flows.rules.program import compile_flow
 from engage.flows.trial import Begin, Past, Tally, Trial, of_change, of_fact, step_names
+from reports.flow_data import FlowData, Row
 from settings.table import Settings
-from tillstream.flow_data import FlowData, Row
 
 _AT_ONCE = 500  # people whose whole history is in memory together
 Told = Callable[[int, int], None]
