@@ -57,6 +57,9 @@ async def _ask(kafka: Mapping[str, Any], prefix: str, address: str) -> KafkaFact
         ]
         brokers = await admin.brokers()
         own = [group for group in await admin.groups() if group.startswith(f"{prefix}tillstream")]
+        flows = f"{prefix}tillstream-engage"
+        if flows in own and not (await admin.group(flows)).members:
+            own.remove(flows)  # they sleep, and read on when one goes live; where the role is down that is told as such
         committed = {group: await admin.committed(group) for group in sorted(own)}
     return KafkaFacts(address, topics=tuple(told), lag=await _lag(kafka, committed, names), brokers=brokers)
 

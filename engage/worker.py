@@ -1,13 +1,18 @@
 """The engage role: two stages, their tables and timers, the lanes to the senders, and the unsubscribe page.
 
 Like the processors, one event at a time and acknowledged by hand; the process ends when anything is unsure.
+
+Flows sleep while none is live and nobody is on the way through one: no fact is read, kept or told on; segments are kept
+all the same. When a flow goes live, the stages go on where they stopped. What had come by then is history, and is read
+before anything acts, so that a flow decides by all that Kafka still has of a person. Each start is awake at first:
+only the state says whether anybody is on the way. An erasure wakes the stages too, which keep people as they sleep.
 """
 
 import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +36,7 @@ from engage.stages.records import whose
 from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
+from schemas.erasures import Positions, reached
 from schemas.errors import ConfigurationError
 from schemas.topics import (
     ENGAGE_PEOPLE,
@@ -44,12 +50,16 @@ from schemas.topics import (
 )
 from streams.checkpoint import Checkpointer, Pace
 from streams.erasing import Erase, Eraser
+from streams.kafka import unavailable
+from streams.producer import Producer
+from streams.reading import until_read
 from streams.worker import Worker, WorkerConfig
 
 log = structlog.get_logger(__name__)
 
 _PACE = Pace(min_age=0.01, share=3)  # a mail waits for three checkpoints
 _REFRESH_SECONDS = 2.0  # between two looks at the flows' files
+_BUSY_SECONDS = 60.0  # between two looks whether anybody is still on the way, when no flow is live
 _DATES_SECONDS = 3600.0  # between two looks at everybody's dates: below `rules.entry.HORIZON_SECONDS`
 _DATES_SLICE = 100  # people looked at before others get their turn
 
@@ -64,24 +74,53 @@ class Engage:
         self._flows = Flows(config.project)
         self._owned: set[int] = set()
         self._coming: set[int] = set()  # assigned, and neither taken up in whole nor revoked meanwhile
-        self._dates_due = asyncio.Event()
+        self._dates_due, self._waking = asyncio.Event(), asyncio.Event()
+        self._woken = clock()  # since when a flow is live: when was last seen that none was
         if config.smtp_url and not config.mail_from:
             raise ConfigurationError(
                 "SMTP_URL is set, but nobody is named whom mail comes from",
                 remedy="export TILLSTREAM_MAIL_FROM='Your Name <billing@your.domain>'",
             )
+        self._told: dict[str, str] = {}  # what was said of flows that can't be read
+        self._erased: Positions = {}  # how far the list of the erased is taken up
+        self._refusal = "the worker is starting"
         self._keeper = _keeper(config) if config.warehouse.url else None
         self._smtp = Smtp(config.smtp_url, config.mail_rate) if config.smtp_url else None
 
     def ready(self) -> str:
-        """'' when flows run and segments are kept, else why not."""
-        refusal = self._worker.ready() if self._worker is not None else "the worker is starting"
+        """'' when flows run, or sleep, and segments are kept, else why not."""
+        refusal = self._worker.ready() if self._worker is not None else self._refusal
         return refusal or (self._keeper.ready() if self._keeper else "")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run flows until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
         config = self._config
         self._flows.refresh()
+        self._producer = Producer(config.kafka)
+        await self._producer.start()
+        secret = self._secret()
+        page = web.create_app(secret, config.organization.name, self._unsubscribe)
+        try:
+            async with web.serve(page, config.host, config.port) as port:
+                host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
+                base = config.unsubscribe_url or f"http://{host}:{port}"
+                log.info("unsubscribe page", port=port, url=base)
+                keeping = (self._keeper.run(stop),) if self._keeper else ()
+                await _all(self._flow(stop, base, secret), *keeping)
+        finally:
+            await self._producer.stop()
+
+    async def _flow(self, stop: asyncio.Event, base: str, secret: bytes) -> None:
+        while not stop.is_set():
+            await self._awake(stop, base, secret)
+            if not stop.is_set():
+                await self._asleep(stop)
+
+    async def _awake(self, stop: asyncio.Event, base: str, secret: bytes) -> None:
+        """Run the stages until `stop` is set or nobody asks for flows."""
+        config, over = self._config, asyncio.Event()
+        self._owned, self._coming = set(), set()
+        self._waking.clear()
         worker = self._worker = Worker(
             WorkerConfig(
                 f"{config.topic_prefix}{config.app_id}",
@@ -94,19 +133,31 @@ class Engage:
             self._revoked,
         )
         await worker.producer.start()
-        secret = self._secret()
-        page = web.create_app(secret, config.organization.name, self._unsubscribe)
+        stopping = asyncio.create_task(_pass_on(stop, over))
         try:
-            async with web.serve(page, config.host, config.port) as port:
-                host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-                base = config.unsubscribe_url or f"http://{host}:{port}"
-                log.info("unsubscribe page", port=port, url=base)
-                self._build(worker, base, secret)
-                keeping = (self._keeper.run(stop),) if self._keeper else ()
-                timers = (self._facts.timers.run(), self._people.timers.run())
-                await worker.run(stop, (*keeping, *timers, self._refresh(), self._dates()), self._dispatcher.close)
+            self._build(worker, base, secret)
+            timers = (self._facts.timers.run(), self._people.timers.run())
+            beside = (*timers, self._refresh(over), self._dates(), self._read_the_past())
+            await worker.run(over, beside, self._dispatcher.close)
         finally:
+            stopping.cancel()
             await worker.producer.stop()
+
+    async def _asleep(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set, a flow is live, or the state names somebody who was erased."""
+        self._worker, self._refusal = None, ""
+        log.info("flows sleep: none is live")
+        while not stop.is_set():
+            looked = self._clock()
+            self._flows.refresh()
+            self._tell_problems()
+            if self._flows.running or not reached(self._erased, self._config.erasures.positions):
+                self._refusal = "flows wake up"
+                return
+            self._woken = looked
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_SECONDS):
+                    await stop.wait()
 
     def _build(self, worker: Worker, base: str, secret: bytes) -> None:
         config, prefix = self._config, self._config.topic_prefix
@@ -158,7 +209,7 @@ class Engage:
                 if partition in self._coming:
                     assert stage.checkpoint is not None
                     stage.timers.own({partition})
-                    stage.own(partition, went_back=partition in stage.checkpoint.went_back)
+                    stage.own(partition, went_back=partition in stage.checkpoint.went_back, woken=self._woken)
                     await asyncio.sleep(0)
         # Since when flows run here must outlive us: what happens from "ready" on is news, never history.
         await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
@@ -173,25 +224,71 @@ class Engage:
                     next="tillstream flows list, and tillstream flows backfill for who should hear of it all the same",
                 )
             checkpoint.went_back -= partitions
+        if any(stage.waking(partition) for stage in (self._facts, self._people) for partition in self._owned):
+            self._waking.set()
         log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
 
     # --- by the clock
 
-    async def _refresh(self) -> None:
-        """Take up flows that were changed, and say what is wrong with those that can't be read."""
-        told: dict[str, str] = {}
+    async def _read_the_past(self) -> None:
+        """Have nothing act until the stages, wherever they run, have read what had come before flows ran here."""
+        prefix = self._config.topic_prefix
+        told = [full_name(topic, prefix) for topic in (*METRICS.values(), PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)]
         while True:
+            await self._waking.wait()
+            self._waking.clear()
+            for topics in (told, [full_name(ENGAGE_PEOPLE, prefix)]):  # the first stage tells it on, then commits
+                with unavailable("Kafka does not say what flows have read", "tillstream status"):
+                    await until_read(self._config.kafka, f"{prefix}{self._config.app_id}", topics)
+            if not self._waking.is_set():
+                for stage in (self._facts, self._people):
+                    stage.go()
+                self._dates_due.set()
+
+    async def _refresh(self, over: asyncio.Event) -> None:
+        """Take up flows that were changed, say what is wrong with those that can't be read, and rest without any."""
+        look_at = 0.0
+        while True:
+            looked = self._clock()
             if self._flows.refresh():
                 log.info("flows taken up", flows=sorted(self._flows.programs))
                 self._people.flows_changed(set(self._owned))
                 self._dates_due.set()
-            for name, problem in self._flows.problems.items():
-                if told.get(name) != problem:
-                    log.warning("a flow can't be read", flow=name, cause=problem)
-            told = dict(self._flows.problems)
+                look_at = 0.0
+            self._tell_problems()
             telemetry.TIMERS.labels("facts").set(len(self._facts.timers))
             telemetry.TIMERS.labels("people").set(len(self._people.timers))
+            if not self._flows.running and time.monotonic() >= look_at and self._is_clean():
+                look_at = time.monotonic() + _BUSY_SECONDS
+                if not any(self._people.busy(partition) for partition in self._owned):
+                    self._woken = looked
+                    await self._lie_down()
+                    over.set()
+                    return
             await asyncio.sleep(_REFRESH_SECONDS)
+
+    def _is_clean(self) -> bool:
+        """Whether the stages run, and hold nobody who was erased."""
+        erasures = self._config.erasures
+        wanted = erasures.positions
+        places = [f"{stage}|{partition}" for stage in ("engage-facts", "engage-people") for partition in self._owned]
+        clean = all(reached(erasures.done.get(place, {}), wanted) for place in places)
+        return clean and self._worker is not None and not self._worker.ready()
+
+    async def _lie_down(self) -> None:
+        assert self._facts.checkpoint is not None
+        assert self._people.checkpoint is not None
+        self._erased = self._config.erasures.positions
+        for partition in self._owned:
+            self._facts.lie_down(partition)
+            self._people.lie_down(partition)
+        await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())
+
+    def _tell_problems(self) -> None:
+        for name, problem in self._flows.problems.items():
+            if self._told.get(name) != problem:
+                log.warning("a flow can't be read", flow=name, cause=problem)
+        self._told = dict(self._flows.problems)
 
     async def _dates(self) -> None:
         """Look at everybody's dates once an hour, and when a flow was changed."""
@@ -212,8 +309,7 @@ class Engage:
     async def _unsubscribe(self, person: str) -> None:
         topic = full_name(SUPPRESSIONS, self._config.topic_prefix)
         value = suppression(person, "unsubscribed", "by the link in a mail", time.time())
-        assert self._worker is not None
-        await self._worker.producer.send([(topic, person.encode(), value)])
+        await self._producer.send([(topic, person.encode(), value)])
 
     def _secret(self) -> bytes:
         """The key of the links' proofs: the setting, else one of our own that is kept beside the state."""
@@ -229,6 +325,24 @@ class Engage:
                 os.link(whole, path)
             whole.unlink()
         return path.read_bytes()
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all of it; what the first raises ends the others too."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pass_on(stop: asyncio.Event, over: asyncio.Event) -> None:
+    await stop.wait()
+    over.set()
 
 
 def _names(key: bytes, value: bytes, until: Until) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -12,11 +12,12 @@ from aiokafka import AIOKafkaConsumer as Consumer
 from aiokafka import ConsumerRebalanceListener as Listener  # aiokafka asks a listener for this type
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
-from streams.kafka import TopicPartition, started
+from streams.kafka import Admin, TopicPartition, started
 
-__all__ = ["Consumer", "Listener", "commit", "member", "read", "reader"]
+__all__ = ["Consumer", "Listener", "commit", "member", "read", "reader", "until_read"]
 
 _POLL_MS = 500
+_LOOK_SECONDS = 0.2  # between two looks at what a group has committed
 _USUAL = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
 
 log = structlog.get_logger(__name__)
@@ -78,3 +79,17 @@ async def commit(consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> b
         log.info("offsets not committed, partitions moved", cause=repr(error))
         return False
     return True
+
+
+async def until_read(kafka: Mapping[str, Any], group: str, topics: Iterable[str]) -> None:
+    """Return when the group has committed past all that is on these topics now. Raises KafkaError."""
+    async with Admin(kafka) as admin, reader(kafka) as consumer:
+        places = await admin.partitions(*topics)
+        firsts, ends = await asyncio.gather(consumer.beginning_offsets(places), consumer.end_offsets(places))
+        left = {place: end for place, end in ends.items() if end > firsts[place]}
+        while left:
+            # Nothing is committed while a new broker makes the topic of offsets, and it has no coordinator then.
+            committed = await admin.committed(group) if await admin.has_coordinator(group) else {}
+            left = {place: end for place, end in left.items() if committed.get(place, 0) < end}
+            if left:
+                await asyncio.sleep(_LOOK_SECONDS)

@@ -147,9 +147,13 @@ class Worker:
             for _, checkpoint in self._stages:
                 await checkpoint.settle()
         finally:
-            await self._stop_app()
+            stores = [store for table in self._app.tables.values() for store in table.data._dbs.values()]
+            stopped = await self._stop_app()
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for store in stores if stopped else ():
+                store.close()  # Faust leaves that to who collects garbage; until then nobody can open it again
 
     def _drop_strays(self) -> None:
         """Delete the stores of tables that are no more: before partitions were grown they had other names."""
@@ -227,9 +231,10 @@ class Worker:
             self.fail(error)
             raise
 
-    async def _stop_app(self) -> None:
-        """One that hangs is left to the end of the process (it can't be canceled, so nobody waits for it)."""
+    async def _stop_app(self) -> bool:
+        """Whether it has; one that hangs is left to the end of the process (it can't be canceled: nobody waits)."""
         stopping = asyncio.create_task(self._app.stop())
         done, _ = await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
         if not done:
             log.warning("the Faust app did not stop in time", seconds=_STOP_SECONDS)
+        return bool(done)

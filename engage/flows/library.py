@@ -153,5 +153,10 @@ class Flows:
             if isinstance(program.flow.trigger, DateTrigger)
         ]
 
+    @property
+    def running(self) -> bool:
+        """Whether any flow acts at all."""
+        return bool(self._running())
+
     def _running(self) -> list[Program]:
         return [program for program in self.programs.values() if program.flow.status is not Status.DRAFT]

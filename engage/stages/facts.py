@@ -16,7 +16,7 @@ import structlog
 
 from engage import telemetry
 from engage.flows.rules import settle
-from engage.flows.rules.settle import Epoch, Fact
+from engage.flows.rules.settle import Epoch, Fact, Rest
 from schemas.erasing import REASON, Until, strip_row
 from schemas.erasures import Erasures
 from schemas.profile import split_key
@@ -61,27 +61,50 @@ class FactStage:
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
-    def own(self, partition: int, *, went_back: bool = False) -> None:
-        """Take up a partition: what waits there, and since when flows run.
+    def own(self, partition: int, *, went_back: bool = False, woken: float | None = None) -> None:
+        """Take up a partition: what waits there, and since when flows run; of one that was asleep since `woken`.
 
         When its state `went_back` in time, what waited then has acted since, for all that anybody knows: it does not
-        act once more.
+        act once more. What was told before or while flows slept is history.
         """
         book, now = self._book(partition), self._clock()
         stored = book.get(_EPOCH)
-        epoch = Epoch(now) if stored is None else _epoch.decode(stored)
+        epoch = Epoch(now, rest=Rest.WAKING) if stored is None else _epoch.decode(stored)
+        slept = epoch.rest is Rest.ASLEEP
+        if slept:
+            epoch.began, epoch.rest = now if woken is None else woken, Rest.WAKING
         if went_back:
             epoch.went_back = now
         self._epochs[partition] = epoch
-        if stored is None or went_back:
+        if stored is None or went_back or slept:
             self._keep_epoch(partition, epoch)
-        for key, value in list(book.scan(_WAITING)) if went_back else book.scan(_WAITING):
+        for key, value in list(book.scan(_WAITING)) if went_back or slept else book.scan(_WAITING):
             fact = _fact.decode(value)
-            if went_back:
+            if went_back or slept:
                 fact.due = None
                 self._rest(partition, key[len(_WAITING) :], fact)
             elif fact.due is not None:
                 self.timers.push(fact.due, partition, key)  # at once when its time came while nobody was here
+
+    def go(self) -> None:
+        """The past is read: what waits may act."""
+        for partition in filter(self.waking, self._epochs):
+            self._epochs[partition].rest = Rest.NONE
+            self._keep_epoch(partition, self._epochs[partition])
+            for key, value in self._book(partition).scan(_WAITING):
+                due = _fact.decode(value).due
+                if due is not None:
+                    self.timers.push(due, partition, key)
+
+    def waking(self, partition: int) -> bool:
+        """Whether nothing acts there until `go`."""
+        return self._epochs[partition].rest is Rest.WAKING
+
+    def lie_down(self, partition: int) -> None:
+        """No flow is live: what is told from now on is history to those that will be."""
+        epoch = self._epochs[partition]
+        epoch.rest = Rest.ASLEEP
+        self._keep_epoch(partition, epoch)
 
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
@@ -135,7 +158,7 @@ class FactStage:
         """The time of a waiting fact has come."""
         book = self._book(partition)
         stored, identifier = book.get(key), key[len(_WAITING) :]
-        if stored is None or book.get(_OTHERS + identifier) is not None:
+        if self.waking(partition) or stored is None or book.get(_OTHERS + identifier) is not None:
             return
         fact = _fact.decode(stored)
         if settle.ripe(fact, now):
@@ -168,7 +191,7 @@ class FactStage:
         fact.told = fact.person or before
         if fact.person:
             self._send(Output(self._people, fact.person.encode(), raw))
-        if settle.ripe(fact, now):
+        if settle.ripe(fact, now) and not self.waking(partition):
             self._act(partition, identifier, fact)
         elif fact.due is None:
             self._rest(partition, identifier, fact)

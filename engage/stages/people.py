@@ -2,7 +2,8 @@
 
 Reads `engage.people` (facts, and the word that one may act), `profiles`, `segments.changes` and `suppressions`: all
 with the same key, so that a person has one partition. Beside people's records there is one, `epoch`: since when flows
-run here. Whatever is told of a time before it is history, as all is that is read again after state was lost.
+run here. Whatever is told of a time before it is history, as all is that is read again after state was lost. What may
+start a flow before the past is read waits with the person.
 """
 
 import time
@@ -18,11 +19,12 @@ from engage.flows.model import DateTrigger, Status
 from engage.flows.rules import entry, machine
 from engage.flows.rules.known import Known, Row, Zones
 from engage.flows.rules.program import Program
+from engage.flows.rules.settle import Rest
 from engage.flows.rules.state import Person, Run, run_key
 from engage.stages.facts import NONSENSE
 from engage.stages.moving import Moving
 from engage.stages.outbox import Outbox
-from engage.stages.records import Records
+from engage.stages.records import Epoch, Records, epoch_of
 from schemas.erasing import Until
 from schemas.erasures import Erasures
 from schemas.profile import split_key
@@ -34,7 +36,7 @@ from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
 
-_EPOCH = b"epoch"  # Unix seconds, as JSON
+_EPOCH = b"epoch"
 
 
 class PeopleStage:
@@ -67,12 +69,12 @@ class PeopleStage:
         self._outbox = outbox
         self._moving = Moving(flows, outbox, self, topics["people"])
         self._clock = clock
-        self._began: dict[int, float] = {}
+        self._epochs: dict[int, Epoch] = {}
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
-    def own(self, partition: int, *, went_back: bool = False) -> None:
-        """Take up a partition: who is on the way there, and which messages are.
+    def own(self, partition: int, *, went_back: bool = False, woken: float | None = None) -> None:
+        """Take up a partition: who is on the way there, and which messages are; of one that was asleep since `woken`.
 
         When its state `went_back` in time, a step whose time has come since has been done, for all that anybody knows,
         and a message that waited then has gone out: neither is repeated.
@@ -80,11 +82,14 @@ class PeopleStage:
         assert self.checkpoint is not None
         now, book = self._clock(), self.checkpoint.book(partition)
         stored = book.get(_EPOCH)
+        epoch = Epoch(0, rest=Rest.WAKING) if stored is None else epoch_of(stored)
         if stored is None or went_back:
-            stored = orjson.dumps(int(now))  # no finer than what is told, so that this very moment is no history
-            book.put(_EPOCH, stored)
-            self.changed(partition)
-        self._began[partition] = orjson.loads(stored)
+            epoch.began = int(now)  # no finer than what is told, so that this very moment is no history
+        if epoch.rest is Rest.ASLEEP:
+            epoch.awake, epoch.rest = int(now if woken is None else woken), Rest.WAKING
+        self._epochs[partition] = epoch
+        if stored != msgspec.json.encode(epoch):
+            self._keep_epoch(partition)
         records = self.records(partition)
         for key, person in list(records.busy()) if went_back else records.busy():
             for run in list(person.runs.values()):
@@ -95,6 +100,33 @@ class PeopleStage:
                 elif run.wake is not None:
                     self.timers.push(run.wake, partition, key.encode())
             self._outbox.recover(partition, key, person, now, went_back=went_back)
+
+    def go(self) -> None:
+        """The past is read: who waits for that may start flows."""
+        now = self._clock()
+        for partition in filter(self.waking, self._epochs):
+            self._epochs[partition].rest = Rest.NONE
+            self._keep_epoch(partition)
+            for key in self.records(partition).waiting():
+                self._take_later(partition, key, now)
+
+    def waking(self, partition: int) -> bool:
+        """Whether nobody may start a flow there until `go`."""
+        return self._epochs[partition].rest is Rest.WAKING
+
+    def busy(self, partition: int) -> bool:
+        """Whether anybody there is on the way, or has messages on theirs."""
+        return any(True for _ in self.records(partition).busy())
+
+    def lie_down(self, partition: int) -> None:
+        """No flow is live: what is told from now on is history to those that will be."""
+        self._epochs[partition].rest = Rest.ASLEEP
+        self._keep_epoch(partition)
+
+    def _keep_epoch(self, partition: int) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.book(partition).put(_EPOCH, msgspec.json.encode(self._epochs[partition]))
+        self.changed(partition)
 
     def records(self, partition: int) -> Records:
         """The people of a partition."""
@@ -109,7 +141,7 @@ class PeopleStage:
         """These partitions are another worker's now."""
         self.timers.forget(partitions)
         for partition in partitions:
-            self._began.pop(partition, None)
+            self._epochs.pop(partition, None)
 
     def drain(self, _: int) -> Iterable[Output]:
         """Nothing is held back here: records and messages go to the checkpoint as they are made."""
@@ -158,9 +190,13 @@ class PeopleStage:
         until = self._erasures.until(split_key(key)[0])
         return bool(until) and unix_seconds(at) <= until
 
-    def _is_history(self, partition: int, at: str | None) -> bool:
-        """Was this told before flows ran here? Nobody is to hear of it, once more or at all."""
-        return at is not None and unix_seconds(at) < self._began[partition]
+    def _is_history(self, partition: int, at: str | None, *, asked: bool = False) -> bool:
+        """Was this told before flows ran here? Nobody is to hear of it, once more or at all.
+
+        What a person has `asked` for while flows slept is none.
+        """
+        epoch = self._epochs[partition]
+        return at is not None and unix_seconds(at) < (epoch.began if asked else max(epoch.began, epoch.awake))
 
     # --- what is read
 
@@ -187,11 +223,8 @@ class PeopleStage:
                 if not self._is_history(partition, message.get("at")):
                     self._release(partition, key, message["metric_id"], now)
             case "backfill":
-                row = records.fact(key, message["row"]["metric_id"]) or message["row"]
-                program = self._flows.programs.get(message["flow"])
-                history = self._is_history(partition, message.get("at"))
-                if program is not None and program.flow.status is not Status.DRAFT and not history:
-                    self._start_all(partition, key, [program], row["metric_id"], row, now, keep=True)
+                if not self._is_history(partition, message.get("at"), asked=True):
+                    self._start(partition, key, message, now)
             case "let_go":
                 self._outbox.let_go(partition, key, message["message_id"], now)
 
@@ -229,12 +262,44 @@ class PeopleStage:
         self._advance(partition, key, now)
         if told.get("initial") or self._is_history(partition, told["at"]):
             return  # `initial`: the segment is new, not the person's membership
-        event = {"segment": segment, "change": change, "occurred_at": told["at"], "livemode": split_key(key)[1]}
-        programs = self._flows.of_segment(segment, change)
-        self._start_all(partition, key, programs, told["change_id"], event, now, keep=True)
+        self._start(partition, key, told, now)
+
+    def _start(self, partition: int, key: str, message: Row, now: float) -> None:
+        """Start the flows that a change of a segment starts, or somebody who back-populates, once the past is read."""
+        records = self.records(partition)
+        if self.waking(partition):
+            person = records.person(key)
+            person.later.append(message)
+            records.keep(key, person)
+        elif message.get("kind") == "backfill":
+            row = records.fact(key, message["row"]["metric_id"]) or message["row"]
+            program = self._flows.programs.get(message["flow"])
+            if program is not None and program.flow.status is not Status.DRAFT:
+                self._start_all(partition, key, [program], row["metric_id"], row, now, keep=True)
+        else:
+            segment, change, at = message["segment"], message["change"], message["at"]
+            event = {"segment": segment, "change": change, "occurred_at": at, "livemode": split_key(key)[1]}
+            programs = self._flows.of_segment(segment, change)
+            self._start_all(partition, key, programs, message["change_id"], event, now, keep=True)
+
+    def _take_later(self, partition: int, key: str, now: float) -> None:
+        """What has waited for the past to be read."""
+        records = self.records(partition)
+        person = records.person(key)
+        later, person.later = person.later, []
+        records.keep(key, person)
+        for message in later:
+            self._start(partition, key, message, now)
+        for fact in [fact for fact, aside in records.person(key).aside.items() if aside.released]:
+            row = records.fact(key, fact)
+            if row is not None and not row.get("withdrawn"):
+                self._go_on(partition, key, row, now)
 
     def _dates(self, partition: int, key: str, now: float) -> None:
-        began = self._began[partition]
+        if self.waking(partition):
+            return
+        epoch = self._epochs[partition]
+        began = max(epoch.began, epoch.awake)
         for program, trigger in self._flows.of_dates():
             person = self.records(partition).person(key)
             known = self.records(partition).known(key, person, {}, now)
@@ -342,12 +407,12 @@ class PeopleStage:
             self.timers.push(decision.run.wake, partition, key.encode())
 
     def _release(self, partition: int, key: str, metric_id: str, now: float) -> None:
-        """The fact may act; if it does not stand just now, when it does again."""
+        """The fact may act; if it does not stand just now, when it does again, and when the past is read."""
         records = self.records(partition)
         row = records.fact(key, metric_id)
         if row is None or row.get("to"):
             return
-        if not row.get("withdrawn"):
+        if not row.get("withdrawn") and not self.waking(partition):
             self._start_all(partition, key, self._flows.of_metric(row["metric"]), metric_id, row, now)
             return
         person = records.person(key)

@@ -6,6 +6,7 @@ import msgspec
 import orjson
 
 from engage.flows.rules.settle import Epoch
+from engage.stages.records import epoch_of
 from schemas.growing import Get, Placed
 
 _EPOCH = b"epoch"  # of either stage: since when flows run, on every partition
@@ -23,8 +24,7 @@ class FactPlacing:
         """Of two beginnings the later: what is older than that is history."""
         if key != _EPOCH:
             raise ValueError(f"two partitions have a fact {key!r}")
-        epochs = msgspec.structs.asdict(_epoch.decode(one)), msgspec.structs.asdict(_epoch.decode(other))
-        return msgspec.json.encode(Epoch(**{name: max(epoch[name] for epoch in epochs) for name in epochs[0]}))
+        return _later(_epoch.decode(one), _epoch.decode(other))
 
 
 class PersonPlacing:
@@ -41,4 +41,9 @@ class PersonPlacing:
         """The same; a person is on one partition."""
         if key != _EPOCH:
             raise ValueError(f"two partitions have a record {key!r}")
-        return max(one, other, key=orjson.loads)
+        return _later(epoch_of(one), epoch_of(other))
+
+
+def _later(one: msgspec.Struct, other: msgspec.Struct) -> bytes:
+    epochs = msgspec.structs.asdict(one), msgspec.structs.asdict(other)
+    return msgspec.json.encode({name: max(epoch[name] for epoch in epochs) for name in epochs[0]})

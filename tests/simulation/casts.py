@@ -39,7 +39,7 @@ from sinks.config import SinkConfig
 from sinks.worker import Sink
 from streams.partitioner import partition_of
 from tests.simulation import judge
-from tests.simulation.clients import ClickHouse, Consumer, Producer
+from tests.simulation.clients import ClickHouse, Consumer, Producer, until_read
 from tests.simulation.histories import messages, truth
 from tests.simulation.loop import START, here
 from warehouse.address import Address
@@ -340,6 +340,7 @@ def parts() -> list[Any]:
         patch("engage.worker.web", SimpleNamespace(serve=serve, create_app=lambda *_: None)),
         patch("engage.worker.Smtp", Post),
         patch("engage.worker.Webhooks", Post),
+        patch("engage.worker.until_read", until_read),
         patch.object(Flows, "refresh", refresh),
         patch.object(Library, "rendered", rendered),
     ]

@@ -194,3 +194,16 @@ class ClickHouse:
             return await self._kafka.ask(action, *args)
         except KafkaError as error:  # it is as far away as the broker
             raise Unavailable("ClickHouse did not answer") from error
+
+
+async def until_read(_: Any, group: str, topics: Iterable[str]) -> None:
+    """As `streams.reading` has it; a broker that does not answer is asked again."""
+    machine: Any = here()
+    kafka: Kafka = machine.kafka
+    member = Member(kafka, group, machine.name)
+    lanes = [TP(topic, number) for topic in topics for number in range(kafka.partitions)]
+    left = {tp: end for tp, end in (await member.insist(kafka.ends, lanes)).items() if end > kafka.log(tp).start}
+    while left:
+        committed = await member.insist(lambda: dict(member.group.committed))
+        left = {tp: end for tp, end in left.items() if committed.get(tp, 0) < end}
+        await asyncio.sleep(0.2)

@@ -4,6 +4,7 @@ A metric row comes in versions. What is kept of a fact is whether it is history,
 is the person's business (`engage.flows.rules.machine`).
 """
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -34,15 +35,27 @@ class Fact(msgspec.Struct, omit_defaults=True):
     told: str = ""
 
 
+class Rest(StrEnum):
+    """What a partition rests from. `asleep`: no flow was live, and nothing is read. `waking`: one is, but what has come
+    by then is not read yet, without which nobody can decide; nothing acts.
+    """
+
+    NONE = ""
+    ASLEEP = "asleep"
+    WAKING = "waking"
+
+
 class Epoch(msgspec.Struct):
     """What is kept of a partition: since when flows run, and the newest time that any live fact had (Unix seconds).
 
     `went_back`: when state was found to be older than it had been. What was before then may have acted already.
+    `rest`: see `Rest`.
     """
 
     began: float
     clock: float = 0.0
     went_back: float = 0.0
+    rest: Rest = Rest.NONE
 
 
 def person_of(row: Row) -> str:

@@ -80,7 +80,8 @@ class Aside(msgspec.Struct, omit_defaults=True):
 class Person(msgspec.Struct, omit_defaults=True):
     """The record. Keys of `runs` and `outbox` are theirs; `entered`: flow → value of the re-entry rule → when.
 
-    `aside`: by fact. `handed`: what others have handed over, so that it is taken once.
+    `aside`: by fact. `handed`: what others have handed over, so that it is taken once. `later`: messages that may start
+    flows, and wait for the past to be read.
     """
 
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
@@ -92,6 +93,7 @@ class Person(msgspec.Struct, omit_defaults=True):
     suppressed: str = ""
     aside: dict[str, Aside] = msgspec.field(default_factory=dict)
     handed: list[str] = msgspec.field(default_factory=list)
+    later: list[Row] = msgspec.field(default_factory=list)
 
     def remember(self, flow: str, value: str, now: float) -> None:
         """This person started `flow` for `value` (a property's value, or the fact's id) now."""
