@@ -37,7 +37,7 @@ from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
 from schemas.erasures import Positions, reached
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, Unavailable
 from schemas.topics import (
     ENGAGE_PEOPLE,
     ERASURES,
@@ -53,6 +53,7 @@ from streams.erasing import Erase, Eraser
 from streams.kafka import unavailable
 from streams.producer import Producer
 from streams.reading import until_read
+from streams.topics import partitions_in_force
 from streams.worker import Worker, WorkerConfig
 
 log = structlog.get_logger(__name__)
@@ -153,11 +154,18 @@ class Engage:
             self._tell_problems()
             if self._flows.running or not reached(self._erased, self._config.erasures.positions):
                 self._refusal = "flows wake up"
+                await self._require_same_partitions()
                 return
             self._woken = looked
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_SECONDS):
                     await stop.wait()
+
+    async def _require_same_partitions(self) -> None:
+        """Raises Unavailable when there are more by now: nobody had to stop a role for that which reads nothing."""
+        count = await partitions_in_force(self._config.kafka, self._config.topic_prefix)
+        if count != self._config.partitions:
+            raise Unavailable(f"there are {count} partitions by now", remedy="nothing: it starts again with them")
 
     def _build(self, worker: Worker, base: str, secret: bytes) -> None:
         config, prefix = self._config, self._config.topic_prefix

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import engage.worker
+from doctor.gather_kafka import kafka_facts
+from operations.erasures import followed
 from schemas import topics
 from schemas.erasures import Erasures, entry_message
 from schemas.metrics import Metric
@@ -20,7 +22,6 @@ from tests.integration.engage_support import engage as running
 from tests.integration.engage_support import fact, profile, project, publish, tell
 from tests.postbox import Postbox, postbox
 from tillstream.doctor.gather_kafka import kafka_facts
-from tillstream.erasures import followed
 
 DUNNING = """
 status: live
@@ -213,3 +214,24 @@ async def test_who_is_erased_while_flows_sleep_is_taken_out_of_what_they_have_ke
 
 def _clean(erasures: Erasures, place: str) -> bool:
     return bool(erasures.positions) and erasures.done.get(place) == erasures.positions
+
+
+@pytest.mark.timeout(300)
+async def test_partitions_that_were_grown_while_flows_slept_end_the_role_which_starts_again_with_them(
+    kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
+) -> None:
+    await make_topics(topic_prefix)
+    folder = project(tmp_path, dunning=draft(DUNNING))
+    shop = Shop(kafka_bootstrap, topic_prefix, folder)
+
+    async def grow() -> None:
+        async with running(*shop.where, folder):
+            await shop.sleeps()
+            async with Admin({"bootstrap_servers": kafka_bootstrap}) as admin:
+                await admin.grow([topic_prefix + topic.name for topic in topics.ALL if topic.grows], 3)
+            project(tmp_path, dunning=DUNNING)
+            await asyncio.Event().wait()  # until the role has ended
+
+    with pytest.raises(ExceptionGroup) as ended:
+        await grow()
+    assert "there are 3 partitions by now" in str(ended.value.exceptions[0])

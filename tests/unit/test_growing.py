@@ -9,8 +9,10 @@ from aiokafka.partitioner import murmur2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engage.flows.rules.settle import Epoch
+from engage.flows.rules.settle import Epoch, Rest
 from engage.stages.placing import FactPlacing, PersonPlacing
+from engage.stages.records import Epoch as PersonEpoch
+from engage.stages.records import epoch_of
 from processors.rules.ledger import Ledger
 from processors.rules.placing import LedgerPlacing
 from schemas.errors import ConfigurationError
@@ -113,7 +115,9 @@ def test_a_fact_goes_by_its_id_a_person_s_records_together_and_the_epoch_everywh
         None,
         None,
     ]
-    assert people.merge(b"epoch", b"9", b"10") == b"10"
+    assert epoch_of(people.merge(b"epoch", b"9", b"10")) == PersonEpoch(10)  # as it was kept before flows slept
+    asleep = b'{"began":9,"awake":20,"rest":"asleep"}'
+    assert epoch_of(people.merge(b"epoch", asleep, b"10")) == PersonEpoch(10, 20, Rest.ASLEEP)
     one, other = (
         orjson.dumps({"began": began, "clock": clock, "went_back": back})
         for began, clock, back in ((5.0, 1.0, 0.0), (3.0, 9.0, 7.0))
