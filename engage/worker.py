@@ -163,7 +163,7 @@ class Engage:
 
     async def _require_same_partitions(self) -> None:
         """Raises Unavailable when there are more by now: nobody had to stop a role for that which reads nothing."""
-        count = await partitions_in_force(self._config.kafka, self._config.topic_prefix)
+        count = (await partitions_in_force(self._config.kafka, self._config.topic_prefix)).count
         if count != self._config.partitions:
             raise Unavailable(f"there are {count} partitions by now", remedy="nothing: it starts again with them")
 

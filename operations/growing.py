@@ -32,7 +32,7 @@ from streams.address import answering
 from streams.growing import Placing, Table, move, regroup, starts
 from streams.kafka import Admin, TopicPartition
 from streams.reading import reader
-from streams.topics import counts
+from streams.topics import counts, partitions_of_stages
 
 LARGEST = 1000
 _LOOK_SECONDS = 0.2
@@ -56,9 +56,13 @@ _BETWEEN = (topics.STRIPE_EVENTS, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`counts` by topic; `unread` messages by role; `growing`: to how many, when that was begun and not finished."""
+    """`counts` by topic; `unread` messages by role; `growing`: to how many, when that was begun and not finished.
+
+    `grown`: see `streams.topics.Partitions`.
+    """
 
     partitions: int
+    grown: int
     growing: int
     counts: dict[str, int]
     unread: dict[str, int]
@@ -81,14 +85,15 @@ async def look(kafka: Mapping[str, Any], prefix: str) -> Layout:
     with answering(kafka):
         async with Admin(kafka) as admin:
             found = await counts(admin, prefix)
+            if topics.STRIPE_EVENTS not in found:
+                name = full_name(topics.STRIPE_EVENTS, prefix)
+                raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
             there = await admin.topics()
             committed = {app: await admin.committed(prefix + app) for app in topics.STAGES}
-    if topics.STRIPE_EVENTS not in found:
-        name = full_name(topics.STRIPE_EVENTS, prefix)
-        raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
-    partitions = found[topics.STRIPE_EVENTS]
+            known = await partitions_of_stages(admin, prefix, found)
+    partitions = known.count
     begun = max((found.get(topic, 0) for topic in topics.STAGE_INPUTS), default=0)
-    in_force = {changelog_name(app, stage, prefix, _grown(partitions)) for app, stage, *_ in _STAGES}
+    in_force = {changelog_name(app, stage, prefix, known.grown) for app, stage, *_ in _STAGES}
     unread = {}
     for app, role in ((_PROCESS, "process"), (_ENGAGE, "engage")):
         read = [topic for each, _, inputs, _ in _STAGES if each == app for topic in inputs if topic in found]
@@ -97,6 +102,7 @@ async def look(kafka: Mapping[str, Any], prefix: str) -> Layout:
         unread[role] = sum(max(ends[place] - committed[app].get(place, 0), 0) for place in places)
     return Layout(
         partitions,
+        known.grown,
         begun if begun > partitions else 0,
         {full_name(topic, prefix): count for topic, count in found.items()},
         unread,
@@ -131,10 +137,10 @@ async def grow(place: Place, wanted: int, say: Callable[[str], None] = lambda _:
             await require_growable(place, found, wanted)
             before = found.partitions
             if wanted > before:
-                tables = _tables(kafka, prefix, before, wanted)
+                tables = _tables(kafka, prefix, found.grown, wanted)
                 if not (found.growing and await _whole(kafka, tables, before)):
                     say("the processors read what is left")
-                    await _read_what_is_left(place, before)
+                    await _read_what_is_left(place, before, found.grown)
                     await _write_tables(place, tables, before, wanted, scratch, say)
                 say(f"growing topics to {wanted} partitions")
                 await _grow_topics(kafka, prefix, topics.STAGE_INPUTS, wanted)
@@ -153,15 +159,11 @@ async def grow(place: Place, wanted: int, say: Callable[[str], None] = lambda _:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
-def _grown(partitions: int) -> int:
-    return partitions if partitions != topics.PARTITIONS else 0
-
-
-def _tables(kafka: Mapping[str, Any], prefix: str, before: int, after: int) -> list[Table]:
+def _tables(kafka: Mapping[str, Any], prefix: str, grown: int, after: int) -> list[Table]:
     return [
         Table(
-            changelog_name(app, stage, prefix, _grown(before)),
-            changelog_name(app, stage, prefix, _grown(after)),
+            changelog_name(app, stage, prefix, grown),
+            changelog_name(app, stage, prefix, after),
             tuple(full_name(topic, prefix) for topic in inputs),
             placing,
         )
@@ -179,7 +181,7 @@ async def _require_stopped(place: Place) -> None:
 # --- 1. read
 
 
-async def _read_what_is_left(place: Place, partitions: int) -> None:
+async def _read_what_is_left(place: Place, partitions: int, grown: int) -> None:
     if not await _behind(place, partitions):
         return
     async with followed(place.kafka, place.prefix) as erasures:
@@ -190,7 +192,7 @@ async def _read_what_is_left(place: Place, partitions: int) -> None:
                 topic_prefix=place.prefix,
                 mode=place.mode,
                 partitions=partitions,
-                grown=bool(_grown(partitions)),
+                grown=bool(grown),
                 replication=place.replication,
                 erasures=erasures,
             )

@@ -10,6 +10,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 #: Compaction alone has no date: without a bound, what was written over stays until enough has come after it.
 COMPACTED = {"max.compaction.lag.ms": str(7 * DAY_MS), "delete.retention.ms": str(DAY_MS)}
 PARTITIONS = 8  # of every topic at the beginning; `tillstream partitions grow` makes them more
+EMBEDDED_PARTITIONS = 2  # the same for the broker that `up` starts: one worker of each role, and each partition costs
 MIN_COPIES = 3  # on a cluster: one broker may be lost while another is being mended
 
 
@@ -90,7 +91,7 @@ def full_name(topic: Topic, prefix: str = "") -> str:
 
 def table_name(stage: str, prefix: str = "", grown: int = 0) -> str:
     """The name of a stage's table. Its state is made for one number of partitions, so it has another one when it was
-    `grown` to so many (0: it never was).
+    `grown` to so many (0: it never was). See `streams.topics.Partitions`.
     """
     return f"{prefix}{stage}-{grown}" if grown else prefix + stage
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,18 +21,23 @@ _SETTLE_SECONDS = 15.0
 
 
 async def ensure_topics(
-    kafka: Mapping[str, Any], prefix: str = "", *, partitions: int | None = None, replication: int = 1
+    kafka: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    partitions: int | None = None,
+    usual: int = topics.PARTITIONS,
+    replication: int = 1,
 ) -> list[str]:
     """Create every topic of `schemas.topics.ALL` that is missing; the full names of the new ones.
 
-    Without `partitions` they get as many as `stripe.events` has, or the usual number. A topic that exists with another
-    is left as it is, with a warning: keys would move otherwise.
+    Without `partitions` they get as many as `stripe.events` has, or the `usual` number. A topic that exists with
+    another is left as it is, with a warning: keys would move otherwise.
     Raises Unavailable when the broker does not answer, ConfigurationError when it refuses.
     """
     async with _asked(kafka) as admin:
         there = await admin.topics()
         if partitions is None:
-            partitions = (await counts(admin, prefix)).get(topics.STRIPE_EVENTS, topics.PARTITIONS)
+            partitions = (await counts(admin, prefix)).get(topics.STRIPE_EVENTS, usual)
         wanted = {
             name: topic.config | topics.awaited(replication)
             for topic in topics.ALL
@@ -97,17 +103,44 @@ async def counts(admin: Admin, prefix: str) -> dict[Topic, int]:
     return {names[name]: len(copies) for name, copies in found.items()}
 
 
-async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> int:
-    """How many partitions the stages work with. Raises ConfigurationError while they are being grown, Unavailable."""
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """How many the stages work with. `grown` to so many from fewer, 0 when there were as many at the beginning."""
+
+    count: int
+    grown: int
+
+
+async def partitions_in_force(kafka: Mapping[str, Any], prefix: str) -> Partitions:
+    """Raises ConfigurationError while they are being grown, Unavailable."""
     async with _asked(kafka) as admin:
         found = await counts(admin, prefix)
-    if topics.STRIPE_EVENTS not in found:
-        name = topics.full_name(topics.STRIPE_EVENTS, prefix)
-        raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
-    partitions = found[topics.STRIPE_EVENTS]
-    if begun := [count for topic, count in found.items() if topic in topics.STAGE_INPUTS and count > partitions]:
+        if topics.STRIPE_EVENTS not in found:
+            name = topics.full_name(topics.STRIPE_EVENTS, prefix)
+            raise Unavailable(f"there is no topic {name}", remedy="tillstream topics")
+        partitions = await partitions_of_stages(admin, prefix, found)
+    count = partitions.count
+    if begun := [each for topic, each in found.items() if topic in topics.STAGE_INPUTS and each > count]:
         raise ConfigurationError(
-            f"partitions are being grown from {partitions} to {max(begun)}",
+            f"partitions are being grown from {count} to {max(begun)}",
             remedy=f"tillstream partitions grow {max(begun)}, which goes on where it stopped",
         )
     return partitions
+
+
+async def partitions_of_stages(admin: Admin, prefix: str, found: Mapping[Topic, int]) -> Partitions:
+    """What Kafka shows of it, by the `counts` that were `found`.
+
+    The state that is there tells by its name. Where there is none (it is being made anew), the list of the erased does,
+    which was made with as many partitions as all and never grows.
+    """
+    count = found[topics.STRIPE_EVENTS]
+    stages = [(app, stage) for app, each in topics.STAGES.items() for stage in each]
+    first = [topics.changelog_name(app, stage, prefix) for app, stage in stages]
+    grown = [topics.changelog_name(app, stage, prefix, count) for app, stage in stages]
+    there = await admin.replicas(*({*first, *grown} & await admin.topics()))
+    if any(name in there for name in grown):
+        return Partitions(count, count)
+    if any(len(there.get(name, ())) == count for name in first):
+        return Partitions(count, 0)
+    return Partitions(count, 0 if found.get(topics.ERASURES, count) == count else count)

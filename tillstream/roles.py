@@ -24,7 +24,7 @@ from settings.runtime import announce_role
 from settings.secrets import stamp
 from settings.table import Settings
 from streams.address import kafka_arguments
-from streams.topics import partitions_in_force
+from streams.topics import Partitions, partitions_in_force
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port
@@ -52,7 +52,7 @@ class Knowing:
     `make` makes it with the list and the number.
     """
 
-    def __init__(self, settings: Settings, make: Callable[[Erasures, int], Role]) -> None:
+    def __init__(self, settings: Settings, make: Callable[[Erasures, Partitions], Role]) -> None:
         self._settings = settings
         self._make = make
         self._role: Role | None = None
@@ -203,15 +203,15 @@ def process(settings: Settings, health_port: int) -> None:
     """The processors: dedupe, ledger, profiles."""
     from processors.worker import Processor, ProcessorConfig
 
-    def made(erasures: Erasures, partitions: int) -> Role:
+    def made(erasures: Erasures, partitions: Partitions) -> Role:
         return Processor(
             ProcessorConfig(
                 kafka=kafka_arguments(settings),
                 data=settings.tillstream_data / "processors",
                 topic_prefix=settings.tillstream_topic_prefix,
                 mode=settings.tillstream_mode,
-                partitions=partitions,
-                grown=partitions != topics.PARTITIONS,
+                partitions=partitions.count,
+                grown=bool(partitions.grown),
                 replication=settings.kafka_replication_factor,
                 erasures=erasures,
                 tally_seconds=settings.tillstream_missing_seconds / 30,
@@ -229,7 +229,7 @@ def sink(settings: Settings, health_port: int) -> None:
     from sinks.config import SinkConfig
     from sinks.worker import Sink
 
-    def made(erasures: Erasures, _: int) -> Role:
+    def made(erasures: Erasures, _: Partitions) -> Role:
         return Sink(
             SinkConfig(
                 warehouse=settings_address(settings),
@@ -257,9 +257,9 @@ def engage(settings: Settings, health_port: int) -> None:
     config = engage_config(settings)
 
     async def work(stop: asyncio.Event) -> None:
-        def made(erasures: Erasures, partitions: int) -> Role:
-            grown = partitions != topics.PARTITIONS
-            return Engage(replace(config, erasures=erasures, partitions=partitions, grown=grown))
+        def made(erasures: Erasures, partitions: Partitions) -> Role:
+            grown = bool(partitions.grown)
+            return Engage(replace(config, erasures=erasures, partitions=partitions.count, grown=grown))
 
         role = Knowing(settings, made)
         await _with_health("engage", role, settings, health_port, stop)

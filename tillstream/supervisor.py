@@ -21,6 +21,7 @@ from typing import IO
 
 from doctor.health import ask
 from embedded.clickhouse.logins import READER
+from schemas import topics
 from schemas.addresses import with_login
 from schemas.errors import ConfigurationError, TillstreamError
 from settings.runtime import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
@@ -155,6 +156,7 @@ class Supervisor:
                 created = await ensure_topics(
                     kafka_arguments(settings),
                     settings.tillstream_topic_prefix,
+                    usual=topics.PARTITIONS if own is None else topics.EMBEDDED_PARTITIONS,
                     replication=settings.kafka_replication_factor,
                 )
                 break

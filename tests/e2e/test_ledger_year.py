@@ -142,7 +142,7 @@ async def publish(bootstrap: str, messages: list[tuple[bytes, bytes]]) -> None:
 
 async def ends(bootstrap: str) -> dict[TopicPartition, int]:
     """Where every topic ends now."""
-    partitions = [TopicPartition(topic.name, number) for topic in topics.ALL for number in range(topics.PARTITIONS)]
+    partitions = await partitions_of({"bootstrap_servers": bootstrap}, *(topic.name for topic in topics.ALL))
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
         found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
     return found

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from schemas import topics
 from schemas.errors import ConfigurationError, Unavailable
-from streams.topics import ensure_topics
+from streams.kafka import Admin
+from streams.topics import Partitions, ensure_topics, partitions_in_force
 from tests.conftest import eventually
 
 
@@ -80,3 +81,37 @@ async def test_more_replicas_than_brokers_are_refused_with_the_setting_to_change
     with pytest.raises(ConfigurationError, match="won't create topic") as caught:
         await ensure_topics({"bootstrap_servers": kafka_bootstrap}, topic_prefix, replication=3)
     assert "KAFKA_REPLICATION_FACTOR" in caught.value.remedy
+
+
+_LEDGER, _NAMED = topics.changelog_name("tillstream", "ledger"), "tillstream-ledger-{}-changelog"
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "state", "expected"),
+    [
+        (2, 2, {}, Partitions(2, 0)),
+        (8, 8, {_LEDGER: 8}, Partitions(8, 0)),  # a directory of the time when eight were usual everywhere
+        (2, 8, {_LEDGER: 2, _NAMED.format(8): 8}, Partitions(8, 8)),
+        (2, 8, {_LEDGER: 2}, Partitions(8, 8)),  # its state is being made anew
+        (2, 16, {_NAMED.format(8): 8, _NAMED.format(16): 16}, Partitions(16, 16)),
+        (8, 8, {_LEDGER: 8, _NAMED.format(16): 16}, Partitions(8, 0)),  # a growth that was not finished
+        (4, 4, {_NAMED.format(4): 4}, Partitions(4, 4)),  # earlier versions named all so that were not eight,
+        (4, 8, {_LEDGER: 8}, Partitions(8, 0)),  # and none that were
+    ],
+)
+async def test_how_many_partitions_there_were_at_first_is_told_by_what_is_there(
+    kafka_bootstrap: str, topic_prefix: str, first: int, now: int, state: dict[str, int], expected: Partitions
+) -> None:
+    kafka = {"bootstrap_servers": kafka_bootstrap}
+    await ensure_topics(kafka, topic_prefix, usual=first)
+    async with Admin(kafka) as admin:
+        if now > first:
+            await admin.grow([topic_prefix + topic.name for topic in topics.ALL if topic.grows], now)
+        for name, count in state.items():
+            stage = name.removeprefix("tillstream-")
+            await admin.create({f"{topic_prefix}tillstream-{topic_prefix}{stage}": {}}, count, 1)
+
+        async def told() -> bool:
+            return await partitions_in_force(kafka, topic_prefix) == expected
+
+        await eventually(told, deadline=30)
