@@ -85,7 +85,7 @@ class Engage:
         self._told: dict[str, str] = {}  # what was said of flows that can't be read
         self._erased: Positions = {}  # how far the list of the erased is taken up
         self._refusal = "the worker is starting"
-        self._keeper = _keeper(config) if config.warehouse.url else None
+        self._keeper = _keeper(config, self._flows) if config.warehouse.url else None
         self._smtp = Smtp(config.smtp_url, config.mail_rate) if config.smtp_url else None
 
     def ready(self) -> str:
@@ -357,7 +357,7 @@ def _names(key: bytes, value: bytes, until: Until) -> bool:
     return bool(until(whose(key))) or names(value, until)
 
 
-def _keeper(config: EngageConfig) -> SegmentKeeper:
+def _keeper(config: EngageConfig, flows: Flows) -> SegmentKeeper:
     return SegmentKeeper(
         KeeperConfig(
             kafka=config.kafka,
@@ -365,5 +365,6 @@ def _keeper(config: EngageConfig) -> SegmentKeeper:
             project=config.project,
             topic_prefix=config.topic_prefix,
             timezone=config.default_timezone,
+            asked=flows.segments,
         )
     )

@@ -3,11 +3,15 @@
 A file that can't be read keeps the flow that it held before, and is named in `problems`; no other flow is affected.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
+from engage.conditions.model import InSegment
 from engage.conditions.problems import Invalid
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
 from engage.flows.reading import parse
@@ -158,5 +162,20 @@ class Flows:
         """Whether any flow acts at all."""
         return bool(self._running())
 
+    def segments(self) -> set[str]:
+        """The segments that flows ask for which act, as a trigger or in conditions."""
+        return {name for program in self._running() for name in _segments(program.flow)}
+
     def _running(self) -> list[Program]:
         return [program for program in self.programs.values() if program.flow.status is not Status.DRAFT]
+
+
+def _segments(part: Any) -> Iterator[str]:
+    if isinstance(part, InSegment | SegmentTrigger):
+        yield part.segment
+    elif isinstance(part, BaseModel):
+        for value in vars(part).values():
+            yield from _segments(value)
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from _segments(each)

@@ -1,15 +1,16 @@
 """When segments are evaluated: on their schedule, soon after facts of a metric that they ask about, and when edited.
 
 Several keepers share the segments: each owns those whose name falls on a partition of `segments.changes` that Kafka has
-given it. Facts are only a sign to look: what counts is what ClickHouse holds, so a keeper waits until the sink has
-probably written them, and the schedule catches what was later than that.
+given it. Facts are only a sign to look, so it is asked how many there are, and none is read: what counts is what
+ClickHouse holds. So a keeper waits until the sink has probably written them, and the schedule catches what was later
+than that. Segments that no live flow asks for wait longer, since each look has ClickHouse go over everybody.
 """
 
 import asyncio
 import random
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from engage.segments.membership import Membership
 from engage.segments.telemetry import CHANGES, MEMBERS_SECONDS
 from schemas.errors import Unavailable
 from schemas.topics import METRICS, SEGMENTS_CHANGES, full_name
-from streams.kafka import KafkaError, partitions_there
+from streams.kafka import KafkaError, partitions_of, partitions_there
 from streams.producer import Producer
 from streams.reading import Consumer, Listener, member, reader
 from warehouse.address import Address
@@ -33,17 +34,22 @@ from warehouse.client import Warehouse
 log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS: Final = 2.0  # after the first of some facts: the sink writes within 0.5 s, and more facts may come
+UNASKED_SECONDS: Final = 20.0  # the same for a segment that no live flow asks for
 REST: Final = 10  # an evaluation that took a second is not repeated for ten because of new facts
 AGAIN_SECONDS: Final = 10.0  # after one that failed
 _EVALUATION_SECONDS: Final = 300.0  # the longest
 _LOOK_SECONDS: Final = 0.5
+_SIGN_SECONDS: Final = 1.0  # between two looks whether there are new facts
 _REVOKE_SECONDS: Final = 30.0
 _TOPIC_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)
 class KeeperConfig:
-    """`kafka` are aiokafka's client arguments; `project` holds `segments/`; days are those of `timezone`."""
+    """`kafka` are aiokafka's client arguments; `project` holds `segments/`; days are those of `timezone`.
+
+    `asked` gives the names of the segments that live flows ask for.
+    """
 
     kafka: Mapping[str, Any]
     warehouse: Address
@@ -51,6 +57,8 @@ class KeeperConfig:
     topic_prefix: str = ""
     timezone: str = "UTC"
     settle_seconds: float = SETTLE_SECONDS
+    unasked_seconds: float = UNASKED_SECONDS
+    asked: Callable[[], Collection[str]] = frozenset
 
 
 @dataclass(slots=True)
@@ -89,9 +97,9 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
                 publisher = Producer(self._config.kafka)
                 await publisher.start()
                 stack.push_async_callback(publisher.stop)
-                kafka, group, now = self._config.kafka, f"{self._config.topic_prefix}tillstream-segments", "latest"
-                signs = await stack.enter_async_context(reader(kafka, *self._metric_of, auto_offset_reset=now))
-                owner = await stack.enter_async_context(member(kafka, group, auto_offset_reset=now))
+                kafka, group = self._config.kafka, f"{self._config.topic_prefix}tillstream-segments"
+                signs = await stack.enter_async_context(reader(kafka))
+                owner = await stack.enter_async_context(member(kafka, group, auto_offset_reset="latest"))
                 owner.subscribe([self._topic], listener=self)
                 warehouse = await self._warehouse(stack, stop)
                 if warehouse is None:
@@ -137,15 +145,26 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
                 await asyncio.sleep(_LOOK_SECONDS)
 
     def _next(self, now: float) -> str | None:
-        names = [*self._library.definitions, *self._gone()]
-        due = [(self._when(name), name) for name in names if self._mine(name)]
+        names, asked = [*self._library.definitions, *self._gone()], self._asked()
+        due = [(self._when(name, name in asked), name) for name in names if self._mine(name)]
         return min((each for each in due if each[0] <= now), default=(0, None))[1]
 
-    def _when(self, name: str) -> float:
+    def _when(self, name: str, asked: bool) -> float:
         plan = self._plans.setdefault(name, _Plan())
         if plan.wanted is None:
             return plan.due
-        return min(plan.due, max(plan.wanted + self._config.settle_seconds, plan.rested))
+        patience = self._config.settle_seconds if asked else self._config.unasked_seconds
+        return min(plan.due, max(plan.wanted + patience, plan.rested))
+
+    def _asked(self) -> set[str]:
+        """Segments that live flows ask for, and those that these ask for."""
+        asked, news = set[str](), {*self._config.asked()}
+        while news:
+            asked |= news
+            known = (self._library.definitions[name] for name in news if name in self._library.definitions)
+            leaves = (leaf for definition in known for leaf in definition.leaves())
+            news = {leaf.segment for leaf in leaves if isinstance(leaf, InSegment)} - asked
+        return asked
 
     def _mine(self, name: str) -> bool:
         return zlib.crc32(name.encode()) % self._partitions in self._owned
@@ -227,12 +246,19 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
         return publish
 
     async def _see_facts(self, signs: Consumer) -> None:
+        places = await partitions_of(self._config.kafka, *self._metric_of)
+        seen = await signs.end_offsets(places)
         while True:
-            found = await signs.getmany(timeout_ms=1000, max_records=5_000)
-            metrics = {self._metric_of[place.topic] for place, records in found.items() if records}
+            await asyncio.sleep(_SIGN_SECONDS)
+            try:
+                ends = await signs.end_offsets(places)
+            except KafkaError as error:
+                log.warning("new facts not seen", cause=repr(error))
+                continue
+            metrics = {self._metric_of[place.topic] for place, end in ends.items() if end > seen[place]}
+            seen = ends
             if metrics:
                 self._want(lambda definition, seen=metrics: bool(definition.metrics & seen))
-            await asyncio.sleep(0.1)  # one look at a burst is enough
 
     async def _stay_owner(self, owner: Consumer) -> None:
         """Only to be given partitions: their messages are nobody's business here."""

@@ -35,6 +35,7 @@ from simulator.world.books import Books
 from simulator.world.history import World
 from simulator.world.objects import Card, Customer, Event, Invoice, PaymentMethod, State
 from simulator.world.truth import Fact, Truth
+from streams.kafka import partitions_of
 from tests.conftest import eventually
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tillstream.doctor.gather_kafka import kafka_facts
 
 import engage.worker
 from doctor.gather_kafka import kafka_facts
@@ -21,7 +22,6 @@ from tests.conftest import MakeTopics, eventually
 from tests.integration.engage_support import engage as running
 from tests.integration.engage_support import fact, profile, project, publish, tell
 from tests.postbox import Postbox, postbox
-from tillstream.doctor.gather_kafka import kafka_facts
 
 DUNNING = """
 status: live

@@ -23,7 +23,7 @@ __all__ = ["kafka", "project", "shop"]
 @pytest.fixture
 def config(shop: Shop, project: Path, kafka: Publisher, kafka_bootstrap: str, topic_prefix: str) -> KeeperConfig:
     return KeeperConfig(
-        {"bootstrap_servers": kafka_bootstrap}, shop.warehouse, project, topic_prefix, "UTC", settle_seconds=0.1
+        {"bootstrap_servers": kafka_bootstrap}, shop.warehouse, project, topic_prefix, "UTC", 0.1, unasked_seconds=0.1
     )
 
 

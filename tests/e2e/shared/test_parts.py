@@ -1,5 +1,6 @@
 """The parts of a running `up`: ready within the promised time, and back by themselves whatever ends them."""
 
+import json
 import os
 import signal
 
@@ -7,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import eventually
-from tests.e2e.running import ANY_PORTS, PARTS, RunningUp, tillstream_async
+from tests.e2e.running import ANY_PORTS, PARTS, RunningUp, tillstream, tillstream_async
 from tests.e2e.test_up_trouble import RECOVERY, answer, part, ready
 
 START_PROMISE = 15.0  # for a machine of its own
@@ -33,6 +34,11 @@ async def test_every_part_has_its_health_pages(up: RunningUp) -> None:
         for path, status in (("readyz", 200), ("livez", 200), ("metrics", 404), ("", 404), ("anything", 404)):
             async with session.get(f"{door}/{path}") as response:
                 assert (response.status, await response.text()) == (status, "")
+
+
+def test_the_broker_of_a_new_directory_has_topics_of_two_partitions(up: RunningUp) -> None:
+    done = tillstream("partitions", "--json", "--data", up.data)
+    assert json.loads(done.stdout)["partitions"] == 2
 
 
 @pytest.mark.parametrize("part", PARTS)
