@@ -33,7 +33,7 @@ from tillstream.child import Say
 from tillstream.keeper import Keeper
 from tillstream.parts import CLICKHOUSE, KAFKA, Plan, console_url, http_url
 
-_DESCRIBE_SECONDS = 0.1
+_DESCRIBE_OFTEN, _DESCRIBE_SELDOM = 0.1, 0.5  # seconds between two looks: while something is not ready, and later
 _WAIT_SECONDS = 1.0  # between two looks at what others run
 _SAY_SECONDS = 30.0  # between two lines that say the same
 _WENT_DOWN = (
@@ -207,7 +207,7 @@ class Supervisor:
                     written = self.runtime
                 except OSError as error:
                     said.say("up", f"{runtime_path(self.data)} can't be written: {error.strerror}")
-            await asyncio.sleep(_DESCRIBE_SECONDS)
+            await asyncio.sleep(_DESCRIBE_SELDOM if all_ready else _DESCRIBE_OFTEN)
 
     async def _stop_all(self, hurry: asyncio.Event) -> None:
         """In reverse order, one after the other: each part still has what it needs to drain."""

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _MOST = 20_000  # messages that are read and not done: beyond that Kafka keeps the rest
 _POLL_MS = 500
+_FETCH_MS = 5_000  # the broker answers at once when there is something
 _COMMIT_SECONDS = 1.0
 _PARK_SECONDS = 0.2
 _PARK_AGAIN = 5.0
@@ -46,6 +47,7 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
         self._kafka, self._prefix = dict(kafka), prefix
         self._accounts, self._publisher, self._warehouse = accounts, publisher, warehouse
         self._memory, self._offsets = Memory(), Offsets()
+        self._committed: dict[TopicPartition, int] = {}
         self._pending: dict[Key, Question] = {}
         self._lanes: dict[tuple[str, bool], Lane] = {}
         self._parking: list[tuple[Question, Why, str]] = []
@@ -59,7 +61,8 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises Unavailable when Kafka is away: start it again, nothing is lost."""
         try:
-            async with member(self._kafka, f"{self._prefix}tillstream-connector") as consumer:
+            group = f"{self._prefix}tillstream-connector"
+            async with member(self._kafka, group, fetch_max_wait_ms=_FETCH_MS) as consumer:
                 consumer.subscribe([full_name(LOOKUPS, self._prefix)], listener=self)
                 async with together() as self._group:
                     self._started.set()
@@ -210,12 +213,13 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     async def _commit(self, consumer: Consumer) -> None:
         topic = full_name(LOOKUPS, self._prefix)
         offsets = {TopicPartition(topic, partition): at for partition, at in self._offsets.committable().items()}
-        if offsets:
-            await commit(consumer, offsets)  # else another reader has them now, and asks again
+        if offsets != self._committed and await commit(consumer, offsets):
+            self._committed = offsets  # else another reader has them now, and asks again
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Another reader takes over: what is not committed, it asks again."""
         self._offsets.forget({partition.partition for partition in revoked})
+        self._committed = {}
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Ready to answer."""
