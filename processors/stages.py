@@ -50,7 +50,8 @@ class LedgerStage:
 
     `grown`: how many partitions the topics were grown to, 0 when they never were. What was written before that may be
     under another partition than its key's. An event is sent on to it, where it is folded, early or late. What the
-    stages tell each other had been read by then, and is passed over, since its events tell it anew.
+    stages tell each other had been read by then, and is passed over, since its events tell it anew. `partitions`: how
+    many there are, 0 when nobody says.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LedgerStage:
         erasures: Erasures | None = None,
         grown: int = 0,
         tally_seconds: float = 10.0,
+        partitions: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
@@ -72,7 +74,7 @@ class LedgerStage:
         self._tally_seconds, self._clock = tally_seconds, clock
         self._tallies: dict[int, Tallying] = {}
         self._mode = mode
-        self._grown = grown
+        self._grown, self._partitions = grown, partitions
         self._erasures = erasures if erasures is not None else Erasures()
         self._records: dict[int, Records] = {}
         self._ledgers: dict[int, Ledger] = {}
@@ -163,6 +165,9 @@ class LedgerStage:
             key = profile_key(email, contribution["livemode"]).encode()
             yield Output(self._people, key, orjson.dumps(contribution), "person")
         for owner, transfer in changes.transfers:
+            at_home = bool(self._partitions) and partition_of(owner.encode(), self._partitions) == partition
+            if transfers.needless(transfer, at_home=at_home):
+                continue
             yield Output(self._transfers, owner.encode(), orjson.dumps(transfer), "transfer")
         for (scope, kind, identifier), (reason, at) in changes.lookups.items():
             account, _, mode = scope.rpartition("|")

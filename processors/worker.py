@@ -59,7 +59,7 @@ class Processor:
             )
         )
         grown = config.partitions if config.grown else 0
-        ledger = LedgerStage(prefix, config.mode, config.erasures, grown, config.tally_seconds)
+        ledger = LedgerStage(prefix, config.mode, config.erasures, grown, config.tally_seconds, config.partitions)
         checkpoint = self._stage(worker, "ledger", (events, transfers), ledger)
         self._stage(worker, "people", (people,), PeopleStage(prefix, config.erasures, grown))
         await worker.producer.start()

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import orjson
 
-from processors.rules import people, profiles
+from processors.rules import people, profiles, transfers
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe
 from schemas.envelope import Source
@@ -92,7 +92,7 @@ class World:
 
     def checkpoint(self) -> None:
         """Tell the changes, keep the state."""
-        for ledger, book in zip(self.ledgers, self.books, strict=True):
+        for number, (ledger, book) in enumerate(zip(self.ledgers, self.books, strict=True)):
             changes = ledger.changes
             for (metric_id, occurred_at), (_, _, message) in changes.rows.items():
                 row = orjson.loads(message)
@@ -105,7 +105,9 @@ class World:
                     self.contributed.append(contribution)
                     self.contribute(contribution)
             for owner, transfer in changes.transfers:
-                self.transit[self._partition(owner)].append(orjson.dumps(transfer))
+                to = self._partition(owner)
+                if not transfers.needless(transfer, at_home=to == number):
+                    self.transit[to].append(orjson.dumps(transfer))
             changes.clear()
             book.flush()
 

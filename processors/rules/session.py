@@ -5,7 +5,7 @@ State is records in a Book, by key; `scope` is account and mode:
     scope|payment intent id  its charges, and the invoice that it pays (see `linking`)
     scope|invoice id|l       an invoice's lines
     scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)
-    scope|party id|x|n       page n of the ids of the party's objects
+    scope|party id|x|n       page n of the ids of the party's objects; the newest are in the party's `ids`
     scope|party id|m|group   inferred links within a group (see `links`)
     scope|object id|h        where an object went that began here (see `transfers`)
 """
@@ -20,7 +20,7 @@ from processors.rules.observation import Observation
 from processors.rules.rows import Row
 from schemas.erasing import Until
 
-_PAGE = 64  # object ids on a page: a page is written whenever an object is added to it
+_PAGE = 16  # object ids on a page; until there are as many they are with the party, which is written anyway
 _EVENTS = 24  # event ids remembered an object, to tell duplicates from news in the count
 
 
@@ -127,14 +127,12 @@ class Session:
         if "party" in record:
             self._leave(record)
         record["party"] = self.party_id
-        number, filled = self.party.get("pages", 0), self.party.get("last", _PAGE)
-        if filled >= _PAGE:
-            number, filled = number + 1, 0
-        key = self.key(self.party_id, f"x|{number}")
-        page = self.book.get(key) or {"ids": []}
-        page["ids"].append(identifier)
-        self.book.put(key, page)
-        self.party |= {"pages": number, "last": filled + 1}
+        ids = self.party.setdefault("ids", [])
+        ids.append(identifier)
+        if len(ids) >= _PAGE:
+            number = self.party.get("pages", 0) + 1
+            self.book.put(self.key(self.party_id, f"x|{number}"), {"ids": self.party.pop("ids")})
+            self.party["pages"] = number
         if self.customer and record["kind"] in ("charge", "invoice"):
             claim = {"kind": "claim", "scope": self.scope, "id": identifier, "customer": self.customer}
             self.changes.transfers.append((identifier, claim))
@@ -178,6 +176,7 @@ class Session:
         ids: list[str] = []
         for number in range(1, self.party.get("pages", 0) + 1):
             ids += (self.book.get(self.key(self.party_id, f"x|{number}")) or {"ids": []})["ids"]
+        ids += self.party.get("ids", [])
         return ids
 
     def touch_all(self) -> None:

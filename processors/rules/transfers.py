@@ -49,6 +49,11 @@ def key_of(message: Record) -> str:
     return str(message["customer"] if message["kind"] == "handoff" else message["observation"]["customer"])
 
 
+def needless(message: Record, *, at_home: bool) -> bool:
+    """Of what a partition would send to itself: a claim to what it keeps for its customer anyway."""
+    return at_home and message["kind"] == "claim"
+
+
 def received(message: Record) -> Observation:
     """The observation in an `observation` message."""
     return replace(Observation(**message["observation"]))
