@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tillstream.doctor.gather_kafka import kafka_facts
 
 import engage.worker
 from doctor.gather_kafka import kafka_facts
