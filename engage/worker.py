@@ -268,7 +268,7 @@ class Engage:
             telemetry.TIMERS.labels("people").set(len(self._people.timers))
             if not self._flows.running and time.monotonic() >= look_at and self._is_clean():
                 look_at = time.monotonic() + _BUSY_SECONDS
-                if not any(self._people.busy(partition) for partition in self._owned):
+                if not any(True for partition in self._owned for _ in self._people.records(partition).busy()):
                     self._woken = looked
                     await self._lie_down()
                     over.set()

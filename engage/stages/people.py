@@ -15,16 +15,17 @@ import structlog
 
 from engage import telemetry
 from engage.flows.library import Flows
-from engage.flows.model import DateTrigger, Status
+from engage.flows.model import Status
 from engage.flows.rules import entry, machine
 from engage.flows.rules.known import Known, Row, Zones
 from engage.flows.rules.program import Program
-from engage.flows.rules.settle import Rest
 from engage.flows.rules.state import Person, Run, run_key
+from engage.stages import dates
+from engage.stages.epochs import Epochs
 from engage.stages.facts import NONSENSE
 from engage.stages.moving import Moving
 from engage.stages.outbox import Outbox
-from engage.stages.records import Epoch, Records, epoch_of
+from engage.stages.records import Records
 from schemas.erasing import Until
 from schemas.erasures import Erasures
 from schemas.profile import split_key
@@ -32,11 +33,10 @@ from schemas.times import unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
 from streams.partitioner import elsewhere
+from streams.store import Book
 from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
-
-_EPOCH = b"epoch"
 
 
 class PeopleStage:
@@ -57,9 +57,7 @@ class PeopleStage:
         grown: int = 0,
     ) -> None:
         self._erasures = erasures if erasures is not None else Erasures()
-        self._flows = flows
-        self._grown = grown
-        self._zones = zones
+        self._flows, self._grown, self._zones = flows, grown, zones
         self._takes = {
             topics["people"]: self._told,
             topics["profiles"]: self._profile,
@@ -69,7 +67,8 @@ class PeopleStage:
         self._outbox = outbox
         self._moving = Moving(flows, outbox, self, topics["people"])
         self._clock = clock
-        self._epochs: dict[int, Epoch] = {}
+        self._epochs = Epochs(self._book, self.changed)
+        self.waking, self.lie_down = self._epochs.waking, self._epochs.lie_down
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 
@@ -79,17 +78,8 @@ class PeopleStage:
         When its state `went_back` in time, a step whose time has come since has been done, for all that anybody knows,
         and a message that waited then has gone out: neither is repeated.
         """
-        assert self.checkpoint is not None
-        now, book = self._clock(), self.checkpoint.book(partition)
-        stored = book.get(_EPOCH)
-        epoch = Epoch(0, rest=Rest.WAKING) if stored is None else epoch_of(stored)
-        if stored is None or went_back:
-            epoch.began = int(now)  # no finer than what is told, so that this very moment is no history
-        if epoch.rest is Rest.ASLEEP:
-            epoch.awake, epoch.rest = int(now if woken is None else woken), Rest.WAKING
-        self._epochs[partition] = epoch
-        if stored != msgspec.json.encode(epoch):
-            self._keep_epoch(partition)
+        now = self._clock()
+        self._epochs.own(partition, now, woken, anew=went_back)
         records = self.records(partition)
         for key, person in list(records.busy()) if went_back else records.busy():
             for run in list(person.runs.values()):
@@ -103,35 +93,17 @@ class PeopleStage:
 
     def go(self) -> None:
         """The past is read: who waits for that may start flows."""
-        now = self._clock()
-        for partition in filter(self.waking, self._epochs):
-            self._epochs[partition].rest = Rest.NONE
-            self._keep_epoch(partition)
+        for partition in self._epochs.go():
             for key in self.records(partition).waiting():
-                self._take_later(partition, key, now)
-
-    def waking(self, partition: int) -> bool:
-        """Whether nobody may start a flow there until `go`."""
-        return self._epochs[partition].rest is Rest.WAKING
-
-    def busy(self, partition: int) -> bool:
-        """Whether anybody there is on the way, or has messages on theirs."""
-        return any(True for _ in self.records(partition).busy())
-
-    def lie_down(self, partition: int) -> None:
-        """No flow is live: what is told from now on is history to those that will be."""
-        self._epochs[partition].rest = Rest.ASLEEP
-        self._keep_epoch(partition)
-
-    def _keep_epoch(self, partition: int) -> None:
-        assert self.checkpoint is not None
-        self.checkpoint.book(partition).put(_EPOCH, msgspec.json.encode(self._epochs[partition]))
-        self.changed(partition)
+                self._take_later(partition, key, self._clock())
 
     def records(self, partition: int) -> Records:
         """The people of a partition."""
+        return Records(self._book(partition), self._zones)
+
+    def _book(self, partition: int) -> Book:
         assert self.checkpoint is not None
-        return Records(self.checkpoint.book(partition), self._zones)
+        return self.checkpoint.book(partition)
 
     def look_at(self, due: float, partition: int, key: str) -> None:
         """Come back to this person at `due`."""
@@ -141,7 +113,7 @@ class PeopleStage:
         """These partitions are another worker's now."""
         self.timers.forget(partitions)
         for partition in partitions:
-            self._epochs.pop(partition, None)
+            self._epochs.forget(partition)
 
     def drain(self, _: int) -> Iterable[Output]:
         """Nothing is held back here: records and messages go to the checkpoint as they are made."""
@@ -190,14 +162,6 @@ class PeopleStage:
         until = self._erasures.until(split_key(key)[0])
         return bool(until) and unix_seconds(at) <= until
 
-    def _is_history(self, partition: int, at: str | None, *, asked: bool = False) -> bool:
-        """Was this told before flows ran here? Nobody is to hear of it, once more or at all.
-
-        What a person has `asked` for while flows slept is none.
-        """
-        epoch = self._epochs[partition]
-        return at is not None and unix_seconds(at) < (epoch.began if asked else max(epoch.began, epoch.awake))
-
     # --- what is read
 
     def _told(self, partition: int, key: str, raw: bytes) -> None:
@@ -220,10 +184,10 @@ class PeopleStage:
                 if (row := self._moving.handed(partition, key, message)) is not None:
                     self._go_on(partition, key, row, now)
             case "release":
-                if not self._is_history(partition, message.get("at")):
+                if not self._epochs.is_history(partition, message.get("at")):
                     self._release(partition, key, message["metric_id"], now)
             case "backfill":
-                if not self._is_history(partition, message.get("at"), asked=True):
+                if not self._epochs.is_history(partition, message.get("at"), asked=True):
                     self._start(partition, key, message, now)
             case "let_go":
                 self._outbox.let_go(partition, key, message["message_id"], now)
@@ -260,7 +224,7 @@ class PeopleStage:
             person.segments = sorted(inside)
             records.keep(key, person)
         self._advance(partition, key, now)
-        if told.get("initial") or self._is_history(partition, told["at"]):
+        if told.get("initial") or self._epochs.is_history(partition, told["at"]):
             return  # `initial`: the segment is new, not the person's membership
         self._start(partition, key, told, now)
 
@@ -277,9 +241,8 @@ class PeopleStage:
             if program is not None and program.flow.status is not Status.DRAFT:
                 self._start_all(partition, key, [program], row["metric_id"], row, now, keep=True)
         else:
-            segment, change, at = message["segment"], message["change"], message["at"]
-            event = {"segment": segment, "change": change, "occurred_at": at, "livemode": split_key(key)[1]}
-            programs = self._flows.of_segment(segment, change)
+            event = {"segment": message["segment"], "change": message["change"], "occurred_at": message["at"]}
+            programs, event["livemode"] = self._flows.of_segment(event["segment"], event["change"]), split_key(key)[1]
             self._start_all(partition, key, programs, message["change_id"], event, now, keep=True)
 
     def _take_later(self, partition: int, key: str, now: float) -> None:
@@ -290,25 +253,16 @@ class PeopleStage:
         records.keep(key, person)
         for message in later:
             self._start(partition, key, message, now)
-        for fact in [fact for fact, aside in records.person(key).aside.items() if aside.released]:
-            row = records.fact(key, fact)
-            if row is not None and not row.get("withdrawn"):
+        released = [fact for fact, aside in records.person(key).aside.items() if aside.released]
+        for row in filter(None, [records.fact(key, fact) for fact in released]):
+            if not row.get("withdrawn"):
                 self._go_on(partition, key, row, now)
 
     def _dates(self, partition: int, key: str, now: float) -> None:
-        if self.waking(partition):
-            return
-        epoch = self._epochs[partition]
-        began = max(epoch.began, epoch.awake)
-        for program, trigger in self._flows.of_dates():
-            person = self.records(partition).person(key)
-            known = self.records(partition).known(key, person, {}, now)
-            found = entry.date_due(trigger, known)
-            seen = known.profile.get("last_seen")
-            if found is not None and (found[1] >= began or (seen is not None and unix_seconds(seen) >= began)):
-                day, moment = found
-                event = {"date": trigger.date, "day": day.isoformat(), "livemode": split_key(key)[1]}
-                fact = f"{key}|date|{trigger.date}|{day.isoformat()}"
+        for program, trigger in self._flows.of_dates() if not self.waking(partition) else ():
+            known = self.records(partition).known(key, self.records(partition).person(key), {}, now)
+            if (found := dates.coming(trigger, key, known, self._epochs.since(partition))) is not None:
+                fact, event, moment = found
                 self._start_all(partition, key, [program], fact, event, now, keep=True, wake=moment)
 
     # --- runs
@@ -371,7 +325,7 @@ class PeopleStage:
                     person.set_aside(run.fact).runs[run_key(run.flow, run.fact)] = run
                     continue
                 known.event, run = found, msgspec.structs.replace(run, event=found)
-            if run.event and "day" in run.event and not run.at and not _still(program, run, known):
+            if run.event and "day" in run.event and not run.at and not dates.still(program, run, known):
                 self.end(person, run, "the date has changed")
                 continue
             self._decide(partition, key, person, program, run, known)
@@ -444,10 +398,3 @@ class PeopleStage:
         """Records of the partition have changed."""
         assert self.checkpoint is not None
         self.checkpoint.touch(partition)
-
-
-def _still(program: Program, run: Run, known: Known) -> bool:
-    """Is the date that the run waits for still the person's?"""
-    trigger = program.flow.trigger
-    day = entry.date_of(trigger, known) if isinstance(trigger, DateTrigger) else None
-    return day is not None and run.event is not None and day.isoformat() == run.event["day"]

@@ -6,7 +6,7 @@ import msgspec
 import orjson
 
 from engage.flows.rules.settle import Epoch
-from engage.stages.records import epoch_of
+from engage.stages.epochs import epoch_of
 from schemas.growing import Get, Placed
 
 _EPOCH = b"epoch"  # of either stage: since when flows run, on every partition

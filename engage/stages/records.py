@@ -8,12 +8,10 @@ f|person|metric id    the newest version of a fact, as it came; of one that is a
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import orjson
 
 from engage.flows.rules import state
 from engage.flows.rules.known import Known, Zones
-from engage.flows.rules.settle import Rest
 from engage.flows.rules.state import Person
 from schemas.erasing import Until, mask
 from schemas.profile import split_key
@@ -22,22 +20,6 @@ from streams.store import Book
 Row = dict[str, Any]
 
 _STATE, _PROFILE, _FACT = b"s|", b"p|", b"f|"
-
-
-class Epoch(msgspec.Struct, omit_defaults=True):
-    """Since when flows run on a partition, and since when after they last slept (Unix seconds).
-
-    It was a number alone when they never slept.
-    """
-
-    began: float
-    awake: float = 0.0
-    rest: Rest = Rest.NONE
-
-
-def epoch_of(stored: bytes) -> Epoch:
-    """As it was kept."""
-    return Epoch(orjson.loads(stored)) if stored[:1].isdigit() else msgspec.json.decode(stored, type=Epoch)
 
 
 class Records:

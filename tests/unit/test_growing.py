@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage.flows.rules.settle import Epoch, Rest
+from engage.stages.epochs import Epoch as PersonEpoch
+from engage.stages.epochs import epoch_of
 from engage.stages.placing import FactPlacing, PersonPlacing
-from engage.stages.records import Epoch as PersonEpoch
-from engage.stages.records import epoch_of
 from processors.rules.ledger import Ledger
 from processors.rules.placing import LedgerPlacing
 from schemas.errors import ConfigurationError
