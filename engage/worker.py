@@ -146,7 +146,6 @@ class Engage:
 
     async def _asleep(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set, a flow is live, or the state names somebody who was erased."""
-        self._worker, self._refusal = None, ""
         log.info("flows sleep: none is live")
         while not stop.is_set():
             looked = self._clock()
@@ -286,6 +285,7 @@ class Engage:
     async def _lie_down(self) -> None:
         assert self._facts.checkpoint is not None
         assert self._people.checkpoint is not None
+        self._worker, self._refusal = None, ""  # whoever sleeps is ready, and so it is on the way there
         self._erased = self._config.erasures.positions
         for partition in self._owned:
             self._facts.lie_down(partition)
