@@ -1,35 +1,6 @@
 """The segment builder's form: conditions as controls, which `tillstream` makes of a segment's YAML."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
-
-from schemas.errors import Unavailable
-from warehouse.client import Row, Warehouse
-from warehouse.query import Query
-
-_SAMPLE: Final = 2_000  # facts of each metric, and people, whose metadata is looked at
-_VALUES: Final = 50
-
-#: What there is to choose from: keys of metadata by metric ('' is people), and the currencies that people paid in.
-KEYS: Final = Query(
-    "SELECT metric, groupUniqArrayArray(arrayFlatten(arrayMap(of_origin -> mapKeys(of_origin), "
-    "mapValues(properties.metadata)))) AS keys, groupUniqArray(currency) AS currencies\n"
-    "FROM (SELECT metric, properties, currency FROM metrics WHERE occurred_at > now() - INTERVAL 1 YEAR "
-    "LIMIT {sample:UInt32} BY metric)\nGROUP BY metric\n"
-    "UNION ALL\nSELECT '' AS metric, groupUniqArrayArray(mapKeys(properties)) AS keys, [] AS currencies\n"
-    "FROM (SELECT properties FROM profiles LIMIT {sample:UInt32})",
-    {"sample": _SAMPLE},
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Occurring:
-    """What really occurs. `told`: ClickHouse has said it, so that what is not here is not known."""
-
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    currencies: tuple[str, ...] = ("usd",)
-    told: bool = False
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +55,3 @@ class Built:
     title: str = ""
     description: str = ""
     whole: Part | None = None
-
-
-async def occurring(warehouse: Warehouse) -> Occurring:
-    """What there is to choose from; nothing when ClickHouse does not answer, since editing needs none of it."""
-    try:
-        rows = await warehouse.rows(KEYS)
-    except Unavailable:
-        return Occurring()
-    currencies = sorted({each.lower() for row in rows for each in row["currencies"] if each})
-    return Occurring(
-        {row["metric"]: tuple(sorted(row["keys"])) for row in rows}, tuple(currencies) or ("usd",), told=True
-    )
-
-
-async def values(warehouse: Warehouse, query: Query, live: bool) -> list[str]:
-    """The values that occur most, of a query that gives `value` and `livemode`."""
-    rows: list[Row] = await warehouse.rows(
-        Query(
-            f"SELECT toString(value) AS value\nFROM (\n{query.text}\n)\n"
-            "WHERE livemode = {of_mode:Bool} AND value != ''\n"
-            "GROUP BY value\nORDER BY count() DESC, value\nLIMIT {most:UInt32}",
-            {**query.parameters, "of_mode": live, "most": _VALUES},
-        )
-    )
-    return [row["value"] for row in rows]

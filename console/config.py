@@ -1,12 +1,11 @@
 """The console's settings, resolved once and frozen."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from reports.days import Calendar
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_loopback, reachable
 from settings.table import Settings, plain
@@ -20,8 +19,8 @@ DEFAULT_ACCOUNT = "default"
 class ConsoleConfig:
     """What the console needs to know.
 
-    Accounts that are not in `timezones` (account to IANA name) have `default_timezone`. `host` is the address that it
-    listens on, `public_url` the one that people use, `hosts` further names of it.
+    `calendar` has the accounts and their days. `host` is the address that it listens on, `public_url` the one that
+    people use, `hosts` further names of it.
 
     With a `token` every page asks for it; `read_token` opens it too, but may change nothing. A proxy that is known by
     its address (`trusted_proxies`, addresses or networks), by `proxy_secret` or by both says by headers who has signed
@@ -33,8 +32,7 @@ class ConsoleConfig:
     """
 
     warehouse: Address
-    timezones: Mapping[str, str] = field(default_factory=dict)
-    default_timezone: str = "UTC"
+    calendar: Calendar = field(default_factory=Calendar)
     token: str = field(default="", repr=False)
     read_token: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
@@ -75,13 +73,6 @@ class ConsoleConfig:
                     f"{text!r} is no address or network of a proxy",
                     remedy="export TILLSTREAM_CONSOLE_TRUSTED_PROXIES=10.0.0.5,10.1.0.0/16",
                 ) from None
-        for name in {self.default_timezone, *self.timezones.values()}:
-            try:
-                ZoneInfo(name)
-            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-                raise ConfigurationError(
-                    f"unknown timezone {name!r}", remedy="use an IANA name, such as UTC"
-                ) from error
 
     def _refuse_to_be_open(self) -> None:
         """Without a sign-in whoever reaches the console may do everything: then nobody elsewhere may reach it."""
@@ -100,19 +91,10 @@ class ConsoleConfig:
         )
 
     @property
-    def zones(self) -> tuple[str, ...]:
-        """Every timezone in use, the default one first."""
-        return (self.default_timezone, *sorted(set(self.timezones.values()) - {self.default_timezone}))
-
-    def zone_of(self, account: str) -> ZoneInfo:
-        """The timezone of an account."""
-        return ZoneInfo(self.timezones.get(account, self.default_timezone))
-
-    @property
     def webhook_urls(self) -> dict[str, str]:
         """Where each account's webhooks go: account to URL."""
         base = self.door_url.rstrip("/") + "/webhooks/stripe"
-        accounts = sorted(self.timezones) or [DEFAULT_ACCOUNT]
+        accounts = sorted(self.calendar.by_account) or [DEFAULT_ACCOUNT]
         return {name: base if name == DEFAULT_ACCOUNT else f"{base}/{name}" for name in accounts}
 
 
@@ -120,8 +102,7 @@ def console_config(settings: Settings) -> ConsoleConfig:
     """Raises ConfigurationError for what can't be right, such as being open to everybody, and a token that is short."""
     return ConsoleConfig(
         warehouse=settings_address(settings),
-        timezones=settings.timezones(),
-        default_timezone=settings.tillstream_timezone,
+        calendar=Calendar(settings.tillstream_timezone, settings.timezones()),
         token=plain(settings.tillstream_console_token),
         read_token=plain(settings.tillstream_console_read_token),
         trusted_proxies=_listed(settings.tillstream_console_trusted_proxies),

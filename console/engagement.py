@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from console.building import Built, Occurring
+from console.building import Built
+from reports.segments import Occurring
 from warehouse.query import Query
 
 

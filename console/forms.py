@@ -5,26 +5,22 @@ Everything wrong is a 400 that names the parameter and says what it may be.
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from console.config import ConsoleConfig
-from reports.days import LONGEST_DAYS, LONGEST_HOURLY_DAYS, Interval, last_days, today
+from reports.days import EARLIEST, LATEST, Calendar, Interval, check, last_days, today
 from reports.feed import PAGE, Cursor, Filter
-from reports.metrics import Question
-from reports.properties import Is, Property
+from reports.metrics import Measure, Question
+from reports.properties import MOST_FILTERS, Is, Property
 from schemas.emails import normal
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES, is_code
 
 LONGEST_TEXT: Final = 254  # characters: the longest email there is, and a parameter that fits into a URL
 LONGEST_PAGE: Final = 500  # events
-MOST_FILTERS: Final = 10
-EARLIEST, LATEST = date(1970, 1, 2), date(2200, 12, 31)
 BY_SLUG: Final = {metric.slug: metric for metric in Metric}
 
 
@@ -51,14 +47,6 @@ Slug = Literal["failed_payment", "issued_invoice", "refunded_payment", "successf
 Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
 
 
-class Measure(StrEnum):
-    """What a metric's chart shows."""
-
-    COUNT = "count"
-    AMOUNT = "amount"
-    PEOPLE = "people"
-
-
 class Asked(BaseModel):
     """What every request may carry."""
 
@@ -78,14 +66,14 @@ class Range(Asked):
     first: Day | None = Field(default=None, alias="from", description="The first day, as the accounts count days")
     last: Day | None = Field(default=None, alias="to", description="The last day, part of it; today by default")
 
-    def days(self, config: ConsoleConfig, now: datetime, longest: int = LONGEST_DAYS) -> tuple[date, date]:
+    def days(self, calendar: Calendar, now: datetime, interval: Interval = Interval.DAY) -> tuple[date, date]:
         """First and last day. Raises 400."""
-        last = self.last or today(config.zones, now)
+        last = self.last or today(calendar.zones, now)
         first = self.first or max(last_days(last)[0], EARLIEST)
-        if first > last:
-            raise bad("from is after to")
-        if (last - first).days >= longest:
-            raise bad(f"at most {longest} days at once{' by the hour' if longest < LONGEST_DAYS else ''}")
+        try:
+            check(first, last, interval)
+        except ValueError as error:
+            raise bad(str(error)) from None
         return first, last
 
 
@@ -121,10 +109,9 @@ class MetricQuery(Range, Where):
     compare: bool = Field(default=False, description="Also the time of the same length right before")
     measure: Measure = Field(default=Measure.COUNT, description="What the page draws; JSON always has all three")
 
-    def question(self, metric: Metric, config: ConsoleConfig, now: datetime) -> Question:
+    def question(self, metric: Metric, calendar: Calendar, now: datetime) -> Question:
         """Raises 400."""
-        hourly = self.interval is Interval.HOUR
-        first, last = self.days(config, now, LONGEST_HOURLY_DAYS if hourly else LONGEST_DAYS)
+        first, last = self.days(calendar, now, self.interval)
         split = Property.parse(self.split) if self.split else None
         return Question(metric, first, last, self.live, self.interval, split, self.filters(), self.compare)
 

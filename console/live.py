@@ -6,21 +6,15 @@ A page is told only that there is something new, and asks for its own part again
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-from reports.text import aware
+from reports.following import ASK_SECONDS, OVERLAP, Written, written
 from schemas.errors import Unavailable
 from warehouse.client import Warehouse
-from warehouse.query import Query
 
-ASK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
-# Inserts that run side by side become visible out of order: so far back, what has been seen is looked at again.
-OVERLAP: Final = timedelta(seconds=20)
 LONGEST_QUIET: Final = 15.0  # seconds; then something is sent all the same, so that nobody in between hangs up
-
-Mark = tuple[datetime, int]  # the newest write, and how many there were since a while before
 
 
 class Live:
@@ -61,31 +55,21 @@ class Live:
                 await self._watch
 
     async def _watching(self) -> None:
-        mark: Mark | None = None
+        seen: Written | None = None
         since = datetime.now(UTC) - OVERLAP
         while self._listeners:
             try:
-                found = await self._newest(since)
+                found = await written(self._warehouse, since)
             except Unavailable:
                 self._tell("away")
-                mark = None
+                seen = None
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if found != mark:  # once more than needed, since the count is of another while when the newest has moved
+            if found != seen:  # once more than needed, since the count is of another while when the newest has moved
                 self._tell("change")
-                mark = found
-                since = max(since, found[0] - OVERLAP)
+                seen = found
+                since = max(since, found.at - OVERLAP)
             await asyncio.sleep(ASK_SECONDS)
-
-    async def _newest(self, since: datetime) -> Mark:
-        rows = await self._warehouse.rows(
-            Query(
-                "SELECT max(written_at) AS newest, count() AS written\nFROM metric_arrivals\n"
-                "WHERE written_at >= {since:DateTime64(3, 'UTC')}",
-                {"since": since},
-            )
-        )
-        return aware(rows[0]["newest"]), rows[0]["written"]
 
     def _tell(self, what: str) -> None:
         for queue in self._listeners:

@@ -35,22 +35,21 @@ def environment(config: ConsoleConfig) -> jinja2.Environment:
         "ago": text.ago,
         "short": text.shortened,
         "heights": text.heights,
-        "period": lambda begin, interval: text.period(begin, interval, config.zone_of("")),
+        "period": lambda begin, interval: text.period(begin, interval, config.calendar.zone_of("")),
         "day": lambda day: text.period(day, Interval.DAY),
         "weblink": weblink,
-        "day_of": lambda at: text.period(at.astimezone(config.zone_of("")).date(), Interval.DAY),
+        "day_of": lambda at: text.period(at.astimezone(config.calendar.zone_of("")).date(), Interval.DAY),
     }
     env.globals |= {
         "static": static_urls(),
-        "zone": config.default_timezone,
-        "zones": config.zones,
-        "moment": lambda at, account="": text.moment(at, config.zone_of(account)),
-        "zone_of": lambda account: config.zone_of(account).key,
+        "zone": config.calendar.default,
+        "zones": config.calendar.zones,
+        "moment": lambda at, account="": text.moment(at, config.calendar.zone_of(account)),
+        "zone_of": lambda account: config.calendar.zone_of(account).key,
         "slug_of": lambda name: Metric(name).slug if name else "",
         "colour_of": lambda name: charts.COLOUR_OF[Metric(name)],
         "change": text.change,
         "timedelta": timedelta,
-        "part_name": charts.part_name,
         "dashboard": dashboard_url,
     }
     return env

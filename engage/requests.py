@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from reports.messages import Held
 from schemas.messages import Suppression
 from schemas.profile import profile_key
 from schemas.times import rfc3339
@@ -18,11 +19,10 @@ from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
 Request = tuple[Topic, str, dict[str, Any]]  # topic, key, value
 
 
-def release(messages: Iterable[dict[str, Any]]) -> Iterator[Request]:
+def release(messages: Iterable[Held]) -> Iterator[Request]:
     """What lets held messages go."""
-    for row in messages:
-        key = profile_key(row["email"], row["livemode"])
-        yield ENGAGE_PEOPLE, key, {"kind": "let_go", "message_id": row["message_id"]}
+    for one in messages:
+        yield ENGAGE_PEOPLE, profile_key(one.email, one.livemode), {"kind": "let_go", "message_id": one.message_id}
 
 
 def backfill(flow: str, facts: Iterable[dict[str, Any]]) -> Iterator[Request]:

@@ -1,13 +1,17 @@
 """Hours, days, weeks and months in the accounts' timezones. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from schemas.errors import ConfigurationError
 
 ONE_DAY = timedelta(days=1)
 ONE_HOUR = timedelta(hours=1)
 DEFAULT_DAYS = 30
+EARLIEST, LATEST = date(1970, 1, 2), date(2200, 12, 31)
 LONGEST_DAYS = 3660  # ten years
 LONGEST_HOURLY_DAYS = 31  # by the hour, that is as many points as a chart can show
 
@@ -33,6 +37,35 @@ class Interval(StrEnum):
         return begin + timedelta(days=7 if self is Interval.WEEK else 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Whose days are meant: an account that is not in `by_account` (account to IANA name) has the `default` timezone.
+
+    Raises ConfigurationError for a timezone that there isn't.
+    """
+
+    default: str = "UTC"
+    by_account: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.zones:
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+                raise ConfigurationError(
+                    f"unknown timezone {name!r}", remedy="use an IANA name, such as UTC"
+                ) from error
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Every timezone in use, the default one first."""
+        return (self.default, *sorted(set(self.by_account.values()) - {self.default}))
+
+    def zone_of(self, account: str) -> ZoneInfo:
+        """The timezone of an account."""
+        return ZoneInfo(self.by_account.get(account, self.default))
+
+
 def today(zones: Iterable[str], now: datetime) -> date:
     """The latest of the days that it is now anywhere in `zones`; `now` is aware."""
     return max(now.astimezone(ZoneInfo(zone)).date() for zone in zones)
@@ -46,6 +79,15 @@ def before(first: date, last: date) -> tuple[date, date]:
 def last_days(last: date, days: int = DEFAULT_DAYS) -> tuple[date, date]:
     """The `days` days that end with `last`, as first and last day."""
     return last - timedelta(days=days - 1), last
+
+
+def check(first: date, last: date, interval: Interval = Interval.DAY) -> None:
+    """Raises ValueError for days that can't be asked for together."""
+    longest = LONGEST_HOURLY_DAYS if interval is Interval.HOUR else LONGEST_DAYS
+    if not EARLIEST <= first <= last <= LATEST:
+        raise ValueError("from is after to" if first > last else f"days are those from {EARLIEST} to {LATEST}")
+    if (last - first).days >= longest:
+        raise ValueError(f"at most {longest} days at once{' by the hour' if interval is Interval.HOUR else ''}")
 
 
 def periods(first: date, last: date, interval: Interval, zones: Sequence[str] = ("UTC",)) -> list[date]:

@@ -4,16 +4,19 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from reports.properties import Is, conditions
+from reports.rows import read, records
 from reports.text import aware, iso
+from schemas.metrics import Metric
 from warehouse.client import Row, Warehouse
 from warehouse.query import Query
 
 PAGE: Final = 50
 LINES: Final = 200  # of an invoice, shown at once
-RAW_EVENTS: Final = 50
+STRIPE_EVENTS: Final = 50
 VERSIONS: Final = 100
 # How far back the newest events are looked for, step by step, so that most pages read a day and not years.
 _REACH: Final = (timedelta(days=1), timedelta(days=7), timedelta(days=31), timedelta(days=366), None)
@@ -25,6 +28,101 @@ COLUMNS: Final = (
     "metric, metric_id, occurred_at, email, account, livemode, customer_id, charge_id, invoice_id, currency, amount, "
     "amount_minor, attempt_count, reason, reason_code, source, api_version, received_at, version"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A row of `metrics`. `amount` is in major units, `amount_minor` in minor ones; ids and `email` are '' for none."""
+
+    metric: Metric
+    metric_id: str
+    occurred_at: datetime
+    email: str
+    account: str
+    livemode: bool
+    customer_id: str
+    charge_id: str
+    invoice_id: str
+    currency: str
+    amount: Decimal
+    amount_minor: int
+    attempt_count: int
+    reason: str
+    reason_code: str
+    source: str
+    api_version: str
+    received_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an invoice; `amount` in major units."""
+
+    line_id: str
+    position: int
+    product_id: str
+    price_id: str
+    description: str
+    quantity: int
+    currency: str
+    amount: Decimal
+    period_start: datetime | None
+    period_end: datetime | None
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a row said from `written_at` on; `amount` in major units."""
+
+    version: int
+    written_at: datetime
+    received_at: datetime
+    occurred_at: datetime
+    account: str
+    source: str
+    api_version: str
+    email: str
+    unlinked_reason: str
+    customer_id: str
+    charge_id: str
+    invoice_id: str
+    currency: str
+    amount: Decimal
+    attempt_count: int
+    reason: str
+    reason_code: str
+    status: str
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """One of Stripe's events, or an object that was fetched, with the size of its body in bytes."""
+
+    event_id: str
+    type: str
+    source: str
+    api_version: str
+    observed_at: datetime
+    received_at: datetime
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WholeEvent:
+    """One of Stripe's events with its body, byte for byte."""
+
+    event_id: str
+    type: str
+    source: str
+    account: str
+    livemode: bool
+    api_version: str
+    observed_at: datetime
+    received_at: datetime
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +156,22 @@ class Filter:
     filters: tuple[Is, ...] = ()
 
 
-async def page(warehouse: Warehouse, wanted: Filter, now: datetime) -> tuple[list[Row], Cursor | None]:
-    """The events, and the cursor of the next page when there is one. Raises Unavailable."""
+def fact(row: Row) -> Fact:
+    """A row of COLUMNS."""
+    return read(Fact, row | {"metric": Metric(row["metric"])})
+
+
+async def page(warehouse: Warehouse, wanted: Filter, now: datetime) -> tuple[list[Fact], Cursor | None]:
+    """The facts, and the cursor of the next page when there is one. Raises Unavailable."""
     reach = _REACH if not wanted.email or await _is_busy(warehouse, wanted) else (None,)
     newest = now if wanted.before is None else wanted.before.at
-    rows: list[Row] = []
+    found: list[Fact] = []
     for back in reach:
         rows = await warehouse.rows(_page_query(wanted, None if back is None else newest - back))
+        found = [fact(row) for row in rows[: wanted.limit]]
         if len(rows) > wanted.limit:
-            rows = rows[: wanted.limit]
-            return rows, Cursor(aware(rows[-1]["occurred_at"]), rows[-1]["metric_id"])
-    return rows, None
+            return found, Cursor(found[-1].occurred_at, found[-1].metric_id)
+    return found, None
 
 
 async def _is_busy(warehouse: Warehouse, wanted: Filter) -> bool:
@@ -107,16 +210,16 @@ def _page_query(wanted: Filter, since: datetime | None) -> Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One fact: its row, its properties, and the lines of its invoice (`line_count` of them, the first ones here)."""
+class WholeFact:
+    """One fact with its properties, and the lines of its invoice (`line_count` of them, the first ones here)."""
 
-    row: Row
+    fact: Fact
     properties: dict[str, Any]
-    lines: list[Row]
+    lines: list[Line]
     line_count: int
 
 
-async def event(warehouse: Warehouse, metric_id: str, livemode: bool) -> Event | None:
+async def whole(warehouse: Warehouse, metric_id: str, livemode: bool) -> WholeFact | None:
     """None when there is no such fact in this mode. Raises Unavailable."""
     found = await warehouse.rows(
         Query(
@@ -127,12 +230,12 @@ async def event(warehouse: Warehouse, metric_id: str, livemode: bool) -> Event |
     )
     if not found:
         return None
-    row = found[0]
-    properties: dict[str, Any] = json.loads(row.pop("properties"), parse_float=str)
-    if not row["invoice_id"]:
-        return Event(row, properties, [], 0)
+    properties: dict[str, Any] = json.loads(found[0].pop("properties"), parse_float=str)
+    one = fact(found[0])
+    if not one.invoice_id:
+        return WholeFact(one, properties, [], 0)
     condition = "invoice_id = {invoice:String} AND account = {account:String} AND livemode = {livemode:Bool}"
-    of_invoice = {"invoice": row["invoice_id"], "account": row["account"], "livemode": livemode}
+    of_invoice = {"invoice": one.invoice_id, "account": one.account, "livemode": livemode}
     lines, counted = await asyncio.gather(
         warehouse.rows(
             Query(
@@ -144,10 +247,10 @@ async def event(warehouse: Warehouse, metric_id: str, livemode: bool) -> Event |
         ),
         warehouse.rows(Query(f"SELECT count() AS lines FROM line_items WHERE {condition}", of_invoice)),
     )
-    return Event(row, properties, lines, counted[0]["lines"])
+    return WholeFact(one, properties, [read(Line, row) for row in lines], counted[0]["lines"])
 
 
-async def versions(warehouse: Warehouse, metric_id: str, livemode: bool) -> list[Row]:
+async def versions(warehouse: Warehouse, metric_id: str, livemode: bool) -> list[Version]:
     """How a row came to be what it is: its versions, oldest first, the last VERSIONS of them. Raises Unavailable."""
     found = await warehouse.rows(
         Query(
@@ -159,17 +262,18 @@ async def versions(warehouse: Warehouse, metric_id: str, livemode: bool) -> list
             {"id": metric_id, "livemode": livemode, "limit": VERSIONS},
         )
     )
-    return found[::-1]
+    return [read(Version, row) for row in reversed(found)]
 
 
-async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
+async def stripe_events(warehouse: Warehouse, about: Fact) -> list[StripeEvent]:
     """Stripe's events about the fact's charge or invoice, oldest first, without bodies. Raises Unavailable."""
-    ids = [row[name] for name in ("charge_id", "invoice_id") if row[name]] or [row["customer_id"]]
-    if not any(ids):
+    upcoming = not about.charge_id and not about.invoice_id  # `invoice.upcoming` alone tells of it, by its customer
+    ids = [one for one in ((about.customer_id,) if upcoming else (about.charge_id, about.invoice_id)) if one]
+    if not ids:
         return []
-    at = aware(row["occurred_at"])
-    upcoming = not row["charge_id"] and not row["invoice_id"]  # `invoice.upcoming` alone tells of it, by its customer
-    return await warehouse.rows(
+    return await records(
+        StripeEvent,
+        warehouse,
         Query(
             "SELECT event_id, type, source, api_version, observed_at, received_at, length(body) AS bytes\n"
             "FROM stripe_events\nWHERE account = {account:String} AND livemode = {livemode:Bool}\n"
@@ -178,19 +282,19 @@ async def raw_events(warehouse: Warehouse, row: Row) -> list[Row]:
             + ("\n  AND type = 'invoice.upcoming'" if upcoming else "")
             + "\nORDER BY observed_at, event_id\nLIMIT {limit:UInt32}",
             {
-                "account": row["account"],
-                "livemode": row["livemode"],
-                "since": at - _TOLD_BEFORE,
-                "until": at + _TOLD_AFTER,
+                "account": about.account,
+                "livemode": about.livemode,
+                "since": about.occurred_at - _TOLD_BEFORE,
+                "until": about.occurred_at + _TOLD_AFTER,
                 "ids": ids,
-                "limit": RAW_EVENTS,
+                "limit": STRIPE_EVENTS,
             },
-        )
+        ),
     )
 
 
-async def raw_body(warehouse: Warehouse, event_id: str, account: str, livemode: bool) -> Row | None:
-    """One of Stripe's events with its `body`; None when there is none. Raises Unavailable."""
+async def stripe_event(warehouse: Warehouse, event_id: str, account: str, livemode: bool) -> WholeEvent | None:
+    """None when there is no such event in this mode. Raises Unavailable."""
     rows = await warehouse.rows(
         Query(
             "SELECT event_id, type, source, account, livemode, api_version, observed_at, received_at, body\n"
@@ -199,4 +303,4 @@ async def raw_body(warehouse: Warehouse, event_id: str, account: str, livemode: 
             {"id": event_id, "account": account, "livemode": livemode},
         )
     )
-    return rows[0] if rows else None
+    return read(WholeEvent, rows[0]) if rows else None

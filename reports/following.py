@@ -1,4 +1,4 @@
-"""Facts as they come to ClickHouse, for `feed --follow`: each once, and again when what is known of it changes."""
+"""What comes to ClickHouse: that there is something new, and each fact once, and again when more is known of it."""
 
 import asyncio
 from collections import OrderedDict
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from reports.feed import COLUMNS, Filter
+from reports.feed import COLUMNS, Fact, Filter, fact
 from reports.properties import conditions
 from reports.text import aware
 from schemas.errors import Unavailable
-from warehouse.client import Row, Warehouse
+from warehouse.client import Warehouse
 from warehouse.query import Query
 
 ASK_SECONDS: Final = 1.0
@@ -19,6 +19,26 @@ ASK_SECONDS: Final = 1.0
 OVERLAP: Final = timedelta(seconds=20)
 _AT_ONCE: Final = 1_000  # facts looked up by one query
 _REMEMBERED: Final = 100_000  # facts; one that changes after so many others is told as if it were new
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The newest write, by the engine's clock, and how many there were since a while before."""
+
+    at: datetime
+    rows: int
+
+
+async def written(warehouse: Warehouse, since: datetime) -> Written:
+    """What was written from `since` on; another answer means that there is something new. Raises Unavailable."""
+    (row,) = await warehouse.rows(
+        Query(
+            "SELECT max(written_at) AS newest, count() AS written\nFROM metric_arrivals\n"
+            "WHERE written_at >= {since:DateTime64(3, 'UTC')}",
+            {"since": since},
+        )
+    )
+    return Written(aware(row["newest"]), row["written"])
 
 
 @dataclass(slots=True)
@@ -40,17 +60,17 @@ async def mark(warehouse: Warehouse, wanted: Filter) -> Mark:
 
 async def follow(
     warehouse: Warehouse, wanted: Filter, began: Mark, trouble: Callable[[str], None]
-) -> AsyncIterator[Row]:
-    """What is written from `began` on, for ever; rows have the columns of the feed.
+) -> AsyncIterator[Fact]:
+    """What is written from `began` on, for ever.
 
     `trouble(why)` is called once when ClickHouse falls silent, and `trouble('')` when it is back: nothing is missed.
     """
     told, silent = began.told, False
     while True:
         try:
-            written = await _written(warehouse, wanted, began.since - OVERLAP)
-            new = [one for one in written if told.get(one[0], -1) < one[1]]
-            rows = await _rows(warehouse, wanted, new)
+            found = await _written(warehouse, wanted, began.since - OVERLAP)
+            new = [one for one in found if told.get(one[0], -1) < one[1]]
+            facts = await _facts(warehouse, wanted, new)
         except Unavailable as error:
             if not silent:
                 trouble(str(error))
@@ -64,8 +84,8 @@ async def follow(
                 began.since = max(began.since, at)
             while len(told) > _REMEMBERED:
                 told.popitem(last=False)
-            for row in rows:
-                yield row
+            for one in facts:
+                yield one
         await asyncio.sleep(ASK_SECONDS)
 
 
@@ -82,7 +102,7 @@ async def _written(warehouse: Warehouse, wanted: Filter, since: datetime) -> lis
     return [(row["metric_id"], row["newest"], aware(row["at"])) for row in rows]
 
 
-async def _rows(warehouse: Warehouse, wanted: Filter, new: list[tuple[str, int, datetime]]) -> list[Row]:
+async def _facts(warehouse: Warehouse, wanted: Filter, new: list[tuple[str, int, datetime]]) -> list[Fact]:
     """Those of the new facts that still hold and pass the filter, in the order in which they happened."""
     filters, parameters = conditions(wanted.filters)
     wheres = ["livemode = {livemode:Bool}", "metric_id IN {ids:Array(String)}", *filters]
@@ -90,10 +110,9 @@ async def _rows(warehouse: Warehouse, wanted: Filter, new: list[tuple[str, int, 
     if wanted.email:
         wheres.append("email = {email:String}")
         parameters["email"] = wanted.email
-    found: list[Row] = []
+    found: list[Fact] = []
     for begin in range(0, len(new), _AT_ONCE):
         ids = [metric_id for metric_id, *_ in new[begin : begin + _AT_ONCE]]
-        found += await warehouse.rows(
-            Query(f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(wheres)}", parameters | {"ids": ids})
-        )
-    return sorted(found, key=lambda row: (row["occurred_at"], row["metric_id"]))
+        query = Query(f"SELECT {COLUMNS}\nFROM metrics\nWHERE {' AND '.join(wheres)}", parameters | {"ids": ids})
+        found += [fact(row) for row in await warehouse.rows(query)]
+    return sorted(found, key=lambda one: (one.occurred_at, one.metric_id))

@@ -5,15 +5,15 @@ Money is summed by currency only. Unique people are counted by the engine for ev
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
 
-from console.config import ConsoleConfig
-from console.queries import period_of, within
-from reports.days import Interval, before, periods, span
+from reports.days import Calendar, Interval, before, periods, span
+from reports.periods import period_of, within
 from reports.properties import Is, Property, conditions
 from reports.text import aware
 from schemas.metrics import Metric
@@ -39,22 +39,36 @@ class Question:
     compare: bool = False
 
 
-@dataclass(slots=True)
+class Measure(StrEnum):
+    """What a metric's chart shows."""
+
+    COUNT = "count"
+    AMOUNT = "amount"
+    PEOPLE = "people"
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """What happened in one period, or in all; `amounts` by currency, in major units."""
 
     count: int = 0
     people: int = 0
-    amounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    amounts: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def value(self, measure: Measure, currency: str) -> Decimal:
+        """What is shown; of amounts, the one in `currency`."""
+        if measure is Measure.AMOUNT:
+            return self.amounts.get(currency, Decimal(0))
+        return Decimal(self.people if measure is Measure.PEOPLE else self.count)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """A cell a period; `total` is over all periods, each person counted once; `frequency` is events by currency."""
 
     total: Cell = field(default_factory=Cell)
-    cells: dict[date, Cell] = field(default_factory=dict)
-    frequency: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    cells: Mapping[date, Cell] = field(default_factory=dict)
+    frequency: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, period: date) -> Cell:
         """Empty when nothing happened."""
@@ -66,7 +80,7 @@ class Series:
         return sorted(self.frequency, key=lambda currency: (-self.frequency[currency], currency))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """The events whose property is `value` ('' is none), or all that are not among the largest."""
 
@@ -74,8 +88,12 @@ class Part:
     others: bool
     series: Series = field(default_factory=Series)
 
+    def name(self, split: Property) -> str:
+        """As people read it."""
+        return "all others" if self.others else split.shown(self.value)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a Question is answered; `parts` (none without a split) has the most frequent first, the others last.
 
@@ -92,40 +110,54 @@ class Answer:
     earlier_periods: list[date] = field(default_factory=list)
     begun: datetime | None = None
 
+    @property
+    def currency(self) -> str:
+        """The one whose amounts are drawn: on one axis those of others would lie. '' when nothing happened."""
+        return next(iter(self.whole.currencies), "")
 
-async def ask(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> Answer:
+    @property
+    def lines(self) -> list[tuple[str, Series]]:
+        """The parts by name, or the whole as ''."""
+        split = self.question.split
+        return [(part.name(split), part.series) for part in self.parts] if split else [("", self.whole)]
+
+
+async def ask(warehouse: Warehouse, calendar: Calendar, question: Question) -> Answer:
     """Raises Unavailable."""
     first, last = before(question.first, question.last)
-    asked = [amounts_query(config, question), people_query(config, question)]
+    asked = [amounts_query(calendar, question), people_query(calendar, question)]
     if question.compare:
         earlier = replace(question, first=first, last=last)
-        asked += [amounts_query(config, earlier), people_query(config, earlier)]
+        asked += [amounts_query(calendar, earlier), people_query(calendar, earlier)]
     (parts, part_queries), found = await asyncio.gather(
-        _parts(warehouse, config, question), asyncio.gather(*(warehouse.rows(query) for query in asked))
+        _parts(warehouse, calendar, question), asyncio.gather(*(warehouse.rows(query) for query in asked))
     )
     answer = Answer(
         question,
-        periods(question.first, question.last, question.interval, config.zones),
-        _filled(Series(), found[0], found[1]),
+        periods(question.first, question.last, question.interval, calendar.zones),
+        series(found[0], found[1]),
         parts,
         (*asked, *part_queries),
     )
-    if question.compare:
-        answer.begun = await first_known(warehouse, config, question.metric, question.livemode, first)
-        answer.earlier = _filled(Series(), found[2], found[3])
-        answer.earlier_periods = periods(first, last, question.interval, config.zones)
-    return answer
+    if not question.compare:
+        return answer
+    return replace(
+        answer,
+        earlier=series(found[2], found[3]),
+        earlier_periods=periods(first, last, question.interval, calendar.zones),
+        begun=await first_known(warehouse, calendar, question.metric, question.livemode, first),
+    )
 
 
 async def first_known(
-    warehouse: Warehouse, config: ConsoleConfig, metric: Metric, livemode: bool, first: date
+    warehouse: Warehouse, calendar: Calendar, metric: Metric, livemode: bool, first: date
 ) -> datetime | None:
     """The first fact of all when there is none from before the day `first`, else None. Raises Unavailable.
 
     A time that begins before everything that is known can't be compared with: not even its zeros are facts. What an
     import brings is known from the first fact of any metric on; upcoming invoices only Stripe's events tell.
     """
-    since, _ = span(first, first, config.zones)
+    since, _ = span(first, first, calendar.zones)
     told = "=" if metric is Metric.UPCOMING_INVOICE else "!="
     facts = (
         f"FROM metric_arrivals\nWHERE livemode = {{livemode:Bool}} AND NOT withdrawn AND metric {told} {{told:String}}"
@@ -138,9 +170,9 @@ async def first_known(
     return aware(found["begun"]) if found["facts"] else None
 
 
-def amounts_query(config: ConsoleConfig, question: Question) -> Query:
+def amounts_query(calendar: Calendar, question: Question) -> Query:
     """How often and how much, by period and currency."""
-    period, tail, parameters = _frame(config, question)
+    period, tail, parameters = _frame(calendar, question)
     return Query(
         f"SELECT\n  {period} AS period, currency, count() AS events, sum(amount) AS total\n"
         f"{tail}\nGROUP BY period, currency\nORDER BY period, currency",
@@ -148,9 +180,9 @@ def amounts_query(config: ConsoleConfig, question: Question) -> Query:
     )
 
 
-def people_query(config: ConsoleConfig, question: Question) -> Query:
+def people_query(calendar: Calendar, question: Question) -> Query:
     """How many different people, by period and in all."""
-    period, tail, parameters = _frame(config, question)
+    period, tail, parameters = _frame(calendar, question)
     return Query(
         f"SELECT\n  {period} AS period, grouping(period) AS every_period, {PEOPLE} AS people\n"
         f"{tail}\nGROUP BY GROUPING SETS ((period), ())\nORDER BY every_period, period",
@@ -158,9 +190,9 @@ def people_query(config: ConsoleConfig, question: Question) -> Query:
     )
 
 
-def largest_query(config: ConsoleConfig, question: Question, split: Property) -> Query:
+def largest_query(calendar: Calendar, question: Question, split: Property) -> Query:
     """The most frequent values of a property: PARTS_AT_MOST of them."""
-    _, tail, parameters = _frame(config, question)
+    _, tail, parameters = _frame(calendar, question)
     value, more = split.bound(len(question.filters))
     return Query(
         f"SELECT {value} AS part, count() AS events\n{tail}\n"
@@ -169,11 +201,9 @@ def largest_query(config: ConsoleConfig, question: Question, split: Property) ->
     )
 
 
-def parts_queries(
-    config: ConsoleConfig, question: Question, split: Property, largest: list[str]
-) -> tuple[Query, Query]:
+def parts_queries(calendar: Calendar, question: Question, split: Property, largest: list[str]) -> tuple[Query, Query]:
     """The same as `amounts_query` and `people_query` for each of the `largest` values, and for all others together."""
-    period, tail, parameters = _frame(config, question)
+    period, tail, parameters = _frame(calendar, question)
     value, more = split.bound(len(question.filters))
     head = (
         "SELECT\n  if(value IN {largest:Array(String)}, value, '') AS part,\n"
@@ -195,32 +225,30 @@ def parts_queries(
     return amounts, people
 
 
-async def values(warehouse: Warehouse, config: ConsoleConfig, question: Question) -> list[str]:
+async def values(warehouse: Warehouse, calendar: Calendar, question: Question) -> list[str]:
     """The most frequent values of the property that the question is split by. Raises Unavailable."""
     if question.split is None:
         return []
-    return [row["part"] for row in await warehouse.rows(largest_query(config, question, question.split))]
+    return [row["part"] for row in await warehouse.rows(largest_query(calendar, question, question.split))]
 
 
-async def _parts(
-    warehouse: Warehouse, config: ConsoleConfig, question: Question
-) -> tuple[list[Part], tuple[Query, ...]]:
+async def _parts(warehouse: Warehouse, calendar: Calendar, question: Question) -> tuple[list[Part], tuple[Query, ...]]:
     if question.split is None:
         return [], ()
-    largest = await values(warehouse, config, question)
-    queries = parts_queries(config, question, question.split, largest)
+    largest = await values(warehouse, calendar, question)
+    queries = parts_queries(calendar, question, question.split, largest)
     amounts, people = await asyncio.gather(*(warehouse.rows(query) for query in queries))
-    parts = {(value, False): Part(value, False) for value in largest} | {("", True): Part("", True)}
-    for key, part in parts.items():
+    parts = []
+    for key in [*((value, False) for value in largest), ("", True)]:
         mine = [[row for row in rows if (row["part"], bool(row["others"])) == key] for rows in (amounts, people)]
-        _filled(part.series, *mine)
-    return [part for part in parts.values() if part.series.total.count], queries
+        parts.append(Part(*key, series(*mine)))
+    return [part for part in parts if part.series.total.count], queries
 
 
-def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[str, Any]]:
+def _frame(calendar: Calendar, question: Question) -> tuple[str, str, dict[str, Any]]:
     """The period's SQL, FROM with WHERE, and the parameters of both."""
-    period, parameters = period_of(config, question.interval)
-    days, more = within(config, question.first, question.last)
+    period, parameters = period_of(calendar, question.interval)
+    days, more = within(calendar, question.first, question.last)
     filters, of_filters = conditions(question.filters)
     tail = "\n  AND ".join(
         ["FROM metrics\nWHERE metric = {metric:String} AND livemode = {livemode:Bool}", days, *filters]
@@ -229,16 +257,29 @@ def _frame(config: ConsoleConfig, question: Question) -> tuple[str, str, dict[st
     return period, tail, parameters
 
 
-def _filled(series: Series, amounts: Iterable[Row], people: Iterable[Row]) -> Series:
+def series(amounts: Collection[Row], people: Iterable[Row]) -> Series:
+    """Of rows with `period`, `currency`, `events` and `total`; and `period`, `every_period` and `people`. Pure."""
+    by_period, seen = defaultdict[date, list[Row]](list), dict[date | None, int]()
     for row in amounts:
-        series.frequency[row["currency"]] += row["events"]
-        for cell in (series.cells.setdefault(_period(row), Cell()), series.total):
-            cell.count += row["events"]
-            cell.amounts[row["currency"]] += row["total"]
+        by_period[_period(row)].append(row)
     for row in people:
-        cell = series.total if row["every_period"] else series.cells.setdefault(_period(row), Cell())
-        cell.people = row["people"]
-    return series
+        seen[None if row["every_period"] else _period(row)] = row["people"]
+    total = cell(amounts, seen.pop(None, 0))
+    cells = {at: cell(by_period.get(at, ()), seen.get(at, 0)) for at in {*by_period, *seen} if at is not None}
+    return Series(total, cells, _sums(amounts, "events"))
+
+
+def cell(amounts: Collection[Row], people: int = 0) -> Cell:
+    """Of rows with `currency`, `events` and `total`. Pure."""
+    return Cell(sum(row["events"] for row in amounts), people, _sums(amounts, "total"))
+
+
+def _sums(rows: Iterable[Row], column: str) -> dict[str, Any]:
+    """By currency."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        found[row["currency"]] = found.get(row["currency"], 0) + row[column]
+    return found
 
 
 def _period(row: Row) -> date:

@@ -29,6 +29,7 @@ COLUMNS: Final = {
 _HIDDEN: Final = frozenset(
     "Amount AttemptCount Currency Reason ReasonCode InvoiceURL InvoicePDF ReceiptURL Items metadata".split()
 )
+MOST_FILTERS: Final = 10
 _SAMPLE: Final = 2_000  # events that are asked what properties they have
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -5,10 +5,13 @@ looked up in their own tables, whole. What is shown is read anew, so that nothin
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
-from reports.feed import COLUMNS
+from reports import profiles
+from reports.feed import COLUMNS, Fact, fact
+from reports.rows import records
 from reports.text import aware
 from warehouse.client import Row, Warehouse
 from warehouse.query import Query
@@ -40,16 +43,32 @@ KINDS: Final = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class FoundFact:
+    """A fact, the kind of term or id that it was `by`, and the number of its invoice, or ''."""
+
+    fact: Fact
+    by: str
+    invoice_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStripeEvent:
+    """One of Stripe's events, made at `observed_at`."""
+
+    event_id: str
+    type: str
+    account: str
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """People as in `people.search` and facts as in the feed, with `by`, what they were found by; Stripe's events.
+    """At most SHOWN of each, the newest first; `more`: there is more that begins so."""
 
-    `more`: there is more that begins so.
-    """
-
-    people: list[Row] = field(default_factory=list)
-    events: list[Row] = field(default_factory=list)
-    stripe_events: list[Row] = field(default_factory=list)
+    people: list[profiles.Found] = field(default_factory=list)
+    events: list[FoundFact] = field(default_factory=list)
+    stripe_events: list[FoundStripeEvent] = field(default_factory=list)
     more: bool = False
 
     def __bool__(self) -> bool:
@@ -72,15 +91,13 @@ async def find(warehouse: Warehouse, text: str, livemode: bool) -> Found:
     newest = sorted(numbers.values(), key=lambda row: row["at"], reverse=True)
     invoices = await _issued(warehouse, newest[:SHOWN], livemode)
     if exact and len(invoices) == 1:  # the invoice, and what was paid for it
-        invoices += [
-            row | {"by": "number"}
-            for row in await _with_id(warehouse, invoices[0]["invoice_id"], livemode)
-            if row["metric_id"] != invoices[0]["metric_id"]
-        ]
-    facts = sorted([*facts, *invoices], key=lambda row: (row["occurred_at"], row["metric_id"]), reverse=True)
-    for row in facts:
-        if row["email"]:
-            people.setdefault(row["email"], row["by"])
+        first = invoices[0].fact
+        paid = await _with_id(warehouse, first.invoice_id, livemode)
+        invoices += [replace(one, by="number") for one in paid if one.fact.metric_id != first.metric_id]
+    facts = sorted([*facts, *invoices], key=lambda one: (one.fact.occurred_at, one.fact.metric_id), reverse=True)
+    for one in facts:
+        if one.fact.email:
+            people.setdefault(one.fact.email, one.by)
     found = await _people(warehouse, people, livemode)
     more = len(terms) == _TERMS or max(len(found), len(numbers), len(facts)) > SHOWN
     return Found(found[:SHOWN], facts[:SHOWN], events, more)
@@ -97,7 +114,7 @@ async def _terms(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
     )
 
 
-async def _with_id(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
+async def _with_id(warehouse: Warehouse, text: str, livemode: bool) -> list[FoundFact]:
     """Facts with that id of Stripe's: each kind of id by the skip index that it has."""
     kind = next((kind for begin, kind in _IDS.items() if text.startswith(begin)), "")
     if not kind:
@@ -111,39 +128,46 @@ async def _with_id(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]
             {"id": text, "livemode": livemode, "limit": SHOWN + 1},
         )
     )
-    return [row | {"by": kind} for row in rows]
+    return [_found(row, kind) for row in rows]
 
 
-async def _events(warehouse: Warehouse, text: str, livemode: bool) -> list[Row]:
+def _found(row: Row, by: str) -> FoundFact:
+    """A row of _FACT."""
+    number = row.pop("invoice_number")
+    return FoundFact(fact(row), by, number)
+
+
+async def _events(warehouse: Warehouse, text: str, livemode: bool) -> list[FoundStripeEvent]:
     """Stripe's events of that id: one, unless several accounts have it."""
     if not text.startswith("evt_"):
         return []
-    return await warehouse.rows(
+    return await records(
+        FoundStripeEvent,
+        warehouse,
         Query(
             "SELECT event_id, any(type) AS type, account, min(observed_at) AS observed_at\nFROM stripe_events\n"
             "WHERE event_id = {id:String} AND livemode = {livemode:Bool}\nGROUP BY event_id, account\n"
             "ORDER BY account\nLIMIT {limit:UInt32}",
             {"id": text, "livemode": livemode, "limit": SHOWN},
-        )
+        ),
     )
 
 
-async def _people(warehouse: Warehouse, by: dict[str, str], livemode: bool) -> list[Row]:
+async def _people(warehouse: Warehouse, by: dict[str, str], livemode: bool) -> list[profiles.Found]:
     """The last seen first, of so many at most as there are terms."""
     if not by:
         return []
     rows = await warehouse.rows(
         Query(
-            "SELECT email, name, last_seen, value, card_expiration_date, successfully_paid_count, "
-            "failed_payment_count\nFROM profiles\n"
+            f"SELECT {profiles.FOUND}\nFROM profiles\n"
             "WHERE livemode = {livemode:Bool} AND email IN {emails:Array(String)}\nORDER BY last_seen DESC, email",
             {"livemode": livemode, "emails": list(by)},
         )
     )
-    return [row | {"by": by[row["email"]]} for row in rows]
+    return [profiles.found(row, by[row["email"]]) for row in rows]
 
 
-async def _issued(warehouse: Warehouse, terms: list[Row], livemode: bool) -> list[Row]:
+async def _issued(warehouse: Warehouse, terms: list[Row], livemode: bool) -> list[FoundFact]:
     """By the whole key, so that few granules are read."""
     if not terms:
         return []
@@ -159,4 +183,4 @@ async def _issued(warehouse: Warehouse, terms: list[Row], livemode: bool) -> lis
             },
         )
     )
-    return [row | {"by": "number"} for row in rows]
+    return [_found(row, "number") for row in rows]

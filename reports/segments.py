@@ -1,27 +1,56 @@
-"""Segments in numbers: how large each is and was, and who is in it. `days` are the account's."""
+"""Segments in numbers: how large each is and was, who is in it, and what one that is being made would be."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
+from reports.rows import read
+from reports.text import aware
+from schemas.errors import Unavailable
 from warehouse.client import Row, Warehouse
 from warehouse.query import Query
 
 GROWTH_DAYS: Final = 30
 WEEK: Final = 7
 PAGE: Final = 100
+SAMPLE: Final = 5  # members that are shown of a segment that is being made
+_SAMPLE: Final = 2_000  # facts of each metric, and people, whose metadata is looked at
+_VALUES: Final = 50
+
+#: What there is to choose from: keys of metadata by metric ('' is people), and the currencies that people paid in.
+_KEYS: Final = Query(
+    "SELECT metric, groupUniqArrayArray(arrayFlatten(arrayMap(of_origin -> mapKeys(of_origin), "
+    "mapValues(properties.metadata)))) AS keys, groupUniqArray(currency) AS currencies\n"
+    "FROM (SELECT metric, properties, currency FROM metrics WHERE occurred_at > now() - INTERVAL 1 YEAR "
+    "LIMIT {sample:UInt32} BY metric)\nGROUP BY metric\n"
+    "UNION ALL\nSELECT '' AS metric, groupUniqArrayArray(mapKeys(properties)) AS keys, [] AS currencies\n"
+    "FROM (SELECT properties FROM profiles LIMIT {sample:UInt32})",
+    {"sample": _SAMPLE},
+)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Occurring:
+    """What really occurs. `told`: ClickHouse has said it, so that what is not here is not known."""
+
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    currencies: tuple[str, ...] = ("usd",)
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
-    """`members` by day, the last being today; None before the first evaluation."""
+    """`members` by day, the last being today; None before the first evaluation. `changes`: how many came and went."""
 
     days: list[date]
     members: list[int | None]
     refreshed_at: datetime | None = None
     entered: int = 0
     gone: int = 0
-    changes: dict[date, tuple[int, int]] = field(default_factory=dict)
+    changes: Mapping[date, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def now(self) -> int | None:
@@ -67,21 +96,29 @@ def filled(rows: list[Row], first: date, today: date) -> Size:
     known = {row["on"]: row for row in rows}
     last = max(today, *known)
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    size = Size(days, [])
+    counts: list[int | None] = []
     for day in days:
-        row = known.get(day)
-        size.members.append(row["members"] if row else size.members[-1] if size.members else None)
-        if row:
-            size.refreshed_at = row["refreshed"]
-            size.entered += row["entered"]
-            size.gone += row["gone"]
-            size.changes[day] = (row["entered"], row["gone"])
-    return size
+        counts.append(known[day]["members"] if day in known else counts[-1] if counts else None)
+    changes = {day: (row["entered"], row["gone"]) for day, row in known.items()}
+    came, went = (sum(numbers) for numbers in zip(*changes.values(), strict=True))
+    return Size(days, counts, aware(known[max(known)]["refreshed"]), came, went, changes)
 
 
-async def members(warehouse: Warehouse, segment: str, livemode: bool, after: str, limit: int = PAGE) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody in a segment; `lifetime_value` by currency, in major units. Without a profile `last_seen` is None."""
+
+    email: str
+    entered_at: datetime
+    name: str
+    country: str
+    last_seen: datetime | None
+    lifetime_value: dict[str, Decimal]
+
+
+async def members(warehouse: Warehouse, segment: str, livemode: bool, after: str, limit: int = PAGE) -> list[Member]:
     """Who is in it as of the last evaluation, by email from `after` on. Raises Unavailable."""
-    return await warehouse.rows(
+    rows = await warehouse.rows(
         Query(
             "SELECT email, entered_at, name, country, last_seen, lifetime_value\n"
             "FROM segment_members AS member\nLEFT JOIN profiles USING (email, livemode)\n"
@@ -90,3 +127,59 @@ async def members(warehouse: Warehouse, segment: str, livemode: bool, after: str
             {"segment": segment, "livemode": livemode, "after": after, "limit": limit},
         )
     )
+    return [
+        read(Member, row | {"last_seen": row["last_seen"] if row["last_seen"].year > 1970 else None}) for row in rows
+    ]
+
+
+async def occurring(warehouse: Warehouse) -> Occurring:
+    """What there is to choose from; nothing when ClickHouse does not answer, since editing needs none of it."""
+    try:
+        rows = await warehouse.rows(_KEYS)
+    except Unavailable:
+        return Occurring()
+    currencies = sorted({each.lower() for row in rows for each in row["currencies"] if each})
+    return Occurring(
+        {row["metric"]: tuple(sorted(row["keys"])) for row in rows}, tuple(currencies) or ("usd",), told=True
+    )
+
+
+async def values(warehouse: Warehouse, query: Query, live: bool) -> list[str]:
+    """The values that occur most, of a query that gives `value` and `livemode`."""
+    rows = await warehouse.rows(
+        Query(
+            f"SELECT toString(value) AS value\nFROM (\n{query.text}\n)\n"
+            "WHERE livemode = {of_mode:Bool} AND value != ''\n"
+            "GROUP BY value\nORDER BY count() DESC, value\nLIMIT {most:UInt32}",
+            {**query.parameters, "of_mode": live, "most": _VALUES},
+        )
+    )
+    return [row["value"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many people satisfy each condition, and all of them; `others` in the other mode; some emails to look at."""
+
+    conditions: list[int]
+    members: int
+    others: int
+    sample: list[str]
+
+
+async def counted(warehouse: Warehouse, counts: Query, members: Query, livemode: bool, conditions: int) -> Counted:
+    """What a segment would be. Raises Unavailable.
+
+    `counts` gives a row a mode: livemode, conditions (how many people satisfy each), members. `members` gives email and
+    livemode of each.
+    """
+    some = Query(
+        f"SELECT email\nFROM (\n{members.text}\n)\nWHERE livemode = {{of_mode:Bool}}\n"
+        "ORDER BY email\nLIMIT {most:UInt32}",
+        {**members.parameters, "of_mode": livemode, "most": SAMPLE},
+    )
+    rows, people = await asyncio.gather(warehouse.rows(counts), warehouse.rows(some))
+    found = {bool(row["livemode"]): (row["conditions"], row["members"]) for row in rows}
+    mine, all_of_mine = found.get(livemode, ([0] * conditions, 0))
+    _, others = found.get(not livemode, ([], 0))
+    return Counted(mine, all_of_mine, others, [row["email"] for row in people])

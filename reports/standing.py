@@ -10,9 +10,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from reports.text import ago, aware, money
+from reports.messages import Message
+from reports.rows import read
+from reports.text import ago, money
 from schemas.metrics import Metric
-from warehouse.client import Row, Warehouse
+from warehouse.client import Warehouse
 from warehouse.query import Query
 
 #: What the mail server's answer, or ours, makes of a message, in a word.
@@ -21,16 +23,46 @@ _PAYING: Final = (Metric.FAILED_PAYMENT, Metric.SUCCESSFULLY_PAID, Metric.REFUND
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """One that was made, failed or refunded; `amount` in major units."""
+
+    metric: Metric
+    occurred_at: datetime
+    currency: str
+    amount: Decimal
+    reason: str
+    reason_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an invoice's line says is paid for at present; `amount` in major units."""
+
+    description: str
+    currency: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Why no mail is sent to somebody, and since when."""
+
+    reason: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """`owed`: currency → what is open, in major units. `payment`: the newest of `_PAYING`. `plans`: what is paid for.
 
-    `consent`: the row of `suppressions`, None when mail may be sent.
+    `consent` is None when mail may be sent.
     """
 
     owed: Mapping[str, Decimal] = field(default_factory=dict)
-    payment: Row | None = None
-    plans: Sequence[Row] = ()
-    consent: Row | None = None
+    payment: Payment | None = None
+    plans: Sequence[Plan] = ()
+    consent: Suppression | None = None
 
 
 async def ask(warehouse: Warehouse, email: str, livemode: bool) -> Standing:
@@ -69,24 +101,24 @@ async def ask(warehouse: Warehouse, email: str, livemode: bool) -> Standing:
     )
     return Standing(
         {row["currency"]: row["owed"] for row in owed},
-        payments[0] if payments else None,
-        plans,
-        consent[0] if consent else None,
+        read(Payment, payments[0] | {"metric": Metric(payments[0]["metric"])}) if payments else None,
+        [read(Plan, row) for row in plans],
+        read(Suppression, consent[0]) if consent else None,
     )
 
 
-def sentence(standing: Standing, messages: Sequence[Row], now: datetime) -> str:
+def sentence(standing: Standing, messages: Sequence[Message], now: datetime) -> str:
     """'Owes 99.00 EUR, card declined 2 minutes ago, mail sent.' `messages`: the newest first."""
     owes = " and ".join(money(amount, currency) for currency, amount in standing.owed.items())
     parts = [f"owes {owes}" if owes else "owes nothing"]
     payment = standing.payment
     if payment is not None:
-        parts.append(f"{_went(payment)} {ago(payment['occurred_at'], now)}")
-        since = aware(payment["occurred_at"])
-        told = next((one for one in messages if one["channel"] == "email" and aware(one["at"]) >= since), None)
-        if told is not None:
-            parts.append(f"mail {_TOLD.get(told['status'], 'may have been sent')}")
-        elif payment["metric"] == Metric.FAILED_PAYMENT:
+        parts.append(f"{_went(payment)} {ago(payment.occurred_at, now)}")
+        since = payment.occurred_at
+        mail = next((one for one in messages if one.channel == "email" and one.at >= since), None)
+        if mail is not None:
+            parts.append(f"mail {_TOLD.get(mail.status, 'may have been sent')}")
+        elif payment.metric is Metric.FAILED_PAYMENT:
             parts.append("no mail about it")
     else:
         parts.append("never paid")
@@ -94,12 +126,12 @@ def sentence(standing: Standing, messages: Sequence[Row], now: datetime) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _went(payment: Row) -> str:
+def _went(payment: Payment) -> str:
     """In Stripe's words, of which the code is short."""
-    amount = money(payment["amount"], payment["currency"])
-    match payment["metric"]:
+    amount = money(payment.amount, payment.currency)
+    match payment.metric:
         case Metric.FAILED_PAYMENT:
-            return payment["reason_code"].replace("_", " ") or "payment failed"
+            return payment.reason_code.replace("_", " ") or "payment failed"
         case Metric.REFUNDED_PAYMENT:
             return f"{amount} refunded"
     return f"paid {amount}"
@@ -107,5 +139,5 @@ def _went(payment: Row) -> str:
 
 def level(standing: Standing) -> str:
     """green, amber (owes) or red (owes, and the payment failed)."""
-    failed = standing.payment is not None and standing.payment["metric"] == Metric.FAILED_PAYMENT
+    failed = standing.payment is not None and standing.payment.metric is Metric.FAILED_PAYMENT
     return ("red" if failed else "amber") if standing.owed else "green"

@@ -9,7 +9,6 @@ from reports.days import Interval
 from schemas.money import exponent
 
 _UTC = ZoneInfo("UTC")
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet's formula may begin
 _SPACE = "\N{NO-BREAK SPACE}"
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -67,6 +66,14 @@ def period(begin: date, interval: Interval, zone: ZoneInfo = _UTC) -> str:
     return f"week of {day}" if interval is Interval.WEEK else f"{begin:%a} {day}"
 
 
+def tick(begin: date, interval: Interval, zone: ZoneInfo) -> str:
+    """Below an axis: '5 Jan', 'Jan 2026' or '14:00'; midnight is the day."""
+    if isinstance(begin, datetime):
+        local = begin.astimezone(zone)
+        return f"{local:%H:%M}" if local.hour else f"{local.day} {local:%b}"
+    return f"{begin:%b %Y}" if interval is Interval.MONTH else f"{begin.day} {begin:%b}"
+
+
 def change(now: Decimal | int, before: Decimal | int) -> str:
     """'+12 %', '−3 %', 'as before', or '' when there was nothing before: no number then says how much more it is."""
     if not before:
@@ -105,8 +112,3 @@ def shortened(text: str, limit: int = 120) -> str:
     """
     seen = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text[:limit])
     return seen if len(text) <= limit else seen[:-1] + "…"
-
-
-def harmless(cell: str) -> str:
-    """A text for a spreadsheet that is never a formula there."""
-    return f"'{cell}" if cell.startswith(_FORMULAS) else cell

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
-from console.building import Built, Control, Line, Occurring, Part
+from console.building import Built, Control, Line, Part
 from engage.conditions.catalog import EVENT, PERSON, Kind, Property, of_event, of_person
 from engage.conditions.problems import Problem
 from engage.conditions.reading import COUNTS
@@ -18,6 +18,7 @@ from engage.editing.fields import (
     operator_of,
     property_of,
 )
+from reports.segments import Occurring
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from console.engagement import Flow, Mail, Post, Step, Trial
 from engage import mail_links, mail_test, requests
@@ -19,11 +18,12 @@ from engage.flows.soundness import mistakes
 from engage.flows.steps import Email, Split, TriggerSplit
 from engage.flows.steps import Step as FileStep
 from engage.senders.smtp import parse_url
+from reports import messages
 from reports.flow_data import FlowData
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
-from tillstream import flows
+from tillstream.reading import reading
 from warehouse.waiting import open_warehouse
 
 
@@ -48,7 +48,8 @@ class ConsoleFlows:
     async def release(self, name: str) -> int:
         """As `tillstream flows release` does."""
         settings = self._settings()
-        waiting = await asyncio.to_thread(self._held, settings, name)
+        async with reading(settings) as (warehouse, _):
+            waiting = await messages.held(warehouse, name)
         return await requests.publish(settings, requests.release(waiting)) if waiting else 0
 
     async def mail(self, name: str, step: str, *, live: bool, email: str = "", metric_id: str = "") -> Mail:
@@ -99,9 +100,6 @@ class ConsoleFlows:
                 remedy="the list of flows has all of them",
             )
         return _told(name, known[name], project)
-
-    def _held(self, settings: Settings, name: str) -> list[dict[str, Any]]:
-        return flows.held(open_warehouse(settings), name)
 
     def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
         settings = self._settings()

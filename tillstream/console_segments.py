@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from console.building import Built, Occurring
+from console.building import Built
 from console.engagement import Asked, Mistake, Segment, Start, Words
 from engage.conditions import Problem, compile_counts, compile_members
 from engage.conditions import words as telling
@@ -13,6 +13,7 @@ from engage.conditions.problems import Invalid, nearest
 from engage.conditions.reading import parse
 from engage.editing import segment as editing
 from engage.segments import library
+from reports.segments import Occurring
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings

@@ -3,15 +3,15 @@
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
 from rich.text import Text
 
-from console.api.models import Event
-from reports.text import aware, harmless, money
+from reports.feed import Fact
+from reports.spreadsheet import harmless
+from reports.text import money
 from tillstream.metric_charts import COLOURS
 
 COLUMNS: Final = ("when", "metric", "email", "amount", "object", "reason")
@@ -19,7 +19,7 @@ _WIDE: Final = 120  # columns, from which on everything has room
 _LONG, _SHORT = "%Y-%m-%d %H:%M:%S", "%d %b %H:%M"
 
 
-def events_table(events: Iterable[Event], zone: ZoneInfo, width: int, *, with_email: bool = True) -> Table:
+def events_table(facts: Iterable[Fact], zone: ZoneInfo, width: int, *, with_email: bool = True) -> Table:
     """A line an event; where there is no room for Stripe's ids, they are left out."""
     left_out = ({"email"} if not with_email else set()) | ({"object"} if width < _WIDE else set())
     columns = [name for name in COLUMNS if name not in left_out]
@@ -31,15 +31,15 @@ def events_table(events: Iterable[Event], zone: ZoneInfo, width: int, *, with_em
             no_wrap=name in ("when", "metric", "amount"),
             overflow="fold",
         )
-    for event in events:
-        cells = dict(zip(COLUMNS, _cells(event, zone, _LONG if width >= _WIDE else _SHORT), strict=True))
+    for fact in facts:
+        cells = dict(zip(COLUMNS, _cells(fact, zone, _LONG if width >= _WIDE else _SHORT), strict=True))
         table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def event_line(event: Event, zone: ZoneInfo) -> Text:
+def event_line(fact: Fact, zone: ZoneInfo) -> Text:
     """The same as one line, with room for what is common."""
-    at, metric, email, amount, what, reason = _cells(event, zone)
+    at, metric, email, amount, what, reason = _cells(fact, zone)
     metric.pad_right(max(17 - metric.cell_len, 0))
     email.pad_right(max(28 - email.cell_len, 0))
     amount.pad_left(max(14 - amount.cell_len, 0))
@@ -53,12 +53,12 @@ def write_csv(head: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     out.writerows([harmless(str(row[name])) for name in head] for row in rows)
 
 
-def _cells(event: Event, zone: ZoneInfo, when: str = _LONG) -> tuple[Text, ...]:
+def _cells(fact: Fact, zone: ZoneInfo, when: str = _LONG) -> tuple[Text, ...]:
     return (
-        Text(format(aware(event.occurred_at).astimezone(zone), when), "dim"),
-        Text(event.metric.value, COLOURS[event.metric]),
-        Text(event.email) if event.email else Text("unlinked", "dim"),
-        Text(money(Decimal(event.amount), event.currency)),
-        Text(event.charge_id or event.invoice_id, "dim"),
-        Text(event.reason),
+        Text(format(fact.occurred_at.astimezone(zone), when), "dim"),
+        Text(fact.metric.value, COLOURS[fact.metric]),
+        Text(fact.email) if fact.email else Text("unlinked", "dim"),
+        Text(money(fact.amount, fact.currency)),
+        Text(fact.charge_id or fact.invoice_id, "dim"),
+        Text(fact.reason),
     )

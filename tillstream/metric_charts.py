@@ -1,19 +1,16 @@
 """How `tillstream metrics` shows one metric: a chart, its parts, a table, or lines for a spreadsheet."""
 
 import csv
-from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
 from rich.text import Text
 
-from console.charts import currency_of, part_name, tick
-from console.forms import Measure
-from reports.days import Interval
-from reports.metrics import Answer, Cell, Series
-from reports.text import change, exact, harmless, iso, money, number, period
+from reports.metrics import Answer, Cell, Measure, Series
+from reports.spreadsheet import METRIC_HEAD, metric_lines
+from reports.text import change, money, number, period, tick
 from schemas.metrics import Metric
 from tillstream.charts import bar, chart, sparkline
 
@@ -26,7 +23,7 @@ COLOURS: Final = {
 }
 _BAR: Final = 20  # columns of the longest bar in a table, where there is room
 _PART: Final = 32  # and of a part's chart
-CSV_HEAD: Final = ("metric", "period", "part", "count", "unique_profiles", "currency", "amount")
+CSV_HEAD: Final = ("metric", *METRIC_HEAD)
 
 
 def heading(found: Answer) -> Text:
@@ -49,9 +46,9 @@ def heading(found: Answer) -> Text:
 def drawn(found: Answer, measure: Measure, zone: ZoneInfo, width: int, height: int) -> Text:
     """The chart; of money, that of the most frequent currency."""
     question = found.question
-    values = [_value(found, found.whole.at(begin), measure) for begin in found.periods]
+    values = [found.whole.at(begin).value(measure, found.currency) for begin in found.periods]
     largest = max(values, default=Decimal(0))
-    top = money(largest, currency_of(found)) if measure is Measure.AMOUNT else number(int(largest))
+    top = money(largest, found.currency) if measure is Measure.AMOUNT else number(int(largest))
     ticks = [tick(begin, question.interval, zone) for begin in found.periods]
     lines = chart([float(value) for value in values], ticks, top, width=width, height=height)
     text = Text(no_wrap=True, overflow="crop")
@@ -68,9 +65,9 @@ def parts(found: Answer, measure: Measure, width: int) -> Table:
     label = found.question.split.label.lower()
     table = _table(label, "", "count", "people", "amount", folds=label)
     for part in found.parts:
-        values = [float(_value(found, part.series.at(begin), measure)) for begin in found.periods]
+        values = [float(part.series.at(begin).value(measure, found.currency)) for begin in found.periods]
         table.add_row(
-            Text(part_name(part, found.question.split), overflow="fold"),
+            Text(part.name(found.question.split), overflow="fold"),
             Text(sparkline(values[-min(_PART, width // 5) :]), COLOURS[found.question.metric]),
             number(part.series.total.count),
             number(part.series.total.people),
@@ -83,7 +80,7 @@ def table(found: Answer, measure: Measure, zone: ZoneInfo, width: int) -> Table:
     """A line a period, the newest last: right above the prompt. It begins with the first in which something was."""
     question = found.question
     shown = _table(question.interval.value, "", "count", "people", "amount")
-    values = {begin: _value(found, found.whole.at(begin), measure) for begin in found.periods}
+    values = {begin: found.whole.at(begin).value(measure, found.currency) for begin in found.periods}
     top = float(max(values.values(), default=Decimal(0)))
     for begin in found.periods[_empty(found) :]:
         cell = found.whole.at(begin)
@@ -99,29 +96,11 @@ def table(found: Answer, measure: Measure, zone: ZoneInfo, width: int) -> Table:
 
 
 def write_csv(file: TextIO, answers: list[Answer]) -> None:
-    """A line a metric, period, part and currency; a period without events has one, so that none is missing."""
+    """The lines of `reports.spreadsheet` for each metric, which comes first in them."""
     out = csv.writer(file)
     out.writerow(CSV_HEAD)
     for found in answers:
-        split = found.question.split
-        named = [(part_name(part, split), part.series) for part in found.parts] if split else []
-        for begin in found.periods:
-            at = iso(begin) if found.question.interval is Interval.HOUR else begin  # type: ignore[arg-type]
-            for name, series in named or [("", found.whole)]:
-                for line in _lines(series.at(begin)):
-                    out.writerow((found.question.metric.slug, at, harmless(name), *line))
-
-
-def _lines(cell: Cell) -> Iterator[tuple[Any, ...]]:
-    amounts = [(currency, exact(amount, currency)) for currency, amount in sorted(cell.amounts.items())]
-    for currency, amount in amounts or [("", "")]:
-        yield cell.count, cell.people, currency, amount
-
-
-def _value(found: Answer, cell: Cell, measure: Measure) -> Decimal:
-    if measure is Measure.AMOUNT:
-        return cell.amounts.get(currency_of(found), Decimal(0))
-    return Decimal(cell.people if measure is Measure.PEOPLE else cell.count)
+        out.writerows((found.question.metric.slug, *line) for line in metric_lines(found))
 
 
 def _empty(found: Answer) -> int:

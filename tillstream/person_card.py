@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -10,22 +9,23 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from console.api.models import Card, Event, ProfileAnswer, Value
-from reports.text import ago, aware, moment, money
+from reports.feed import Fact
+from reports.messages import Message
+from reports.profiles import Card, Membership, Profile, Value
+from reports.text import ago, moment, money
 from schemas.money import major_decimal
 from tillstream.event_lines import events_table
 from tillstream.metric_charts import COLOURS
-from warehouse.client import Row
 
 _SOON: Final = timedelta(days=60)  # until which a card is said to expire soon
 _GOOD: Final = {"sent": "green", "failed": "red", "unknown": "yellow"}
 
 
 def card(
-    person: ProfileAnswer,
-    segments: Sequence[Row],
-    messages: Sequence[Row],
-    events: Sequence[Event],
+    person: Profile,
+    segments: Sequence[Membership],
+    messages: Sequence[Message],
+    happened: Sequence[Fact],
     zone: ZoneInfo,
     width: int,
 ) -> Group:
@@ -41,21 +41,23 @@ def card(
     shown: list[Text | Table] = [head, Text(), facts]
     if messages:
         shown += [Text("\nmessages", "bold"), _messages(messages, zone)]
-    if events:
-        shown += [Text("\nwhat happened", "bold"), events_table(events, zone, width, with_email=False)]
+    if happened:
+        shown += [Text("\nwhat happened", "bold"), events_table(happened, zone, width, with_email=False)]
     return Group(*shown)
 
 
-def _facts(person: ProfileAnswer, segments: Sequence[Row], now: datetime, zone: ZoneInfo) -> Iterator[tuple[str, Text]]:
+def _facts(
+    person: Profile, segments: Sequence[Membership], now: datetime, zone: ZoneInfo
+) -> Iterator[tuple[str, Text]]:
     for value in person.value:
         yield "value", _value(value)
-    for one in person.card_expirations:
-        yield "card", _card(one, now.date())
+    for card in person.card_expirations:
+        yield "card", _card(card, now.date())
     for count in person.metrics:
         told = Text.assemble((count.metric.value, COLOURS[count.metric]), f" {count.count:,}")
         yield "metric", told.append(f"  last {ago(count.last_at, now)}", "dim")
-    for row in segments:
-        yield "segment", Text(row["segment"]).append(f"  since {moment(row['entered_at'], zone)}", "dim")
+    for one in segments:
+        yield "segment", Text(one.segment).append(f"  since {moment(one.entered_at, zone)}", "dim")
     place = ", ".join(filter(None, (person.postal_code, person.city, person.country)))
     for name, text in (
         ("customer", ", ".join(person.customer_ids)),
@@ -71,7 +73,7 @@ def _facts(person: ProfileAnswer, segments: Sequence[Row], now: datetime, zone: 
 
 def _value(value: Value) -> Text:
     paid, refunded = (major_decimal(minor, value.currency) for minor in (value.paid_minor, value.refunded_minor))
-    text = Text(money(Decimal(value.lifetime_value), value.currency), "bold")
+    text = Text(money(value.lifetime_value, value.currency), "bold")
     if refunded:
         text.append(f"  {money(paid, value.currency)} paid, {money(refunded, value.currency)} refunded", "not bold dim")
     return text
@@ -88,14 +90,11 @@ def _card(one: Card, today: date) -> Text:
     return text
 
 
-def _messages(rows: Sequence[Row], zone: ZoneInfo) -> Table:
+def _messages(messages: Sequence[Message], zone: ZoneInfo) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("when", "flow", "step", "status", "subject or reason"):
         table.add_column(name, overflow="fold", no_wrap=name == "when")
-    for row in rows:
-        at = aware(row["at"]).astimezone(zone)
-        status = Text(row["status"], _GOOD.get(row["status"], "dim"))
-        table.add_row(
-            Text(f"{at:%Y-%m-%d %H:%M:%S}", "dim"), row["flow"], row["step"], status, row["reason"] or row["subject"]
-        )
+    for one in messages:
+        at, status = one.at.astimezone(zone), Text(one.status, _GOOD.get(one.status, "dim"))
+        table.add_row(Text(f"{at:%Y-%m-%d %H:%M:%S}", "dim"), one.flow, one.step, status, one.reason or one.subject)
     return table

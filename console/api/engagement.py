@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import web
 from pydantic import Field
 
 from console import forms
+from console.api import answers
 from console.api import engagement_models as models
 from console.api.openapi import Operation
 from console.config import ConsoleConfig
 from console.engagement import Engagement, Flow, Segment, Words
 from reports import messages, segments
 from reports.days import today
-from reports.text import aware, exact
+from reports.text import exact
 from schemas.errors import ConfigurationError
-from warehouse.client import Row, Warehouse
+from warehouse.client import Warehouse
 
 _DAYS: Final = 90
 _ONE: Final = (400, 401, 403, 404, 409, 503)
@@ -116,8 +119,8 @@ class EngagementApi:
         """A page."""
         file = await self._segment(path["segment"])
         rows = await segments.members(self._warehouse, file.name, wanted.live, wanted.after.lower(), wanted.limit)
-        following = rows[-1]["email"] if len(rows) == wanted.limit else None
-        told = [models.Member(**_member(row)) for row in rows]
+        following = rows[-1].email if len(rows) == wanted.limit else None
+        told = [models.Member(**asdict(one) | {"lifetime_value": _exact(one.lifetime_value)}) for one in rows]
         return models.MembersAnswer(**self._head(wanted), members=told, next=following)
 
     async def flows(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.FlowsAnswer:
@@ -164,11 +167,10 @@ class EngagementApi:
         return file
 
     def _today(self) -> date:
-        return today(self._config.zones, datetime.now(UTC))
+        return today(self._config.calendar.zones, datetime.now(UTC))
 
     def _head(self, wanted: forms.Asked) -> dict[str, Any]:
-        zones = dict(self._config.timezones)
-        return {"mode": wanted.mode, "timezone": self._config.default_timezone, "timezones": zones}
+        return answers.head(self._config.calendar, wanted.live)
 
 
 def _summary(file: Segment, size: segments.Size | None) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _summary(file: Segment, size: segments.Size | None) -> dict[str, Any]:
         "ready": file.ready,
         "members": size.now if size else None,
         "change_7_days": size.change if size else None,
-        "refreshed_at": aware(size.refreshed_at) if size and size.refreshed_at else None,
+        "refreshed_at": size.refreshed_at if size else None,
         "mistakes": [
             models.Mistake(line=each.line, column=each.column, message=each.message, nearest=each.nearest)
             for each in file.mistakes
@@ -192,15 +194,8 @@ def _sentences(words: Words) -> list[str]:
     return [sentence for part in words.parts for sentence in _sentences(part)] if words.parts else [words.text]
 
 
-def _member(row: Row) -> dict[str, Any]:
-    value = {currency: exact(amount, currency) for currency, amount in sorted(row["lifetime_value"].items())}
-    seen = aware(row["last_seen"])
-    return {
-        **{name: row[name] for name in ("email", "name", "country")},
-        "entered_at": aware(row["entered_at"]),
-        "last_seen": seen if seen.year > 1970 else None,  # a member without a profile
-        "lifetime_value": value,
-    }
+def _exact(amounts: dict[str, Decimal]) -> dict[str, str]:
+    return {currency: exact(amount, currency) for currency, amount in sorted(amounts.items())}
 
 
 def _flow(file: Flow, done: messages.Done | None) -> dict[str, Any]:

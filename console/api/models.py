@@ -1,7 +1,6 @@
 """The shapes of the answers. What is published stays: a later version may add fields, never take one away."""
 
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -329,14 +328,3 @@ class Wrong(Answer):
 
     error: str
     next: str = Field(description="What to do about it; '' when the error says it")
-
-
-def plain(value: Any) -> Any:
-    """A row of ClickHouse as these models take it: times with their timezone, decimals as text."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    return format(value, "f") if isinstance(value, Decimal) else value

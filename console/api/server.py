@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,22 +12,20 @@ from pydantic import BaseModel
 
 from console import forms, health
 from console.actions import Actions
-from console.api import models
+from console.api import answers, models
 from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
 from console.engagement import Engagement
-from reports import feed, profiles, search
-from reports.days import before, span
-from reports.metrics import Cell, Series, ask
+from reports import feed, pipeline, profiles, search
+from reports.days import span
+from reports.metrics import ask
 from reports.properties import known
 from reports.summary import summary
-from reports.text import aware, exact
 from schemas.emails import normal
 from schemas.errors import Unavailable
-from schemas.metrics import Metric
 from warehouse.address import Address
-from warehouse.client import Row, Warehouse, reader
+from warehouse.client import Warehouse, reader
 
 _SLUG = {"type": "string", "enum": list(forms.BY_SLUG)}
 _NAME = {"type": "string", "minLength": 1, "maxLength": forms.LONGEST_TEXT}
@@ -43,7 +41,7 @@ class Api:
         engagement: Engagement | None = None,
         actions: Actions | None = None,
     ) -> None:
-        self._config = config
+        self._calendar = config.calendar
         self._warehouse = warehouse
         self._actions = actions
         self._engagement = EngagementApi(config, warehouse, engagement)
@@ -146,120 +144,54 @@ class Api:
 
     async def metrics(self, wanted: forms.Range, _: Mapping[str, str]) -> models.MetricsAnswer:
         """The last 30 days unless asked otherwise."""
-        first, last = wanted.days(self._config, datetime.now(UTC))
-        found = await summary(self._warehouse, self._config, first, last, wanted.live)
-        return models.MetricsAnswer(
-            **self._head(wanted),
-            first=first,
-            last=last,
-            metrics=[
-                models.MetricSummary(
-                    metric=metric,
-                    slug=metric.slug,
-                    **cell(series.total),
-                    days=[
-                        models.DayCount(day=day, count=series.at(day).count, amounts=amounts(series.at(day)))
-                        for day in found.days
-                    ],
-                    before=models.Before(
-                        count=found.earlier[metric].count,
-                        amounts=amounts(found.earlier[metric]),
-                        known=metric not in found.begun,
-                    ),
-                )
-                for metric, series in found.series.items()
-            ],
-        )
+        days = wanted.days(self._calendar, datetime.now(UTC))
+        found = await summary(self._warehouse, self._calendar, *days, wanted.live)
+        return answers.metrics(found, self._calendar, wanted.live)
 
     async def metric(self, wanted: forms.MetricQuery, path: Mapping[str, str]) -> models.MetricAnswer:
         """One metric."""
-        question = wanted.question(forms.metric_of(path["metric"]), self._config, datetime.now(UTC))
-        found = await ask(self._warehouse, self._config, question)
-        earlier = None
-        if found.earlier is not None:
-            first, last = before(question.first, question.last)
-            earlier = models.Earlier(
-                first=first,
-                last=last,
-                **cell(found.earlier.total),
-                periods=cells(found.earlier, found.earlier_periods),
-                known=found.begun is None,
-            )
-        return models.MetricAnswer(
-            **self._head(wanted),
-            metric=question.metric,
-            first=question.first,
-            last=question.last,
-            interval=question.interval.value,
-            split=wanted.split,
-            total=models.Cell(**cell(found.whole.total)),
-            periods=cells(found.whole, found.periods),
-            parts=[
-                models.Part(
-                    part=part.value,
-                    others=part.others,
-                    **cell(part.series.total),
-                    periods=cells(part.series, found.periods),
-                )
-                for part in found.parts
-            ],
-            before=earlier,
-            sql=[query.shown for query in found.queries],
-        )
+        question = wanted.question(forms.metric_of(path["metric"]), self._calendar, datetime.now(UTC))
+        return answers.metric(await ask(self._warehouse, self._calendar, question), self._calendar)
 
     async def properties(self, wanted: forms.Range, path: Mapping[str, str]) -> models.PropertiesAnswer:
         """Those of a sample."""
-        first, last = wanted.days(self._config, datetime.now(UTC))
+        first, last = wanted.days(self._calendar, datetime.now(UTC))
         metric = forms.metric_of(path["metric"])
-        instants = span(first, last, self._config.zones)
+        instants = span(first, last, self._calendar.zones)
         found = await known(self._warehouse, wanted.live, *instants, metric.value)
         items = [models.PropertyItem(key=one.key, label=one.label) for one in found]
         return models.PropertiesAnswer(**self._head(wanted), properties=items)
 
     async def events(self, wanted: forms.FeedQuery, _: Mapping[str, str]) -> models.EventsAnswer:
         """A page, newest first."""
-        rows, following = await feed.page(self._warehouse, wanted.wanted(), datetime.now(UTC))
-        events = [models.Event(**event_values(row)) for row in rows]
+        facts, following = await feed.page(self._warehouse, wanted.wanted(), datetime.now(UTC))
+        events = [answers.event(fact) for fact in facts]
         return models.EventsAnswer(**self._head(wanted), events=events, next=str(following) if following else None)
 
     async def event(self, wanted: forms.Asked, path: Mapping[str, str]) -> models.EventAnswer:
         """One event."""
-        found = await feed.event(self._warehouse, path["metric_id"], wanted.live)
+        found = await feed.whole(self._warehouse, path["metric_id"], wanted.live)
         if found is None:
             raise web.HTTPNotFound(text="there is no such event in this mode")
-        lines = [
-            models.Line(**models.plain(line) | {"amount": exact(line["amount"], line["currency"])})
-            for line in found.lines
-        ]
-        live, id_ = found.row["livemode"], found.row["metric_id"]
-        versions, raw = await asyncio.gather(
-            feed.versions(self._warehouse, id_, live), feed.raw_events(self._warehouse, found.row)
+        versions, stripe_events = await asyncio.gather(
+            feed.versions(self._warehouse, found.fact.metric_id, wanted.live),
+            feed.stripe_events(self._warehouse, found.fact),
         )
-        return models.EventAnswer(
-            **event_values(found.row),
-            properties=found.properties,
-            lines=lines,
-            versions=[
-                models.Version(**models.plain(row) | {"amount": exact(row["amount"], row["currency"])})
-                for row in versions
-            ],
-            stripe_events=[models.StripeEvent(**models.plain(row)) for row in raw],
-        )
+        return answers.whole_event(found, versions, stripe_events)
 
     async def profiles(self, wanted: forms.SearchQuery, _: Mapping[str, str]) -> models.ProfilesAnswer:
         """Those that match."""
-        rows = await profiles.search(self._warehouse, wanted.q, wanted.live)
-        found = [models.FoundProfile(**person_values(row)) for row in rows]
-        return models.ProfilesAnswer(**self._head(wanted), profiles=found)
+        found = await profiles.search(self._warehouse, wanted.q, wanted.live)
+        return models.ProfilesAnswer(**self._head(wanted), profiles=[answers.found_profile(one) for one in found])
 
     async def search(self, wanted: forms.FindQuery, _: Mapping[str, str]) -> models.SearchAnswer:
         """What is called so, or begins so."""
         found = await search.find(self._warehouse, wanted.q, wanted.live)
         return models.SearchAnswer(
             **self._head(wanted),
-            profiles=[models.FoundProfile(**person_values(row)) for row in found.people],
-            events=[models.Event(**event_values(row)) for row in found.events],
-            stripe_events=[models.FoundStripeEvent(**models.plain(row)) for row in found.stripe_events],
+            profiles=[answers.found_profile(one) for one in found.people],
+            events=[answers.event(one.fact) for one in found.events],
+            stripe_events=[models.FoundStripeEvent(**asdict(one)) for one in found.stripe_events],
             more=found.more,
         )
 
@@ -268,7 +200,7 @@ class Api:
         found = await profiles.person(self._warehouse, normal(path["email"]), wanted.live)
         if found is None:
             raise web.HTTPNotFound(text="nobody is known by that email in this mode")
-        return models.ProfileAnswer(**person_values(found))
+        return answers.profile(found)
 
     async def health(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.HealthAnswer:
         """How things stand."""
@@ -276,7 +208,7 @@ class Api:
         if actions is None:
             raise Unavailable("nobody here can tell how things are", remedy="start the console by tillstream up")
         seen, parts, judged = await asyncio.gather(
-            health.arrivals(self._warehouse, wanted.live, datetime.now(UTC)), actions.parts(), actions.judge()
+            pipeline.arrivals(self._warehouse, wanted.live, datetime.now(UTC)), actions.parts(), actions.judge()
         )
         return models.HealthAnswer(
             **self._head(wanted),
@@ -292,8 +224,7 @@ class Api:
         )
 
     def _head(self, wanted: forms.Asked) -> dict[str, Any]:
-        zones = dict(self._config.timezones)
-        return {"mode": wanted.mode, "timezone": self._config.default_timezone, "timezones": zones}
+        return answers.head(self._calendar, wanted.live)
 
 
 def operations_alone() -> list[Operation]:
@@ -311,33 +242,6 @@ def _answered(operation: Operation) -> Callable[[web.Request], Awaitable[web.Res
         return model_answer(found)
 
     return handler
-
-
-def cells(series: Series, periods: list[date]) -> list[models.Period]:
-    """One a period."""
-    return [models.Period(begin=begin, **cell(series.at(begin))) for begin in periods]
-
-
-def cell(one: Cell) -> dict[str, Any]:
-    """The values of a `models.Cell`."""
-    return {"count": one.count, "unique_profiles": one.people, "amounts": amounts(one)}
-
-
-def amounts(one: Cell) -> dict[str, str]:
-    """Currency to exact decimal text in major units."""
-    return {currency: exact(amount, currency) for currency, amount in sorted(one.amounts.items())}
-
-
-def event_values(row: Row) -> dict[str, Any]:
-    """A row of the feed; `amount` with the places of its currency."""
-    moments = {name: aware(row[name]) for name in ("occurred_at", "received_at")}
-    return {**row, **moments, "amount": exact(row["amount"], row["currency"]), "metric": Metric(row["metric"])}
-
-
-def person_values(row: Row) -> dict[str, Any]:
-    """A row of `profiles`; `lifetime_value` with the places of its currency."""
-    value = [{**one, "lifetime_value": exact(one["lifetime_value"], one["currency"])} for one in row["value"]]
-    return {**models.plain(row), "value": value}
 
 
 def model_answer(found: BaseModel) -> web.Response:

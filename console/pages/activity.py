@@ -3,6 +3,7 @@
 import json
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,7 +14,6 @@ from console.pages.site import Page
 from reports import feed
 from reports.properties import known
 from schemas.metrics import Metric
-from warehouse.client import Row
 
 BODY_CHARACTERS: Final = 100_000
 SAMPLED: Final = timedelta(days=31)  # of whose events the properties are offered as filters
@@ -49,11 +49,11 @@ class ActivityPages(Page):
     async def event(self, request: web.Request) -> web.Response:
         """Everything about one fact."""
         found = await self._event(request)
-        versions = await feed.versions(self.warehouse, found.row["metric_id"], found.row["livemode"])
+        versions = await feed.versions(self.warehouse, found.fact.metric_id, found.fact.livemode)
         return self.site.page(
             request,
             "event.html",
-            row=found.row,
+            row=found.fact,
             versions=enriched(versions),
             lines=found.lines,
             line_count=found.line_count,
@@ -64,23 +64,22 @@ class ActivityPages(Page):
     async def raw_list(self, request: web.Request) -> web.Response:
         """Stripe's own events about the fact."""
         found = await self._event(request)
-        rows = await feed.raw_events(self.warehouse, found.row)
+        rows = await feed.stripe_events(self.warehouse, found.fact)
         template = "raw_events.html" if "HX-Request" in request.headers else "raw_page.html"
-        return self.site.page(request, template, rows=rows, limit=feed.RAW_EVENTS, account=found.row["account"])
+        return self.site.page(request, template, rows=rows, limit=feed.STRIPE_EVENTS, account=found.fact.account)
 
     async def raw(self, request: web.Request) -> web.Response:
         """One of Stripe's events, as it came."""
         wanted = forms.parsed(forms.RawQuery, request.query)
-        row = await feed.raw_body(self.warehouse, wanted.id, wanted.account, wanted.live)
-        if row is None:
+        found = await feed.stripe_event(self.warehouse, wanted.id, wanted.account, wanted.live)
+        if found is None:
             raise web.HTTPNotFound(text="there is no such event in this mode")
-        body = row.pop("body")
         try:
-            text = pretty(json.loads(body))
+            text = pretty(json.loads(found.body))
         except (ValueError, RecursionError):
-            text = body
+            text = found.body
         left_out = max(len(text) - BODY_CHARACTERS, 0)
-        return self.site.page(request, "raw.html", row=row, body=text[:BODY_CHARACTERS], left_out=left_out)
+        return self.site.page(request, "raw.html", row=found, body=text[:BODY_CHARACTERS], left_out=left_out)
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: `change` when something was written, `away` when ClickHouse does not answer.
@@ -119,21 +118,20 @@ class ActivityPages(Page):
             },
         )
 
-    async def _event(self, request: web.Request) -> feed.Event:
+    async def _event(self, request: web.Request) -> feed.WholeFact:
         wanted = forms.parsed(forms.EventQuery, request.query)
-        found = await feed.event(self.warehouse, wanted.id, wanted.live)
+        found = await feed.whole(self.warehouse, wanted.id, wanted.live)
         if found is None:
             raise web.HTTPNotFound(text=f"There is no such event in {wanted.mode} mode.")
         return found
 
 
-def enriched(versions: list[Row]) -> list[tuple[Row, list[tuple[str, Any, Any]]]]:
+def enriched(versions: list[feed.Version]) -> list[tuple[feed.Version, list[tuple[str, Any, Any]]]]:
     """Each version with what it changed: name, value before, value now. The newest first."""
-    told, before = list[tuple[Row, list[tuple[str, Any, Any]]]](), dict[str, Any]()
-    for row in versions:
-        changed = [(name, before[name], row[name]) for name in TOLD if before and before[name] != row[name]]
-        told.append((row, changed))
-        before = row
+    told = list[tuple[feed.Version, list[tuple[str, Any, Any]]]]()
+    for before, now in pairwise([*versions[:1], *versions]):
+        values = [(name, getattr(before, name), getattr(now, name)) for name in TOLD]
+        told.append((now, [(name, old, new) for name, old, new in values if old != new]))
     return told[::-1]
 
 

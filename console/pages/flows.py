@@ -95,7 +95,7 @@ class FlowPages(Page):
             counts=steps,
             nothing=messages.Done(),
             rows=rows,
-            held=held,
+            held=len(held),
             step=wanted.step if wanted.step in mails else next(iter(mails), ""),
             email=wanted.email,
         )

@@ -10,7 +10,7 @@ from console import forms, health
 from console.actions import Part
 from console.audit import Action
 from console.pages.site import Page
-from reports import pipeline
+from reports import pipeline, reconciliations
 from reports.days import today
 from schemas.errors import Unavailable
 
@@ -44,12 +44,12 @@ class HealthPage(Page):
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
         judging = asyncio.create_task(health.judged(self.site.actions))
         parts, trouble = await self._parts(), None
-        seen, found, weeks = None, None, list[list[pipeline.Checked]]()
+        seen, found, weeks = None, None, list[list[reconciliations.Checked]]()
         try:
             seen, found, weeks = await asyncio.gather(
-                health.arrivals(self.warehouse, live, now),
+                pipeline.arrivals(self.warehouse, live, now),
                 pipeline.pipeline(self.warehouse, live, now),
-                pipeline.calendar(self.warehouse, live, today(self.config.zones, now)),
+                reconciliations.calendar(self.warehouse, live, today(self.config.calendar.zones, now)),
             )
         except Unavailable as error:
             trouble = error
@@ -73,7 +73,7 @@ class HealthPage(Page):
         """The picture alone."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
         seen, found, parts = await asyncio.gather(
-            health.arrivals(self.warehouse, live, now), pipeline.pipeline(self.warehouse, live, now), self._parts()
+            pipeline.arrivals(self.warehouse, live, now), pipeline.pipeline(self.warehouse, live, now), self._parts()
         )
         named = {part.name: part for part in parts}
         return self.site.page(request, "flow.html", seen=seen, found=found, parts=named, balance=balance(parts))

@@ -15,9 +15,6 @@ from reports import pipeline
 from reports.days import last_days, today
 from schemas.errors import TillstreamError, Unavailable
 from schemas.stripe_types import EVENT_TYPES
-from warehouse.query import Query
-
-RECEIVED = timedelta(days=90)
 
 
 class ConnectForm(BaseModel):
@@ -99,7 +96,7 @@ class IntegrationPage(Page):
         accounts = list(self.config.webhook_urls)
         verdict, received, found, kept = await asyncio.gather(
             health.judged(self.site.actions),
-            self._received(account, live),
+            pipeline.received(self.warehouse, account, live, now),
             pipeline.imports(self.warehouse, live),
             self._kept(account),
         )
@@ -113,12 +110,12 @@ class IntegrationPage(Page):
             accounts=accounts,
             account=account,
             url=self.config.webhook_urls[account] if self.config.door_url else "",
-            zone_name=self.config.zone_of(account).key,
+            zone_name=self.config.calendar.zone_of(account).key,
             types=EVENT_TYPES,
             received=received,
             connection=None,
-            imports=[row for row in found if row["account"] == account],
-            yesterday=last_days(today(self.config.zones, now), 2)[0],
+            imports=[row for row in found if row.account == account],
+            yesterday=last_days(today(self.config.calendar.zones, now), 2)[0],
             verdict=verdict,
         )
 
@@ -127,7 +124,8 @@ class IntegrationPage(Page):
         wanted = forms.parsed(CompareQuery, {**request.query, **await forms.posted(request)})
         asked: list[Connection] = []
         received, _ = await asyncio.gather(
-            self._received(wanted.account, wanted.live), self._ask(wanted.account, asked)
+            pipeline.received(self.warehouse, wanted.account, wanted.live, datetime.now(UTC)),
+            self._ask(wanted.account, asked),
         )
         return self.site.page(
             request,
@@ -136,20 +134,20 @@ class IntegrationPage(Page):
             types=EVENT_TYPES,
             received=received,
             account=wanted.account,
-            zone_name=self.config.zone_of(wanted.account).key,
+            zone_name=self.config.calendar.zone_of(wanted.account).key,
         )
 
     async def imports(self, request: web.Request) -> web.Response:
         """How far the import is."""
         wanted = forms.parsed(CompareQuery, request.query)
         found = await pipeline.imports(self.warehouse, wanted.live)
-        rows = [row for row in found if row["account"] == wanted.account]
+        rows = [row for row in found if row.account == wanted.account]
         return self.site.page(request, "imports.html", imports=rows, account=wanted.account)
 
     async def compare(self, request: web.Request) -> web.Response:
         """A day, ours against Stripe's. Asks Stripe, and what comes of it is kept."""
         wanted = forms.parsed(CompareQuery, {**request.query, **await forms.posted(request)})
-        day = wanted.day or today(self.config.zones, datetime.now(UTC)) - timedelta(days=1)
+        day = wanted.day or today(self.config.calendar.zones, datetime.now(UTC)) - timedelta(days=1)
         async with self.site.change(request, Action.COMPARE, account=wanted.account, detail=str(day)):
             found = await self.actions.compare(wanted.account, day)
         template = "compare.html" if "HX-Request" in request.headers else "compare_page.html"
@@ -223,18 +221,5 @@ class IntegrationPage(Page):
         try:
             answer.append(await self.site.actions.connection(account))
         except TillstreamError as error:
-            zone = self.config.zone_of(account).key
+            zone = self.config.calendar.zone_of(account).key
             answer.append(Connection(account, "", zone, 0, False, why=f"{error}. Next: {error.remedy}"))
-
-    async def _received(self, account: str, livemode: bool) -> dict[str, datetime]:
-        """Event type to when the newest of it came; thin events count as what they tell of."""
-        rows = await self.warehouse.rows(
-            Query(
-                "SELECT if(startsWith(type, 'v1.'), substring(type, 4), type) AS name, max(received_at) AS newest\n"
-                "FROM stripe_event_arrivals\n"
-                "WHERE account = {account:String} AND livemode = {livemode:Bool} AND type != ''\n"
-                "  AND received_at >= {since:DateTime64(3, 'UTC')}\nGROUP BY name",
-                {"account": account, "livemode": livemode, "since": datetime.now(UTC) - RECEIVED},
-            )
-        )
-        return {row["name"]: row["newest"] for row in rows}

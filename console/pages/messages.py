@@ -1,11 +1,12 @@
 """One message as it was sent."""
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from console import archive, forms
 from console.pages.site import Page
+from reports import messages
 from schemas.emails import normal
 
 #: Nothing of it runs, leads elsewhere or asks anybody for anything, pictures neither: who looks is nobody's business.
@@ -28,19 +29,18 @@ class MessagePage(Page):
 
     async def page(self, request: web.Request) -> web.Response:
         """When, why and to whom, and what it was."""
-        row = await self._found(request)
-        letter = archive.opened(row["content"], row["channel"])
-        return self.site.page(request, "message.html", row=row, letter=letter)
+        message, letter = await self._found(request)
+        return self.site.page(request, "message.html", row=message, letter=letter)
 
     async def body(self, request: web.Request) -> web.Response:
         """The mail itself, for a frame that may do nothing."""
-        row = await self._found(request)
-        html = archive.opened(row["content"], row["channel"]).html
-        return web.Response(text=html, content_type="text/html", charset="utf-8", headers=BODY_HEADERS)
+        _, letter = await self._found(request)
+        return web.Response(text=letter.html, content_type="text/html", charset="utf-8", headers=BODY_HEADERS)
 
-    async def _found(self, request: web.Request) -> dict[str, Any]:
+    async def _found(self, request: web.Request) -> tuple[messages.Message, archive.Letter]:
         wanted = forms.parsed(forms.MessageQuery, request.query)
-        row = await archive.message(self.warehouse, normal(wanted.email), wanted.id, wanted.live)
-        if row is None:
+        found = await messages.one(self.warehouse, normal(wanted.email), wanted.id, wanted.live)
+        if found is None:
             raise web.HTTPNotFound(text=f"There is no such message in {wanted.mode} mode.")
-        return row
+        message, content = found
+        return message, archive.opened(content, message.channel)

@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,9 +12,9 @@ from console import charts, forms
 from console.pages.site import Page
 from console.templates_env import address
 from reports.days import Interval, span
-from reports.metrics import Answer, Question, Series, ask, values
+from reports.metrics import Answer, Measure, Question, ask, values
 from reports.properties import known
-from reports.text import exact, harmless, iso
+from reports.spreadsheet import METRIC_HEAD, metric_lines
 
 TABLE_LINES: Final = 200  # more are in the CSV
 
@@ -33,12 +33,12 @@ class MetricPage(Page):
     async def page(self, request: web.Request) -> web.Response:
         """Chart, table, SQL."""
         wanted, question = self._asked(request)
-        since, until = span(question.first, question.last, self.config.zones)
+        since, until = span(question.first, question.last, self.config.calendar.zones)
         found, properties = await asyncio.gather(
-            ask(self.warehouse, self.config, question),
+            ask(self.warehouse, self.config.calendar, question),
             known(self.warehouse, question.livemode, since, until, question.metric.value),
         )
-        chart, lines = charts.of_answer(found, wanted.measure, self.config.zone_of(""))
+        chart, lines = charts.of_answer(found, wanted.measure, self.config.calendar.zone_of(""))
         if question.split and question.split.key not in [one.key for one in properties]:
             properties.append(question.split)
         page = self.site.page(
@@ -47,7 +47,7 @@ class MetricPage(Page):
             metric=question.metric,
             wanted=question,
             measure=wanted.measure,
-            measures=list(forms.Measure),
+            measures=list(Measure),
             intervals=list(Interval),
             properties=properties,
             kept=kept(wanted, question),
@@ -55,7 +55,7 @@ class MetricPage(Page):
             chart=chart,
             lines=lines,
             drawn=min(lines, charts.DRAWN_AT_MOST),
-            drawn_currency=charts.currency_of(found) if wanted.measure is forms.Measure.AMOUNT else "",
+            drawn_currency=found.currency if wanted.measure is Measure.AMOUNT else "",
             shown_periods=list(reversed(found.periods))[: max(TABLE_LINES // max(len(found.parts), 1), 1)],
             earlier=dict(zip(found.periods, found.earlier_periods, strict=False)),
         )
@@ -67,14 +67,14 @@ class MetricPage(Page):
     async def values(self, request: web.Request) -> web.Response:
         """The most frequent values of the property that is being chosen, for the field beside it."""
         _, question = self._asked(request)
-        found = await values(self.warehouse, self.config, question)
+        found = await values(self.warehouse, self.config.calendar, question)
         shown = question.split.shown if question.split else str
         return self.site.page(request, "values.html", values=[(value, shown(value)) for value in found])
 
     async def csv_file(self, request: web.Request) -> web.Response:
         """The same numbers for a spreadsheet: a line a period, part and currency."""
         _, question = self._asked(request)
-        found = await ask(self.warehouse, self.config, question)
+        found = await ask(self.warehouse, self.config.calendar, question)
         name = f"{question.metric.slug}_{question.first}_{question.last}.csv"
         return web.Response(
             text=csv_text(found),
@@ -86,7 +86,7 @@ class MetricPage(Page):
     def _asked(self, request: web.Request) -> tuple[forms.MetricQuery, Question]:
         wanted = forms.parsed(forms.MetricQuery, request.query)
         metric = forms.metric_of(request.match_info["metric"])
-        return wanted, wanted.question(metric, self.config, datetime.now(UTC))
+        return wanted, wanted.question(metric, self.config.calendar, datetime.now(UTC))
 
 
 def kept(wanted: forms.MetricQuery, question: Question) -> dict[str, Any]:
@@ -104,21 +104,7 @@ def kept(wanted: forms.MetricQuery, question: Question) -> dict[str, Any]:
 
 
 def csv_text(found: Answer) -> str:
-    """A line a period, part and currency; a period without events has one, so that no day is missing."""
+    """The lines of `spreadsheet.metric_lines` below their head."""
     out = io.StringIO()
-    table = csv.writer(out)
-    split = found.question.split
-    table.writerow(("period", "part", "count", "unique_profiles", "currency", "amount"))
-    parts = [(charts.part_name(part, split), part.series) for part in found.parts] if split else []
-    for begin in found.periods:
-        for name, series in parts or [("", found.whole)]:
-            _lines(table, begin, name, series)
+    csv.writer(out).writerows([METRIC_HEAD, *metric_lines(found)])
     return out.getvalue()
-
-
-def _lines(table: Any, begin: date, name: str, series: Series) -> None:
-    cell = series.at(begin)
-    at = iso(begin) if isinstance(begin, datetime) else begin
-    amounts = [(currency, exact(amount, currency)) for currency, amount in sorted(cell.amounts.items())]
-    for currency, amount in amounts or [("", "")]:
-        table.writerow((at, harmless(name), cell.count, cell.people, currency, amount))

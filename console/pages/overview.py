@@ -7,7 +7,7 @@ from aiohttp import web
 
 from console import forms, health
 from console.pages.site import METRICS, Page
-from reports import feed
+from reports import feed, pipeline
 from reports.days import Interval, last_days, today
 from reports.summary import summary
 from schemas.metrics import Metric
@@ -27,8 +27,8 @@ class OverviewPage(Page):
     async def page(self, request: web.Request) -> web.Response:
         """The last 30 days."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
-        first, last = last_days(today(self.config.zones, now))
-        found = await summary(self.warehouse, self.config, first, last, live)
+        first, last = last_days(today(self.config.calendar.zones, now))
+        found = await summary(self.warehouse, self.config.calendar, first, last, live)
         seen, judged = await self._health(live, now)
         rows, _ = await feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now)
         shown = [metric for metric in METRICS if metric != Metric.UPCOMING_INVOICE or found.series[metric].total.count]
@@ -53,7 +53,7 @@ class OverviewPage(Page):
 
     async def _health(
         self, live: bool, now: datetime, patience: float = health.PATIENCE
-    ) -> tuple[health.Arrivals, Verdict | None]:
+    ) -> tuple[pipeline.Arrivals, Verdict | None]:
         return await asyncio.gather(
-            health.arrivals(self.warehouse, live, now), health.judged(self.site.actions, patience)
+            pipeline.arrivals(self.warehouse, live, now), health.judged(self.site.actions, patience)
         )

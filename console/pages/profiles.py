@@ -1,7 +1,7 @@
 """People: the search, and one person's page."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import groupby
 
@@ -10,12 +10,12 @@ from aiohttp import web
 from console import forms
 from console.audit import Action
 from console.pages.site import Page
-from reports import feed, profiles
+from reports import feed, messages, profiles
 from reports import standing as how
-from reports.days import today
-from reports.text import aware
+from reports.days import Calendar, today
+from reports.feed import Fact
+from reports.messages import Message
 from schemas.emails import normal
-from warehouse.client import Row
 
 
 class ProfilePages(Page):
@@ -93,35 +93,33 @@ class ProfilePages(Page):
         (rows, following), segments, newest, standing = await asyncio.gather(
             feed.page(self.warehouse, asked, now),
             profiles.segments(self.warehouse, email, wanted.live),
-            profiles.messages(self.warehouse, email, wanted.live),
+            messages.of_person(self.warehouse, email, wanted.live),
             how.ask(self.warehouse, email, wanted.live),
         )
-        messages = newest
+        between = newest
         if following or asked.before:
             since, before = following.at if following else None, asked.before.at if asked.before else None
-            messages = await profiles.messages(self.warehouse, email, wanted.live, since, before)
+            between = await messages.of_person(self.warehouse, email, wanted.live, since, before)
         return self.site.page(
             request,
             "profile.html",
             person=found,
             segments=segments,
-            days=timeline(
-                rows, messages, lambda at, account: aware(at).astimezone(self.config.zone_of(account)).date()
-            ),
+            days=timeline(rows, between, self.config.calendar),
             following=following,
             wanted=asked,
             standing=standing,
             level=how.level(standing),
             sentence=how.sentence(standing, newest, now),
-            today=today(self.config.zones, now),
+            today=today(self.config.calendar.zones, now),
         )
 
 
 def timeline(
-    facts: Iterable[Row], messages: Iterable[Row], day_of: Callable[[datetime, str], date]
-) -> list[tuple[date, list[Row]]]:
-    """Facts and messages together by day, the newest first; each row has `when`, its moment."""
-    rows = [row | {"when": aware(row["occurred_at"])} for row in facts]
-    rows += [row | {"when": aware(row["at"])} for row in messages]
-    rows.sort(key=lambda row: row["when"], reverse=True)
-    return [(day, list(each)) for day, each in groupby(rows, lambda row: day_of(row["when"], row.get("account", "")))]
+    facts: Iterable[Fact], messages: Iterable[Message], calendar: Calendar
+) -> list[tuple[date, list[Fact | Message]]]:
+    """Facts and messages together by day, the newest first."""
+    found = [(one.occurred_at, one.account, one) for one in facts] + [(one.at, "", one) for one in messages]
+    found.sort(key=lambda one: one[0], reverse=True)
+    days = groupby(found, lambda one: one[0].astimezone(calendar.zone_of(one[1])).date())
+    return [(day, [one for *_, one in each]) for day, each in days]

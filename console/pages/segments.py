@@ -13,21 +13,18 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
 
-from console import building, forms
+from console import forms
 from console.audit import Action
 from console.engagement import Mistake, Start
 from console.pages.site import Page
 from reports import segments
 from reports.days import today
+from reports.spreadsheet import harmless
 from reports.text import iso, number
 from schemas.errors import ConfigurationError
-from warehouse.query import Query
 
 LONGEST_YAML: Final = 12_000  # characters; a form may have 16 KiB
-SAMPLE: Final = 5
 _CSV_PAGE: Final = 5_000
-#: What a spreadsheet would take for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 SegmentName = Annotated[forms.Text, Field(min_length=1, max_length=64)]
 Yaml = Annotated[str, Field(max_length=LONGEST_YAML), AfterValidator(lambda text: text.replace("\r\n", "\n"))]
@@ -191,7 +188,7 @@ class SegmentPages(Page):
         """The values of a property that occur most, as suggestions."""
         wanted = forms.parsed(ValuesQuery, request.query)
         query = self.engagement.values(wanted.metric, wanted.property)
-        found = await building.values(self.warehouse, query, wanted.live)
+        found = await segments.values(self.warehouse, query, wanted.live)
         return self.site.page(request, "values.html", values=[(value, value) for value in found])
 
     async def save(self, request: web.Request) -> web.Response:
@@ -247,25 +244,17 @@ class SegmentPages(Page):
         found = await self.engagement.ask(name, text)
         if isinstance(found, list):
             return self.site.page(request, "segment_counted.html", mistakes=found, asked=None)
-        sample = Query(
-            f"SELECT email\nFROM (\n{found.members.text}\n)\nWHERE livemode = {{of_mode:Bool}}\n"
-            "ORDER BY email\nLIMIT {most:UInt32}",
-            {**found.members.parameters, "of_mode": live, "most": SAMPLE},
-        )
-        rows, people = await asyncio.gather(self.warehouse.rows(found.counts), self.warehouse.rows(sample))
-        by_mode = {bool(row["livemode"]): row for row in rows}
-        mine = by_mode.get(live)
-        counts = mine["conditions"] if mine else [0] * len(found.conditions)
+        counted = await segments.counted(self.warehouse, found.counts, found.members, live, len(found.conditions))
         return self.site.page(
             request,
             "segment_counted.html",
             mistakes=[],
             asked=found,
             words=found.words if words else None,
-            members=mine["members"] if mine else 0,
-            other=by_mode[not live]["members"] if (not live) in by_mode else 0,
-            conditions=list(zip(found.conditions, counts, strict=True)),
-            people=[row["email"] for row in people],
+            members=counted.members,
+            other=counted.others,
+            conditions=list(zip(found.conditions, counted.conditions, strict=True)),
+            people=counted.sample,
         )
 
     async def _editor(
@@ -282,7 +271,7 @@ class SegmentPages(Page):
         theirs: str = "",
     ) -> web.Response:
         """The whole page, or the `part` of it that changes; raises ConfigurationError when that can't be done."""
-        occurring = await building.occurring(self.warehouse) if draft.view == "builder" else building.Occurring()
+        occurring = await segments.occurring(self.warehouse) if draft.view == "builder" else segments.Occurring()
         built = await self.engagement.build(draft.name, draft.yaml, posted or {}, draft.do, occurring)
         return self.site.page(
             request,
@@ -303,10 +292,10 @@ class SegmentPages(Page):
         yield _line(["email", "name", "country", "entered", "last seen", "lifetime value"])
         while rows := await segments.members(self.warehouse, name, live, after, _CSV_PAGE):
             yield "".join(_line(_cells(row)) for row in rows)
-            after = rows[-1]["email"]
+            after = rows[-1].email
 
     def _today(self) -> date:
-        return today(self.config.zones, datetime.now(UTC))
+        return today(self.config.calendar.zones, datetime.now(UTC))
 
 
 def growth(size: segments.Size) -> dict[str, Any]:
@@ -350,11 +339,10 @@ def _begun(start: Start | None) -> str:
     return start.yaml if start else "name: \nall:\n  - metric: Successfully Paid\n"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    value = " ".join(f"{amount} {currency}" for currency, amount in sorted((row["lifetime_value"] or {}).items()))
-    told = [str(row[name] or "") for name in ("email", "name", "country")]
-    told = [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in told]
-    return [*told, iso(row["entered_at"]), iso(row["last_seen"]) if row["last_seen"] else "", value]
+def _cells(one: segments.Member) -> list[str]:
+    value = " ".join(f"{amount} {currency}" for currency, amount in sorted(one.lifetime_value.items()))
+    seen = iso(one.last_seen) if one.last_seen else ""
+    return [*map(harmless, (one.email, one.name, one.country)), iso(one.entered_at), seen, value]
 
 
 def _line(cells: list[str]) -> str:

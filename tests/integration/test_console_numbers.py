@@ -16,6 +16,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from console.config import ConsoleConfig
+from reports.days import Calendar
 from schemas.metrics import Metric, MetricEvent
 from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
@@ -176,7 +177,7 @@ async def test_hours_are_the_accounts_own_and_a_long_night_has_25(
     paid = [row(Metric.SUCCESSFULLY_PAID, n, at) for n, at in enumerate(hours)]
     outside = [row(Metric.SUCCESSFULLY_PAID, 99, hours[0] - timedelta(hours=1))]
     await insert(clickhouse_server.url, database, "metric_rows", [*paid, *outside])
-    config = ConsoleConfig(Address(clickhouse_server.url, database=database), default_timezone="Europe/London")
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database), calendar=Calendar("Europe/London"))
     async with serving(config) as url:
         asked = f"{url}/api/v1/metrics/successfully_paid?from=2025-10-26&to=2025-10-26"
         told = await get(http, f"{asked}&interval=hour")
@@ -202,7 +203,7 @@ async def test_days_are_those_of_each_account(
         "metric_rows",
         [row(Metric.SUCCESSFULLY_PAID, n, yesterday, account=name) for n, name in enumerate(zones)],
     )
-    config = ConsoleConfig(Address(clickhouse_server.url, database=database), timezones=zones)
+    config = ConsoleConfig(Address(clickhouse_server.url, database=database), calendar=Calendar(by_account=zones))
     async with serving(config) as url:
         paid = await get(http, f"{url}/api/v1/metrics/successfully_paid")
         whole = await get(http, f"{url}/api/v1/metrics")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.feed import Filter
+from reports.feed import Fact, Filter
 from reports.following import follow, mark
 from schemas.errors import Unavailable
 from schemas.metrics import Metric
@@ -37,13 +37,13 @@ async def warehouse(shop: Shop) -> AsyncIterator[Broken]:
     await found.close()
 
 
-async def some(rows: AsyncIterator[dict[str, Any]], count: int) -> list[tuple[str, str, int]]:
+async def some(facts: AsyncIterator[Fact], count: int) -> list[tuple[str, str, int]]:
     """The next ones: email, metric and version."""
     found = []
     async with asyncio.timeout(90):
         while len(found) < count:
-            row = await anext(rows)
-            found.append((row["email"], row["metric"], row["version"]))
+            fact = await anext(facts)
+            found.append((fact.email, fact.metric.value, fact.version))
     return found
 
 

@@ -1,14 +1,14 @@
 """What is drawn is what was answered: one axis has one unit, and each point its exact text."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from console.charts import DRAWN_AT_MOST, of_answer
-from console.forms import Measure
 from reports.days import Interval, before, periods
-from reports.metrics import Answer, Cell, Part, Question, Series
+from reports.metrics import Answer, Cell, Measure, Part, Question, Series
 from reports.properties import Property
 from schemas.metrics import Metric
 
@@ -44,8 +44,8 @@ def test_amounts_of_one_currency_alone_share_an_axis() -> None:
 
 
 def test_a_part_without_the_drawn_currency_is_not_drawn_as_nothing() -> None:
-    found = answer(["a", "b"], "reason")
-    found.parts[1].series.total.amounts = {"jpy": Decimal(500)}
+    found = answer(["a"], "reason")
+    found.parts.append(Part("b", False, Series(Cell(1, 1, {"jpy": Decimal(500)}))))
     chart, lines = of_answer(found, Measure.AMOUNT, LONDON)
     assert ([one["label"] for one in chart["series"]], lines) == (["a"], 1)
 
@@ -64,7 +64,8 @@ def test_nothing_at_all_makes_an_empty_chart() -> None:
 def test_the_time_before_is_drawn_point_by_point_and_says_its_own_days() -> None:
     found = answer([])
     first, last = before(DAY, found.question.last)
-    found.earlier, found.earlier_periods = Series(cells={last: Cell(7)}), periods(first, last, Interval.DAY)
+    earlier = periods(first, last, Interval.DAY)
+    found = replace(found, earlier=Series(cells={last: Cell(7)}), earlier_periods=earlier)
     chart, _ = of_answer(found, Measure.COUNT, LONDON)
     assert chart["series"][1]["values"] == [0, 7]
     assert chart["series"][1]["texts"][1] == "7 (Sun 4 Jan 2026)"

@@ -9,6 +9,7 @@ import console
 from console.access.gate import safe_next
 from console.config import ConsoleConfig
 from console.stripe_events import dashboard_url
+from reports.days import Calendar
 from schemas.errors import ConfigurationError
 from warehouse.address import Address
 
@@ -27,8 +28,6 @@ STATIC = Path(console.__file__).parent / "static"
         {"host": "192.0.2.7"},
         {"host": "::"},
         {"public_url": "https://console.example"},
-        {"default_timezone": "Mars"},
-        {"timezones": {"a": "../x"}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
@@ -45,7 +44,7 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_every_account_has_its_webhook_url() -> None:
     config = ConsoleConfig(
         Address("http://127.0.0.1:8123"),
-        timezones={"default": "UTC", "eu": "Europe/Berlin"},
+        calendar=Calendar(by_account={"default": "UTC", "eu": "Europe/Berlin"}),
         door_url="https://hooks.example/",
     )
     assert config.webhook_urls == {

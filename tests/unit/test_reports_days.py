@@ -2,14 +2,22 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.days import Interval, last_days, periods, span, today
+from reports.days import Calendar, Interval, last_days, periods, span, today
+from schemas.errors import ConfigurationError
 
 DAYS = st.dates(date(1990, 1, 1), date(2100, 12, 31))
+
+
+@pytest.mark.parametrize("wrong", [{"default": "Mars"}, {"by_account": {"a": "../x"}}])
+def test_a_timezone_that_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="unknown timezone"):
+        Calendar(**wrong)
 
 
 def test_today_is_the_latest_day_anywhere() -> None:

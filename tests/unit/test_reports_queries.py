@@ -4,18 +4,16 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from console.config import ConsoleConfig
-from console.queries import within
-from reports.days import Interval
+from reports.days import Calendar, Interval
 from reports.feed import Cursor
 from reports.metrics import Question, amounts_query, largest_query, parts_queries, people_query
+from reports.periods import within
 from reports.properties import Is, Property
 from schemas.metrics import Metric
-from warehouse.address import Address
 from warehouse.query import Query, literal
 
 NASTY = "'; DROP TABLE metric_rows; --\\"
-CONFIG = ConsoleConfig(Address("http://127.0.0.1:8123"), timezones={NASTY: "Asia/Tokyo", "b": "UTC"})
+CALENDAR = Calendar(by_account={NASTY: "Asia/Tokyo", "b": "UTC"})
 KEYS = ["currency", "reason", "product", "properties.CardBrand", f"metadata.charge.{NASTY}"]
 
 
@@ -28,10 +26,10 @@ def test_no_value_is_ever_part_of_the_text(key: str, interval: Interval) -> None
         Metric.FAILED_PAYMENT, date(2026, 1, 1), date(2026, 1, 30), True, interval, split, filters=filters
     )
     queries = (
-        amounts_query(CONFIG, question),
-        people_query(CONFIG, question),
-        largest_query(CONFIG, question, split),
-        *parts_queries(CONFIG, question, split, [NASTY]),
+        amounts_query(CALENDAR, question),
+        people_query(CALENDAR, question),
+        largest_query(CALENDAR, question, split),
+        *parts_queries(CALENDAR, question, split, [NASTY]),
     )
     for query in queries:
         for value in (NASTY, "Failed Payment", "Asia/Tokyo", "2026"):
@@ -73,9 +71,9 @@ def test_shown_sql_has_every_value_quoted() -> None:
 
 
 def test_with_one_timezone_the_instants_alone_are_the_days() -> None:
-    one = ConsoleConfig(Address("http://127.0.0.1:8123"), default_timezone="America/New_York")
+    one = Calendar("America/New_York")
     assert "toDate" not in within(one, date(2026, 1, 1), date(2026, 1, 2))[0]
-    assert "toDate" in within(CONFIG, date(2026, 1, 1), date(2026, 1, 2))[0]
+    assert "toDate" in within(CALENDAR, date(2026, 1, 1), date(2026, 1, 2))[0]
 
 
 def test_a_cursor_survives_its_text() -> None:

@@ -1,21 +1,25 @@
 """`feed`: what happened, and what happens."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from schemas.emails import normal
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from tillstream import screen
-from tillstream.commands.metrics import metric_slug
+from tillstream.commands.metrics import metric_of
 from tillstream.commands.options import Csv, Data, Json, Limit, MetricName, Test, Timezone, Where
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
-    from console.api.models import Event
-    from console.forms import FeedQuery
-    from tillstream.asking import Desk
+    from zoneinfo import ZoneInfo
 
-_PAGE: Final = 500  # what the API gives at once
+    from reports.feed import Fact, Filter
+    from warehouse.client import Warehouse
+
+_PAGE: Final = 500  # facts of one question
 CSV_HEAD: Final = (
     "occurred_at metric metric_id email amount currency customer_id charge_id invoice_id reason account source"
 ).split()
@@ -45,67 +49,75 @@ def feed(
     if as_csv and (as_json or follow):
         raise ConfigurationError("--csv goes with neither --json nor --follow", remedy="leave one of them out")
     settings = load_settings(tillstream_data=data)
-    pairs = {"mode": "test" if test else "live", "metric": metric_slug(metric) if metric else "", "email": email}
+    of = metric_of(metric).value if metric else ""
 
     async def work() -> None:
-        from tillstream.asking import asked, desk
+        from reports.feed import Filter
+        from tillstream.reading import filters, reading
 
-        async with desk(settings, timezone) as at:
-            query = asked(at, "events", pairs, where or [])
+        async with reading(settings, timezone) as (warehouse, calendar):
+            wanted = Filter(not test, of, normal(email), filters=filters(where or []))
             if follow:
-                await _follow(at, query, limit, as_json)
+                await _follow(warehouse, wanted, limit, calendar.zone_of(""), as_json)
                 return
-            events = await _newest(at, query, limit)
-            if as_json:
-                screen.say_json([each.model_dump(mode="json") for each in events])
-            else:
-                _show(events, at, as_csv)
+            facts = await _newest(warehouse, wanted, limit)
+        if as_json:
+            screen.say_json([_record(fact) for fact in facts])
+        else:
+            _show(facts, calendar.zone_of(""), as_csv)
 
     asyncio.run(work())
 
 
-async def _newest(at: "Desk", query: "FeedQuery", limit: int) -> "list[Event]":
-    events: list[Event] = []
-    following: str | None = ""
-    while following is not None and len(events) < limit:
-        page = query.model_copy(update={"before": following, "limit": min(limit - len(events), _PAGE)})
-        answer = await at.api.events(page, {})
-        events += answer.events
-        following = answer.next
-    return events
+async def _newest(warehouse: "Warehouse", wanted: "Filter", limit: int) -> "list[Fact]":
+    from reports import feed
+
+    facts: list[Fact] = []
+    while len(facts) < limit:
+        page = replace(wanted, limit=min(limit - len(facts), _PAGE))
+        found, following = await feed.page(warehouse, page, datetime.now(UTC))
+        facts += found
+        if following is None:
+            break
+        wanted = replace(wanted, before=following)
+    return facts
 
 
-def _show(events: "list[Event]", at: "Desk", as_csv: bool) -> None:
+def _show(facts: "list[Fact]", zone: "ZoneInfo", as_csv: bool) -> None:
     from tillstream.event_lines import events_table, write_csv
 
     if as_csv:
-        write_csv(CSV_HEAD, (each.model_dump(mode="json") for each in events))
-    elif events:
-        screen.out.print(events_table(events, at.config.zone_of(""), screen.out.width))
+        write_csv(CSV_HEAD, map(_record, facts))
+    elif facts:
+        screen.out.print(events_table(facts, zone, screen.out.width))
     else:
         screen.out.print("no such event yet (live mode and test mode never mix: --test)")
 
 
-async def _follow(at: "Desk", query: "FeedQuery", limit: int, as_json: bool) -> None:
-    from console.api.models import Event
-    from console.api.server import event_values
+async def _follow(warehouse: "Warehouse", wanted: "Filter", limit: int, zone: "ZoneInfo", as_json: bool) -> None:
     from reports.following import follow, mark
     from tillstream.event_lines import event_line
 
-    def tell(event: Event) -> None:
+    def tell(fact: "Fact") -> None:
         if as_json:
-            screen.say_line(event.model_dump(mode="json"))
+            screen.say_line(_record(fact))
         else:
-            screen.out.print(event_line(event, at.config.zone_of("")))
+            screen.out.print(event_line(fact, zone))
 
     def trouble(why: str) -> None:
         screen.err.print(f"{why}; asking again" if why else "ClickHouse answers again", style="yellow")
 
-    began = await mark(at.warehouse, query.wanted())  # first: what is written from here on can't be missed
+    began = await mark(warehouse, wanted)  # first: what is written from here on can't be missed
     shown: dict[str, int] = {}
-    for event in reversed(await _newest(at, query, limit)):
-        shown[event.metric_id] = event.version
-        tell(event)
-    async for row in follow(at.warehouse, query.wanted(), began, trouble):
-        if shown.pop(row["metric_id"], -1) < row["version"]:  # the first ones may come once more
-            tell(Event(**event_values(row)))
+    for fact in reversed(await _newest(warehouse, wanted, limit)):
+        shown[fact.metric_id] = fact.version
+        tell(fact)
+    async for fact in follow(warehouse, wanted, began, trouble):
+        if shown.pop(fact.metric_id, -1) < fact.version:  # the first ones may come once more
+            tell(fact)
+
+
+def _record(fact: "Fact") -> dict[str, Any]:
+    from console.api.answers import event
+
+    return event(fact).model_dump(mode="json")

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -72,11 +73,11 @@ def release(flow: Flow, dry_run: DryRun = False, yes: Yes = False, data: Data = 
     """
     from engage import requests
     from engage.flows.library import get
-    from tillstream.flows import held
-    from warehouse.waiting import open_warehouse
+    from reports import messages
+    from tillstream.reading import answer
 
     settings = load_settings(tillstream_data=data)
-    waiting = held(open_warehouse(settings), flow)
+    waiting = answer(settings, partial(messages.held, flow=flow))
     if not waiting:
         get(settings.project, flow)  # a flow whose file is gone may hold something back; else its name is wrong
     if waiting and not dry_run:

@@ -1,6 +1,7 @@
 """`flows list`, `show`, `live`, `manual` and `draft`: which flows there are, what they did, and whether they run."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,10 +15,12 @@ from tillstream.commands.options import Data, Flow, Json
 
 if TYPE_CHECKING:
     from engage.flows.library import Found
+    from reports.messages import Message
     from settings.table import Settings
 
 
 _STYLES = {"live": "bold green", "manual": "bold yellow", "draft": "dim", "wrong": "bold red"}
+_NEWEST = ("at", "step", "status", "email", "recipient", "subject", "reason")  # what --json has of a message
 _STATES = ("waiting", "held", "sent", "skipped", "failed", "unknown")
 
 
@@ -65,7 +68,7 @@ def show(flow: Flow, data: Data = None, as_json: Json = False) -> None:
     counted, newest = _counts(settings), _newest(settings, flow)
     if as_json:
         record = _record(flow, found, counted) | {"steps": [{"id": name, "does": does} for name, does in steps]}
-        screen.say_json(record | {"newest": newest})
+        screen.say_json(record | {"newest": [{name: getattr(one, name) for name in _NEWEST} for one in newest]})
         return
     screen.out.print(Text.assemble((found.flow.label, "bold"), "  ", (found.flow.status, _STYLES[found.flow.status])))
     screen.out.print(Text(found.flow.description), Text(str(found.path), style="dim"))
@@ -74,13 +77,13 @@ def show(flow: Flow, data: Data = None, as_json: Json = False) -> None:
         screen.out.print(Text.assemble((f"  {name:<16}", "cyan"), does))
     if flow in (counted or {}):
         screen.out.print(Text("\n" + ", ".join(f"{n:,} {state}" for state, n in (counted or {})[flow].items())))
-    for row in newest:
+    for one in newest:
         screen.out.print(
             Text.assemble(
-                (f"{row['at']:%Y-%m-%d %H:%M:%S}  ", "dim"),
-                (f"{row['status']:<8} ", "bold"),
-                f"{row['email']}  {row['step']}  {row['subject'] or row['recipient']}  ",
-                (row["reason"], "dim"),
+                (f"{one.at:%Y-%m-%d %H:%M:%S}  ", "dim"),
+                (f"{one.status:<8} ", "bold"),
+                f"{one.email}  {one.step}  {one.subject or one.recipient}  ",
+                (one.reason, "dim"),
             )
         )
 
@@ -129,21 +132,21 @@ def _set(flow: str, status: str, data: Any, as_json: bool) -> None:
 
 def _counts(settings: "Settings") -> dict[str, dict[str, int]] | None:
     """None when nobody can be asked: the flows are shown all the same."""
-    from tillstream.flows import counts
-    from warehouse.waiting import open_warehouse
+    from reports.messages import totals
+    from tillstream.reading import answer
 
     try:
-        return counts(open_warehouse(settings))
+        return answer(settings, totals)
     except TillstreamError:
         return None
 
 
-def _newest(settings: "Settings", flow: str) -> list[dict[str, Any]]:
-    from tillstream.flows import newest_messages
-    from warehouse.waiting import open_warehouse
+def _newest(settings: "Settings", flow: str) -> "list[Message]":
+    from reports.messages import newest
+    from tillstream.reading import answer
 
     try:
-        return newest_messages(open_warehouse(settings), flow, 10)
+        return answer(settings, partial(newest, flow=flow, limit=10))
     except TillstreamError:
         return []
 

@@ -1,6 +1,7 @@
 """`profile`: all that is known of one person."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -10,7 +11,12 @@ from tillstream import screen
 from tillstream.commands.options import Data, Json, Limit, Test, Timezone
 
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
-    from warehouse.client import Row
+    from reports.feed import Fact
+    from reports.messages import Message
+    from reports.profiles import Membership, Profile
+    from settings.table import Settings
+
+_OF_MESSAGES: Final = "message_id at flow step channel status reason subject metric_id".split()
 
 
 def profile(
@@ -39,46 +45,40 @@ def profile(
         raise typer.Exit(1)
 
 
-async def _ask(settings: Any, email: str, limit: int, timezone: str, *, live: bool, as_json: bool) -> bool:
+async def _ask(settings: "Settings", email: str, limit: int, timezone: str, *, live: bool, as_json: bool) -> bool:
     import asyncio
 
-    from aiohttp import web
+    from reports import feed, messages, profiles
+    from tillstream.reading import reading
 
-    from reports import profiles
-    from tillstream.asking import asked, desk
-    from tillstream.person_card import card
-
-    async with desk(settings, timezone) as at:
-        mode = {"mode": "live" if live else "test"}
-        events = asked(at, "events", {**mode, "email": email}).model_copy(update={"limit": min(limit, 500)})
-        try:
-            person = await at.api.profile(asked(at, "profile", mode), {"email": email})
-        except web.HTTPNotFound:
-            person = None
-        timeline, segments, messages = await asyncio.gather(
-            at.api.events(events, {}),
-            profiles.segments(at.warehouse, email, live),
-            profiles.messages(at.warehouse, email, live),
+    async with reading(settings, timezone) as (warehouse, calendar):
+        wanted = feed.Filter(live, email=email, limit=min(limit, 500))
+        person, (facts, _), segments, sent = await asyncio.gather(
+            profiles.person(warehouse, email, live),
+            feed.page(warehouse, wanted, datetime.now(UTC)),
+            profiles.segments(warehouse, email, live),
+            messages.of_person(warehouse, email, live),
         )
-        if as_json:
-            screen.say_json(
-                {
-                    "profile": person.model_dump(mode="json") if person else None,
-                    "segments": [_plain(row) for row in segments],
-                    "messages": [_plain(row) for row in messages],
-                    "events": [each.model_dump(mode="json") for each in timeline.events],
-                }
-            )
-        elif person:
-            zone = at.config.zone_of("")
-            screen.out.print(card(person, segments, messages[:limit], timeline.events, zone, screen.out.width))
-        return person is not None
+    if as_json:
+        screen.say_json(_record(person, segments, sent, facts))
+    elif person:
+        from tillstream.person_card import card
+
+        screen.out.print(card(person, segments, sent[:limit], facts, calendar.zone_of(""), screen.out.width))
+    return person is not None
 
 
-def _plain(row: "Row") -> dict[str, Any]:
-    """Times as all JSON here has them."""
-    from datetime import datetime
-
+def _record(
+    person: "Profile | None", segments: "list[Membership]", messages: "list[Message]", facts: "list[Fact]"
+) -> dict[str, Any]:
+    from console.api import answers
     from reports.text import iso
 
-    return {name: iso(value) if isinstance(value, datetime) else value for name, value in row.items()}
+    return {
+        "profile": answers.profile(person).model_dump(mode="json") if person else None,
+        "segments": [{"segment": one.segment, "entered_at": iso(one.entered_at)} for one in segments],
+        "messages": [
+            {name: iso(one.at) if name == "at" else getattr(one, name) for name in _OF_MESSAGES} for one in messages
+        ],
+        "events": [answers.event(fact).model_dump(mode="json") for fact in facts],
+    }
