@@ -279,13 +279,14 @@ def connector(settings: Settings, health_port: int) -> None:
 
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
+    from console.actions import Actions
     from console.app import create_app, serve
     from console.config import console_config
-    from tillstream.console_actions import ConsoleActions
+    from tillstream.broker import own_broker
     from tillstream.console_engagement import ConsoleEngagement
 
     async def work(stop: asyncio.Event) -> None:
-        app = create_app(console_config(settings), ConsoleActions(settings), ConsoleEngagement(settings))
+        app = create_app(console_config(settings), Actions(settings, own_broker), ConsoleEngagement(settings))
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)
         _announce(settings, "console", f"http://{reachable(host)}:{port}")

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from console import forms, health
-from console.actions import Part
 from console.audit import Action
 from console.pages.site import Page
+from console.shapes import Part
 from reports import pipeline, reconciliations
 from reports.days import today
 from schemas.errors import Unavailable

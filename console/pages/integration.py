@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from console import forms, health
-from console.actions import Connection, Kept
 from console.audit import Action
 from console.pages.site import Page
+from console.shapes import Connection, Kept
 from reports import pipeline
 from reports.days import last_days, today
 from schemas.errors import TillstreamError, Unavailable

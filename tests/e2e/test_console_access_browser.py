@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from clickhouse_connect.driver.client import Client
 from playwright.async_api import Browser, Page, expect
 
+from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from settings.loading import load_settings
@@ -22,7 +23,7 @@ from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from warehouse.address import Address
 
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
@@ -62,7 +63,7 @@ async def shop(
                 token=TOKEN,
                 state=data / "console",
             )
-            async with TestServer(create_app(config, ConsoleActions(load_settings()))) as server:
+            async with TestServer(create_app(config, Actions(load_settings(), own_broker))) as server:
                 yield Shop(str(server.make_url("")).rstrip("/"), virtual)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
 

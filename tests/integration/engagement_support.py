@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestServer
 
+from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from engage.segments.library import find
@@ -19,7 +20,7 @@ from schemas.messages import Message, MessageStatus, message_version
 from schemas.metrics import Metric, MetricEvent
 from settings.loading import load_settings
 from tests.integration.console_support import fill, insert
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from tillstream.console_engagement import ConsoleEngagement
 from warehouse.address import Address
 from warehouse.client import Warehouse
@@ -39,7 +40,7 @@ class Place:
     def app(self, **changes: Any) -> Any:
         """Another console on the same place."""
         settings = load_settings()
-        return create_app(replace(self.config, **changes), ConsoleActions(settings), ConsoleEngagement(settings))
+        return create_app(replace(self.config, **changes), Actions(settings, own_broker), ConsoleEngagement(settings))
 
     @asynccontextmanager
     async def serve(self, **changes: Any) -> AsyncIterator[TestServer]:

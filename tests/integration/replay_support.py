@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
 
+from console.actions import Actions
 from processors.worker import Processor, ProcessorConfig
 from schemas import topics
 from settings.loading import load_settings
@@ -19,7 +20,7 @@ from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.e2e.running import environment, tillstream_async
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from warehouse.address import Address
 
 START = 1_767_225_600
@@ -43,11 +44,11 @@ class Stack:
         """Further settings for the commands."""
         self._environment.update(settings)
 
-    def actions(self, monkeypatch: pytest.MonkeyPatch) -> ConsoleActions:
+    def actions(self, monkeypatch: pytest.MonkeyPatch) -> Actions:
         """What the console can have done, with the same settings."""
         for name, value in self._environment.items():
             monkeypatch.setenv(name, value)
-        return ConsoleActions(load_settings())
+        return Actions(load_settings(), own_broker)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         rows = self._clickhouse.query(query.replace("FROM ", f"FROM {self.database}.")).result_rows

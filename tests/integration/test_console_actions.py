@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from schemas.stripe_types import EVENT_TYPES
@@ -21,7 +22,7 @@ from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from warehouse.address import Address
 from warehouse.waiting import open_warehouse
 
@@ -35,7 +36,7 @@ class Place:
     """A console with its actions, over a filled database and a Stripe account of its own."""
 
     config: ConsoleConfig
-    actions: ConsoleActions
+    actions: Actions
     stripe: VirtualStripe
     data: Path
 
@@ -80,7 +81,7 @@ async def place(
             door_url="https://hooks.example.com",
             state=tmp_path / "console",
         )
-        yield Place(config, ConsoleActions(load_settings()), virtual, tmp_path)
+        yield Place(config, Actions(load_settings(), own_broker), virtual, tmp_path)
 
 
 async def test_an_account_is_connected_and_compared_from_the_page(place: Place) -> None:

@@ -15,13 +15,14 @@ import aiohttp
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from console.actions import Actions
 from console.config import ConsoleConfig
 from reports.days import Calendar
 from schemas.metrics import Metric, MetricEvent
 from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import address, create_schema, envelope, fill, insert, row, serving
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from warehouse.address import Address
 
 NOW = datetime.now(UTC).replace(hour=18)
@@ -350,7 +351,7 @@ async def test_health_counts_what_came(
     )
     unlinked = row(Metric.SUCCESSFULLY_PAID, 1, now, email="", unlinked_reason="the charge names nobody")
     await insert(clickhouse_server.url, database, "metric_rows", [unlinked])
-    actions = ConsoleActions(load_settings(tillstream_data=tmp_path))
+    actions = Actions(load_settings(tillstream_data=tmp_path), own_broker)
     async with serving(ConsoleConfig(Address(clickhouse_server.url, database=database)), actions=actions) as url:
         told = await get(http, f"{url}/api/v1/health")
     assert (told["events_last_hour"], told["unlinked_30_days"], told["dead_letters"]) == (2, 1, 0)

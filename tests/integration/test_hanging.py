@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from doctor.facts import Facts, MachineFacts
@@ -27,7 +28,7 @@ from schemas.errors import TillstreamError, Unavailable
 from settings.loading import load_settings
 from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
 from tests.integration.console_support import fill
-from tillstream.console_actions import ConsoleActions
+from tillstream.broker import own_broker
 from warehouse.address import Address
 from warehouse.client import reader
 from warehouse.query import Query
@@ -94,7 +95,7 @@ async def console(
     """A console over it, with everything that it can have done."""
     monkeypatch.setenv("CLICKHOUSE_URL", engine.url)
     monkeypatch.setenv("TILLSTREAM_DATA", str(tmp_path))
-    app = create_app(ConsoleConfig(Address(engine.url, database=DATABASE)), ConsoleActions(load_settings()))
+    app = create_app(ConsoleConfig(Address(engine.url, database=DATABASE)), Actions(load_settings(), own_broker))
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as http:
         yield http
 
