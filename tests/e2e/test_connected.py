@@ -64,7 +64,6 @@ async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
         first = datetime.fromtimestamp(began - HISTORY_DAYS * DAY, UTC).strftime("%Y-%m-%d")
         await every_day_is_equal_until_somebody_meddles(command, store, first)
         await every_day_is_equal_without_who_was_erased(command, store, first)
-        store.close()
     finally:
         await up.stop()
 

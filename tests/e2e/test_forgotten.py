@@ -217,7 +217,6 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
         assert EMAIL not in {to for to, _ in box.received()}
 
         # Processors that know nothing read all of it again.
-        store.close()
         await up.stop()
         rebuilt = await command("replay", "--rebuild", "--yes")
         assert rebuilt.returncode == 0, rebuilt.stderr
@@ -238,6 +237,5 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
         await eventually(lambda: len(store.rows(profiles)) == 3, deadline=60)
         paid = "SELECT successfully_paid_count AS paid FROM profiles WHERE email = {email:String}"
         await eventually(lambda: store.rows(paid, {"email": EMAIL})[0]["paid"] == 1, deadline=60)
-        store.close()
     finally:
         await up.stop()

@@ -88,7 +88,6 @@ async def told(up: RunningUp) -> RunningUp:
     store = warehouse(up)
     count = "SELECT uniqExact(metric) = 5 AND (SELECT count() > 0 FROM profiles) AS all FROM metrics"
     await eventually(lambda: store.rows(count)[0]["all"], deadline=60)
-    store.close()
     return up
 
 
@@ -120,7 +119,6 @@ async def test_the_query_in_sql_answers(told: RunningUp) -> None:
     for query in blocks("sql"):
         columns, _ = await asyncio.to_thread(store.table, query)
         assert list(columns) == ["day", "metric", "count", "amount"]
-    store.close()
 
 
 async def test_the_python_that_queries_prints_reasons(told: RunningUp) -> None:
