@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from connector.endpoint import Endpoint
 from connector.lookups.parked import Why
-from connector.reconcile.store import LastRun
 from engage.mail_links import MailFacts
+from reports.reconciliations import LastRun
 
 NO_KEY = Why.NO_KEY.value  # the state of look-ups that wait for a key
 

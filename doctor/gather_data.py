@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.reconcile.store import LastRun, last_runs
 from doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from reports.dead_letters import OPEN_LETTERS
+from reports.reconciliations import LastRun, last_runs
 from schemas.errors import Unavailable
 from schemas.times import rfc3339, unix_seconds
 from warehouse.address import Address

@@ -13,8 +13,9 @@ from connector.permissions import dashboard_timezone
 from connector.publish import Publisher
 from connector.reconcile.facts import Span
 from connector.reconcile.run import Outcome, Question, Reconciler
-from connector.reconcile.store import LastRun, last_runs, save
+from connector.reconcile.store import save
 from connector.stripe_api import StripeApi
+from reports.reconciliations import LastRun, last_runs
 from schemas.errors import TillstreamError, Unavailable
 from warehouse.client import Warehouse
 from warehouse.query import Query

@@ -17,8 +17,9 @@ from connector.reconcile import stripe_facts
 from connector.reconcile.compare import Comparison
 from connector.reconcile.facts import COMPARED, Span
 from connector.reconcile.run import Question, Reconciler
-from connector.reconcile.store import last_runs, save
+from connector.reconcile.store import save
 from connector.stripe_api import API_VERSION, StripeApi
+from reports.reconciliations import last_runs
 from schemas.metrics import Metric
 from simulator.rendering.objects import event_json, object_json
 from simulator.world.history import World

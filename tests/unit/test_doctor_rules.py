@@ -9,7 +9,6 @@ import pytest
 
 from connector.endpoint import Endpoint
 from connector.endpoint_probe import Door, judge
-from connector.reconcile.store import LastRun
 from doctor.facts import (
     AccountFacts,
     AuditFacts,
@@ -27,6 +26,7 @@ from doctor.facts import (
     TopicFacts,
 )
 from doctor.rules import findings
+from reports.reconciliations import LastRun
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Light, Severity, verdict
 

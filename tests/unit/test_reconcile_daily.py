@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connector.reconcile.daily import due_at
-from connector.reconcile.store import LastRun
+from reports.reconciliations import LastRun
 
 NEW_YORK = ZoneInfo("America/New_York")
 RUN = LastRun("r", "default", True, 0.0, date(2026, 3, 1), date(2026, 3, 7), equal=True, differences=0, remark="")
