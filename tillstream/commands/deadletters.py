@@ -14,10 +14,7 @@ from tillstream import screen
 from tillstream.commands.options import Data, DryRun, Json, Limit, Yes, agree
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from collections.abc import Awaitable, Callable
-
     from settings.table import Settings
-    from warehouse.client import Row, Warehouse
 
 OnlyOpen = Annotated[bool, typer.Option("--open", help="Only those that have not come again since.")]
 
@@ -75,12 +72,13 @@ def replay(
     """
     from operations.dead_letters import try_again
     from reports.dead_letters import Choice, summary
+    from tillstream.reading import answer
 
     if not (everything or reason or stage or event):
         raise ConfigurationError("which letters?", remedy="tillstream deadletters replay --all --dry-run")
     settings = load_settings(tillstream_data=data)
     choice = Choice(stage.value if stage else "", reason, event or (), every=bool(event))
-    found = _ask(settings, lambda warehouse: summary(warehouse, choice))
+    found = answer(settings, lambda warehouse: summary(warehouse, choice))
     count = sum(row["count"] for row in found)
     if not as_json:
         for row in found:
@@ -106,22 +104,12 @@ def replay(
         raise typer.Exit(1)
 
 
-def _ask(settings: "Settings", question: "Callable[[Warehouse], Awaitable[list[Row]]]") -> "list[Row]":
-    from warehouse.address import find_address
-    from warehouse.client import Warehouse
-
-    async def asked() -> "list[Row]":
-        async with Warehouse(find_address(settings), watchful=True) as warehouse:
-            return await question(warehouse)
-
-    return asyncio.run(asked())
-
-
 def _list(settings: "Settings", limit: int, only_open: bool, as_json: bool) -> None:
     from operations.dead_letters import place
     from reports.dead_letters import Choice, newest
+    from tillstream.reading import answer
 
-    rows = _ask(settings, lambda warehouse: newest(warehouse, Choice(every=not only_open), limit))
+    rows = answer(settings, lambda warehouse: newest(warehouse, Choice(every=not only_open), limit))
     if as_json:
         screen.say_json(rows)
         return
