@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from engage.conditions import Clock
 from engage.senders.smtp import address
 from engage.templates.context import Organization
 from schemas.erasures import Erasures
@@ -81,3 +83,8 @@ def engage_config(settings: Settings) -> EngageConfig:
         host=settings.tillstream_engage_host,
         port=settings.tillstream_engage_port,
     )
+
+
+def clock(settings: Settings) -> Clock:
+    """Now, in the account's timezone."""
+    return Clock(datetime.now(UTC), settings.tillstream_timezone)

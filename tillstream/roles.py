@@ -282,11 +282,11 @@ def console(settings: Settings) -> None:
     from console.actions import Actions
     from console.app import create_app, serve
     from console.config import console_config
+    from console.engagement import Engagement
     from tillstream.broker import own_broker
-    from tillstream.console_engagement import ConsoleEngagement
 
     async def work(stop: asyncio.Event) -> None:
-        app = create_app(console_config(settings), Actions(settings, own_broker), ConsoleEngagement(settings))
+        app = create_app(console_config(settings), Actions(settings, own_broker), Engagement(settings))
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)
         _announce(settings, "console", f"http://{reachable(host)}:{port}")

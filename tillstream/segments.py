@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 PAGE: Final = 10_000
 
 
-def clock(settings: Settings) -> "Clock":
-    """Now, in the account's timezone."""
-    from engage.conditions import Clock
-
-    return Clock(datetime.now(UTC), settings.tillstream_timezone)
-
-
 def counts(warehouse: Warehouse, definition: "Definition", now: "Clock") -> dict[bool, tuple[list[int], int]]:
     """Mode → how many people satisfy each condition, and all of them together."""
     from engage.conditions import compile_counts

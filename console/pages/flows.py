@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from console import forms
 from console.audit import Action
-from console.engagement import Mail
+from console.engagement_shapes import Mail
 from console.pages.site import Page
 from reports import messages
 from schemas.errors import TillstreamError

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from console import forms
 from console.audit import Action
-from console.engagement import Mistake, Start
+from console.engagement_shapes import Mistake, Start
 from console.pages.site import Page
 from reports import segments
 from reports.days import today

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
+from console.engagement import Engagement
 from engage.segments.library import find
 from engage.segments.membership import Membership
 from engage.senders.smtp import Mail, compose
@@ -21,7 +22,6 @@ from schemas.metrics import Metric, MetricEvent
 from settings.loading import load_settings
 from tests.integration.console_support import fill, insert
 from tillstream.broker import own_broker
-from tillstream.console_engagement import ConsoleEngagement
 from warehouse.address import Address
 from warehouse.client import Warehouse
 
@@ -40,7 +40,7 @@ class Place:
     def app(self, **changes: Any) -> Any:
         """Another console on the same place."""
         settings = load_settings()
-        return create_app(replace(self.config, **changes), Actions(settings, own_broker), ConsoleEngagement(settings))
+        return create_app(replace(self.config, **changes), Actions(settings, own_broker), Engagement(settings))
 
     @asynccontextmanager
     async def serve(self, **changes: Any) -> AsyncIterator[TestServer]:

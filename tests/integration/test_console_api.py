@@ -27,12 +27,12 @@ from console.actions import Actions
 from console.api.openapi import document
 from console.api.server import operations_alone
 from console.config import ConsoleConfig
+from console.engagement import Engagement
 from settings.loading import load_settings
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import serving
 from tests.integration.engagement_support import furnish
 from tillstream.broker import own_broker
-from tillstream.console_engagement import ConsoleEngagement
 
 CHECKS = [
     not_a_server_error,
@@ -73,7 +73,7 @@ def console(filled: ConsoleConfig, tmp_path_factory: pytest.TempPathFactory) -> 
     started, stop, address = threading.Event(), threading.Event(), list[str]()
 
     async def serve() -> None:
-        async with serving(filled, ConsoleEngagement(settings), Actions(settings, own_broker)) as base:
+        async with serving(filled, Engagement(settings), Actions(settings, own_broker)) as base:
             address.append(base)
             started.set()
             await asyncio.to_thread(stop.wait)

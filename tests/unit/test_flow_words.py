@@ -2,10 +2,10 @@
 
 import pytest
 
+from console.flows import steps
 from engage.flows import words as flow_words
 from engage.flows.reading import parse
 from engage.flows.rules.program import compile_flow
-from tillstream.console_flows import steps
 
 EVERYTHING = """
 trigger: {metric: Failed Payment, where: {Amount: {greater than: 10}}}

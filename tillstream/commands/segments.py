@@ -101,8 +101,9 @@ def count(name: Segment, test: Test = False, data: Data = None, as_json: Json = 
 
     Example:  tillstream segments count unpaid-invoices
     """
+    from engage.config import clock
     from engage.segments.library import get
-    from tillstream.segments import clock, size
+    from tillstream.segments import size
     from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
@@ -153,8 +154,9 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     Example:  tillstream segments explain lapsed-customers
     """
     from engage.conditions import compile_members
+    from engage.config import clock
     from engage.segments.library import get
-    from tillstream.segments import clock, counts
+    from tillstream.segments import counts
     from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
@@ -262,12 +264,13 @@ def validate(
 
 def _members(name: str, livemode: bool, data: Path | None, after: str, most: int | None) -> Any:
     from engage.conditions import compile_members
+    from engage.config import clock
     from engage.segments.library import get
     from tillstream import segments
     from warehouse.waiting import open_warehouse
 
     settings = load_settings(tillstream_data=data)
-    query = compile_members(get(settings.project, name), segments.clock(settings))
+    query = compile_members(get(settings.project, name), clock(settings))
     return segments.pages(open_warehouse(settings), segments.members(query, livemode), after, most)
 
 

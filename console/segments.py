@@ -4,40 +4,40 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from console import building_controls
 from console.building import Built
-from console.engagement import Asked, Mistake, Segment, Start, Words
+from console.engagement_shapes import Asked, Mistake, Segment, Start, Words
 from engage.conditions import Problem, compile_counts, compile_members
 from engage.conditions import words as telling
 from engage.conditions.model import Definition
 from engage.conditions.problems import Invalid, nearest
 from engage.conditions.reading import parse
+from engage.config import clock
 from engage.editing import segment as editing
 from engage.segments import library
 from reports.segments import Occurring
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
-from tillstream import console_builder
-from tillstream.segments import clock
 from warehouse.query import Query
 
 
-class ConsoleSegments:
-    """The part of `console.engagement.Engagement` that is about segments. Settings are read anew for each call."""
+class Segments:
+    """Each raises ConfigurationError for a name that there isn't. Settings are read anew for each call."""
 
     def __init__(self, settings: Settings) -> None:
         self._data = settings.tillstream_data
 
     async def segments(self) -> list[Segment]:
-        """Every file."""
+        """Every one, by name."""
         return await asyncio.to_thread(lambda: [_told(found) for found in library.find(self._project()).values()])
 
     async def segment(self, name: str) -> Segment:
-        """One."""
+        """One, broken ones too."""
         return await asyncio.to_thread(lambda: _told(self._found(name)))
 
     async def ask(self, name: str, text: str) -> Asked | list[Mistake]:
-        """Compiled, or the mistakes."""
+        """What the segment in `text` asks, or what is wrong with it."""
         settings = self._settings()
         found = await asyncio.to_thread(library.check, settings.project, name, text)
         if isinstance(found, list):
@@ -48,27 +48,27 @@ class ConsoleSegments:
         return Asked(told, counts, members, _words(telling.words(found.root)))
 
     async def build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
-        """The form after what was done."""
+        """The builder's form of the segment in `text`, after its fields were `posted` and `do` was done."""
         return await asyncio.to_thread(self._build, name, text, posted, do, occurring)
 
     async def written(self, text: str, posted: Mapping[str, str]) -> str:
-        """The YAML."""
+        """`text` after the builder's fields were `posted`: nothing but what was changed is written anew."""
         return await asyncio.to_thread(editing.changed, text, posted)
 
     def values(self, metric: str, name: str) -> Query:
-        """The values that occur."""
-        return console_builder.values(metric, name)
+        """`livemode` and `value` of a property of a metric's facts, or ('') of people."""
+        return building_controls.values(metric, name)
 
     async def starts(self) -> list[Start]:
-        """Those that are no segment of the project yet."""
+        """What a new segment may begin with."""
         return await asyncio.to_thread(self._starts)
 
     async def save_segment(self, name: str, text: str, *, new: bool) -> list[Mistake]:
-        """Writes the file."""
+        """Writes the file, whole or not at all; with mistakes, which it gives, nothing. `new`: there must be none."""
         return await asyncio.to_thread(self._save, name, text, new)
 
     async def remove_segment(self, name: str) -> str:
-        """Removes the file."""
+        """Removes the project's file; a sentence. A ready segment of that name is there again then."""
         return await asyncio.to_thread(self._remove, name)
 
     def _build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
@@ -76,7 +76,7 @@ class ConsoleSegments:
         project = self._project()
         found = library.check(project, name or "segment", text)
         others = [each for each in library.find(project) if each != name]
-        return console_builder.built(text, occurring, others, found if isinstance(found, list) else [])
+        return building_controls.built(text, occurring, others, found if isinstance(found, list) else [])
 
     def _starts(self) -> list[Start]:
         project = self._project()

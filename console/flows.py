@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from console.engagement import Flow, Mail, Post, Step, Trial
+from console.engagement_shapes import Flow, Mail, Post, Step, Trial
 from engage import mail_links, mail_test, requests
 from engage.conditions.problems import nearest
 from engage.flows import library, words
@@ -23,32 +23,33 @@ from reports.flow_data import FlowData
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
-from tillstream.reading import reading
+from warehouse.address import find_address
+from warehouse.client import reader
 from warehouse.waiting import open_warehouse
 
 
-class ConsoleFlows:
-    """The part of `console.engagement.Engagement` that is about flows. Settings are read anew for each call."""
+class Flows:
+    """Each raises TillstreamError, whose text and remedy are shown. Settings are read anew for each call."""
 
     def __init__(self, settings: Settings) -> None:
         self._data = settings.tillstream_data
 
     async def flows(self) -> list[Flow]:
-        """Every file."""
+        """Every one, by name."""
         return await asyncio.to_thread(self._all)
 
     async def flow(self, name: str) -> Flow:
-        """One."""
+        """One, broken ones too."""
         return await asyncio.to_thread(self._one, name)
 
     async def set_status(self, name: str, status: str) -> None:
-        """As `tillstream flows live`, `manual` and `draft` do."""
+        """draft, manual or live, from now on."""
         await asyncio.to_thread(mail_links.set_status, self._settings(), name, Status(status))
 
     async def release(self, name: str) -> int:
-        """As `tillstream flows release` does."""
+        """Lets the messages go that a manual flow holds back; how many."""
         settings = self._settings()
-        async with reading(settings) as (warehouse, _):
+        async with reader(find_address(settings)) as warehouse:
             waiting = await messages.held(warehouse, name)
         return await requests.publish(settings, requests.release(waiting)) if waiting else 0
 
@@ -69,11 +70,11 @@ class ConsoleFlows:
         return f"A test was sent to {to}: {said}"
 
     async def trial(self, name: str, *, live: bool, days: int) -> Trial:
-        """As `tillstream flows run --dry-run` does."""
+        """What the flow would have done."""
         return await asyncio.to_thread(self._trial, name, live, days)
 
     async def post(self) -> Post:
-        """What SMTP_URL and TILLSTREAM_MAIL_FROM say; the password is left out."""
+        """How mail is sent here."""
         settings = self._settings()
         url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
         needed = {"SMTP_URL": url, "TILLSTREAM_MAIL_FROM": settings.tillstream_mail_from}
