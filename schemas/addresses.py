@@ -1,5 +1,6 @@
 """Addresses that may hold a user and a password (`http://user:password@host:port`), and how these are kept apart."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 
@@ -17,6 +18,21 @@ def split_login(url: str, user: str = "", password: str = "") -> tuple[str, str,
         return url, user, password
     own_user, _, own_password = login.partition(":")
     return urlunsplit(parts._replace(netloc=host)), unquote(own_user) or user, unquote(own_password) or password
+
+
+def with_port(url: str, ports: Mapping[str, int]) -> str:
+    """The URL with the port that its scheme has in `ports`, where it names none.
+
+    One with a path is a proxy's, and what can't be read as a URL nobody's: both stay as they are.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (0 if parts.path.strip("/") else ports.get(parts.scheme, 0))
+    except ValueError:
+        return url
+    if not parts.hostname or parts.port or not port:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}"))
 
 
 def with_login(url: str, user: str, password: str) -> str:

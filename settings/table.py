@@ -114,7 +114,8 @@ class Settings(BaseModel):
     # ClickHouse
     clickhouse_url: str = Field(
         default="",
-        description="`http(s)://[user:password@]host:port`; without it `up` and `demo` start an engine of their own",
+        description="`http(s)://[user:password@]host[:port]` (8123, or 8443 for https); without it `up` and "
+        "`demo` start an engine of their own",
     )
     clickhouse_user: str = Field(default="default", description="User for ClickHouse")
     clickhouse_password: SecretStr | None = Field(default=None, description="Password for ClickHouse")

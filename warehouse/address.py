@@ -1,16 +1,20 @@
 """Where a ClickHouse is, and how it lets us in."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from schemas.addresses import keep_login_apart
+from schemas.addresses import keep_login_apart, with_port
 from schemas.errors import ConfigurationError
 from settings.runtime import running
 from settings.table import Settings, plain
 
+#: Those of ClickHouse's own HTTP interface, where a URL names none.
+PORTS: Final = {"http": 8123, "https": 8443}
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`url` is `http(s)://[user:password@]host:port`, whose own login comes first; '' when no ClickHouse is named."""
+    """`url` is `http(s)://[user:password@]host[:port]`, whose own login comes first; '' when no ClickHouse is named."""
 
     url: str = ""
     user: str = "default"
@@ -19,6 +23,7 @@ class Address:
 
     def __post_init__(self) -> None:
         keep_login_apart(self, "url", "user", "password")
+        object.__setattr__(self, "url", with_port(self.url, PORTS))
 
 
 def settings_address(settings: Settings) -> Address:

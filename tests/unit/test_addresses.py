@@ -33,6 +33,24 @@ def test_an_address_keeps_its_login_apart_and_hidden(known: tuple[str, str]) -> 
         assert "p%40ss" not in shown
 
 
+@pytest.mark.parametrize(
+    ("given", "reached"),
+    [
+        ("http://clickhouse", "http://clickhouse:8123"),
+        ("https://till:secret@abc.clickhouse.cloud", "https://abc.clickhouse.cloud:8443"),
+        ("https://abc.clickhouse.cloud:443/", "https://abc.clickhouse.cloud:443/"),
+        ("http://[::1]", "http://[::1]:8123"),
+        ("https://proxy.example/clickhouse", "https://proxy.example/clickhouse"),
+        ("", ""),
+        ("localhost", "localhost"),
+        ("http://[broken", "http://[broken"),
+        ("http://host:port", "http://host:port"),
+    ],
+)
+def test_without_a_port_it_is_clickhouses_own(given: str, reached: str) -> None:
+    assert Address(given).url == reached
+
+
 def test_the_settings_do_too() -> None:
     settings = load_settings({"CLICKHOUSE_URL": with_login(URL, *LOGIN), "CLICKHOUSE_USER": "another"})
     assert (settings.clickhouse_url, settings.clickhouse_user) == (URL, "till")

@@ -65,7 +65,7 @@ def environment(settings: "Settings", *, write: bool) -> dict[str, str]:
         "TILLSTREAM_TOPIC_PREFIX": prefix,
         "CLICKHOUSE_URL": with_login(split_login(at.url)[0], user, password),
         "CLICKHOUSE_HOST": parts.hostname or "",
-        "CLICKHOUSE_PORT": str(parts.port or (8443 if parts.scheme == "https" else 8123)),
+        "CLICKHOUSE_PORT": str(parts.port or ""),
         "CLICKHOUSE_USER": user,
         "CLICKHOUSE_PASSWORD": password,
         "CLICKHOUSE_DATABASE": at.database,
