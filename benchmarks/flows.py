@@ -22,7 +22,7 @@ from engage.flows.rules.program import compile_flow
 from engage.flows.rules.state import Person, Run, run_key
 from engage.stages.records import Records
 from schemas.times import rfc3339
-from streams.store import Book
+from streams.store import PartitionStore
 from streams.timers import Timers
 
 WAITING = 100_000
@@ -43,7 +43,7 @@ steps:
 
 
 class _Table:
-    """As much of a Faust table as a Book touches."""
+    """As much of a Faust table as a PartitionStore touches."""
 
     changelog_topic_name = "none"
 
@@ -82,18 +82,18 @@ async def measure() -> dict[str, float]:
     """All figures."""
     program = compile_flow(parse(FLOW, "flow"))
     with tempfile.TemporaryDirectory() as folder:
-        book = Book(_Table(Path(folder) / "db"), 0)
-        records = Records(book, Zones({}))
+        store = PartitionStore(_Table(Path(folder) / "db"), 0)
+        records = Records(store, Zones({}))
         profile = {"email": "p0@example.com", "livemode": True, "country": "DE", "accounts": ["default"], "version": 1}
-        book.put(b"p|p0@example.com", orjson.dumps(profile))
+        store.put(b"p|p0@example.com", orjson.dumps(profile))
         for number in range(FACTS):
             row = _row(0, number, "Successfully Paid")
             records.keep_fact("p0@example.com", row, orjson.dumps(row))
         failed = _row(0, FACTS, "Failed Payment")
         records.keep_fact("p0@example.com", failed, orjson.dumps(failed))
-        book.write(book.take_dirty(), 0)
+        store.write(store.take_dirty(), 0)
         figures = _decisions(program, records, failed)
-        return figures | await _waiting(program, book, records)
+        return figures | await _waiting(program, store, records)
 
 
 def _decisions(program: Any, records: Records, failed: dict[str, Any], times: int = 2_000) -> dict[str, float]:
@@ -115,7 +115,7 @@ def _decisions(program: Any, records: Records, failed: dict[str, Any], times: in
     return {"decision_p50_ms": took[times // 2] * 1000, "decision_p99_ms": took[times * 99 // 100] * 1000}
 
 
-async def _waiting(program: Any, book: Book, records: Records) -> dict[str, float]:
+async def _waiting(program: Any, store: PartitionStore, records: Records) -> dict[str, float]:
     process, late = psutil.Process(os.getpid()), []
     gc.collect()
     before = process.memory_info().rss
@@ -136,8 +136,8 @@ async def _waiting(program: Any, book: Book, records: Records) -> dict[str, floa
         run = Run("flow", f"default:live:failed:ch_{number}", base, at="delay-1", wake=wake)
         records.keep(key, Person(runs={run_key("flow", run.fact): run}, entered={"flow": {run.fact: base}}))
         if number % 5_000 == 0:
-            book.write(book.take_dirty(), 0)
-    book.write(book.take_dirty(), 0)
+            store.write(store.take_dirty(), 0)
+    store.write(store.take_dirty(), 0)
     began = time.perf_counter()
     for key, person in records.busy():  # as when a partition is taken up
         for run in person.runs.values():
@@ -149,7 +149,7 @@ async def _waiting(program: Any, book: Book, records: Records) -> dict[str, floa
     running = asyncio.create_task(timers.run())
     while len(late) < WAITING:
         await asyncio.sleep(0.25)
-        book.write(book.take_dirty(), 0)
+        store.write(store.take_dirty(), 0)
         if running.done():
             running.result()
     running.cancel()

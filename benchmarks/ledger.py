@@ -18,7 +18,7 @@ CHECKPOINT = 500
 _CUSTOMERS = 400  # a world at a time, so that memory holds state and not history
 
 
-class Book:
+class PartitionStore:
     """Records as bytes; those of the current checkpoint as objects."""
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class Book:
 
 async def measure(charges: tuple[int, ...] = (1_000, 10_000)) -> dict[str, float]:
     """Figures when the books have grown to each of `charges`; a million takes some ten minutes and 3 GB."""
-    book = Book()
-    ledger = Ledger(book)
+    store = PartitionStore()
+    ledger = Ledger(store)
     figures: dict[str, float] = {}
     seed = 0
     for goal in charges:
         events, folding, keeping = 0, 0.0, 0.0
-        while book.charges < goal or not events:
+        while store.charges < goal or not events:
             seed += 1
             history = _history(seed)
             for begin in range(0, len(history), CHECKPOINT):
@@ -63,16 +63,16 @@ async def measure(charges: tuple[int, ...] = (1_000, 10_000)) -> dict[str, float
                         ledger.apply(observation)
                 folded = time.process_time()
                 ledger.changes.clear()
-                book.close()
+                store.close()
                 events += len(batch)
                 folding += folded - started
                 keeping += time.process_time() - folded
-        named = [len(value) for key, value in book.stored.items() if "|ch_" in key and key.count("|") == 2]
+        named = [len(value) for key, value in store.stored.items() if "|ch_" in key and key.count("|") == 2]
         figures |= {
             f"{goal:,} charges: folded per CPU-s": events / folding,
             f"{goal:,} charges: and kept per CPU-s": events / (folding + keeping),
             f"{goal:,} charges: bytes a charge": sum(named) / len(named),
-            f"{goal:,} charges: all state a charge": sum(map(len, book.stored.values())) / len(named),
+            f"{goal:,} charges: all state a charge": sum(map(len, store.stored.values())) / len(named),
         }
     return figures
 

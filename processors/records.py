@@ -1,18 +1,18 @@
-"""The ledger's records of one partition as trees, over the bytes of its book."""
+"""The ledger's records of one partition as trees, over the bytes of its store."""
 
 import orjson
 
 from processors.rules.lattice import Record
-from streams.store import Book
+from streams.store import PartitionStore
 
-_CACHED = 3_000  # about 15 MB a partition; beyond that what is clean is read from the book again
+_CACHED = 3_000  # about 15 MB a partition; beyond that what is clean is read from the store again
 
 
 class Records:
     """Records by key: the same object for every caller, changed in place, put when it has changed."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, store: PartitionStore) -> None:
+        self._store = store
         self._cache: dict[str, Record] = {}
         self._dirty: dict[str, Record | None] = {}  # None: deleted
 
@@ -20,7 +20,7 @@ class Records:
         """The record; None when there is none."""
         record = self._cache.get(key)
         if record is None and key not in self._dirty:
-            stored = self._book.get(key.encode())
+            stored = self._store.get(key.encode())
             if stored is None:
                 return None
             record = self._cache[key] = orjson.loads(stored)
@@ -36,12 +36,12 @@ class Records:
         self._dirty[key] = None
 
     def flush(self) -> None:
-        """Put into the book what has changed, as it is now."""
+        """Put into the store what has changed, as it is now."""
         for key, record in self._dirty.items():
             if record is None:
-                self._book.delete(key.encode())
+                self._store.delete(key.encode())
             else:
-                self._book.put(key.encode(), orjson.dumps(record))
+                self._store.put(key.encode(), orjson.dumps(record))
         self._dirty.clear()
         if len(self._cache) > _CACHED:
             self._cache.clear()

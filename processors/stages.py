@@ -119,9 +119,9 @@ class LedgerStage:
     def _ledger(self, partition: int, checkpoint: Checkpointer) -> Ledger:
         ledger = self._ledgers.get(partition)
         if ledger is None:
-            records = self._records[partition] = Records(checkpoint.book(partition))
+            records = self._records[partition] = Records(checkpoint.store(partition))
             ledger = self._ledgers[partition] = Ledger(records, self._erasures)
-            self._tallies[partition] = Tallying(partition, checkpoint.book(partition), self._tally_seconds)
+            self._tallies[partition] = Tallying(partition, checkpoint.store(partition), self._tally_seconds)
         return ledger
 
     def untold(self) -> list[int]:
@@ -224,7 +224,7 @@ class PeopleStage:
     def _of(self, partition: int, checkpoint: Checkpointer) -> Records:
         records = self._records.get(partition)
         if records is None:
-            records = self._records[partition] = Records(checkpoint.book(partition))
+            records = self._records[partition] = Records(checkpoint.store(partition))
         return records
 
     def erase(self, partition: int, keys: list[bytes], checkpoint: Checkpointer) -> Iterator[None]:

@@ -9,7 +9,7 @@ A crash between 2 and 3, or in the middle of 3, has it told by whoever has the p
 import orjson
 
 from schemas.tally import Tally, read_tally
-from streams.store import TALLY, Book
+from streams.store import TALLY, PartitionStore
 
 _LARGE = 5_000  # events of a tally: as many can be read again at once
 
@@ -17,11 +17,11 @@ _LARGE = 5_000  # events of a tally: as many can be read again at once
 class Tallying:
     """Of one partition; a tally is open for `seconds`."""
 
-    def __init__(self, partition: int, book: Book, seconds: float) -> None:
+    def __init__(self, partition: int, store: PartitionStore, seconds: float) -> None:
         self._partition = partition
-        self._book = book
+        self._store = store
         self._seconds = seconds
-        stored = book.get(TALLY)
+        stored = store.get(TALLY)
         kept = orjson.loads(stored) if stored is not None else {}
         self._open, self._closed = (
             read_tally(orjson.dumps(kept[name])) if kept.get(name) else None for name in ("open", "closed")
@@ -43,7 +43,7 @@ class Tallying:
             self._open.add(offset, outcome, identity)
 
     def drain(self, now: float) -> Tally | None:
-        """Put all into the book for the checkpoint that is being made; what is to be told with it."""
+        """Put all into the store for the checkpoint that is being made; what is to be told with it."""
         if not self.waits:
             return None
         told, self._closed = self._closed, None
@@ -52,9 +52,9 @@ class Tallying:
             self._open, self._closed = None, self._open
         if self.waits:
             kept = {"open": _plain(self._open), "closed": _plain(self._closed), "since": self._since}
-            self._book.put(TALLY, orjson.dumps(kept))
+            self._store.put(TALLY, orjson.dumps(kept))
         else:
-            self._book.delete(TALLY)
+            self._store.delete(TALLY)
         return told
 
 

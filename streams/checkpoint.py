@@ -37,7 +37,7 @@ from faust.types import EventT
 from schemas.errors import Unavailable
 from streams import telemetry
 from streams.producer import Lane, Message, Producer, Writer
-from streams.store import FENCE, UNSENT, Book
+from streams.store import FENCE, UNSENT, PartitionStore
 
 MAX_EVENTS = 500
 MAX_AGE = 0.2  # seconds that an event waits for company at most
@@ -87,7 +87,7 @@ def _nothing(_: int) -> Iterable[Output]:
 class Checkpointer:
     """Collects what one stage does and makes it durable, in order.
 
-    `drain(partition)` has the stage put what it still holds of a partition into its book, and gives the outputs that
+    `drain(partition)` has the stage put what it still holds of a partition into its store, and gives the outputs that
     its rules made there since it was last asked; with `after` these are words.
     """
 
@@ -107,7 +107,7 @@ class Checkpointer:
         self._pace = pace
         self._drain = drain
         self._after = after
-        self._books: dict[int, Book] = {}
+        self._stores: dict[int, PartitionStore] = {}
         self._writers: dict[int, Writer] = {}
         self.went_back: set[int] = set()  # partitions whose state is older than this worker knows it to have been
         self._batch = Batch()
@@ -121,12 +121,12 @@ class Checkpointer:
         """The topic that the state can be made from anew."""
         return str(self._table.changelog_topic_name)
 
-    def book(self, partition: int) -> Book:
+    def store(self, partition: int) -> PartitionStore:
         """The records of `partition`. Whoever changes some of them has to `touch` the partition."""
-        book = self._books.get(partition)
-        if book is None:
-            book = self._books[partition] = Book(self._table, partition)
-        return book
+        store = self._stores.get(partition)
+        if store is None:
+            store = self._stores[partition] = PartitionStore(self._table, partition)
+        return store
 
     async def take_over(self, partitions: Iterable[int]) -> None:
         """Shut out whoever wrote these partitions before, this worker's own past included."""
@@ -145,7 +145,7 @@ class Checkpointer:
         """These partitions are another worker's now: what was not made durable is delivered to it."""
         gone = set(partitions)
         for partition in gone:
-            self._books.pop(partition, None)
+            self._stores.pop(partition, None)
             self._batch.words.pop(partition, None)
         self._batch.partitions -= gone
         self._batch.events = [event for event in self._batch.events if event.message.partition not in gone]
@@ -166,9 +166,9 @@ class Checkpointer:
         Not those of state that went back in time: they have been sent, and what they led to as well.
         """
         async with self._lock:
-            found = {partition: self.book(partition) for partition in sorted(partitions)}
-            found = {partition: book for partition, book in found.items() if book.get(UNSENT) is not None}
-            kept = [book.get(UNSENT) or b"" for partition, book in found.items() if partition not in self.went_back]
+            found = {partition: self.store(partition) for partition in sorted(partitions)}
+            found = {partition: store for partition, store in found.items() if store.get(UNSENT) is not None}
+            kept = [store.get(UNSENT) or b"" for partition, store in found.items() if partition not in self.went_back]
             await self._producer.send(word for words in kept for word in _words.decode(words))
             self._sent(found)
 
@@ -232,14 +232,14 @@ class Checkpointer:
             (words[partition] if self._after else outputs).extend(self._drain(partition))
             if sum(len(word.value) for word in words[partition]) > _KEPT:
                 outputs += words.pop(partition)
-        books = {partition: self.book(partition) for partition in partitions}
+        stores = {partition: self.store(partition) for partition in partitions}
         for partition, positions in _positions(batch.events).items():
-            books[partition].reached(positions)
+            stores[partition].reached(positions)
         for partition, told in words.items():
             if told:
                 kept = [(word.topic, word.key, word.value) for word in told]
-                books[partition].put(UNSENT, msgspec.msgpack.encode(kept))
-        states = {partition: book.take_dirty() for partition, book in books.items()}
+                stores[partition].put(UNSENT, msgspec.msgpack.encode(kept))
+        states = {partition: store.take_dirty() for partition, store in stores.items()}
         lanes: dict[Lane, list[Message]] = {
             (self.changelog, partition): list(records.items()) for partition, records in states.items() if records
         }
@@ -247,12 +247,12 @@ class Checkpointer:
         fences = {lane: self._writers[lane[1]] for lane in lanes}  # nothing is written but under one
         ends = await self._producer.write(lanes, fences)
         for (_, partition), offset in ends.items():
-            if self._books.get(partition) is books[partition]:  # else it has been another worker's meanwhile
-                books[partition].write(states[partition], offset)
+            if self._stores.get(partition) is stores[partition]:  # else it has been another worker's meanwhile
+                stores[partition].write(states[partition], offset)
         late = [word for told in words.values() for word in told]
         if late:
             await self._producer.send((word.topic, word.key, word.value) for word in late)
-            self._sent({partition: books[partition] for partition, told in words.items() if told})
+            self._sent({partition: stores[partition] for partition, told in words.items() if told})
             outputs += late
         for event in batch.events:
             event.ack()
@@ -260,11 +260,11 @@ class Checkpointer:
             telemetry.SENT.labels(self._stage, kind).inc(sent)
         telemetry.SENT.labels(self._stage, "state").inc(sum(map(len, states.values())))
 
-    def _sent(self, books: Mapping[int, Book]) -> None:
+    def _sent(self, stores: Mapping[int, PartitionStore]) -> None:
         """The next checkpoint forgets the words that have been sent; soon, unless they may well be sent again."""
-        for partition, book in books.items():
-            if self._books.get(partition) is book:
-                book.delete(UNSENT)
+        for partition, store in stores.items():
+            if self._stores.get(partition) is store:
+                store.delete(UNSENT)
                 self._batch.partitions.add(partition)
                 if not self._after:
                     self._wake.set()

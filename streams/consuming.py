@@ -69,7 +69,7 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
         A changelog that is gone has taken the state with it.
         """
         return {
-            tp: checkpoint.book(tp.partition).positions().get(tp.topic, 0)
+            tp: checkpoint.store(tp.partition).positions().get(tp.topic, 0)
             for tp in self.consumer.assignment()
             if (checkpoint := self.checkpoints.get(tp.topic)) is not None
         }

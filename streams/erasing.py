@@ -70,7 +70,7 @@ class Eraser:
 
     async def _take_up(self, partition: int) -> None:
         wanted = self._erasures.positions
-        stored = self._checkpoint.book(partition).get(ERASURES)
+        stored = self._checkpoint.store(partition).get(ERASURES)
         before = orjson.loads(stored) if stored is not None else {}
         told = self._erasures.done.get(f"{self._stage}|{partition}", {})
         if reached(before, wanted) and reached(told, wanted):
@@ -90,9 +90,9 @@ class Eraser:
             await self._checkpoint.settle()  # words that are still kept may name them
             if partition not in self._owned:
                 return
-            book = self._checkpoint.book(partition)
-            book.purge()
-            book.put(ERASURES, orjson.dumps(wanted))
+            store = self._checkpoint.store(partition)
+            store.purge()
+            store.put(ERASURES, orjson.dumps(wanted))
             log.info("erasures taken up", stage=self._stage, partition=partition, records=len(found))
         self._checkpoint.send(Output(self._topic, *done_message(self._stage, partition, wanted)))
         self._checkpoint.touch(partition)
@@ -102,7 +102,7 @@ class Eraser:
         found: list[bytes] = []
         after = b""
         while partition in self._owned:
-            records = self._checkpoint.book(partition).stored(after, _SLICE)
+            records = self._checkpoint.store(partition).stored(after, _SLICE)
             if not records:
                 break
             found += [key for key, value in records if self._names(key, value, until)]

@@ -25,7 +25,7 @@ def is_ours(key: bytes) -> bool:
     return key.startswith(_OURS)
 
 
-class Book:
+class PartitionStore:
     """The records of one partition. What was put is seen at once, and durable after the next checkpoint."""
 
     def __init__(self, table: Table, partition: int) -> None:

@@ -28,10 +28,10 @@ class Stage(Protocol):
     """What a stage is to the runtime: plain code, called by one task at a time."""
 
     def take(self, message: Message, checkpoint: Checkpointer) -> None:
-        """Deal with one message; whatever follows is kept in the checkpoint's books and sent with it."""
+        """Deal with one message; whatever follows is kept in the checkpoint's stores and sent with it."""
 
     def drain(self, partition: int) -> Iterable[Output]:
-        """Put what is still held of a partition into its book; the outputs that it led to since the last call."""
+        """Put what is still held of a partition into its store; the outputs that it led to since the last call."""
 
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""

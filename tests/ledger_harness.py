@@ -19,8 +19,8 @@ from schemas.routing import partition_key
 from schemas.times import rfc3339
 
 
-class MemoryBook:
-    """A Book that keeps records as JSON, as the real one does, so that nothing unserializable gets by."""
+class MemoryStore:
+    """A PartitionStore that keeps records as JSON, as the real one does, so that nothing unserializable gets by."""
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
@@ -47,9 +47,9 @@ class World:
     """
 
     def __init__(self, partitions: int = 1) -> None:
-        self.books = [MemoryBook() for _ in range(partitions)]
+        self.stores = [MemoryStore() for _ in range(partitions)]
         self.erasures = Erasures()
-        self.ledgers = [Ledger(book, self.erasures) for book in self.books]
+        self.ledgers = [Ledger(store, self.erasures) for store in self.stores]
         self.transit: list[deque[bytes]] = [deque() for _ in range(partitions)]
         self.told: dict[tuple[str, str], dict[str, Any]] = {}
         self.people: dict[str, dict[str, Any]] = {}
@@ -58,7 +58,7 @@ class World:
         self.outcomes = {"folded": 0, "duplicate": 0, "unmapped": 0}
 
     def _partition(self, key: str) -> int:
-        return crc32(key.encode()) % len(self.books)
+        return crc32(key.encode()) % len(self.stores)
 
     def feed(self, event: dict[str, Any], source: str = Source.WEBHOOK, account: str = "default") -> None:
         """Fold one event, as it comes out of an envelope."""
@@ -82,9 +82,9 @@ class World:
         """Put `email` on the list, and have every partition take that up."""
         key, value = entry_message(email, at, b"k" * 32)
         self.erasures.take(0, len(self.erasures.entries), key, value)
-        for ledger, book in zip(self.ledgers, self.books, strict=True):
-            book.flush()
-            keys = [key for key, stored in book.stored.items() if names(stored, self.erasures.until)]
+        for ledger, store in zip(self.ledgers, self.stores, strict=True):
+            store.flush()
+            keys = [key for key, stored in store.stored.items() if names(stored, self.erasures.until)]
             deque(ledger.forget(keys), maxlen=0)
         for state in self.people.values():
             profiles.forget(state, self.erasures)
@@ -92,7 +92,7 @@ class World:
 
     def checkpoint(self) -> None:
         """Tell the changes, keep the state."""
-        for number, (ledger, book) in enumerate(zip(self.ledgers, self.books, strict=True)):
+        for number, (ledger, store) in enumerate(zip(self.ledgers, self.stores, strict=True)):
             changes = ledger.changes
             for (metric_id, occurred_at), (_, _, message) in changes.rows.items():
                 row = orjson.loads(message)
@@ -109,7 +109,7 @@ class World:
                 if not transfers.needless(transfer, at_home=to == number):
                     self.transit[to].append(orjson.dumps(transfer))
             changes.clear()
-            book.flush()
+            store.flush()
 
     def contribute(self, contribution: dict[str, Any]) -> None:
         """Add `contribution` to its profile, and tell that."""

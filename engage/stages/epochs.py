@@ -7,7 +7,7 @@ import orjson
 
 from engage.flows.rules.settle import Rest
 from schemas.times import unix_seconds
-from streams.store import Book
+from streams.store import PartitionStore
 
 _EPOCH = b"epoch"
 
@@ -31,13 +31,13 @@ def epoch_of(stored: bytes) -> Epoch:
 class Epochs:
     """Of the partitions that are owned; `changed` is told of one whose record has changed."""
 
-    def __init__(self, book: Callable[[int], Book], changed: Callable[[int], None]) -> None:
-        self._book, self._changed = book, changed
+    def __init__(self, store: Callable[[int], PartitionStore], changed: Callable[[int], None]) -> None:
+        self._store, self._changed = store, changed
         self._known: dict[int, Epoch] = {}
 
     def own(self, partition: int, now: float, woken: float | None, *, anew: bool) -> None:
         """Take up a partition that was asleep until `woken`; `anew`: all that was told before now is history."""
-        stored = self._book(partition).get(_EPOCH)
+        stored = self._store(partition).get(_EPOCH)
         epoch = self._known[partition] = Epoch(0, rest=Rest.WAKING) if stored is None else epoch_of(stored)
         if stored is None or anew:
             epoch.began = int(now)  # no finer than what is told, so that this very moment is no history
@@ -81,5 +81,5 @@ class Epochs:
         return at is not None and unix_seconds(at) < since
 
     def _keep(self, partition: int) -> None:
-        self._book(partition).put(_EPOCH, msgspec.json.encode(self._known[partition]))
+        self._store(partition).put(_EPOCH, msgspec.json.encode(self._known[partition]))
         self._changed(partition)

@@ -24,7 +24,7 @@ from schemas.times import rfc3339, unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
 from streams.partitioner import elsewhere
-from streams.store import Book
+from streams.store import PartitionStore
 from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
@@ -67,8 +67,8 @@ class FactStage:
         When its state `went_back` in time, what waited then has acted since, for all that anybody knows: it does not
         act once more. What was told before or while flows slept is history.
         """
-        book, now = self._book(partition), self._clock()
-        stored = book.get(_EPOCH)
+        store, now = self._store(partition), self._clock()
+        stored = store.get(_EPOCH)
         epoch = Epoch(now, rest=Rest.WAKING) if stored is None else _epoch.decode(stored)
         slept = epoch.rest is Rest.ASLEEP
         if slept:
@@ -78,7 +78,7 @@ class FactStage:
         self._epochs[partition] = epoch
         if stored is None or went_back or slept:
             self._keep_epoch(partition, epoch)
-        for key, value in list(book.scan(_WAITING)) if went_back or slept else book.scan(_WAITING):
+        for key, value in list(store.scan(_WAITING)) if went_back or slept else store.scan(_WAITING):
             fact = _fact.decode(value)
             if went_back or slept:
                 fact.due = None
@@ -91,7 +91,7 @@ class FactStage:
         for partition in filter(self.waking, self._epochs):
             self._epochs[partition].rest = Rest.NONE
             self._keep_epoch(partition, self._epochs[partition])
-            for key, value in self._book(partition).scan(_WAITING):
+            for key, value in self._store(partition).scan(_WAITING):
                 due = _fact.decode(value).due
                 if due is not None:
                     self.timers.push(due, partition, key)
@@ -139,9 +139,9 @@ class FactStage:
 
     def erase(self, partition: int, found: list[bytes], until: Until) -> Iterator[None]:
         """Facts of whoever was erased are nobody's, and will not act."""
-        book = self._book(partition)
+        store = self._store(partition)
         for record in found:
-            stored = book.get(record)
+            stored = store.get(record)
             if stored is None or record[:2] not in (_WAITING, _OTHERS):
                 continue
             fact = _fact.decode(stored)
@@ -151,14 +151,14 @@ class FactStage:
                 yield
             elif until(split_key(fact.told)[0]):
                 fact.told = ""
-                book.put(record, msgspec.json.encode(fact))
+                store.put(record, msgspec.json.encode(fact))
                 yield
 
     def fire(self, partition: int, key: bytes, now: float) -> None:
         """The time of a waiting fact has come."""
-        book = self._book(partition)
-        stored, identifier = book.get(key), key[len(_WAITING) :]
-        if self.waking(partition) or stored is None or book.get(_OTHERS + identifier) is not None:
+        store = self._store(partition)
+        stored, identifier = store.get(key), key[len(_WAITING) :]
+        if self.waking(partition) or stored is None or store.get(_OTHERS + identifier) is not None:
             return
         fact = _fact.decode(stored)
         if settle.ripe(fact, now):
@@ -196,7 +196,7 @@ class FactStage:
         elif fact.due is None:
             self._rest(partition, identifier, fact)
         else:
-            self._book(partition).put(_WAITING + identifier, msgspec.json.encode(fact))
+            self._store(partition).put(_WAITING + identifier, msgspec.json.encode(fact))
             if known is None or fact.due <= now:
                 self._look_again(partition, _WAITING + identifier, fact, now)
 
@@ -208,10 +208,10 @@ class FactStage:
         self._rest(partition, identifier, fact)
 
     def _rest(self, partition: int, identifier: bytes, fact: Fact) -> None:
-        book = self._book(partition)
-        book.put(_OTHERS + identifier, msgspec.json.encode(fact))
-        if book.get(_WAITING + identifier) is not None:
-            book.delete(_WAITING + identifier)
+        store = self._store(partition)
+        store.put(_OTHERS + identifier, msgspec.json.encode(fact))
+        if store.get(_WAITING + identifier) is not None:
+            store.delete(_WAITING + identifier)
         self._touch(partition)
 
     def _look_again(self, partition: int, key: bytes, fact: Fact, now: float) -> None:
@@ -220,13 +220,13 @@ class FactStage:
             self.timers.push(when, partition, key)
 
     def _known(self, partition: int, identifier: bytes) -> Fact | None:
-        book = self._book(partition)
-        stored = book.get(_OTHERS + identifier) or book.get(_WAITING + identifier)
+        store = self._store(partition)
+        stored = store.get(_OTHERS + identifier) or store.get(_WAITING + identifier)
         return None if stored is None else _fact.decode(stored)
 
     def _keep_epoch(self, partition: int, epoch: Epoch) -> None:
         self._epochs[partition] = epoch
-        self._book(partition).put(_EPOCH, msgspec.json.encode(epoch))
+        self._store(partition).put(_EPOCH, msgspec.json.encode(epoch))
         self._touch(partition)
 
     def _tell(self, partition: int, person: str, message: dict[str, Any]) -> None:
@@ -241,6 +241,6 @@ class FactStage:
         assert self.checkpoint is not None
         self.checkpoint.touch(partition)
 
-    def _book(self, partition: int) -> Book:
+    def _store(self, partition: int) -> PartitionStore:
         assert self.checkpoint is not None
-        return self.checkpoint.book(partition)
+        return self.checkpoint.store(partition)

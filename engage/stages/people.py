@@ -33,7 +33,7 @@ from schemas.times import unix_seconds
 from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
 from streams.partitioner import elsewhere
-from streams.store import Book
+from streams.store import PartitionStore
 from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class PeopleStage:
         self._outbox = outbox
         self._moving = Moving(flows, outbox, self, topics["people"])
         self._clock = clock
-        self._epochs = Epochs(self._book, self.changed)
+        self._epochs = Epochs(self._store, self.changed)
         self.waking, self.lie_down = self._epochs.waking, self._epochs.lie_down
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
@@ -99,11 +99,11 @@ class PeopleStage:
 
     def records(self, partition: int) -> Records:
         """The people of a partition."""
-        return Records(self._book(partition), self._zones)
+        return Records(self._store(partition), self._zones)
 
-    def _book(self, partition: int) -> Book:
+    def _store(self, partition: int) -> PartitionStore:
         assert self.checkpoint is not None
-        return self.checkpoint.book(partition)
+        return self.checkpoint.store(partition)
 
     def look_at(self, due: float, partition: int, key: str) -> None:
         """Come back to this person at `due`."""

@@ -15,7 +15,7 @@ from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.state import Person
 from schemas.erasing import Until, mask
 from schemas.profile import split_key
-from streams.store import Book
+from streams.store import PartitionStore
 
 Row = dict[str, Any]
 
@@ -25,84 +25,84 @@ _STATE, _PROFILE, _FACT = b"s|", b"p|", b"f|"
 class Records:
     """The people of one partition."""
 
-    def __init__(self, book: Book, zones: Zones) -> None:
-        self._book = book
+    def __init__(self, store: PartitionStore, zones: Zones) -> None:
+        self._store = store
         self._zones = zones
 
     def person(self, key: str) -> Person:
         """What is kept of a person; a new record for one of whom nothing is."""
-        stored = self._book.get(_STATE + key.encode())
+        stored = self._store.get(_STATE + key.encode())
         return state.load(stored) if stored is not None else Person()
 
     def keep(self, key: str, person: Person) -> None:
         """Keep it at the next checkpoint."""
-        self._book.put(_STATE + key.encode(), state.dump(person))
+        self._store.put(_STATE + key.encode(), state.dump(person))
 
     def busy(self) -> Iterator[tuple[str, Person]]:
         """Everybody who is on the way or has messages on theirs."""
-        for key, stored in self._book.scan(_STATE):
+        for key, stored in self._store.scan(_STATE):
             if b'"runs":' in stored or b'"outbox":' in stored:
                 yield key[len(_STATE) :].decode(), state.load(stored)
 
     def waiting(self) -> list[str]:
         """Everybody of whom something waits for the past to be read."""
         told = (b'"later":', b'"released":')
-        found = ((key, stored) for key, stored in self._book.scan(_STATE) if any(name in stored for name in told))
+        found = ((key, stored) for key, stored in self._store.scan(_STATE) if any(name in stored for name in told))
         return [key[len(_STATE) :].decode() for key, _ in found]
 
     def fact(self, key: str, metric_id: str) -> Row | None:
         """The newest version of a fact."""
-        stored = self._book.get(_fact_key(key, metric_id))
+        stored = self._store.get(_fact_key(key, metric_id))
         return None if stored is None else orjson.loads(stored)
 
     def keep_fact(self, key: str, row: Row, raw: bytes) -> bool:
         """Keep this version, unless a newer one is there: then False."""
         place = _fact_key(key, row["metric_id"])
-        stored = self._book.get(place)
+        stored = self._store.get(place)
         if stored is not None and orjson.loads(stored)["version"] > row["version"]:
             return False
-        self._book.put(place, raw)
+        self._store.put(place, raw)
         return True
 
     def give_away(self, key: str, metric_id: str, version: int, to: str) -> None:
         """By this version the fact is the person's `to`; '' when nobody knows whose."""
         gone = {"metric_id": metric_id, "version": version, "withdrawn": True, "to": to}
-        self._book.put(_fact_key(key, metric_id), orjson.dumps(gone))
+        self._store.put(_fact_key(key, metric_id), orjson.dumps(gone))
 
     def facts(self, key: str) -> Iterator[Row]:
         """Every fact of a person, withdrawn ones too."""
-        for _, stored in self._book.scan(_FACT + key.encode() + b"|"):
+        for _, stored in self._store.scan(_FACT + key.encode() + b"|"):
             yield orjson.loads(stored)
 
     def profile(self, key: str) -> Row | None:
         """The profile, None when it has not come (yet)."""
-        stored = self._book.get(_PROFILE + key.encode())
+        stored = self._store.get(_PROFILE + key.encode())
         profile = None if stored is None else orjson.loads(stored)
         return None if profile is None or profile.get("withdrawn") else profile
 
     def keep_profile(self, key: str, raw: bytes) -> bool:
         """Keep this version, unless a newer one is there: then False."""
-        stored = self._book.get(_PROFILE + key.encode())
+        stored = self._store.get(_PROFILE + key.encode())
         if stored is not None and orjson.loads(stored)["version"] > orjson.loads(raw)["version"]:
             return False
-        self._book.put(_PROFILE + key.encode(), raw)
+        self._store.put(_PROFILE + key.encode(), raw)
         return True
 
     def profiled(self) -> list[str]:
         """Everybody who has a profile. A list, since nobody may be half-way through when RocksDB is opened anew."""
-        return [key[len(_PROFILE) :].decode() for key, _ in self._book.scan(_PROFILE)]
+        return [key[len(_PROFILE) :].decode() for key, _ in self._store.scan(_PROFILE)]
 
     def erase(self, record: bytes, until: Until) -> None:
         """Take the erased out of the record under this key; of their own all but that they may not be written to."""
-        stored = self._book.get(record)
+        stored = self._store.get(record)
         if stored is None:
             return
         if not until(whose(record)):
-            self._book.put(record, orjson.dumps(mask(orjson.loads(stored), until)))
+            self._store.put(record, orjson.dumps(mask(orjson.loads(stored), until)))
         elif record.startswith(_STATE) and (suppressed := state.load(stored).suppressed):
-            self._book.put(record, state.dump(Person(suppressed=suppressed)))
+            self._store.put(record, state.dump(Person(suppressed=suppressed)))
         else:
-            self._book.delete(record)
+            self._store.delete(record)
 
     def known(self, key: str, person: Person, event: Row, now: float) -> Known:
         """What a decision about `person` may ask."""

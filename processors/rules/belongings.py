@@ -128,5 +128,5 @@ def metadata(session: Session, invoice: Record) -> dict[str, str] | None:
         return own
     if "odd" not in record:
         record["odd"] = True
-        session.book.put(session.key(core["sub"]), record)
+        session.store.put(session.key(core["sub"]), record)
     return frozen

@@ -50,10 +50,10 @@ def settle(session: Session) -> None:
         newest = max(newest, end)
         if "core" in record:
             record["core"] = stripping.strip(record["core"], end)
-        known = session.book.get(session.key(identifier, "l"))
+        known = session.store.get(session.key(identifier, "l"))
         if known is not None and (lines := stripping.strip_lines(known["lines"])) is not known["lines"]:
             known["lines"] = lines
-            session.book.put(session.key(identifier, "l"), known)
+            session.store.put(session.key(identifier, "l"), known)
     if newest:
         party["erased"] = newest
         spare(session)

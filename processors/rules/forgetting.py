@@ -20,7 +20,7 @@ def walk(open_session: Callable[[str], Session], keys: Iterable[str], erasures: 
     for key in keys:
         scope, identifier, part = split(key)
         session = open_session(scope)
-        record = session.book.get(key)
+        record = session.store.get(key)
         owner = identifier if part == "p" else (session.object(identifier) or {}).get("party")
         if owner:
             parties[scope, owner] = None
@@ -32,7 +32,7 @@ def walk(open_session: Callable[[str], Session], keys: Iterable[str], erasures: 
 
 
 def _forget_party(session: Session, party_id: str, erasures: Erasures) -> None:
-    known = session.book.get(session.key(party_id, "p"))
+    known = session.store.get(session.key(party_id, "p"))
     if known is None:
         return
     session.open_party(party_id, known["customer"])
@@ -46,7 +46,7 @@ def _forget_party(session: Session, party_id: str, erasures: Erasures) -> None:
         _clean(session, identifier, record, erasures)
         if record["kind"] in ("invoice", "upcoming") and record.get("core", {}).get("email"):
             told.append([record["at"], record["core"]["email"]])
-        if session.book.get(session.key(identifier, "h")) is None:
+        if session.store.get(session.key(identifier, "h")) is None:
             session.touched[identifier] = record
         elif "core" in record and (end := _marked(record["core"])):
             # It went to a customer on another partition: what is left here is told by nobody.
@@ -83,7 +83,7 @@ def _clean(session: Session, identifier: str, record: Record, erasures: Erasures
         record["rows"] = told
     _replace(session, session.key(identifier), record, masked)
     key = session.key(identifier, "l")
-    if (lines := session.book.get(key)) is not None:
+    if (lines := session.store.get(key)) is not None:
         _replace(session, key, lines, mask(lines, until))
 
 
@@ -98,7 +98,7 @@ def _replace(session: Session, key: str, record: Record, masked: Record) -> None
         masked = dict(masked)
         record.clear()
         record.update(masked)
-        session.book.put(key, record)
+        session.store.put(key, record)
 
 
 def _marked(core: Record) -> int:

@@ -17,7 +17,7 @@ from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
 from processors.rules.linking import link_charge, link_invoice
 from processors.rules.observation import Observation, expanded_customer
-from processors.rules.session import Book, Changes, Session, remember
+from processors.rules.session import Changes, PartitionStore, Session, remember
 from processors.rules.telling import forget_told, tell
 from schemas.envelope import TELL_AGAIN
 from schemas.erasing import mask
@@ -28,10 +28,10 @@ _CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute
 
 
 class Ledger:
-    """Applies observations to a Book; one instance a partition."""
+    """Applies observations to a PartitionStore; one instance a partition."""
 
-    def __init__(self, book: Book, erasures: Erasures | None = None) -> None:
-        self._book = book
+    def __init__(self, store: PartitionStore, erasures: Erasures | None = None) -> None:
+        self._store = store
         self._erasures = erasures if erasures is not None else Erasures()
         self.changes = Changes()
 
@@ -66,12 +66,12 @@ class Ledger:
     def contribution(self, scope: str, party_id: str, email: str) -> Record:
         """The message on `ledger.people` for what `party_id` now adds to the profile of `email`."""
         session = self._session(scope)
-        party = self._book.get(session.key(party_id, "p")) or {}
+        party = self._store.get(session.key(party_id, "p")) or {}
         whose = (session.account, session.livemode)
         return people.contribution(party, party_id, party.get("customer", ""), email, whose)
 
     def _session(self, scope: str) -> Session:
-        return Session(self._book, self.changes, scope, self._erasures.until)
+        return Session(self._store, self.changes, scope, self._erasures.until)
 
     def forget(self, keys: Iterable[str]) -> Iterator[None]:
         """Take the erased out of the records under `keys`, which name some; a party a step."""
@@ -162,7 +162,7 @@ def _handoff(session: Session, message: Record) -> None:
 
 def _invoice(session: Session, observation: Observation) -> bool:
     invoice_id = observation.id
-    known = session.book.get(session.key(invoice_id, "l"))
+    known = session.store.get(session.key(invoice_id, "l"))
     mark = _mark(observation.body.get("lines"))
     # Most events of an invoice carry the very lines that the one before did.
     lines = (
@@ -212,7 +212,7 @@ def _learn_lines(
 ) -> bool:
     """Keep the newest list of lines; one that was cut short (Stripe sends ten) only adds to a longer one."""
     key = session.key(invoice_id, "l")
-    known = session.book.get(key)
+    known = session.store.get(key)
     if f.child(observation.body, "lines", "").get("has_more"):
         if known is not None and len(known["lines"]) > len(lines):
             return False
@@ -222,7 +222,7 @@ def _learn_lines(
         known = known | {"lines": []}
     if known is not None and [observation.at, lines] <= [known["at"], known["lines"]]:
         return False
-    session.book.put(key, {"lines": lines, "at": observation.at, "mark": mark, "rules": RULES})
+    session.store.put(key, {"lines": lines, "at": observation.at, "mark": mark, "rules": RULES})
     return known is None or bool(known["lines"] != lines)
 
 
@@ -262,7 +262,7 @@ def _upcoming(session: Session, observation: Observation) -> bool:
     if newer(observation.at, order, core, record):
         told = [observation.source, observation.api_version, observation.received_at]
         record |= {"core": core, "at": observation.at, "rank": order, "told": told}
-        session.book.put(
+        session.store.put(
             session.key(identifier, "l"), {"lines": lines, "at": observation.at, "mark": 0, "rules": RULES}
         )
         changed = True

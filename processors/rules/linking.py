@@ -70,20 +70,20 @@ def _link(session: Session, charge_id: str, invoice_id: str) -> None:
 
 def _register_intent(session: Session, charge_id: str, record: Record, intent: str) -> None:
     """A charge without a word on invoices: its payment intent may be what an invoice payment names."""
-    known = session.book.get(session.key(intent)) or {"charges": [], "inv": ""}
+    known = session.store.get(session.key(intent)) or {"charges": [], "inv": ""}
     if charge_id not in known["charges"]:
         known["charges"].append(charge_id)
-        session.book.put(session.key(intent), known)
+        session.store.put(session.key(intent), known)
     if known["inv"] and charges.link(record, 0, known["inv"]):
         session.settle(charge_id, record, True, charges.knowledge(record))
 
 
 def _pay_with(session: Session, intent: str, invoice_id: str) -> None:
     """All charges of the payment intent, the failed ones too, were for this invoice."""
-    known = session.book.get(session.key(intent)) or {"charges": [], "inv": ""}
+    known = session.store.get(session.key(intent)) or {"charges": [], "inv": ""}
     if known["inv"] != invoice_id:
         known["inv"] = invoice_id
-        session.book.put(session.key(intent), known)
+        session.store.put(session.key(intent), known)
     # Each time anew: a payment that came before its invoice could not reach the customer's charges.
     for charge_id in known["charges"]:
         _link(session, charge_id, invoice_id)
@@ -104,7 +104,7 @@ def _offers(invoice_id: str, record: Record, open_tries: dict[str, invoices.Fail
 
 
 def _group(session: Session, key: str) -> links.Group:
-    known = session.book.get(session.key(session.party_id, f"m|{key}"))
+    known = session.store.get(session.key(session.party_id, f"m|{key}"))
     return known["group"] if known else [{}, {}, {}]
 
 
@@ -117,7 +117,7 @@ def _rematch(session: Session, groups: dict[str, links.Group]) -> None:
             if before.get(charge_id) != after.get(charge_id):
                 _relink(session, charge_id, before.get(charge_id, ""), after.get(charge_id, ""))
         group[2] = after
-        session.book.put(session.key(session.party_id, f"m|{key}"), {"group": group})
+        session.store.put(session.key(session.party_id, f"m|{key}"), {"group": group})
 
 
 def _relink(session: Session, charge_id: str, before: str, after: str) -> None:

@@ -1,6 +1,6 @@
 """One observation's access to the state: the records of its party, and what is to be told when it is done.
 
-State is records in a Book, by key; `scope` is account and mode:
+State is records in a PartitionStore, by key; `scope` is account and mode:
     scope|object id          a charge, invoice or upcoming invoice
     scope|payment intent id  its charges, and the invoice that it pays (see `linking`)
     scope|invoice id|l       an invoice's lines
@@ -24,7 +24,7 @@ _PAGE = 16  # object ids on a page; until there are as many they are with the pa
 _EVENTS = 24  # event ids remembered an object, to tell duplicates from news in the count
 
 
-class Book(Protocol):
+class PartitionStore(Protocol):
     """Where records are. `get` returns the same object until it is put; the caller may change it and must put it."""
 
     def get(self, key: str) -> Record | None: ...
@@ -62,8 +62,8 @@ class Changes:
 class Session:
     """The state as one observation sees and changes it."""
 
-    def __init__(self, book: Book, changes: Changes, scope: str, until: Until = identity.nobody) -> None:
-        self.book = book
+    def __init__(self, store: PartitionStore, changes: Changes, scope: str, until: Until = identity.nobody) -> None:
+        self.store = store
         self.until = until  # who is erased
         self.changes = changes
         self.scope = scope
@@ -85,7 +85,7 @@ class Session:
 
     def object(self, identifier: str) -> Record | None:
         """An object's record."""
-        return self.touched.get(identifier) or self.book.get(self.key(identifier))
+        return self.touched.get(identifier) or self.store.get(self.key(identifier))
 
     def open(self, identifier: str, kind: str) -> Record:
         """The same to fold into, made when it is first told of; `anew` in it: its rows have to be looked at again."""
@@ -98,7 +98,7 @@ class Session:
     def open_party(self, party_id: str, customer: str) -> None:
         """Work on this party from now on; `customer` is '' for a guest."""
         self.party_id = party_id
-        known = self.book.get(self.key(party_id, "p"))
+        known = self.store.get(self.key(party_id, "p"))
         self.party = known or {"customer": customer}
         self.customer = self.party["customer"]
         if known is None and customer:
@@ -131,7 +131,7 @@ class Session:
         ids.append(identifier)
         if len(ids) >= _PAGE:
             number = self.party.get("pages", 0) + 1
-            self.book.put(self.key(self.party_id, f"x|{number}"), {"ids": self.party.pop("ids")})
+            self.store.put(self.key(self.party_id, f"x|{number}"), {"ids": self.party.pop("ids")})
             self.party["pages"] = number
         if self.customer and record["kind"] in ("charge", "invoice"):
             claim = {"kind": "claim", "scope": self.scope, "id": identifier, "customer": self.customer}
@@ -140,7 +140,7 @@ class Session:
     def _leave(self, record: Record) -> None:
         """A guest's charge was given a customer: the guest's profile loses it, and all of its rows are told anew."""
         key = self.key(record["party"], "p")
-        guest = self.book.get(key)
+        guest = self.store.get(key)
         if guest is None:
             return
         forget(self, record, record["party"], guest)
@@ -148,7 +148,7 @@ class Session:
             self.changed_people()
         self.party["ticks"] = self.party.get("ticks", 0) + guest.get("ticks", 0)
         guest["ticks"] = guest.get("ticks", 0) + 1  # what it takes back from profiles is newer than what it gave
-        self.book.put(key, guest)
+        self.store.put(key, guest)
         record["v"] = 0  # all that is known of it counts into its new party's version
 
     def tick(self, steps: int = 1) -> None:
@@ -169,13 +169,13 @@ class Session:
             record["v"] = knowledge
             self.touched[identifier] = record
         else:
-            self.book.put(self.key(identifier), record)
+            self.store.put(self.key(identifier), record)
 
     def objects(self) -> list[str]:
         """The ids of all of the party's objects."""
         ids: list[str] = []
         for number in range(1, self.party.get("pages", 0) + 1):
-            ids += (self.book.get(self.key(self.party_id, f"x|{number}")) or {"ids": []})["ids"]
+            ids += (self.store.get(self.key(self.party_id, f"x|{number}")) or {"ids": []})["ids"]
         ids += self.party.get("ids", [])
         return ids
 
@@ -193,7 +193,7 @@ class Session:
 
     def lines(self, invoice_id: str) -> list[list[Any]]:
         """An invoice's lines, as `invoice.normalize_line` makes them."""
-        lines: list[list[Any]] = (self.book.get(self.key(invoice_id, "l")) or {}).get("lines", [])
+        lines: list[list[Any]] = (self.store.get(self.key(invoice_id, "l")) or {}).get("lines", [])
         return lines
 
 

@@ -27,10 +27,10 @@ def tell(session: Session) -> None:
     version = ranked(identity.version(party) << 1)
     for identifier, record in session.touched.items():
         _tell(session, identifier, record, version)
-        session.book.put(session.key(identifier), record)
+        session.store.put(session.key(identifier), record)
     if session.recount:
         _count_anew(session)
-    session.book.put(session.key(session.party_id, "p"), party)
+    session.store.put(session.key(session.party_id, "p"), party)
 
 
 def forget_told(record: Record) -> None:

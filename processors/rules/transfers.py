@@ -24,7 +24,7 @@ _FIELDS = tuple(field.name for field in fields(Observation))
 
 def forward(session: Session, identifier: str, observation: Observation) -> bool:
     """Send `observation`, which names no customer, to the owner of its object; False when it is at home here."""
-    moved = session.book.get(session.key(identifier, "h"))
+    moved = session.store.get(session.key(identifier, "h"))
     if moved is None:
         return False
     send(session, moved["to"], observation)
@@ -62,22 +62,22 @@ def received(message: Record) -> Observation:
 def claimed(session: Session, identifier: str, customer: str) -> None:
     """The home partition learns whose the object is, and hands over what it has of it."""
     key = session.key(identifier, "h")
-    if session.book.get(key) is not None:
+    if session.store.get(key) is not None:
         return
     record = session.object(identifier)
     if record is not None and record.get("party") == customer:
         return  # the home partition is the customer's own
-    session.book.put(key, {"to": customer})
+    session.store.put(key, {"to": customer})
     if record is None:
         return
     guest_key = session.key(identifier, "p")
-    guest = session.book.get(guest_key) or {}
+    guest = session.store.get(guest_key) or {}
     forget(session, record, identifier, guest)
     handoff: Record = {"kind": "handoff", "scope": session.scope, "id": identifier, "customer": customer}
     handoff |= {"record": record, "ticks": guest.get("ticks", 0), "who": guest.get("who", {})}
     session.changes.transfers.append((customer, handoff))
     guest["ticks"] = guest.get("ticks", 0) + 1  # what it takes back from profiles is newer than what it gave
-    session.book.put(guest_key, guest)
+    session.store.put(guest_key, guest)
 
 
 def merge(session: Session, identifier: str, other: Record, ticks: int) -> Record:

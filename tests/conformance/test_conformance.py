@@ -47,8 +47,8 @@ class Recorder:
         self.given.add((partition, offset))
         self._undrained.add(partition)
         self.timers.push(0.0, partition, b"%d" % offset)
-        book = checkpoint.book(partition)
-        book.put(b"count", b"%d" % (int(book.get(b"count") or 0) + 1))
+        store = checkpoint.store(partition)
+        store.put(b"count", b"%d" % (int(store.get(b"count") or 0) + 1))
         if self._words:
             checkpoint.send_after(partition, Output(self._words, b"%d" % partition, b"%d" % offset))
 

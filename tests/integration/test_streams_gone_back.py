@@ -24,11 +24,11 @@ class Names:
     checkpoint: Checkpointer
 
     def take(self, message: Message, checkpoint: Checkpointer) -> None:
-        book, name = checkpoint.book(message.partition), message.value or b""
-        if book.get(name) is None:
-            book.put(name, b"here")
+        store, name = checkpoint.store(message.partition), message.value or b""
+        if store.get(name) is None:
+            store.put(name, b"here")
         else:
-            book.delete(name)
+            store.delete(name)
 
     def drain(self, partition: int) -> Iterable[Output]:
         return ()
@@ -37,7 +37,7 @@ class Names:
         pass
 
     def known(self) -> list[bytes]:
-        return [key for key, _ in self.checkpoint.book(0).stored(b"", 100)]
+        return [key for key, _ in self.checkpoint.store(0).stored(b"", 100)]
 
 
 @asynccontextmanager

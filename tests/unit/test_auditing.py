@@ -25,7 +25,7 @@ from processors.stages import LedgerStage
 from processors.tallying import Tallying
 from schemas.tally import Tally, identity, read_tally, total
 from streams.checkpoint import Checkpointer
-from streams.store import Book
+from streams.store import PartitionStore
 
 FEW = settings(max_examples=min(settings().max_examples, 300))  # each is a life of a worker
 GRACE, LATER = 300.0, 1e9
@@ -33,7 +33,7 @@ HORIZON = Mark(LATER, {0: 10**9}, {0: 10**9})
 
 
 class Kept:
-    """A book whose records are durable when `checkpoint` says so."""
+    """A store whose records are durable when `checkpoint` says so."""
 
     def __init__(self, records: dict[bytes, bytes]) -> None:
         self.records, self.dirty = records, dict[bytes, bytes | None]()
@@ -63,8 +63,8 @@ class Worker:
 
     def start(self, back: int = 0) -> None:
         """As whoever has the partition now: from the durable position, or `back` before it where that is committed."""
-        self.book = Kept(self.records)
-        self.tallying = Tallying(0, cast(Book, self.book), 10.0)
+        self.store = Kept(self.records)
+        self.tallying = Tallying(0, cast(PartitionStore, self.store), 10.0)
         self.at = max(self.position - back, 0)
 
     def take(self, end: int, now: float) -> None:
@@ -83,12 +83,12 @@ class Worker:
             self.told.append(tally.as_json())
         if dies == 2:
             return self.start()
-        for key, value in self.book.dirty.items():
+        for key, value in self.store.dirty.items():
             if value is None:
                 self.records.pop(key, None)
             else:
                 self.records[key] = value
-        self.book.dirty.clear()
+        self.store.dirty.clear()
         self.position = self.at
         return None
 
@@ -294,7 +294,7 @@ def test_an_event_is_missing_when_nobody_has_it() -> None:
 class Nobody:
     """Stands where a checkpoint does."""
 
-    def book(self, _: int) -> dict[bytes, bytes]:
+    def store(self, _: int) -> dict[bytes, bytes]:
         return {}
 
     def send(self, _: object) -> None:

@@ -92,7 +92,7 @@ class Letters:
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
-    def book(self, partition: int) -> dict[bytes, bytes]:
+    def store(self, partition: int) -> dict[bytes, bytes]:
         return {}
 
     def send(self, output: Any) -> None:

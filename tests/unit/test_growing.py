@@ -21,7 +21,7 @@ from simulator.rendering.objects import event_json
 from simulator.rendering.shapes import VERSIONS
 from streams.growing import regrouped
 from streams.partitioner import partition_of
-from tests.ledger_harness import MemoryBook, World
+from tests.ledger_harness import MemoryStore, World
 from tests.unit.test_ledger_convergence import stripe
 
 
@@ -29,22 +29,22 @@ class Growing(World):
     """A world whose keys are on the partitions that Kafka's would be."""
 
     def _partition(self, key: str) -> int:
-        return partition_of(key.encode(), len(self.books))
+        return partition_of(key.encode(), len(self.stores))
 
     def grow(self, partitions: int) -> None:
         """As the command does it: everything between partitions has been read, and is kept."""
         self.settle()
-        placing, before = LedgerPlacing(), len(self.books)
+        placing, before = LedgerPlacing(), len(self.stores)
         made: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
-        for partition, book in enumerate(self.books):
-            stored = {key.encode(): value for key, value in book.stored.items()}
+        for partition, store in enumerate(self.stores):
+            stored = {key.encode(): value for key, value in store.stored.items()}
             for number, key, value in regrouped(placing, stored.items(), stored.get, partition, before, partitions):
                 there = made[number].get(key)
                 made[number][key] = value if there is None else placing.merge(key, there, value)
-        self.books = [MemoryBook() for _ in made]
-        for book, records in zip(self.books, made, strict=True):
-            book.stored = {key.decode(): value for key, value in records.items()}
-        self.ledgers = [Ledger(book, self.erasures) for book in self.books]
+        self.stores = [MemoryStore() for _ in made]
+        for store, records in zip(self.stores, made, strict=True):
+            store.stored = {key.decode(): value for key, value in records.items()}
+        self.ledgers = [Ledger(store, self.erasures) for store in self.stores]
         self.transit = [type(self.transit[0])() for _ in made]
 
 
@@ -57,7 +57,7 @@ def lived(events: list[dict[str, Any]], growths: dict[int, int], partitions: int
         world.feed(orjson.loads(orjson.dumps(event)))
         if number % 7 == 0:
             world.checkpoint()
-            while rng.random() < 0.6 and world.step(rng.randrange(len(world.books))):
+            while rng.random() < 0.6 and world.step(rng.randrange(len(world.stores))):
                 pass
     world.settle()
     return world

@@ -19,7 +19,7 @@ from processors.stages import LedgerStage, PeopleStage, _take_each
 from schemas.errors import BadEvent, Unavailable
 from streams.checkpoint import Checkpointer, Output, Pace
 from streams.producer import Lane, Writer, pack
-from streams.store import Book
+from streams.store import PartitionStore
 from tests.fixtures.stripe.charges import charge, customer, refund
 from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import BASIL, V2024, at
@@ -42,19 +42,19 @@ def table(tmp_path: Path) -> faust.Table:
 def test_a_record_on_its_way_to_disk_is_read_as_it_will_be(table: faust.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events are folded while a checkpoint is under way: also when the cache has grown too large just then."""
     monkeypatch.setattr(records, "_CACHED", 2)
-    book = Book(table, 0)
-    ledger = Records(book)
+    store = PartitionStore(table, 0)
+    ledger = Records(store)
     for number in range(4):
         ledger.put(f"key{number}", {"known": 1})
     ledger.flush()
-    book.write(book.take_dirty(), 0)
+    store.write(store.take_dirty(), 0)
     for number in range(4):
         ledger.put(f"key{number}", {"known": 2})
     ledger.flush()
-    under_way = book.take_dirty()
+    under_way = store.take_dirty()
     assert ledger.get("key3") == {"known": 2}
-    book.write(under_way, 1)
-    assert Records(Book(table, 0)).get("key3") == {"known": 2}
+    store.write(under_way, 1)
+    assert Records(PartitionStore(table, 0)).get("key3") == {"known": 2}
 
 
 class Message:
@@ -99,11 +99,11 @@ async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -
     checkpoint = Checkpointer("ledger", table, sender, Pace(0.0, 0.0), drain)
     await checkpoint.take_over([0])
     first, second = Message(), Message()
-    checkpoint.book(0).put(b"charge", b"1")
+    checkpoint.store(0).put(b"charge", b"1")
     await checkpoint.took(first)
     with pytest.raises(KafkaTimeoutError):
         await checkpoint.flush()
-    checkpoint.book(0).put(b"charge", b"2")
+    checkpoint.store(0).put(b"charge", b"2")
     await checkpoint.took(second)
     with pytest.raises(Unavailable):
         await checkpoint.flush()
@@ -113,13 +113,13 @@ async def test_after_a_checkpoint_that_failed_none_is_made(table: faust.Table) -
 
 
 class Letters:
-    """A checkpoint's place for dead letters, with a book in memory."""
+    """A checkpoint's place for dead letters, with a store in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[bytes, bytes] = {}
         self.outputs: list[Output] = []
 
-    def book(self, _: int) -> Any:
+    def store(self, _: int) -> Any:
         return self
 
     def get(self, key: bytes) -> bytes | None:
@@ -193,7 +193,7 @@ def test_what_can_not_be_written_down_is_refused_where_it_came_in() -> None:
     world.feed(happened("charge.succeeded", "01-05 10:00:00", charge(V2024, "ch_Aa1", customer="cus_1")))
     world.settle()
     ledger = world.ledgers[0]
-    ledger._book.put("default|live|ch_Aa1|h", {"to": "cus_1"})  # as a home partition elsewhere has it
+    ledger._store.put("default|live|ch_Aa1|h", {"to": "cus_1"})  # as a home partition elsewhere has it
     event = happened("refund.created", "01-05 11:00:00", refund(V2024, "re_1", charge="ch_Aa1", description="\ud800"))
     observation = observe(envelope_of(event), event)
     assert observation is not None
@@ -276,8 +276,8 @@ def test_what_an_event_writes_does_not_grow_with_its_customer() -> None:
             BASIL, f"ch_{number:04}", customer="cus_1", amount=amount, amount_captured=amount, created=START + number
         )
         world.feed(happened("charge.succeeded", "01-05 10:00:00", body, shape=BASIL))
-        book = world.books[0]
-        sizes.append(sum(len(orjson.dumps(record)) for record in book._open.values()))
+        store = world.stores[0]
+        sizes.append(sum(len(orjson.dumps(record)) for record in store._open.values()))
         world.checkpoint()
     assert max(sizes[-50:]) < sizes[10] + 2_000
 

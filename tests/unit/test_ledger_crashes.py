@@ -81,7 +81,7 @@ async def work(log: Log, rng: Random) -> None:
     partitions = range(PARTITIONS)
     await checkpoint.take_over(partitions)
     await checkpoint.send_again(partitions)
-    at = {lane: checkpoint.book(lane[1]).positions().get(lane[0], 0) for lane in inputs()}
+    at = {lane: checkpoint.store(lane[1]).positions().get(lane[0], 0) for lane in inputs()}
     while waiting := [lane for lane in inputs() if at[lane] < len(log.topics[lane])]:
         for _ in range(rng.randint(1, 150)):
             lane = rng.choice(waiting)

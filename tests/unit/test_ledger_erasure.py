@@ -100,9 +100,9 @@ def nobodys(events: list[dict[str, Any]]) -> set[str]:
 
 
 def state(world: World) -> bytes:
-    for book in world.books:
-        book.flush()
-    return b"\n".join(key.encode() + stored for book in world.books for key, stored in book.stored.items())
+    for store in world.stores:
+        store.flush()
+    return b"\n".join(key.encode() + stored for store in world.stores for key, stored in store.stored.items())
 
 
 @settings(max_examples=10, deadline=None)

@@ -78,10 +78,10 @@ def shown(states: dict[str, Json]) -> dict[str, Json]:
 
 
 def party_versions(world: World) -> dict[str, int]:
-    for book in world.books:
-        book.flush()
+    for store in world.stores:
+        store.flush()
     parties = {
-        key: orjson.loads(stored) for book in world.books for key, stored in book.stored.items() if key.endswith("|p")
+        key: orjson.loads(stored) for store in world.stores for key, stored in store.stored.items() if key.endswith("|p")
     }
     # A guest who became a customer on another partition is left behind in some orders, and never was in others.
     customers = {key: party for key, party in parties.items() if party["customer"] and {"ids", "pages"} & party.keys()}
@@ -315,5 +315,5 @@ def test_an_email_that_is_seen_again_and_again_out_of_order_never_makes_a_custom
 
 
 def party_version(world: World) -> list[int]:
-    (stored,) = (stored for key, stored in world.books[0].stored.items() if key.endswith("|p"))
+    (stored,) = (stored for key, stored in world.stores[0].stored.items() if key.endswith("|p"))
     return [identity.version(orjson.loads(stored))]

@@ -48,7 +48,7 @@ def fold(world: World, event: Any, envelope: Json) -> None:
 
 
 def kept(world: World) -> Json:
-    return {key: orjson.loads(value) for key, value in world.books[0].stored.items()}
+    return {key: orjson.loads(value) for key, value in world.stores[0].stored.items()}
 
 
 def refuse(event: Any, envelope: Json | None = None) -> str:

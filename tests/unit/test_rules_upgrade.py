@@ -28,7 +28,7 @@ def written() -> Json:
 def upgraded(old: Json) -> World:
     """A world that goes on from what the rules before it left."""
     world = World()
-    world.books[0].stored = {key: value.encode() for key, value in old["book"].items()}
+    world.stores[0].stored = {key: value.encode() for key, value in old["book"].items()}
     world.told = {(row["metric_id"], row["occurred_at"]): row for row in old["rows"]}
     world.people = old["profiles"]
     return world
