@@ -12,8 +12,8 @@ from connector.stripe_api import API_VERSION, Json
 from schemas.envelope import Source, envelope_message
 from schemas.times import rfc3339
 from schemas.topics import STRIPE_EVENTS, full_name
+from streams.batching import Batcher
 from streams.kafka import MessageSizeTooLargeError, unavailable
-from streams.rounds import Rounds
 
 _TOPIC_WITHIN = 10.0  # seconds
 _WITHIN_MS = 120_000  # a broker that is started again is waited for
@@ -78,30 +78,30 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, Any], prefix: str = "") -> None:
         self._kafka = dict(kafka)
         self._topic = full_name(STRIPE_EVENTS, prefix)
-        self._rounds: Rounds | None = None
+        self._batcher: Batcher | None = None
 
     async def __aenter__(self) -> "Publisher":
-        rounds = Rounds(self._kafka, self._topic, request_timeout_ms=_WITHIN_MS)
+        batcher = Batcher(self._kafka, self._topic, request_timeout_ms=_WITHIN_MS)
         with unavailable(f"Kafka does not answer, or has no topic {self._topic}", "tillstream status"):
-            await rounds.start(_TOPIC_WITHIN)
-        self._rounds = rounds
+            await batcher.start(_TOPIC_WITHIN)
+        self._batcher = batcher
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._rounds is not None:
-            await self._rounds.close()
-            self._rounds = None
+        if self._batcher is not None:
+            await self._batcher.close()
+            self._batcher = None
 
     async def publish(self, messages: Iterable[Message]) -> list[bytes]:
         """Send all, and return when every in-sync replica has them; the keys of those too large for Kafka.
 
         Raises Unavailable: then some may have arrived, and all should be published again.
         """
-        assert self._rounds is not None, "a Publisher is an async context"
+        assert self._batcher is not None, "a Publisher is an async context"
         sent, refused = [], list[bytes]()
         for key, value in messages:
             try:
-                sent.append(self._rounds.put(key, value))
+                sent.append(self._batcher.put(key, value))
             except MessageSizeTooLargeError:
                 refused.append(key)
         with unavailable("Kafka has not taken what was fetched", "tillstream status"):

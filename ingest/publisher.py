@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 
 from schemas.errors import Unavailable
+from streams.batching import Acknowledged, Batcher
 from streams.kafka import KafkaError, MessageSizeTooLargeError
-from streams.rounds import Acknowledged, Rounds
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
         self._kafka = dict(kafka)
         self._topic = topic
-        self._rounds: Rounds | None = None
+        self._batcher: Batcher | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._broken = asyncio.Event()
         self._waiting = 0
@@ -52,12 +52,12 @@ class Publisher:
 
         After a timeout the message may still arrive: Stripe then sends it again, and the ledger knows it twice.
         """
-        if self._rounds is None:
+        if self._batcher is None:
             raise Unavailable(self._refusal)
         size = len(value)
         if self._waiting + size > MOST_WAITING and self._waiting:
             raise Unavailable("as much as can be held waits for Kafka")
-        acknowledged = self._rounds.put(key, value)
+        acknowledged = self._batcher.put(key, value)
         self._waiting += size
         alarm = asyncio.get_running_loop().call_later(ACKNOWLEDGE_WITHIN, _give_up, acknowledged)
         try:
@@ -84,9 +84,9 @@ class Publisher:
         """Connect, ask the broker every second whether it is there, and connect anew after an error."""
         delay = _RETRY_START
         while True:
-            if self._rounds is None:
+            if self._batcher is None:
                 try:
-                    self._rounds = await self._connect()
+                    self._batcher = await self._connect()
                 except (KafkaError, OSError, Unavailable) as error:
                     self._refusal = f"Kafka is not reachable: {error}"
                     log.warning("kafka unreachable, trying again", seconds=delay, error=str(error))
@@ -99,36 +99,36 @@ class Publisher:
                 async with asyncio.timeout(_PROBE_EVERY):
                     await self._broken.wait()
             except TimeoutError:
-                await self._probe(self._rounds)
+                await self._probe(self._batcher)
             else:
                 log.warning("kafka producer broken, connecting anew", error=self._refusal)
                 await self._close()
 
-    async def _connect(self) -> Rounds:
+    async def _connect(self) -> Batcher:
         """Raises KafkaError, OSError or Unavailable; nothing is left open then."""
-        rounds = Rounds(self._kafka, self._topic, self._failed)
+        batcher = Batcher(self._kafka, self._topic, self._failed)
         try:
-            await rounds.start(_TOPIC_WITHIN)
+            await batcher.start(_TOPIC_WITHIN)
         except TimeoutError as error:
             raise Unavailable(f"the topic {self._topic} does not exist") from error
         self._broken.clear()
         self._refusal = ""
-        return rounds
+        return batcher
 
-    async def _probe(self, rounds: Rounds) -> None:
+    async def _probe(self, batcher: Batcher) -> None:
         """Nobody may be sent here while we refuse, and nobody may come for hours: so ask the broker itself."""
         try:
             async with asyncio.timeout(_PROBE_WITHIN):
-                answered = await rounds.answers()
+                answered = await batcher.answers()
         except TimeoutError:
             answered = False
         if not self._broken.is_set():
             self._refusal = "" if answered else (self._refusal or "Kafka does not answer")
 
     async def _close(self) -> None:
-        rounds, self._rounds = self._rounds, None
-        if rounds is not None:
-            await rounds.close()
+        batcher, self._batcher = self._batcher, None
+        if batcher is not None:
+            await batcher.close()
 
 
 def _give_up(acknowledged: Acknowledged) -> None:

@@ -8,11 +8,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from processors.rules.placing import PeoplePlacing
 from schemas.errors import Unavailable
+from streams.batching import Batcher
 from streams.growing import Table, starts
 from streams.kafka import Admin, KafkaConnectionError, TopicPartition, partitions_of, partitions_there, unavailable
 from streams.publishing import Message, Publisher
 from streams.reading import commit, member, read, reader
-from streams.rounds import Rounds
 
 Kafka = dict[str, Any]
 
@@ -111,13 +111,13 @@ async def test_offsets_are_committed_by_whoever_has_the_partition(kafka: Kafka, 
 
 
 async def test_single_messages_arrive_in_the_order_of_their_key(kafka: Kafka, topic: str) -> None:
-    rounds = Rounds(kafka, topic)
-    await rounds.start(10)
+    batcher = Batcher(kafka, topic)
+    await batcher.start(10)
     try:
-        await asyncio.gather(*(rounds.put(b"key", b"%d" % number) for number in range(1000)))
-        assert await rounds.answers()
+        await asyncio.gather(*(batcher.put(b"key", b"%d" % number) for number in range(1000)))
+        assert await batcher.answers()
     finally:
-        await rounds.close()
+        await batcher.close()
     (found,) = (await values(kafka, dict.fromkeys(await partitions_of(kafka, topic), 0))).values()
     assert found == [b"%d" % number for number in range(1000)]
 

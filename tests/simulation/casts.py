@@ -332,7 +332,7 @@ def parts() -> list[Any]:
     async def ready(*_: Any) -> None: ...
 
     return [
-        patch("streams.rounds.AIOKafkaProducer", Producer),
+        patch("streams.batching.AIOKafkaProducer", Producer),
         patch("streams.publishing.AIOKafkaProducer", Producer),
         patch("streams.reading.Consumer", Consumer),
         patch("sinks.worker.Warehouse", ClickHouse),

@@ -81,7 +81,10 @@ def party_versions(world: World) -> dict[str, int]:
     for store in world.stores:
         store.flush()
     parties = {
-        key: orjson.loads(stored) for store in world.stores for key, stored in store.stored.items() if key.endswith("|p")
+        key: orjson.loads(stored)
+        for store in world.stores
+        for key, stored in store.stored.items()
+        if key.endswith("|p")
     }
     # A guest who became a customer on another partition is left behind in some orders, and never was in others.
     customers = {key: party for key, party in parties.items() if party["customer"] and {"ids", "pages"} & party.keys()}

@@ -1,6 +1,6 @@
-"""From single messages to Kafka's batches: whatever has come in while a round was under way goes out with the next.
+"""From single messages to Kafka's batches: whatever has come in while a batch was under way goes out with the next.
 
-aiokafka's own `send` costs more CPU than all else that the door does for an event; a round costs it once a partition.
+aiokafka's own `send` costs more CPU than all else that the door does for an event; a batch costs it once.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from streams.kafka import KafkaError, MessageSizeTooLargeError, started
 from streams.partitioner import partition_of
 from streams.publishing import MAX_MESSAGE_BYTES
 
-MAX_ROUND_SECONDS = 0.05  # a partition that is slow to acknowledge holds up the others for this long at most
+MAX_BATCH_SECONDS = 0.05  # a partition that is slow to acknowledge holds up the others for this long at most
 _FLUSH_WITHIN = 10.0
 _RECORD_OVERHEAD = 128
 
@@ -27,7 +27,7 @@ Acknowledged = asyncio.Future[None]
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Queue:
     """One partition: what waits for it, and whether a batch is under way. Never two: that keeps the order."""
 
     partition: int
@@ -35,7 +35,7 @@ class _Lane:
     under_way: bool = False
 
 
-class Rounds:
+class Batcher:
     """An idempotent producer for one topic; `on_error` hears of every batch that failed, whoever still waits for it."""
 
     def __init__(
@@ -61,11 +61,11 @@ class Rounds:
         except BaseException:
             await self._producer.stop()
             raise
-        self._lanes = [_Lane(partition) for partition in range(len(partitions))]
-        self._task = asyncio.create_task(self._run(), name="rounds")
+        self._queues = [_Queue(partition) for partition in range(len(partitions))]
+        self._task = asyncio.create_task(self._run(), name="batcher")
 
     def put(self, key: bytes, value: bytes) -> Acknowledged:
-        """The message goes out with the next round; the future ends when Kafka has it, or with why it has not.
+        """The message goes out with the next batch; the future ends when Kafka has it, or with why it has not.
 
         Once the caller has ended the future itself, a message that still waits is not sent any more.
         Raises MessageSizeTooLargeError. The partition is that of Kafka's own default partitioner.
@@ -73,8 +73,8 @@ class Rounds:
         if len(key) + len(value) + _RECORD_OVERHEAD > MAX_MESSAGE_BYTES:
             raise MessageSizeTooLargeError
         acknowledged: Acknowledged = self._loop.create_future()
-        lane = self._lanes[partition_of(key, len(self._lanes))]
-        lane.waiting.append((key, value, acknowledged))
+        queue = self._queues[partition_of(key, len(self._queues))]
+        queue.waiting.append((key, value, acknowledged))
         self._work.set()
         return acknowledged
 
@@ -82,9 +82,9 @@ class Rounds:
         """Nothing goes out any more: what still waits ends with a KafkaError, what is under way has ten seconds."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        for lane in self._lanes:
-            _end([acknowledged for _, _, acknowledged in lane.waiting], KafkaError("the producer was closed"))
-            lane.waiting.clear()
+        for queue in self._queues:
+            _end([acknowledged for _, _, acknowledged in queue.waiting], KafkaError("the producer was closed"))
+            queue.waiting.clear()
         try:
             async with asyncio.timeout(_FLUSH_WITHIN):
                 await self._producer.stop()
@@ -101,48 +101,48 @@ class Rounds:
             while True:
                 await self._work.wait()
                 self._work.clear()
-                free = [lane for lane in self._lanes if lane.waiting and not lane.under_way]
-                sent = [batch for lane in free if (batch := await self._send(lane)) is not None]
+                free = [queue for queue in self._queues if queue.waiting and not queue.under_way]
+                sent = [batch for queue in free if (batch := await self._send(queue)) is not None]
                 if sent:
-                    await asyncio.wait(sent, timeout=MAX_ROUND_SECONDS)
+                    await asyncio.wait(sent, timeout=MAX_BATCH_SECONDS)
         except Exception as error:  # never expected: a new producer has to take over
             self._on_error(error)
             raise
 
-    async def _send(self, lane: _Lane) -> asyncio.Future[object] | None:
-        """Hand one batch of the lane to the producer; doesn't wait for its acknowledgement."""
+    async def _send(self, queue: _Queue) -> asyncio.Future[object] | None:
+        """Hand one batch of the queue to the producer; doesn't wait for its acknowledgement."""
         builder = self._producer.create_batch()
-        waiting, members = lane.waiting, list[Acknowledged]()
+        waiting, members = queue.waiting, list[Acknowledged]()
         while waiting:
             key, value, acknowledged = waiting[0]
             if not acknowledged.done():  # else it was given up and answered 503
                 if builder.append(timestamp=None, key=key, value=value) is None:
-                    self._work.set()  # the batch is full: the rest goes with the next round
+                    self._work.set()  # the batch is full: the rest goes with the next batch
                     break
                 members.append(acknowledged)
             waiting.popleft()
         if not members:
             return None
         builder.close()
-        lane.under_way = True
+        queue.under_way = True
         try:
             batch: asyncio.Future[object] = await self._producer.send_batch(
-                builder, self._topic, partition=lane.partition
+                builder, self._topic, partition=queue.partition
             )
         except BaseException as error:
-            self._ended(lane, members, error)
+            self._ended(queue, members, error)
             if not isinstance(error, KafkaError):
                 raise
             return None
-        batch.add_done_callback(partial(self._batch_ended, lane, members))
+        batch.add_done_callback(partial(self._batch_ended, queue, members))
         return batch
 
-    def _batch_ended(self, lane: _Lane, members: list[Acknowledged], batch: asyncio.Future[object]) -> None:
-        self._ended(lane, members, KafkaError("the batch was canceled") if batch.cancelled() else batch.exception())
+    def _batch_ended(self, queue: _Queue, members: list[Acknowledged], batch: asyncio.Future[object]) -> None:
+        self._ended(queue, members, KafkaError("the batch was canceled") if batch.cancelled() else batch.exception())
 
-    def _ended(self, lane: _Lane, members: list[Acknowledged], error: BaseException | None) -> None:
-        lane.under_way = False
-        if lane.waiting:
+    def _ended(self, queue: _Queue, members: list[Acknowledged], error: BaseException | None) -> None:
+        queue.under_way = False
+        if queue.waiting:
             self._work.set()
         _end(members, error)
         if error is not None:
