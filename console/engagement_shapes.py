@@ -3,25 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engage.conditions.problems import Problem
+from engage.conditions.words import Words
 from warehouse.query import Query
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """What is wrong with a file; `line` and `column` from 1, `nearest` the name that was probably meant, or ''."""
-
-    line: int
-    column: int
-    message: str
-    nearest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A condition in plain words; of a group `text` is 'all of' or 'any of'."""
-
-    text: str
-    parts: tuple["Words", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +20,7 @@ class Segment:
     path: str
     yaml: str
     words: Words | None = None
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from console.engagement_shapes import Flow, Mail, Post, Step, Trial
 from engage import mail_links, mail_test, requests
-from engage.conditions.problems import nearest
 from engage.flows import library, words
 from engage.flows.dry_run import dry_run
 from engage.flows.model import Flow as FlowFile
@@ -93,14 +92,7 @@ class Flows:
 
     def _one(self, name: str) -> Flow:
         project = self._settings().project
-        known = library.find(project)
-        if name not in known:
-            close = nearest(name, known)
-            raise ConfigurationError(
-                f"there is no flow '{name}'{f'; did you mean {close}?' if close else ''}",
-                remedy="the list of flows has all of them",
-            )
-        return _told(name, known[name], project)
+        return _told(name, library.find_one(project, name), project)
 
     def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
         settings = self._settings()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from console import building_controls
 from console.building import Built
-from console.engagement_shapes import Asked, Mistake, Segment, Start, Words
+from console.engagement_shapes import Asked, Segment, Start
 from engage.conditions import Problem, compile_counts, compile_members
 from engage.conditions import words as telling
 from engage.conditions.model import Definition
-from engage.conditions.problems import Invalid, nearest
+from engage.conditions.problems import Invalid
 from engage.conditions.reading import parse
 from engage.config import clock
 from engage.editing import segment as editing
@@ -36,16 +36,16 @@ class Segments:
         """One, broken ones too."""
         return await asyncio.to_thread(lambda: _told(self._found(name)))
 
-    async def ask(self, name: str, text: str) -> Asked | list[Mistake]:
+    async def ask(self, name: str, text: str) -> Asked | list[Problem]:
         """What the segment in `text` asks, or what is wrong with it."""
         settings = self._settings()
         found = await asyncio.to_thread(library.check, settings.project, name, text)
         if isinstance(found, list):
-            return _mistakes(found)
+            return found
         now = clock(settings)
         counts, members = compile_counts(found, now), compile_members(found, now)
         told = tuple(telling.sentence(leaf) for leaf in found.leaves())
-        return Asked(told, counts, members, _words(telling.words(found.root)))
+        return Asked(told, counts, members, telling.words(found.root))
 
     async def build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
         """The builder's form of the segment in `text`, after its fields were `posted` and `do` was done."""
@@ -63,7 +63,7 @@ class Segments:
         """What a new segment may begin with."""
         return await asyncio.to_thread(self._starts)
 
-    async def save_segment(self, name: str, text: str, *, new: bool) -> list[Mistake]:
+    async def save_segment(self, name: str, text: str, *, new: bool) -> list[Problem]:
         """Writes the file, whole or not at all; with mistakes, which it gives, nothing. `new`: there must be none."""
         return await asyncio.to_thread(self._save, name, text, new)
 
@@ -88,14 +88,14 @@ class Segments:
             for name, text in texts.items()
         ]
 
-    def _save(self, name: str, text: str, new: bool) -> list[Mistake]:
+    def _save(self, name: str, text: str, new: bool) -> list[Problem]:
         project = self._project()
         if new and (project / "segments" / f"{name}.yaml").exists():
-            return [Mistake(1, 1, f"there is a segment '{name}' already: choose another name, or edit that one")]
+            return [Problem(1, 1, f"there is a segment '{name}' already: choose another name, or edit that one")]
         try:
             library.write(project, name, text)
         except Invalid as error:
-            return _mistakes(error.problems)
+            return error.problems
         return []
 
     def _remove(self, name: str) -> str:
@@ -107,14 +107,7 @@ class Segments:
         return f"The ready segment {name} is there again." if ready else f"The segment {name} is removed."
 
     def _found(self, name: str) -> library.Found:
-        known = library.find(self._project())
-        if name not in known:
-            close = nearest(name, known)
-            raise ConfigurationError(
-                f"there is no segment '{name}'{f'; did you mean {close}?' if close else ''}",
-                remedy="the list of segments has all of them",
-            )
-        return known[name]
+        return library.find_one(self._project(), name)
 
     def _project(self) -> Path:
         return self._settings().project
@@ -133,8 +126,8 @@ def _told(found: library.Found) -> Segment:
         found.shipped,
         str(found.path),
         _text(found.path),
-        _words(telling.words(made.root)) if made else None,
-        tuple(_mistakes(found.problems)),
+        telling.words(made.root) if made else None,
+        found.problems,
     )
 
 
@@ -143,11 +136,3 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:  # named among the problems
         return ""
-
-
-def _words(told: telling.Words) -> Words:
-    return Words(told.text, tuple(map(_words, told.parts)))
-
-
-def _mistakes(problems: list[Problem] | tuple[Problem, ...]) -> list[Mistake]:
-    return [Mistake(each.line, each.column, each.message, each.nearest) for each in problems]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.errors import ConfigurationError
 from settings.table import Settings
 from warehouse.query import Query
 from warehouse.waiting import Warehouse
@@ -72,16 +71,9 @@ def lines(rows: Iterator[dict[str, Any]], output_format: str) -> Iterator[str]:
 
 def definition_text(settings: Settings, name: str) -> tuple[str, str]:
     """A segment's YAML and where it is. Raises ConfigurationError when there is none."""
-    from engage.segments.library import find
+    from engage.segments.library import find_one
 
-    found = find(settings.project)
-    if name not in found:
-        from engage.conditions.problems import nearest
-
-        close = nearest(name, found)
-        hint = f"; did you mean {close}?" if close else ""
-        raise ConfigurationError(f"there is no segment '{name}'{hint}", remedy="tillstream segments list")
-    path = found[name].path
+    path = find_one(settings.project, name).path
     return path.read_text("utf-8"), str(path)
 
 

@@ -16,7 +16,8 @@ from console.api import engagement_models as models
 from console.api.openapi import Operation
 from console.config import ConsoleConfig
 from console.engagement import Engagement
-from console.engagement_shapes import Flow, Segment, Words
+from console.engagement_shapes import Flow, Segment
+from engage.conditions.words import Words
 from reports import messages, segments
 from reports.days import today
 from reports.text import exact

@@ -15,8 +15,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from console import forms
 from console.audit import Action
-from console.engagement_shapes import Mistake, Start
+from console.engagement_shapes import Start
 from console.pages.site import Page
+from engage.conditions.problems import Problem
 from reports import segments
 from reports.days import today
 from reports.spreadsheet import harmless
@@ -264,7 +265,7 @@ class SegmentPages(Page):
         posted: Mapping[str, str] | None = None,
         *,
         ready: bool = False,
-        mistakes: list[Mistake] | None = None,
+        mistakes: list[Problem] | None = None,
         status: int = 200,
         part: bool = False,
         refused: str = "",

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from engage.conditions.model import InSegment
-from engage.conditions.problems import Invalid
+from engage.conditions.problems import Invalid, nearest
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
 from engage.flows.reading import parse
 from engage.flows.rules.program import Program, compile_flow
@@ -43,18 +43,22 @@ def find(project: Path) -> dict[str, Found]:
     return {name: _read(paths[name]) for name in sorted(paths)}
 
 
-def get(project: Path, name: str) -> Found:
-    """One flow's file. Raises ConfigurationError when there is none, or when it is wrong."""
-    from engage.conditions.problems import nearest
-
+def find_one(project: Path, name: str) -> Found:
+    """One flow's file, a broken one too. Raises ConfigurationError when there is none."""
     found = find(project)
     if name not in found:
         close = nearest(name, found)
         hint = f"; did you mean {close}?" if close else ""
         raise ConfigurationError(f"there is no flow '{name}'{hint}", remedy="tillstream flows list")
-    if found[name].flow is None:
-        raise ConfigurationError(found[name].problem, remedy=f"mend {found[name].path}")
     return found[name]
+
+
+def get(project: Path, name: str) -> Found:
+    """One flow's file. Raises ConfigurationError when there is none, or when it is wrong."""
+    found = find_one(project, name)
+    if found.flow is None:
+        raise ConfigurationError(found.problem, remedy=f"mend {found.path}")
+    return found
 
 
 def set_status(project: Path, name: str, status: Status) -> Path:

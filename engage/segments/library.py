@@ -46,14 +46,19 @@ def find(project: Path) -> dict[str, Found]:
     return found
 
 
-def get(project: Path, name: str) -> Definition:
-    """One segment. Raises ConfigurationError when there is none, or when its file is wrong."""
+def find_one(project: Path, name: str) -> Found:
+    """One segment's file, a broken one too. Raises ConfigurationError when there is none."""
     found = find(project)
     if name not in found:
         close = nearest(name, found)
         hint = f"; did you mean {close}?" if close else ""
         raise ConfigurationError(f"there is no segment '{name}'{hint}", remedy="tillstream segments list")
-    each = found[name]
+    return found[name]
+
+
+def get(project: Path, name: str) -> Definition:
+    """One segment. Raises ConfigurationError when there is none, or when its file is wrong."""
+    each = find_one(project, name)
     if each.definition is None:
         raise ConfigurationError(each.problem, remedy=f"mend {each.path}")
     return each.definition
