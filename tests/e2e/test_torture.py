@@ -16,4 +16,4 @@ SEED = int(os.environ.get("TILLSTREAM_TORTURE_SEED", "1"))
 async def test_no_row_profile_or_mail_is_wrong_whatever_dies(tmp_path: Path) -> None:
     report = await torture(tmp_path, SECONDS, SEED)
     assert not report.wrong, report
-    assert report.restarts > SECONDS / 20
+    assert report.restarts >= SECONDS / 20
