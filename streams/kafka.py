@@ -6,7 +6,7 @@ take (bootstrap_servers, security_protocol, …). Where nothing else is said, fu
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -36,6 +36,7 @@ __all__ = [
     "TopicAuthorizationFailedError",
     "TopicPartition",
     "UnknownTopicOrPartitionError",
+    "connected",
     "partitions_of",
     "partitions_there",
     "started",
@@ -44,6 +45,7 @@ __all__ = [
 
 _PATIENCE = 30.0  # seconds for a topic to be gone
 _PAUSE = 0.5
+_LAST_SECONDS = 1.0  # that a client which nobody waits for any more has to end its connecting
 _NAME, _VALUE, _SOURCE = 0, 1, 3  # of an entry of a topic's configuration
 _OF_TOPIC = 1  # a source: set for this very topic
 
@@ -57,13 +59,26 @@ def unavailable(what: str, remedy: str = "") -> Iterator[None]:
         raise Unavailable(f"{what}: {error!r}", remedy=remedy) from error
 
 
-async def started(client: Any) -> Any:
-    """The client once it is connected; none is left behind when it can't be."""
+async def connected(start: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None]]) -> None:
+    """Run `start` to its end; `stop` leaves nothing behind when it fails, or when nobody waits for it any more."""
+    starting = asyncio.create_task(start)
     try:
-        await client.start()
+        await asyncio.shield(starting)
     except BaseException:
-        await client.stop()
+        # aiokafka forgets its first connection, open as it is, when it is canceled before the broker has told of
+        # itself: it may end that.
+        try:
+            await asyncio.wait({starting}, timeout=_LAST_SECONDS)
+        finally:
+            starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await stop()
         raise
+
+
+async def started(client: Any) -> Any:
+    """The consumer or producer once it is connected; none is left behind when it can't be."""
+    await connected(client.start(), client.stop)
     return client
 
 
@@ -81,11 +96,7 @@ class Admin:
         self._client = AIOKafkaAdminClient(**kafka, **arguments)
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._client.start()
-        except BaseException:
-            await self._client.close()
-            raise
+        await connected(self._client.start(), self._client.close)
         return self
 
     async def __aexit__(

@@ -35,6 +35,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import Unavailable
+from streams.kafka import connected
 from streams.partitioner import partition_of
 
 # A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
@@ -105,11 +106,13 @@ class Producer:
         """Raises Unavailable; nothing is left open then."""
         self._client = AIOKafkaClient(**self._kafka)
         try:
-            await self._client.bootstrap()
-            self._own = await self._init(None)
+            await connected(self._begin(self._client), self.stop)
         except KafkaError as error:
-            await self.stop()
             raise Unavailable(f"Kafka is not reachable: {error}", remedy="check KAFKA_BOOTSTRAP_SERVERS") from error
+
+    async def _begin(self, client: AIOKafkaClient) -> None:
+        await client.bootstrap()
+        self._own = await self._init(None)
 
     async def stop(self) -> None:
         """Close the connection."""

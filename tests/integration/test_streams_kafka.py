@@ -1,6 +1,9 @@
 """What everybody but the stages does with Kafka, by what `streams` has for that."""
 
 import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from schemas.errors import Unavailable
 from streams.batching import Batcher
 from streams.growing import Table, starts
 from streams.kafka import Admin, KafkaConnectionError, TopicPartition, partitions_of, partitions_there, unavailable
+from streams.producer import Producer
 from streams.publishing import Message, Publisher
 from streams.reading import commit, member, read, reader
 
@@ -120,6 +124,59 @@ async def test_single_messages_arrive_in_the_order_of_their_key(kafka: Kafka, to
         await batcher.close()
     (found,) = (await values(kafka, dict.fromkeys(await partitions_of(kafka, topic), 0))).values()
     assert found == [b"%d" % number for number in range(1000)]
+
+
+@asynccontextmanager
+async def producing(kafka: Kafka) -> AsyncIterator[None]:
+    producer = Producer(kafka)
+    await producer.start()
+    yield
+    await producer.stop()
+
+
+@pytest.mark.parametrize("connect", [reader, Admin, Publisher, producing])
+async def test_who_is_cancelled_while_connecting_leaves_no_connection(
+    kafka: Kafka, connect: Callable[[Kafka], AbstractAsyncContextManager[object]]
+) -> None:
+    """Between the first two answers of a broker aiokafka forgets its connection when it is cancelled."""
+    host, _, port = str(kafka["bootstrap_servers"]).rpartition(":")
+    asked, answered, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, onward = await asyncio.open_connection(host, int(port))
+
+        async def answers() -> None:
+            back.write(await far.read(65_536))
+            second = await far.read(65_536)
+            asked.set()
+            await answered.wait()
+            back.write(second)
+
+        answering = asyncio.create_task(answers())
+        while chunk := await near.read(65_536):
+            onward.write(chunk)
+        gone.set()
+        await answering
+        for writer in (back, onward):
+            writer.close()
+
+    async def connected(at: str) -> None:
+        async with connect({**kafka, "bootstrap_servers": at}):
+            pass
+
+    gc.disable()  # it would close what was forgotten
+    try:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            name = "{}:{}".format(*server.sockets[0].getsockname())
+            connecting = asyncio.create_task(connected(name))
+            await asyncio.wait_for(asked.wait(), 30)
+            connecting.cancel()
+            answered.set()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            await asyncio.wait_for(gone.wait(), 10)
+    finally:
+        gc.enable()
 
 
 async def test_an_absent_broker_is_unavailable(unused_tcp_port: int) -> None:
