@@ -8,13 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import orjson
-
 from connector.publish import Message, Publisher
-from operations.relink import Customer, customers
-from schemas.envelope import MERGE, Source, envelope_message
+from operations.relink import Customer, asked, customers
+from schemas.envelope import MERGE
 from schemas.errors import ConfigurationError
-from schemas.times import rfc3339
 from settings.table import Settings
 from streams.address import open_broker
 from warehouse.waiting import Warehouse
@@ -65,20 +62,7 @@ def merged(warehouse: Warehouse, email: str) -> list[Customer]:
 
 def request(customer: Customer, email: str, at: float) -> Message:
     """What has all rows of `customer` belong to `email` from `at` (Unix seconds) on; '' for as Stripe says."""
-    whose = {"id": customer.customer_id, "customer": customer.customer_id, "livemode": customer.livemode}
-    body = {**whose, "object": MERGE, "email": email}
-    moment = rfc3339(at)
-    return envelope_message(
-        body,
-        event_id=f"{MERGE}:{customer.customer_id}@{moment}",
-        type=MERGE,
-        account=customer.account,
-        livemode=customer.livemode,
-        source=Source.REPLAY,
-        observed_at=moment,
-        received_at=moment,
-        body=orjson.dumps(body).decode(),
-    )
+    return asked(MERGE, customer, at, email=email)
 
 
 async def publish(settings: Settings, people: Iterable[Customer], email: str) -> None:

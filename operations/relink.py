@@ -47,13 +47,18 @@ def customers(warehouse: Warehouse, name: str) -> list[Customer]:
 
 def request(customer: Customer, at: float) -> Message:
     """What has the rows of `customer` from before `at` (Unix seconds) told with the email that they have at `at`."""
+    return asked(RELINK, customer, at)
+
+
+def asked(kind: str, customer: Customer, at: float, **more: str) -> Message:
+    """What a person asks of the ledger about a customer at `at`: an event of Tillstream's own `kind`."""
     whose = {"id": customer.customer_id, "customer": customer.customer_id, "livemode": customer.livemode}
-    body = {**whose, "object": RELINK}
+    body = {**whose, "object": kind, **more}
     moment = rfc3339(at)
     return envelope_message(
         body,
-        event_id=f"{RELINK}:{customer.customer_id}@{moment}",
-        type=RELINK,
+        event_id=f"{kind}:{customer.customer_id}@{moment}",
+        type=kind,
         account=customer.account,
         livemode=customer.livemode,
         source=Source.REPLAY,

@@ -6,9 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.metrics import Metric
-from schemas.money import major_decimal
 from tillstream import screen
 from tillstream.compare import Comparison
+from tillstream.totals import totals_table
 
 _NAMED = 20  # differences shown; --json has them all
 
@@ -32,7 +32,8 @@ def show_comparison(comparison: Comparison, timezone: str) -> None:
         table.add_row(str(day), *(_daily(comparison.cell(day, metric)) for metric in metrics))
     screen.out.print(table)
     screen.out.print()
-    screen.out.print(_totals(comparison))
+    rows = ((metric, currency, ours, theirs, ours == theirs) for metric, currency, ours, theirs in comparison.totals())
+    screen.out.print(totals_table(rows, "Totals by currency"))
     differences = [("missing", fact) for fact in comparison.missing] + [
         ("surplus", fact) for fact in comparison.surplus
     ]
@@ -75,33 +76,3 @@ def _daily(cell: tuple[int, int, bool]) -> Text:
         return Text("·  ", style="dim")
     mark = ("✓", "green") if equal else ("✗", "bold red")
     return Text.assemble((f"{ours}", "bold"), (f" = {theirs} " if ours == theirs else f" ≠ {theirs} ", "dim"), mark)
-
-
-def _totals(comparison: Comparison) -> Table:
-    table = Table(
-        title="Totals by currency",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        padding=(0, 2, 0, 0),
-    )
-    table.add_column("metric")
-    table.add_column("")
-    for name in ("count", "Stripe's", "sum", "Stripe's", ""):
-        table.add_column(name, justify="right")
-    shown = ""
-    for metric, currency, ours, theirs in comparison.totals():
-        equal = ours == theirs
-        table.add_row(
-            metric if metric != shown else "",
-            currency,
-            Text(f"{ours[0]:,}", style="bold"),
-            f"{theirs[0]:,}",
-            Text(f"{major_decimal(ours[1], currency):,}", style="bold"),
-            f"{major_decimal(theirs[1], currency):,}",
-            Text("✓" if equal else "✗", style="green" if equal else "bold red"),
-        )
-        shown = metric
-    return table

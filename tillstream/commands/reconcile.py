@@ -16,6 +16,7 @@ from schemas.money import major_decimal
 from settings.loading import load_settings
 from tillstream import screen
 from tillstream.commands.options import Account, Data, Json, MetricName, Timezone
+from tillstream.totals import totals_table
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
     from connector.reconcile.account import Answer, Asked
@@ -136,22 +137,8 @@ def _totals(comparison: "Comparison") -> Table:
         for place, value in enumerate((*cell.ours, *cell.stripes)):
             row[place] += value
         row[4] &= cell.equal
-    table = _table("metric", "")
-    for name in ("count", "Stripe's", "sum", "Stripe's", ""):
-        table.add_column(name, justify="right")
-    shown = ""
-    for (metric_name, currency), (count, total, their_count, their_total, equal) in sums.items():
-        table.add_row(
-            metric_name if metric_name != shown else "",
-            currency,
-            Text(f"{count:,}", style="bold"),
-            f"{their_count:,}",
-            Text(f"{major_decimal(total, currency):,}", style="bold"),
-            f"{major_decimal(their_total, currency):,}",
-            Text("✓" if equal else "✗", style="green" if equal else "bold red"),
-        )
-        shown = metric_name
-    return table
+    rows = ((*key, (row[0], row[1]), (row[2], row[3]), bool(row[4])) for key, row in sums.items())
+    return totals_table(rows)
 
 
 def _differences(answer: "Answer") -> Table:
