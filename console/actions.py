@@ -28,6 +28,7 @@ from console.shapes import Compared, Comparison, Connection, Kept, Merging, Move
 from doctor.facts import Facts, OwnBroker
 from doctor.gather import gather
 from doctor.rules import findings
+from engage import requests
 from operations import forgetting, merging, rewriting
 from operations.dead_letters import try_again
 from operations.relink import Customer
@@ -278,6 +279,17 @@ class Actions:
         came = await asyncio.to_thread(merging.merged, warehouse, email)
         await merging.publish(settings, came, "")
         return "They are being sent back to whom Stripe says: it takes some seconds"
+
+    async def suppress(self, email: str, *, live: bool, who: str, why: str = "") -> str:
+        """No mail to them from now on, receipts included."""
+        detail = f"by {who}: {why}" if why else f"by {who}"
+        await requests.publish(self._settings(), requests.suppress(email, "suppressed", (live,), detail))
+        return f"{email} gets no more mail: it takes a second"
+
+    async def unsuppress(self, email: str, *, live: bool, who: str) -> str:
+        """Whatever the reason was."""
+        await requests.publish(self._settings(), requests.suppress(email, "", (live,), f"by {who}"))
+        return f"{email} may get mail again: it takes a second"
 
     async def forget(self, email: str, *, dry_run: bool) -> Mapping[str, int]:
         """As `tillstream forget` does."""

@@ -52,6 +52,8 @@ class Action(StrEnum):
     MERGE = "merged profiles"
     UNMERGE = "took a merge back"
     ERASE = "erased a person"
+    SUPPRESS = "suppressed somebody"
+    UNSUPPRESS = "took a suppression back"
     SAVE_SEGMENT = "saved a segment"
     REMOVE_SEGMENT = "removed a segment"
     SET_STATUS = "set a flow's status"

@@ -186,6 +186,13 @@ class PersonQuery(Asked):
     before: Text = Field(default="", description="The cursor of the timeline")
 
 
+class SuppressForm(Asked):
+    """Somebody who shall get no mail, or get it again, and why."""
+
+    email: Annotated[Text, Field(min_length=1)]
+    why: Annotated[Text, Field(max_length=200)] = ""
+
+
 async def posted(request: web.Request) -> Mapping[str, str]:
     """The fields of a form that are text."""
     return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

@@ -33,12 +33,10 @@ def backfill(flow: str, facts: Iterable[dict[str, Any]]) -> Iterator[Request]:
         yield ENGAGE_PEOPLE, key, {"kind": "backfill", "flow": flow, "row": row, "at": at}
 
 
-def suppress(email: str, reason: str, modes: Iterable[bool]) -> Iterator[Request]:
-    """What has somebody get no more mail; '' for `reason` takes that back."""
+def suppress(email: str, reason: str, modes: Iterable[bool], detail: str) -> Iterator[Request]:
+    """What has somebody get no more mail; '' for `reason` takes that back. `detail` says who wants it, and why."""
     for livemode in modes:
-        told = Suppression(
-            email=email, livemode=livemode, reason=reason, detail="by the command line", at=rfc3339(time.time())
-        )
+        told = Suppression(email=email, livemode=livemode, reason=reason, detail=detail, at=rfc3339(time.time()))
         yield SUPPRESSIONS, profile_key(email, livemode), told.model_dump(mode="json")
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from aiohttp import web
 
 from console import forms
+from console.access.gate import VISITOR
 from console.audit import Action
 from console.pages.site import Page
 from reports import feed, messages, profiles
@@ -31,6 +32,8 @@ class ProfilePages(Page):
             web.post("/profile/unmerge", self.unmerge),
             web.get("/profile/erase", self.ask_to_erase),
             web.post("/profile/erase", self.erase),
+            web.post("/profile/suppress", self.suppress),
+            web.post("/profile/unsuppress", self.unsuppress),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
@@ -80,6 +83,29 @@ class ProfilePages(Page):
         async with self.site.change(request, Action.ERASE, people=(email,)):
             gone = await self.actions.forget(email, dry_run=False)
         return self.site.back(request, "/profiles", done=f"{sum(gone.values()):,} rows of one person are erased")
+
+    async def suppress(self, request: web.Request) -> web.Response:
+        """No mail to them from now on; the reason is theirs to read who look at the profile later."""
+        form = await self._addressed(request)
+        async with self.site.change(request, Action.SUPPRESS, people=(form.email,), detail=form.why):
+            told = await self.actions.suppress(form.email, live=form.live, who=request[VISITOR].name, why=form.why)
+        return self.site.back(request, "/profile", email=form.email, done=told)
+
+    async def unsuppress(self, request: web.Request) -> web.Response:
+        """Mail to them again."""
+        form = await self._addressed(request)
+        async with self.site.change(request, Action.UNSUPPRESS, people=(form.email,)):
+            told = await self.actions.unsuppress(form.email, live=form.live, who=request[VISITOR].name)
+        return self.site.back(request, "/profile", email=form.email, done=told)
+
+    async def _addressed(self, request: web.Request) -> forms.SuppressForm:
+        """Raises 400 for what is no address, and 404 for one that nobody is known by."""
+        posted = await forms.posted(request)
+        mode = {"mode": "test"} if request.query.get("mode") == "test" else {}
+        form = forms.parsed(forms.SuppressForm, {**posted, **mode, "email": normal(posted.get("email", ""))})
+        if await profiles.person(self.warehouse, form.email, form.live) is None:
+            raise web.HTTPNotFound(text=f"Nobody is known as {form.email} in {form.mode} mode.")
+        return form
 
     async def person(self, request: web.Request) -> web.Response:
         """Everything about one person."""

@@ -14,13 +14,14 @@ from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from schemas.stripe_types import EVENT_TYPES
+from schemas.topics import SUPPRESSIONS
 from settings.loading import load_settings
 from settings.secrets import read_account, secrets_path
 from simulator.api.app import create_app as create_stripe
 from simulator.api.virtual import VirtualStripe
 from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
-from tests.integration.connector_support import START
+from tests.integration.connector_support import START, published
 from tests.integration.console_support import fill
 from tillstream.broker import own_broker
 from warehouse.address import Address
@@ -282,3 +283,28 @@ async def test_who_may_only_look_is_offered_nothing_to_change(place: Place) -> N
             here = {"Origin": str(server.make_url("/"))}
             async with http.post("/profile/erase", data={"email": "ada.20@example.com"}, headers=here) as answer:
                 assert answer.status == 403
+
+
+async def test_support_suppresses_somebody_and_takes_it_back_in_their_own_name(place: Place) -> None:
+    email, looking = "ada.20@example.com", {"Authorization": f"Bearer {READ}"}
+    told = {"email": email.upper(), "why": "asked by phone"}
+    async with await place.serve(read_token=READ) as server, aiohttp.ClientSession(server.make_url("/")) as http:
+        for path in ("/profile/suppress", "/profile/unsuppress"):
+            async with http.post(path, data=told, headers=looking) as answer:
+                assert answer.status == 403
+    async with await place.serve() as server, browsing(server) as http:
+        async with http.post("/profile/suppress", data=told) as answer:
+            assert (answer.status, answer.url.path) == (200, "/profile")
+            assert f"{email} gets no more mail" in await answer.text()
+        async with http.post("/profile/suppress", params={"mode": "test"}, data=told) as answer:
+            assert answer.status == 404  # known in live mode alone
+        async with http.post("/profile/unsuppress", data={"email": email}) as answer:
+            assert f"{email} may get mail again" in await answer.text()
+    settings = load_settings()
+    said = await published(settings.kafka_bootstrap_servers, settings.tillstream_topic_prefix, SUPPRESSIONS)
+    assert [(one["email"], one["livemode"], one["reason"]) for one in said] == [
+        (email, True, "suppressed"),
+        (email, True, ""),
+    ]
+    assert said[0]["detail"].startswith("by ")
+    assert said[0]["detail"].endswith(": asked by phone")

@@ -114,7 +114,7 @@ def _suppress(email: str, reason: str, data: Data, as_json: bool) -> None:
     if "@" not in address:
         raise ConfigurationError(f"'{email}' is no mail address")
     settings = load_settings(tillstream_data=data)
-    asyncio.run(requests.publish(settings, requests.suppress(address, reason, (True, False))))
+    asyncio.run(requests.publish(settings, requests.suppress(address, reason, (True, False), "by the command line")))
     if as_json:
         screen.say_json({"email": address, "suppressed": bool(reason)})
     else:
