@@ -22,23 +22,26 @@ Message = tuple[bytes, bytes]  # key, value
 
 
 def object_message(
-    account: str, livemode: bool, obj: Json, source: Source, fetched_at: float, kind: str = ""
+    account: str, livemode: bool, obj: Json, source: Source, fetched_at: float, kind: str = "", name: str = ""
 ) -> Message:
-    """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock); `kind` is '' or TELL_AGAIN."""
+    """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock); `kind` is '', TELL_AGAIN, or
+    `invoice.upcoming` for the preview of one. `name` is the id that it was asked for by, when that isn't its own.
+    """
     observed_at = rfc3339(fetched_at)
     # An object without an own mode, such as one that is missing, is of the key's.
     mode = obj["livemode"] if isinstance(obj.get("livemode"), bool) else livemode
-    event_id = f"{obj['id']}@{observed_at}"
+    event_id = f"{name or obj['id']}@{observed_at}"
     return _message(account, mode, obj, event_id, kind, API_VERSION, source, observed_at)
 
 
-def event_message(account: str, livemode: bool, event: Json, source: Source = Source.SWEEP) -> Message:
-    """An event of the Events API, which is the body that its webhook would have had."""
+def event_message(account: str, livemode: bool, event: Json, source: Source = Source.SWEEP, name: str = "") -> Message:
+    """An event of the Events API, which is the body that its webhook would have had; `name` as in `object_message`."""
     mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
     version = str(event.get("api_version") or "")
     created = event.get("created")  # without it, it is for the ledger to say that the event can't be used
     at = rfc3339(created if type(created) is int else time.time())
-    return _message(account, mode, event, event["id"], event.get("type", ""), version, source, at)
+    event_id = f"{name}@{at}" if name else event["id"]
+    return _message(account, mode, event, event_id, event.get("type", ""), version, source, at)
 
 
 def _message(

@@ -172,7 +172,8 @@ class StripeApi:
 
     async def _once(self, method: str, path: str, params: Json) -> tuple[Json, float]:
         began = time.time()
-        options = {"stripe_account": self.access.connected} if self.access.connected else {}
+        connected = "stripe_context" if path.startswith("/v2/") else "stripe_account"
+        options = {connected: self.access.connected} if self.access.connected else {}
         try:
             answer = await self._stripe().raw_request_async(method, path, **params, **options)
             body = orjson.loads(answer.headers[_BODY])

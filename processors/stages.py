@@ -136,12 +136,12 @@ class LedgerStage:
         body = _parse(envelope["body"])
         observation = observe(envelope, body)
         if observation is None:
-            reference = thin(body)
-            if reference is None:
+            wanted = thin(body)
+            if wanted is None:
                 return "unmapped"
             scope = f"{envelope['account']}|{'live' if envelope['livemode'] else 'test'}"
-            kind, identifier, at = reference
-            ledger.changes.want(scope, kind, identifier, "thin event", at)
+            for kind, identifier, at in wanted:
+                ledger.changes.want(scope, kind, identifier, "thin event", at)
             return "thin"
         if self._mode != "both" and observation.livemode != (self._mode == "live"):
             return "other_mode"

@@ -10,7 +10,7 @@ class Lookup(BaseModel):
 
     account: str
     livemode: bool
-    object: str = Field(description="The kind of API object: customer, charge, invoice, refund, …")
+    object: str = Field(description="The kind of API object: customer, charge, … `event`, `upcoming`: a thin event's")
     id: str
     at: float = Field(default=0, description="Unix seconds: an answer that was fetched before then does not do")
     reason: str = Field(description="thin event, customer unknown, or more lines than the event carried")

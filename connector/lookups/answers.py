@@ -5,9 +5,10 @@ from urllib.parse import quote
 from connector.errors import BadRequest, NotFound
 from connector.invoices import EXPAND, with_all_lines
 from connector.lookups.questions import Question
-from connector.publish import Message, object_message
+from connector.publish import Message, event_message, object_message
 from connector.stripe_api import Json, StripeApi
 from schemas.envelope import Source
+from schemas.times import unix_seconds
 
 _PATHS = {
     "customer": "customers",
@@ -19,6 +20,8 @@ _PATHS = {
     "subscription": "subscriptions",
     "payment_method": "payment_methods",
 }
+#: What is asked for by the id of a thin event.
+_OF_THIN_EVENTS = ("event", "upcoming")
 
 
 async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
@@ -26,6 +29,8 @@ async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
 
     Raises what `connector.errors` names, but for an object that does not exist: that is an answer too.
     """
+    if question.object in _OF_THIN_EVENTS:
+        return await _of_thin_event(api, question), max(api.now(), question.begun)
     if question.object not in _PATHS:
         raise BadRequest(f"nobody knows how to ask Stripe for an object of the kind {question.object!r}")
     path = f"/v1/{_PATHS[question.object]}/{quote(question.id, safe='')}"
@@ -39,6 +44,38 @@ async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
     fetched_at = max(fetched_at, question.begun)
     message = object_message(question.account, question.livemode, found, Source.LOOKUP, fetched_at)
     return message, fetched_at
+
+
+async def _of_thin_event(api: StripeApi, question: Question) -> Message:
+    """The snapshot event of the same change; an upcoming invoice that has none is previewed.
+
+    Source: Stripe, "Events v2": `snapshot_event` and `data`; "Create a preview invoice". Events are kept for 30 days.
+    """
+    notice = await _found(api, f"/v2/core/events/{quote(question.id, safe='')}")
+    snapshot = notice.get("snapshot_event")
+    event = await _found(api, f"/v1/events/{quote(snapshot, safe='')}") if snapshot else {}
+    if event:
+        return event_message(question.account, question.livemode, event, Source.LOOKUP, question.id)
+    data = notice.get("data") or {}
+    whose = {name: data[name] for name in ("customer", "subscription") if data.get(name)}
+    if question.object == "upcoming" and whose:
+        try:
+            preview = await api.post("/v1/invoices/create_preview", whose)
+        except NotFound:
+            pass  # nothing is to come any more
+        else:
+            at = unix_seconds(notice["created"])  # so that the fact has the event's own time
+            told = (preview, Source.LOOKUP, at, "invoice.upcoming", question.id)
+            return object_message(question.account, question.livemode, *told)
+    return object_message(question.account, question.livemode, missing(question), Source.LOOKUP, api.now())
+
+
+async def _found(api: StripeApi, path: str) -> Json:
+    """The answer to GET `path`; {} when there is no such thing (any more)."""
+    try:
+        return await api.get(path)
+    except NotFound:
+        return {}
 
 
 def missing(question: Question) -> Json:

@@ -46,6 +46,19 @@ KINDS = frozenset(
     }
 )
 
+#: Types that tell what the object never shows, or only until its next change: attempts, flags, when it came to that.
+TOLD_BY_EVENTS = frozenset(
+    {
+        "charge.captured",
+        "charge.expired",
+        "charge.failed",
+        "charge.refunded",
+        "invoice.overdue",
+        "invoice.payment_action_required",
+        "invoice.payment_failed",
+    }
+)
+
 #: Sources whose bodies may be API objects rather than events.
 _FETCHED = frozenset({Source.IMPORT, Source.SWEEP, Source.LOOKUP, Source.REPLAY})
 
@@ -128,18 +141,25 @@ def observe(envelope: dict[str, Any], body: Any) -> Observation | None:
     return _observation(envelope, kind, obj, at, body.get("livemode"), "data.object", event_type, previous)
 
 
-def thin(event: Any) -> tuple[str, str, int] | None:
-    """(kind, id) of the object that a thin event speaks of, and when; None when it is no thin event of a mapped type.
+def thin(event: Any) -> list[tuple[str, str, int]] | None:
+    """What to ask Stripe for, as (kind, id, when), since a thin event tells of it; None when it is of no mapped type.
 
-    Source: Stripe, "Thin events": `v2.core.event` with a `v1.*` type carries a reference instead of the object.
+    Source: Stripe, "Thin events": `v2.core.event` with a `v1.*` type carries a reference instead of the object. The
+    event itself ("event", "upcoming") is known by the thin event's id. An upcoming invoice has no object to refer to.
     Raises BadEvent when the reference is missing.
     """
     if not isinstance(event, dict) or event.get("object") != "v2.core.event":
         return None
-    kind = kind_of(f.opt(event, "type", "").removeprefix("v1."))
+    event_type = f.opt(event, "type", "").removeprefix("v1.")
+    kind, at = kind_of(event_type), _thin_moment(event)
     if not kind:
         return None
-    return kind, f.required_id(f.child(event, "related_object", ""), "related_object"), _thin_moment(event)
+    if event_type == "invoice.upcoming":
+        return [("upcoming", f.required_id(event, ""), at)]
+    wanted = [(kind, f.required_id(f.child(event, "related_object", ""), "related_object"), at)]
+    if event_type in TOLD_BY_EVENTS:
+        wanted.append(("event", f.required_id(event, ""), at))
+    return wanted
 
 
 def _thin_moment(event: Obj) -> int:
@@ -152,8 +172,8 @@ def _thin_moment(event: Obj) -> int:
 
 def _of_object(envelope: dict[str, Any], obj: Obj) -> Observation | None:
     """An object as the API gave it: true when it was fetched."""
-    kind = obj.get("object")
-    if kind not in KINDS:
+    kind = "upcoming" if envelope["type"] == "invoice.upcoming" else obj.get("object")  # a preview is an invoice
+    if kind not in KINDS and kind != "upcoming":
         return None
     at = int(unix_seconds(envelope["observed_at"]))
     asked = TELL_AGAIN if envelope["type"] == TELL_AGAIN else ""

@@ -62,7 +62,7 @@ def _opening(stripe: VirtualStripe) -> Middleware:
     async def opening(request: web.Request, handler: Handler) -> web.StreamResponse:
         key = key_in(request.headers.get("Authorization", ""))
         stripe.keys.check(key)
-        account = stripe.opened_by(key, request.headers.get("Stripe-Account"))
+        account = stripe.opened_by(key, request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context"))
         version = request.headers.get("Stripe-Version", account.api_version)
         if not _VERSION.match(version):
             raise bad_value("Stripe-Version", f"Invalid Stripe API version: {version}")

@@ -1,8 +1,9 @@
-"""The routes that read: the account, lists, single objects, nested lists and Stripe's own events."""
+"""The routes that read: the account, lists, single objects, nested lists, Stripe's own events, a preview."""
 
 from aiohttp import web
 
 from simulator.api.answers import ACCOUNT, KEY, VERSION, answer
+from simulator.api.forms import form
 from simulator.api.views import Views
 from simulator.api.virtual import VirtualStripe
 from simulator.errors import ApiError, missing, unknown_url
@@ -11,7 +12,7 @@ from simulator.rendering.payments import account_json
 
 
 def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
-    """GET only; nothing here can be changed through the API."""
+    """Nothing here can be changed through the API; a preview makes nothing."""
 
     def permit(request: web.Request, kind: str) -> None:
         if kind not in KINDS and kind != "payment_intents":
@@ -40,6 +41,12 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         permit(request, kind)
         return answer(views(request).retrieve(kind, object_id, request.query, request[VERSION]))
 
+    async def preview(request: web.Request) -> web.Response:
+        permit(request, "invoices")
+        asked = form((await request.post()).items(), ("customer", "subscription"))  # type: ignore[arg-type]
+        whose = asked.get("customer", ""), asked.get("subscription", "")
+        return answer(views(request).preview(*whose, request[VERSION]))
+
     async def nested(request: web.Request) -> web.Response:
         info = request.match_info
         permit(request, info["kind"])
@@ -62,6 +69,7 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
     return [
         web.get("/v1/account", account),
         web.get("/v1/accounts/{id}", account),
+        web.post("/v1/invoices/create_preview", preview),
         web.get("/v1/{kind}", listing),
         web.get("/v1/{kind}/{id}", retrieve),
         web.get("/v1/{kind}/{id}/{members}", nested),

@@ -84,6 +84,17 @@ class Views:
             return {"id": row.id, "object": "customer", "deleted": True}
         return None if row is None else self._json(row, version)
 
+    def preview(self, customer: str, subscription: str, version: str) -> Json:
+        """The invoice that is to come next, as it was announced last. Raises ApiError 404 when none was."""
+        for event in reversed(self._books.events):
+            invoice = event.object
+            if event.type != "invoice.upcoming" or not isinstance(invoice, Invoice) or event.created > self._now():
+                continue
+            if customer in ("", invoice.customer) and subscription in ("", invoice.subscription):
+                body = object_json(invoice, version, livemode=self._books.livemode)
+                return body | {"id": f"upcoming_in_{event.id.removeprefix('evt_')}"}
+        raise missing("invoice", subscription or customer, "subscription" if subscription else "customer")
+
     def nested(self, kind: str, object_id: str, members: str, query: Query, version: str) -> Json:
         """A page of an invoice's lines, a charge's refunds or a customer's payment methods."""
         url = f"/v1/{kind}/{object_id}/{members}"

@@ -19,7 +19,7 @@ from simulator.delivery.endpoints import Endpoint
 from simulator.delivery.faults import WebhookFaults
 from simulator.delivery.signing import signature
 from simulator.rendering.objects import event_json
-from simulator.rendering.thin import thin_json
+from simulator.rendering.thin import notice_json
 from simulator.world.objects import Event
 
 _ATTEMPT_SECONDS = 20.0  # real ones; Stripe too hangs up on a slow endpoint
@@ -183,6 +183,6 @@ class Webhooks:
 
     def _body(self, event: Event, account: Account, endpoint: Endpoint) -> bytes:
         if endpoint.thin:
-            return orjson.dumps(thin_json(event))
+            return orjson.dumps(notice_json(event))
         shown = event_json(event, endpoint.api_version or account.api_version)
         return orjson.dumps(shown | {"pending_webhooks": self.pending(event)})

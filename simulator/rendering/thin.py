@@ -12,7 +12,7 @@ from schemas.stripe_types import THIN
 from simulator.rendering.kinds import KINDS
 from simulator.rendering.objects import object_json
 from simulator.rendering.shapes import NEWEST
-from simulator.world.objects import Event, State
+from simulator.world.objects import Event, Invoice, State
 
 Json = dict[str, Any]
 _PATHS = {kind.noun: name for name, kind in KINDS.items()}
@@ -29,13 +29,13 @@ def moment(at: int) -> str:
 
 
 def thin_json(event: Event) -> Json:
-    """The notice that is sent; the Events API shows the same. A preview has no object that could be fetched."""
+    """What the Events API shows. A preview has no object that could be fetched: whose it is stands in `data`."""
     noun = _noun(event.object, event.livemode)
     related = None
     if event.object.id:
         related = {"id": event.object.id, "type": noun, "url": f"/v1/{_PATHS[noun]}/{event.object.id}"}
     reason = {"type": "request", "request": {"id": event.request, "idempotency_key": ""}} if event.request else None
-    return {
+    told: Json = {
         "id": thin_id(event),
         "object": "v2.core.event",
         "context": event.account if event.account.startswith("acct_") else None,
@@ -46,6 +46,15 @@ def thin_json(event: Event) -> Json:
         "snapshot_event": event.id,
         "type": THIN + event.type,
     }
+    if event.type == "invoice.upcoming":
+        assert isinstance(event.object, Invoice)
+        told["data"] = {"customer": event.object.customer, "subscription": event.object.subscription}
+    return told
+
+
+def notice_json(event: Event) -> Json:
+    """What is sent of it: the rest is told when the event is fetched."""
+    return {name: value for name, value in thin_json(event).items() if name not in ("data", "snapshot_event")}
 
 
 def ping_json(destination: str, at: int, livemode: bool) -> Json:

@@ -18,8 +18,11 @@ from clickhouse_connect.driver.client import Client
 from connector.stripe_api import StripeAccess
 from connector.worker import Connector, ConnectorConfig
 from schemas.lookup import Lookup
+from schemas.times import rfc3339
 from schemas.topics import LOOKUPS
+from simulator.rendering.thin import thin_id, thin_json
 from simulator.world.history import World
+from simulator.world.objects import Event
 from sinks.config import SinkConfig
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
 from tests.integration.connector_support import START, Stripe, error, published, simulated
@@ -160,6 +163,67 @@ async def test_an_invoice_comes_with_its_payments_and_all_of_its_lines(
         [answer] = await place.answered(1)
     assert len(answer["lines"]["data"]) == len(invoice.lines)
     assert answer["payments"]["data"][0]["invoice"] == invoice.id
+
+
+async def thin_answer(place: Place, stripe: Stripe, kind: str, event: Event) -> dict[str, Any]:
+    """What is published when the event of a notice is asked for."""
+
+    async def come() -> dict[str, Any] | None:
+        found = await published(place.bootstrap, place.prefix)
+        return found[0] if found else None
+
+    async with place.connector(stripe.access()):
+        await place.ask(about(thin_id(event), kind, at=event.created))
+        answer = await eventually(come, deadline=60, interval=0.2)
+        await place.done()
+    assert answer["event_id"].startswith(f"{thin_id(event)}@")  # by which a replay finds it
+    assert answer["source"] == "lookup"
+    return answer  # type: ignore[no-any-return]
+
+
+def last(world: World, type_: str) -> Event:
+    return [event for event in world.events if event.type == type_][-1]
+
+
+async def test_what_only_an_event_tells_is_read_from_the_snapshot_event(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    event, fault = last(world, "invoice.payment_failed"), stripe.fault
+    stripe.fault = None
+    answer = await thin_answer(place, stripe, "event", event)
+    stripe.fault = fault
+    body = orjson.loads(answer["body"])
+    assert (answer["type"], body["id"], body["type"]) == (event.type, event.id, event.type)
+    assert body["data"]["object"]["attempt_count"] == event.object.attempt_count  # type: ignore[union-attr]
+
+
+async def test_an_upcoming_invoice_without_a_snapshot_event_is_previewed(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    event = last(world, "invoice.upcoming")
+
+    async def without(request: web.Request) -> web.Response | None:
+        if request.path.startswith("/v2/core/events/"):
+            return web.json_response(thin_json(event) | {"snapshot_event": None})
+        return await no_sweeps(request)
+
+    stripe.fault = without
+    answer = await thin_answer(place, stripe, "upcoming", event)
+    body = orjson.loads(answer["body"])
+    assert (answer["type"], answer["observed_at"]) == ("invoice.upcoming", rfc3339(event.created))
+    assert (body["object"], body["customer"]) == ("invoice", event.object.customer)  # type: ignore[union-attr]
+
+
+async def test_an_event_that_stripe_no_longer_keeps_is_an_answer_too(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    async def gone(request: web.Request) -> web.Response | None:
+        return error(404, "No such event") if "/core/events/" in request.path else await no_sweeps(request)
+
+    stripe.fault = gone
+    answer = await thin_answer(place, stripe, "event", last(world, "invoice.payment_failed"))
+    assert orjson.loads(answer["body"])["missing"] is True
+    assert answer["type"] == ""
 
 
 async def test_that_there_is_none_is_an_answer_too(place: Place, stripe: Stripe) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from processors.rules.observation import thin
 from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import BASIL, ENDIVE, SHAPES, Json, Shape, at, stripe_list
 from tests.fixtures.stripe.story import happened
@@ -63,15 +62,3 @@ def test_an_answer_asks_nothing() -> None:
     world.fetch(invoice(ENDIVE, "fern", "paid") | {"lines": cut}, at("09-02 10:00:00"))
     world.fetch({"id": "re_1", "object": "refund", "amount": 1, "created": at("09-02 10:00:00")}, at("09-02 10:00:00"))
     assert [key for key in world.ledgers[0].changes.lookups if key[1] in ("invoice", "refund")] == []
-
-
-def test_a_thin_event_tells_what_to_fetch_and_from_when_on_it_holds() -> None:
-    event = {
-        "object": "v2.core.event",
-        "type": "v1.charge.succeeded",
-        "created": "2026-09-01T10:00:02.123Z",
-        "related_object": {"id": "ch_1", "type": "charge"},
-    }
-    assert thin(event) == ("charge", "ch_1", at("09-01 10:00:02"))
-    assert thin(event | {"created": None}) == ("charge", "ch_1", 0)
-    assert thin(event | {"type": "v1.payout.paid"}) is None

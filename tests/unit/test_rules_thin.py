@@ -1,0 +1,129 @@
+"""A thin destination ends in the rows of a snapshot endpoint: what only an event tells is asked of the event."""
+
+from collections import Counter
+
+import pytest
+
+from processors.rules.observation import observe, thin
+from schemas.envelope import Source
+from schemas.errors import BadEvent
+from schemas.times import rfc3339
+from simulator.rendering.objects import event_json, object_json
+from simulator.rendering.shapes import NEWEST
+from simulator.rendering.thin import notice_json
+from simulator.world.history import World as Stripe
+from simulator.world.objects import Event, Invoice
+from tests.fixtures.stripe.invoices import upcoming
+from tests.fixtures.stripe.shapes import ENDIVE, SHAPES, Json, Shape, at
+from tests.fixtures.stripe.story import happened
+from tests.ledger_harness import World, envelope_of
+
+START = 1_767_225_600
+
+
+def notice(type_: str, about: str = "ch_1") -> Json:
+    return {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "type": f"v1.{type_}",
+        "created": "2026-09-01T10:00:02.123Z",
+        "related_object": {"id": about, "type": type_.partition(".")[0]},
+    }
+
+
+def test_a_thin_event_tells_what_to_fetch_and_from_when_on_it_holds() -> None:
+    event = notice("charge.succeeded")
+    assert thin(event) == [("charge", "ch_1", at("09-01 10:00:02"))]
+    assert thin(event | {"created": None}) == [("charge", "ch_1", 0)]
+    assert thin(event | {"type": "v1.payout.paid"}) is None
+    assert thin(event | {"type": "v2.core.event_destination.ping"}) is None
+
+
+@pytest.mark.parametrize("type_", ["invoice.payment_failed", "invoice.payment_action_required", "invoice.overdue"])
+def test_what_no_object_shows_is_asked_of_the_event_itself(type_: str) -> None:
+    when = at("09-01 10:00:02")
+    assert thin(notice(type_, "in_1")) == [("invoice", "in_1", when), ("event", "evt_thin", when)]
+
+
+@pytest.mark.parametrize("type_", ["charge.succeeded", "charge.updated", "invoice.finalized", "invoice.paid"])
+def test_an_ordinary_payment_is_asked_for_once(type_: str) -> None:
+    asked = thin(notice(type_))
+    assert asked is not None
+    assert len(asked) == 1
+
+
+def test_an_upcoming_invoice_has_no_object_to_refer_to() -> None:
+    event = notice("invoice.upcoming") | {"related_object": None}
+    assert thin(event) == [("upcoming", "evt_thin", at("09-01 10:00:02"))]
+    with pytest.raises(BadEvent):
+        thin(event | {"id": None})
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.version)
+def test_a_preview_and_the_event_of_an_upcoming_invoice_are_one_row(shape: Shape) -> None:
+    """The preview comes in the version of look-ups, whatever the endpoint's is."""
+    told = happened("invoice.upcoming", "09-24 09:00:00", upcoming(shape), shape=shape)
+    preview = upcoming(ENDIVE) | {"id": "upcoming_in_1"}
+    worlds = []
+    for order in ("event preview", "preview event", "preview"):
+        world = World()
+        for what in order.split():
+            if what == "event":
+                world.feed(told)
+                continue
+            envelope = envelope_of(preview, Source.LOOKUP) | {"type": "invoice.upcoming", "event_id": "evt_thin@1"}
+            envelope |= {"observed_at": rfc3339(at("09-24 09:00:00")), "livemode": True}
+            observation = observe(envelope, preview)
+            assert observation is not None
+            world.ledgers[0].apply(observation)
+        world.settle()
+        worlds.append(world)
+    for world in worlds:
+        [row] = world.rows().values()
+        assert row["metric_id"] == "default:live:upcoming:sub_harbor:1790845200"
+        assert (row["occurred_at"], row["amount_minor"]) == ("2026-09-24T09:00:00.000Z", 4200)
+    assert worlds[0].facts() == worlds[1].facts()
+
+
+def answer(stripe: Stripe, world: World, event: Event) -> None:
+    """Ask for what a notice makes one ask for, at once, and fold the answers."""
+    books = stripe.accounts["default"]
+    for kind, _, when in thin(notice_json(event)) or ():
+        if kind in ("event", "upcoming"):
+            world.feed(event_json(event, NEWEST), Source.LOOKUP)
+        elif event.type != "invoice.deleted":  # of which there is nothing any more
+            obj = object_json(event.object, NEWEST, livemode=True)
+            if isinstance(event.object, Invoice):
+                payments = [one for one in books.invoice_payments.values() if one.invoice == event.object.id]
+                made = [object_json(one, NEWEST, livemode=True) for one in payments if one.created <= event.created]
+                obj["payments"] = {"object": "list", "data": made, "has_more": False}
+                obj["amount_paid_off_stripe"] = event.object.paid_off_stripe
+            world.fetch(obj, when)
+
+
+@pytest.mark.parametrize("rare", [False, True], ids=["", "rare"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_month_of_notices_ends_in_the_true_rows(seed: int, rare: bool) -> None:
+    stripe = Stripe(seed=seed, start=START, days=40, customers=25, extended=True, rare=rare)
+    world = World(partitions=3)
+    for event in stripe.events:
+        answer(stripe, world, event)
+        world.checkpoint()
+    world.settle()
+    expected = Counter(
+        (str(f.metric), f.charge_id, f.invoice_id, rfc3339(f.occurred_at), f.amount_minor, f.attempt_count)
+        for f in stripe.truth().facts
+    )
+    ours = Counter(
+        (
+            row["metric"],
+            row.get("charge_id", ""),
+            row.get("invoice_id", ""),
+            row["occurred_at"],
+            row["amount_minor"],
+            row.get("attempt_count", 0) if row["metric"] == "Failed Payment" else 0,
+        )
+        for row in world.rows().values()
+    )
+    assert ours - expected == Counter()
+    assert expected - ours == Counter()
