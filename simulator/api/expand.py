@@ -12,7 +12,9 @@ Json = dict[str, Any]
 Find = Callable[[str, str], Json | None]  # (kind, id) → the object as JSON
 Include = Callable[[Json, str], Any]  # (object, member) → its value; raises KeyError when it can't be included
 _DEEPEST = 4
+_SOURCES = {"ch": "charges", "py": "charges", "re": "refunds", "du": "disputes", "po": "payouts"}  # by their ids
 _KINDS = {
+    "balance_transaction": "balance_transactions",
     "charge": "charges",
     "customer": "customers",
     "default_payment_method": "payment_methods",
@@ -51,9 +53,10 @@ def _walk(value: Any, steps: list[str], path: str, find: Find, include: Include)
         except KeyError:
             raise _not_expandable(path) from None
     elif isinstance(value[member], str):
-        if member not in _KINDS:
+        kind = _SOURCES.get(value[member][:2]) if member == "source" else _KINDS.get(member)
+        if kind is None:
             raise _not_expandable(path)
-        value[member] = find(_KINDS[member], value[member]) or value[member]
+        value[member] = find(kind, value[member]) or value[member]
     _walk(value[member], rest, path, find, include)
 
 

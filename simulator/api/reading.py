@@ -8,7 +8,7 @@ from simulator.api.views import Views
 from simulator.api.virtual import VirtualStripe
 from simulator.errors import ApiError, missing, unknown_url
 from simulator.rendering.kinds import KINDS
-from simulator.rendering.payments import account_json
+from simulator.rendering.payments import account_json, balance_json
 
 
 def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
@@ -30,6 +30,11 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
             raise ApiError(403, "account_invalid", message)
         stripe.keys.permit(request[KEY], "accounts_kyc_basic", write=False, account=mine.id)
         return answer(account_json(mine.id, mine.display_name, mine.timezone, mine.currency))
+
+    async def balance(request: web.Request) -> web.Response:
+        mine = request[ACCOUNT]
+        stripe.keys.permit(request[KEY], "balance", write=False, account=mine.id)
+        return answer(balance_json(mine.books.balance.totals(stripe.now()), mine.livemode))
 
     async def listing(request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
@@ -70,6 +75,7 @@ def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
         web.get("/v1/account", account),
         web.get("/v1/accounts/{id}", account),
         web.post("/v1/invoices/create_preview", preview),
+        web.get("/v1/balance", balance),
         web.get("/v1/{kind}", listing),
         web.get("/v1/{kind}/{id}", retrieve),
         web.get("/v1/{kind}/{id}/{members}", nested),

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
+from multidict import MultiDict
+
 from simulator.api.expand import expand
 from simulator.api.query import Query, array, check_names, short_page, wanted
 from simulator.api.shelves import Row, Shelf
-from simulator.errors import missing, unknown_url
+from simulator.errors import bad_value, missing, unknown_url
 from simulator.rendering.billing import line_json
 from simulator.rendering.kinds import KINDS
 from simulator.rendering.objects import event_json, object_json, refund_json, refunds_list
-from simulator.rendering.payments import payment_intent_json
+from simulator.rendering.payments import payment_intent_json, payout_json, transaction_json
 from simulator.rendering.shapes import shape_of
 from simulator.world.books import Books
-from simulator.world.objects import Charge, Customer, Event, Invoice
+from simulator.world.objects import BalanceTransaction, Charge, Customer, Event, Invoice, Payout
 
 Json = dict[str, Any]
 EVENTS_KEPT = 30 * 86_400  # seconds
@@ -29,6 +31,7 @@ class Views:
     def __init__(self, books: Books, now: Callable[[], int], api_version: str, pending: Callable[[Event], int]) -> None:
         self._books, self._now, self._api_version, self._pending = books, now, api_version, pending
         sources: dict[str, Collection[Row]] = {
+            "balance_transactions": books.balance.transactions.values(),
             "charges": books.charges.values(),
             "customers": books.customers.values(),
             "disputes": books.disputes.values(),
@@ -36,6 +39,7 @@ class Views:
             "invoices": books.invoices.values(),
             "invoice_payments": books.invoice_payments.values(),
             "payment_methods": books.payment_methods.values(),
+            "payouts": books.balance.payouts.values(),
             "prices": books.prices.values(),
             "products": books.products.values(),
             "refunds": books.refunds.values(),
@@ -47,6 +51,8 @@ class Views:
         """One page of a kind. Raises ApiError for an unknown kind, cursor, filter or value."""
         if kind not in self._shelves:
             raise unknown_url("GET", f"/v1/{kind}")
+        if kind == "balance_transactions" and query.get("payout") is not None:
+            return self._contents(query, version)
         now = self._now()
         oldest = now - EVENTS_KEPT if kind == "events" else 0
         cut = wanted(kind, KINDS[kind], query, oldest=oldest, now=now, delivered=lambda event: not self._pending(event))
@@ -60,6 +66,22 @@ class Views:
             "has_more": more,
             "url": url or f"/v1/{kind}",
         }
+        self._expand(body, query, version)
+        return body
+
+    def _contents(self, query: Query, version: str) -> Json:
+        """What an automatic payout took; of one that was made by hand Stripe does not know. Raises ApiError."""
+        payout = query.get("payout") or ""
+        row = self._visible("payouts", payout)
+        if not isinstance(row, Payout):
+            raise missing("payout", payout, "payout")
+        if not row.automatic:
+            message = "Balance transaction history can only be filtered on automatic transfers, not manual."
+            raise bad_value("payout", message)
+        others = [(name, value) for name, value in query.items() if name != "payout"]
+        taken = sorted(self._books.balance.contents[payout], key=lambda one: one.created, reverse=True)
+        page, more = short_page([self._json(one, version) for one in taken], "balance_transaction", MultiDict(others))
+        body: Json = {"object": "list", "data": list(page), "has_more": more, "url": "/v1/balance_transactions"}
         self._expand(body, query, version)
         return body
 
@@ -134,6 +156,10 @@ class Views:
     def _json(self, row: Row, version: str) -> Json:
         if isinstance(row, Event):
             return event_json(row, self._api_version) | {"pending_webhooks": self._pending(row)}
+        if isinstance(row, BalanceTransaction):
+            return transaction_json(row, shape_of(version), self._now())
+        if isinstance(row, Payout):
+            return payout_json(row, shape_of(version), self._books.livemode, self._now())
         return object_json(row, version, livemode=self._books.livemode)
 
     def _payment_intent(self, intent: str, version: str) -> Json | None:

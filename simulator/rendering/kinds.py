@@ -28,6 +28,12 @@ class Kind:
 
 _COLLECTION = ("charge_automatically", "send_invoice")
 KINDS: Mapping[str, Kind] = {
+    "balance_transactions": Kind(
+        "balance_transaction",
+        "balance_transaction_source",
+        {"currency": "currency", "payout": "payout", "source": "source", "type": "type"},
+        indexed=("source",),
+    ),
     "charges": Kind(
         "charge",
         "charge",
@@ -73,6 +79,7 @@ KINDS: Mapping[str, Kind] = {
         indexed=("customer",),
         by_time=False,
     ),
+    "payouts": Kind("payout", "payout"),
     "prices": Kind(
         "price", "plan", {"product": "product", "currency": "currency", "type": "type"}, indexed=("product",)
     ),

@@ -160,7 +160,7 @@ def charge_json(charge: Charge, shape: Shape, livemode: bool) -> Json:
         "customer": charge.customer,
         "description": charge.description,
         "disputed": charge.disputed,
-        "failure_balance_transaction": None,
+        "failure_balance_transaction": charge.failure_balance_transaction,
         "failure_code": charge.failure_code,
         "failure_message": charge.failure_message,
         "fraud_details": {},
@@ -226,7 +226,10 @@ def refund_json(refund: Refund, shape: Shape, livemode: bool) -> Json:
     if not shape.old_2020:
         body["destination_details"] = {"card": {"type": "reversal" if refund.release else "refund"}, "type": "card"}
     if refund.failure_reason:
-        body["failure_reason"] = refund.failure_reason
+        body |= {
+            "failure_balance_transaction": refund.failure_balance_transaction,
+            "failure_reason": refund.failure_reason,
+        }
     if shape.refund_customer:
         body |= {"customer": refund.customer, "customer_account": None, "payment_method": None}
     return body

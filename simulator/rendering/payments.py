@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator.rendering.shapes import Shape
-from simulator.world.objects import Address, Charge, Dispute, Invoice, PaymentMethod, Price, Product
+from simulator.world.balance import payout_status, reconciliation_status
+from simulator.world.objects import (
+    Address,
+    BalanceTransaction,
+    Charge,
+    Dispute,
+    Invoice,
+    PaymentMethod,
+    Payout,
+    Price,
+    Product,
+)
 
 Json = dict[str, Any]
 
@@ -116,7 +127,7 @@ def dispute_json(dispute: Dispute, shape: Shape, livemode: bool) -> Json:
         "id": dispute.id,
         "object": "dispute",
         "amount": dispute.amount,
-        "balance_transactions": [],
+        "balance_transactions": [transaction_json(one, shape, one.created) for one in dispute.transactions],
         "charge": dispute.charge,
         "created": dispute.created,
         "currency": dispute.currency,
@@ -134,6 +145,80 @@ def dispute_json(dispute: Dispute, shape: Shape, livemode: bool) -> Json:
         "reason": dispute.reason,
         "status": dispute.status,
     }
+
+
+def transaction_json(one: BalanceTransaction, shape: Shape, now: int) -> Json:
+    """A balance transaction as it is `now`: pending until it is available. It does not say whether it is live."""
+    body: Json = {
+        "id": one.id,
+        "object": "balance_transaction",
+        "amount": one.amount,
+        "available_on": one.available_on,
+        "created": one.created,
+        "currency": one.currency,
+        "description": None,
+        "exchange_rate": one.exchange_rate,
+        "fee": one.fee,
+        "fee_details": [
+            {
+                "amount": amount,
+                "application": None,
+                "currency": one.currency,
+                "description": words,
+                "type": "stripe_fee",
+            }
+            for words, amount in one.fees
+        ],
+        "net": one.net,
+        "reporting_category": one.reporting_category,
+        "source": one.source,
+        "status": "available" if one.available_on <= now else "pending",
+        "type": one.type,
+    }
+    return body | {"balance_type": "payments"} if shape.basil else body
+
+
+def payout_json(payout: Payout, shape: Shape, livemode: bool, now: int) -> Json:
+    """A payout as it is `now`."""
+    status = payout_status(payout, now)
+    failed = status == "failed"
+    return {
+        "id": payout.id,
+        "object": "payout",
+        "amount": payout.amount,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "arrival_date": payout.arrival_date,
+        "automatic": payout.automatic,
+        "balance_transaction": payout.balance_transaction,
+        "created": payout.created,
+        "currency": payout.currency,
+        "description": "STRIPE PAYOUT",
+        "destination": f"ba_1{payout.id[4:]}",
+        "failure_balance_transaction": payout.failure_balance_transaction if failed else None,
+        "failure_code": "account_closed" if failed else None,
+        "failure_message": "The bank account has been closed." if failed else None,
+        "livemode": livemode,
+        "metadata": {},
+        "method": payout.method,
+        "original_payout": None,
+        "reconciliation_status": reconciliation_status(payout, now),
+        "reversed_by": None,
+        "source_type": "card",
+        "statement_descriptor": None,
+        "status": status,
+        "type": "bank_account",
+    }
+
+
+def balance_json(totals: dict[str, dict[str, int]], livemode: bool) -> Json:
+    """`/v1/balance`, of available and pending money by currency."""
+    parts = {
+        part: [{"amount": of[part], "currency": currency, "source_types": {"card": of[part]}} for currency, of in told]
+        for told in [sorted(totals.items())]
+        for part in ("available", "pending")
+    }
+    return {"object": "balance", "livemode": livemode, **parts}
 
 
 def product_json(product: Product, shape: Shape, livemode: bool) -> Json:

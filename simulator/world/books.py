@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from schemas.metrics import Metric
+from simulator.world.balance import Balance
 from simulator.world.ids import Ids
 from simulator.world.objects import (
     Charge,
@@ -59,6 +60,7 @@ class Books:
         self.invoices: dict[str, Invoice] = {}
         self.invoice_payments: dict[str, InvoicePayment] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.balance = Balance(f"{seed}/{name}/{livemode}")
         self.events: list[Event] = []
         self._entries: list[Entry] = []
         self._told_emails: dict[str, str | None] = {}  # customer id → email, as customer events told it

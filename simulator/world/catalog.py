@@ -41,7 +41,7 @@ EXPIRED = DECLINES[2]
 ASYNC_FAILURE = ("payment_method_customer_decline", None, "The customer's bank account could not be debited.")
 
 # About how many units of a currency buy what one dollar buys.
-_WORTH = {"jpy": 150, "isk": 135, "ugx": 3700, "huf": 360, "inr": 85, "kwd": 1 / 3, "bhd": 1 / 3}
+WORTH = {"jpy": 150, "isk": 135, "ugx": 3700, "huf": 360, "inr": 85, "kwd": 1 / 3, "bhd": 1 / 3}
 
 
 def minor(dollars: int, currency: str) -> int:
@@ -49,7 +49,7 @@ def minor(dollars: int, currency: str) -> int:
 
     Multiples of 100 suit every currency: Stripe wants three-decimal amounts in tens, and ISK and UGX without cents.
     """
-    units = dollars * _WORTH.get(currency, 1) * 10 ** exponent(currency)
+    units = dollars * WORTH.get(currency, 1) * 10 ** exponent(currency)
     return max(100, int(units) // 100 * 100)
 
 

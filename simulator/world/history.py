@@ -59,9 +59,15 @@ class World:
         """
         self.lived_to = max(self.lived_to, to)
         while self._agenda and self._agenda[0][0] < self.end and self._agenda[0][0] <= to:
-            _, _, story = heapq.heappop(self._agenda)
+            now, _, story = heapq.heappop(self._agenda)
+            self._pay_out(now - 1)
             if (at := next(story, None)) is not None:
                 self._plan(at, story)
+        self._pay_out(to)
+
+    def _pay_out(self, until: int) -> None:
+        for books in self.accounts.values():
+            books.balance.pay_out(until, self.start, self.end)
 
     @property
     def events(self) -> list[Event]:

@@ -88,6 +88,7 @@ class Refund(State):
     reason: str | None = None
     failure_reason: str | None = None
     balance_transaction: str | None = None
+    failure_balance_transaction: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     release: bool = False
 
@@ -122,6 +123,7 @@ class Charge(State):
     receipt_email: str | None = None
     description: str | None = None
     balance_transaction: str | None = None
+    failure_balance_transaction: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     refunds: tuple[Refund, ...] = ()
     source_transfer: str | None = None  # of a seller's share
@@ -210,6 +212,52 @@ class InvoicePayment(State):
 
 
 @dataclass
+class BalanceTransaction(State):
+    """Money that came into or went out of the account's balance, in the currency that it is kept in.
+
+    `fees` are (what for, amount); `net` is the amount less all of them. `payout` is the automatic payout that took it.
+    """
+
+    id: str
+    created: int
+    type: str
+    reporting_category: str
+    amount: int
+    currency: str
+    source: str | None
+    available_on: int
+    fees: tuple[tuple[str, int], ...] = ()
+    exchange_rate: float | None = None
+    payout: str | None = None
+
+    @property
+    def fee(self) -> int:
+        """All fees."""
+        return sum(amount for _, amount in self.fees)
+
+    @property
+    def net(self) -> int:
+        """What it does to the balance."""
+        return self.amount - self.fee
+
+
+@dataclass
+class Payout(State):
+    """Money on its way to the seller's bank, which arrives at `arrival_date`, or fails at `failed_at`."""
+
+    id: str
+    created: int
+    amount: int
+    currency: str
+    automatic: bool
+    method: str
+    arrival_date: int
+    balance_transaction: str
+    failed_at: int | None = None
+    failure_balance_transaction: str | None = None
+
+
+@dataclass
 class Dispute(State):
     """A cardholder's bank takes a payment back, at least until the dispute is closed as won."""
 
@@ -222,6 +270,7 @@ class Dispute(State):
     reason: str = "fraudulent"
     status: str = "needs_response"
     metadata: dict[str, str] = field(default_factory=dict)
+    transactions: tuple[BalanceTransaction, ...] = ()
 
 
 @dataclass

@@ -62,7 +62,8 @@ def new_charge(
 
 def _take(books: Books, charge: Charge, amount: int, at: int) -> None:
     charge.captured, charge.amount_captured = True, amount
-    charge.balance_transaction = books.ids.next("txn_3", at)
+    if charge.balance_transaction is None:  # a debit's is told while it is pending
+        books.balance.charge(charge, charge.amount, at)
     books.note(Entry(Metric.SUCCESSFULLY_PAID, charge.created, charge.currency, amount, charge))
 
 
@@ -76,6 +77,7 @@ def succeed(books: Books, charge: Charge, at: int) -> None:
 def pend(books: Books, charge: Charge, at: int) -> None:
     """An asynchronous method was started: the bank will answer days later."""
     charge.captured, charge.amount_captured = True, charge.amount
+    books.balance.charge(charge, charge.amount, at)
     books.emit("charge.pending", charge, at, request=True)
 
 
@@ -83,6 +85,7 @@ def fail(books: Books, charge: Charge, decline: Decline, at: int, *, attempt: in
     """Declined; `attempt` is the invoice's attempt count, 0 for a charge without invoice."""
     charge.status, charge.paid, charge.captured, charge.amount_captured = "failed", False, False, 0
     charge.failure_code, charge.decline_code, charge.failure_message = decline
+    books.balance.fail(charge, at)
     books.emit("charge.failed", charge, at, request=charge.invoice is None)
     entry = Entry(Metric.FAILED_PAYMENT, charge.created, charge.currency, charge.amount, charge)
     entry.attempt_count, entry.reason_code, entry.reason = attempt, decline[0], decline[2]
@@ -107,7 +110,7 @@ def capture(books: Books, charge: Charge, amount: int, at: int) -> None:
     """Take `amount` of an authorization; the rest is released."""
     _take(books, charge, amount, at)
     if amount < charge.amount:
-        _release(books, charge, charge.amount - amount, at, None)
+        books.balance.release(charge, _release(books, charge, charge.amount - amount, at, None), at)
     books.emit("charge.captured", charge, at, request=True)
 
 
@@ -115,7 +118,7 @@ def capture_part(books: Books, charge: Charge, amount: int, at: int, *, final: b
     """Take a part of an authorization; with the `final` one the rest is released."""
     before = charge.snapshot()
     charge.amount_captured += amount
-    charge.balance_transaction = charge.balance_transaction or books.ids.next("txn_3", at)
+    books.balance.charge(charge, amount, at)
     books.take_in(charge, amount)
     if not final:
         books.emit("charge.updated", charge, at, before=before, request=True)
@@ -129,7 +132,8 @@ def capture_part(books: Books, charge: Charge, amount: int, at: int, *, final: b
 def transfer(books: Books, charge: Charge, at: int) -> None:
     """A seller's share of a charge of the platform's: money moves, but nobody pays."""
     charge.status, charge.paid, charge.captured, charge.amount_captured = "succeeded", True, True, charge.amount
-    charge.source_transfer, charge.balance_transaction = books.ids.next("tr_3", at), books.ids.next("txn_3", at)
+    charge.source_transfer = books.ids.next("tr_3", at)
+    books.balance.charge(charge, charge.amount, at)
     books.emit("charge.succeeded", charge, at)
 
 
@@ -153,9 +157,10 @@ def _new_refund(books: Books, charge: Charge, amount: int, at: int, *, reason: s
         amount=amount,
         currency=charge.currency,
         reason=reason,
-        balance_transaction=None if release else books.ids.next("txn_3", at),
         release=release,
     )
+    if not release:
+        books.balance.refund(charge, refund, at)
     books.refunds[refund.id] = refund
     charge.refunds = (*charge.refunds, refund.snapshot())
     return refund
@@ -176,6 +181,7 @@ def fail_refund(books: Books, charge: Charge, made: Refund, entry: Entry, at: in
     """The bank sent a refund back: the charge counts it no longer, and neither does the truth."""
     before, sound = charge.snapshot(), made.snapshot()
     made.status, made.failure_reason = "failed", "lost_or_stolen_card"
+    books.balance.fail_refund(made, at)
     charge.refunds = tuple(made.snapshot() if r.id == made.id else r for r in charge.refunds)
     charge.amount_refunded -= made.amount
     charge.refunded = charge.amount_refunded >= charge.amount
@@ -189,6 +195,7 @@ def dispute(books: Books, charge: Charge, at: int) -> Dispute:
     """The cardholder's bank takes the money back for now; the charge itself stays paid."""
     made = Dispute(books.ids.next("du_1", at), at, charge.id, charge.payment_intent, charge.amount, charge.currency)
     books.disputes[made.id] = made
+    books.balance.dispute(made, at)
     change(books, charge, at, disputed=True, dispute=made.id)
     books.emit("charge.dispute.created", made, at, extra=True)
     books.emit("charge.dispute.funds_withdrawn", made, at, extra=True)
@@ -205,6 +212,8 @@ def answer_dispute(books: Books, disputed: Dispute, at: int) -> None:
 def close_dispute(books: Books, disputed: Dispute, at: int, *, won: bool) -> None:
     """The bank decides; a dispute that is won brings the money back."""
     disputed.status = "won" if won else "lost"
+    if won:
+        books.balance.win(disputed, at)
     books.emit("charge.dispute.closed", disputed, at, extra=True)
     if won:
         books.emit("charge.dispute.funds_reinstated", disputed, at, extra=True)
