@@ -237,6 +237,27 @@ async def test_every_page_fits_and_can_be_read_by_everybody(
         await context.close()
 
 
+async def test_on_a_phone_every_page_is_at_the_thumb(shop: Shop, browser: Browser) -> None:
+    async with window(browser, "phone") as opened:
+        page = opened.page
+        await page.goto(f"{shop.url}/")
+        pages = page.get_by_role("navigation", name="Pages")
+        box = await pages.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] == LOOKS["phone"]["viewport"]["height"]
+        await pages.get_by_role("link", name="Profiles").tap()
+        await expect(page).to_have_url(f"{shop.url}/profiles")
+        await expect(pages.get_by_role("link", name="Health")).to_be_hidden()
+        await pages.get_by_role("button", name="More").tap()
+        await pages.get_by_role("link", name="Health").tap()
+        await expect(page).to_have_url(f"{shop.url}/health")
+        await expect(pages.get_by_role("link", name="Audit log")).to_be_hidden()
+        await page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        foot = await page.locator("footer").bounding_box()
+        assert foot is not None
+        assert foot["y"] + foot["height"] <= box["y"]  # nothing is below the bar for good
+
+
 async def test_everything_can_be_reached_by_keyboard(shop: Shop, page: Page) -> None:
     await page.goto(f"{shop.url}/")
     seen = []
