@@ -24,7 +24,7 @@ _HEAP = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=128
 # The quick compiler alone: a broker copies bytes, and over 200,000 messages the thorough one cost more than it saved.
 _ONE_COMPILER = "-XX:TieredStopAtLevel=1"
 _STOP_TIMEOUT = 20.0  # seconds for a clean stop before the broker is killed; its log is recovered then
-_START_TIMEOUT = 60.0
+_START_TIMEOUT = 180.0
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # size, request ApiVersions, its version, an id, no client name
 
 

@@ -31,7 +31,7 @@ class Written:
 
 async def written(warehouse: Warehouse, since: datetime) -> Written:
     """What was written from `since` on; another answer means that there is something new. Raises Unavailable."""
-    (row,) = await warehouse.rows(
+    row = await warehouse.row(
         Query(
             "SELECT max(written_at) AS newest, count() AS written\nFROM metric_arrivals\n"
             "WHERE written_at >= {since:DateTime64(3, 'UTC')}",
@@ -51,7 +51,7 @@ class Mark:
 
 async def mark(warehouse: Warehouse, wanted: Filter) -> Mark:
     """This moment; whatever is read after it is either in what is read, or comes by `follow`. Raises Unavailable."""
-    (row,) = await warehouse.rows(Query("SELECT now64(3, 'UTC') AS now"))
+    row = await warehouse.row(Query("SELECT now64(3, 'UTC') AS now"))
     found = Mark(aware(row["now"]))
     for metric_id, version, _ in await _written(warehouse, wanted, found.since - OVERLAP):
         found.told[metric_id] = version

@@ -166,7 +166,7 @@ async def first_known(
     older = Query(f"SELECT 1 AS older {facts} AND occurred_at < {{since:DateTime64(3, 'UTC')}} LIMIT 1", given)
     if await warehouse.rows(older):
         return None
-    (found,) = await warehouse.rows(Query(f"SELECT count() AS facts, min(occurred_at) AS begun {facts}", given))
+    found = await warehouse.row(Query(f"SELECT count() AS facts, min(occurred_at) AS begun {facts}", given))
     return aware(found["begun"]) if found["facts"] else None
 
 

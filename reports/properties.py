@@ -106,7 +106,7 @@ async def known(warehouse: Warehouse, livemode: bool, since: datetime, until: da
 
     Raises Unavailable.
     """
-    found = await warehouse.rows(
+    found = await warehouse.row(
         Query(
             "SELECT\n  groupUniqArrayArray(JSONAllPaths(properties)) AS names,\n"
             "  groupUniqArrayArray(arrayFlatten(arrayMap(\n"
@@ -122,8 +122,8 @@ async def known(warehouse: Warehouse, livemode: bool, since: datetime, until: da
         )
     )
     keys = [*COLUMNS]
-    keys += [f"properties.{name}" for name in sorted(found[0]["names"]) if name not in _HIDDEN]
-    keys += [f"metadata.{key}" for key in sorted(found[0]["keys"])]
+    keys += [f"properties.{name}" for name in sorted(found["names"]) if name not in _HIDDEN]
+    keys += [f"metadata.{key}" for key in sorted(found["keys"])]
     return [one for key in keys if (one := _parsed(key)) is not None]
 
 

@@ -82,6 +82,14 @@ class Warehouse:
         names, rows = await self.table(query)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    async def row(self, query: Query | str) -> Row:
+        """The row of a question that has one whatever there is, such as a count. Without it there is no answer."""
+        rows = await self.rows(query)
+        if len(rows) != 1:
+            told = f"ClickHouse at {self.address.url} gave {len(rows)} rows to a question that always has one"
+            raise Unavailable(told, remedy=LOOK)
+        return rows[0]
+
     async def table(self, query: Query | str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """The result as names of columns and rows."""
         from warehouse import native  # a role that only writes does without its 100 ms and 10 MB

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from console.config import ConsoleConfig
+from embedded.child import free_port
 from tests.conftest import ClickHouseServer, start_clickhouse, stop
 from tests.integration.console_support import create_schema, fill, serving
 from warehouse.address import Address
@@ -186,8 +189,8 @@ async def test_an_open_console_does_not_answer_to_foreign_names(
 async def test_while_clickhouse_is_away_every_page_says_so_and_then_recovers(
     http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    server = await start_clickhouse(tmp_path)
-    port = server.port
+    port = free_port()
+    server = await start_clickhouse(tmp_path, "--port", str(port))
     await create_schema(server.url, "tillstream")
     async with serving(ConsoleConfig(Address(server.url))) as url:
         async with http.get(f"{url}/") as answer:
@@ -213,6 +216,24 @@ async def test_while_clickhouse_is_away_every_page_says_so_and_then_recovers(
                 assert answer.status == 200
         finally:
             stop(server)
+
+
+@pytest.mark.parametrize("page", ["/", "/metric/successfully_paid?split=product&measure=people", "/feed"])
+async def test_an_answer_without_any_row_is_no_answer(http: aiohttp.ClientSession, page: str) -> None:
+    """As a proxy gives it, or an engine that is in trouble: whatever there is, a count has one row."""
+
+    async def nothing(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", nothing)
+    async with (
+        TestServer(app) as server,
+        serving(ConsoleConfig(Address(f"http://127.0.0.1:{server.port}"))) as url,
+        http.get(url + page) as answer,
+    ):
+        assert (answer.status, answer.headers.get("Retry-After")) == (503, "5")
+        assert "gave 0 rows to a question that always has one" in await answer.text()
 
 
 async def test_a_database_without_tables_is_not_an_empty_shop(
