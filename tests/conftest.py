@@ -10,6 +10,7 @@ import inspect
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T]], deadline: float = 30, interval: float | None = None
+    predicate: Callable[[], T | Awaitable[T]], deadline: float = 60, interval: float | None = None
 ) -> T:
     """Calls `predicate` (sync or async) until it gives something true, and returns that.
 
@@ -104,6 +105,49 @@ async def eventually(
             raise AssertionError(f"still {last!r} after {deadline} s") from cause
         seldom = max(0.02, min(0.4, (now - began) / 20), min(2.0, now - asked))
         await asyncio.sleep(seldom if interval is None else interval)
+
+
+@dataclass
+class Took:
+    """`seconds`: how long it took, less the `late` seconds that a busy machine was late with anything at all."""
+
+    seconds: float = 0.0
+    late: float = 0.0
+
+
+@contextlib.asynccontextmanager
+async def timed() -> AsyncIterator[Took]:
+    """What is inside, whose time is known afterwards."""
+    took = Took()
+
+    async def watch() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            took.late += time.monotonic() - began - 0.05
+
+    watching, began = asyncio.create_task(watch()), time.monotonic()
+    try:
+        yield took
+        took.seconds = time.monotonic() - began - took.late
+    finally:
+        watching.cancel()
+
+
+@contextlib.asynccontextmanager
+async def soon(seconds: float) -> AsyncIterator[None]:
+    """What is inside takes less."""
+    async with timed() as took:
+        yield
+    assert took.seconds < seconds, took
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """`127.0.0.1:PORT` where nobody answers: the port is held, and not listened to, so that nobody can begin to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield "{}:{}".format(*held.getsockname())
 
 
 @dataclass
@@ -141,7 +185,7 @@ async def start_clickhouse(data: Path, *args: str) -> ClickHouseServer:
         return int(announced.read_text())
 
     try:
-        return ClickHouseServer(process, await eventually(port, deadline=60), logins=logins(data))
+        return ClickHouseServer(process, await eventually(port, deadline=180), logins=logins(data))
     except BaseException:
         process.kill()
         process.wait()
@@ -152,7 +196,7 @@ def stop(server: ClickHouseServer) -> None:
     """Ends the server cleanly."""
     server.process.terminate()
     try:
-        server.process.wait(timeout=30)
+        server.process.wait(timeout=120)
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()

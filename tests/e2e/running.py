@@ -1,6 +1,7 @@
 """`tillstream` as a user runs it: a process of its own, on free ports and in a temporary directory."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,13 +16,19 @@ from typing import Any
 import aiohttp
 import psutil
 
+from schemas import topics
 from simulator.delivery.sender import sign
+from streams.kafka import Admin
+from streams.reading import reader
+from tests.conftest import eventually
 from tests.shapes import differences
 
 SECRET = "whsec_of_the_tests"
 ANY_PORTS = [f"--{name}-port=0" for name in ("http", "console", "kafka", "clickhouse")]
 PARTS = ("kafka", "clickhouse", "sink", "process", "ingest", "connector", "console")
-READY_SECONDS = 120
+READY_SECONDS = 240
+PROCESSED = (topics.STRIPE_EVENTS, topics.LEDGER_TRANSFERS, topics.LEDGER_PEOPLE)
+STORED = (topics.STRIPE_EVENTS, *topics.METRICS.values(), topics.PROFILES, topics.DEAD_LETTERS)
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -31,7 +38,7 @@ def environment(**extra: str) -> dict[str, str]:
     return {**inherited, "TILLSTREAM_ENGAGE_PORT": "0", **extra}
 
 
-def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
+def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 120) -> Any:
     """Run one command to its end; gives the CompletedProcess with text output. JSON must be as docs/cli.md says."""
     command = [sys.executable, "-m", "tillstream", *map(str, arguments)]
     done = subprocess.run(
@@ -41,7 +48,7 @@ def tillstream(*arguments: str | Path, env: Mapping[str, str] | None = None, sec
     return done
 
 
-async def tillstream_async(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 60) -> Any:
+async def tillstream_async(*arguments: str | Path, env: Mapping[str, str] | None = None, seconds: float = 120) -> Any:
     """The same, with the event loop left free."""
     return await asyncio.to_thread(tillstream, *arguments, env=env, seconds=seconds)
 
@@ -54,6 +61,7 @@ class RunningUp:
     env: dict[str, str] = field(default_factory=lambda: environment(STRIPE_WEBHOOK_SECRET=SECRET))
     arguments: list[str] = field(default_factory=lambda: list(ANY_PORTS))
     ready_after: float = 0.0
+    waited: float = 0.0  # seconds of these that its processes waited for a core
     http_url: str = ""  # as soon as it was known: the file that says it may be gone on a full disk
 
     async def start(self, *, until_ready: bool = True) -> "RunningUp":
@@ -73,6 +81,7 @@ class RunningUp:
             assert time.monotonic() < began + READY_SECONDS, f"not ready: {self.runtime()}\n{self.said()}"
             await asyncio.sleep(0.05)
         self.ready_after = time.monotonic() - began
+        self.waited = sum(self.waits().values())
         return self
 
     @property
@@ -98,7 +107,16 @@ class RunningUp:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
-    async def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
+    def waits(self) -> dict[int, float]:
+        """By pid, how many seconds a thread of the process has waited for a core that others had, at most."""
+        found = {}
+        for process in self.family():
+            threads = [path for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat") if path.exists()]
+            with contextlib.suppress(OSError):
+                found[process.pid] = max((int(path.read_text().split()[1]) / 1e9 for path in threads), default=0.0)
+        return found
+
+    async def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 120) -> int:
         """Ctrl-C, and wait; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -130,6 +148,33 @@ async def send_event(running: RunningUp, event_id: str, *, padding: int = 0) -> 
     body = json.dumps(event).encode()
     url = f"{running.http_url}/webhooks/stripe"
     headers = {"Stripe-Signature": sign(body, SECRET, int(time.time()))}
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url, data=body, headers=headers) as got:
         return got.status
+
+
+async def deliver(running: RunningUp, event_id: str, *, padding: int = 0) -> None:
+    """The same as Stripe does it: again until it is taken, since Kafka has 0.9 s to acknowledge it."""
+
+    async def taken() -> bool:
+        return await send_event(running, event_id, padding=padding) == 200
+
+    await eventually(taken)
+
+
+async def settled(bootstrap: str, prefix: str = "", sink: str = "tillstream-sink", seconds: float = 240) -> None:
+    """Return once everything is processed and stored. Outputs come before commits, so one look is proof."""
+    kafka = {"bootstrap_servers": bootstrap}
+    groups = {f"{prefix}tillstream": PROCESSED, prefix + sink: STORED}
+
+    async def all_done() -> bool:
+        async with Admin(kafka) as admin, reader(kafka) as consumer:
+            done = {group: await admin.committed(group) for group in groups}
+            for group, read in groups.items():
+                places = await admin.partitions(*(prefix + topic.name for topic in read))
+                ends = await consumer.end_offsets(places)
+                if any(done[group].get(place, 0) < end for place, end in ends.items()):
+                    return False
+        return True
+
+    await eventually(all_done, deadline=seconds, interval=0.25)

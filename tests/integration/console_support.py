@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from console.actions import Actions
 from console.app import create_app, serve
 from console.config import ConsoleConfig
 from console.engagement import Engagement
+from embedded.child import free_port
 from schemas.addresses import with_login
 from schemas.envelope import Envelope, Source
 from schemas.metrics import LineItem, Metric, MetricEvent
@@ -161,7 +161,7 @@ def _person(chance: random.Random, who: int, now: datetime) -> Profile:
         customer_ids=[f"cus_{who}"],
         card_expirations=[
             Card(brand="visa", last4="4242", month=4, year=now.year + 2, seen_at=rfc(seen)),
-            Card(brand="mastercard", last4="4444", month=1, year=now.year, seen_at=rfc(seen - timedelta(days=90))),
+            Card(brand="mastercard", last4="4444", month=1, year=now.year - 1, seen_at=rfc(seen - timedelta(days=90))),
         ],
         card_expiration_date=f"{now.year + 2}-04-30",
         first_seen=rfc(seen - timedelta(days=200)),
@@ -241,13 +241,10 @@ async def serving(
     config: ConsoleConfig, engagement: Engagement | None = None, actions: Actions | None = None
 ) -> AsyncIterator[str]:
     """A running console; gives its base URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    stop = asyncio.Event()
+    port, stop = free_port(), asyncio.Event()
     task = asyncio.create_task(serve(create_app(config, actions, engagement), "127.0.0.1", port, stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -259,4 +256,4 @@ async def serving(
         yield f"http://127.0.0.1:{port}"
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)

@@ -19,7 +19,7 @@ from settings.loading import load_settings
 from sinks.config import SinkConfig
 from sinks.worker import Sink
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
-from tests.e2e.running import environment, tillstream_async
+from tests.e2e.running import environment, settled, tillstream_async
 from tillstream.broker import own_broker
 from warehouse.address import Address
 
@@ -58,6 +58,10 @@ class Stack:
         async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
             for key, value in messages:
                 await producer.send_and_wait(self.prefix + topic.name, value, key=key)
+
+    async def settled(self) -> None:
+        """All that was told has come through the processors, and all that they tell into ClickHouse."""
+        await settled(self.bootstrap, self.prefix, "sink")
 
     async def run(self, *arguments: str, code: int = 0) -> Any:
         """A command's JSON; its standard error when the exit code is 2."""

@@ -102,7 +102,7 @@ async def running(config: SinkConfig) -> AsyncIterator[Sink]:
         yield sink
     finally:
         stop.set()
-        await asyncio.wait_for(task, 60)
+        await asyncio.wait_for(task, 120)
 
 
 def rows(clickhouse: Client, query: str) -> list[tuple[Any, ...]]:

@@ -167,7 +167,7 @@ async def test_what_the_ledger_passes_over_is_named_until_it_is_published_again(
     passing_over |= {*ids([lost]), "evt_last"}
     async with stack.whole() as auditor:
         await stack.send([*bodies, last])
-        await eventually(lambda: stack.named() == dict.fromkeys(passing_over, "ledger"), 30)
+        await eventually(lambda: stack.named() == dict.fromkeys(passing_over, "ledger"), 90)
         assert auditor.missing is not None
         for partition, offset in auditor.missing:
             place = f"partition = {partition} AND offset = {offset}"
@@ -175,7 +175,7 @@ async def test_what_the_ledger_passes_over_is_named_until_it_is_published_again(
             assert one(stack.clickhouse, events) in passing_over
         passing_over.clear()
         await stack.send([lost, last])
-        await eventually(lambda: not stack.named(), 30)
+        await eventually(lambda: not stack.named(), 90)
 
 
 async def test_what_is_gone_from_clickhouse_is_named_until_it_is_published_again(stack: Stack) -> None:
@@ -187,11 +187,11 @@ async def test_what_is_gone_from_clickhouse_is_named_until_it_is_published_again
         assert stack.named() == {}
         table = f"{stack.config.warehouse.database}.stripe_event_rows"
         stack.clickhouse.command(f"DELETE FROM {table} WHERE event_id IN ({gone!r})".replace("[", "").replace("]", ""))
-        await eventually(lambda: stack.named() == dict.fromkeys(gone, "stripe_events"), 30)
+        await eventually(lambda: stack.named() == dict.fromkeys(gone, "stripe_events"), 90)
     async with stack.whole():  # what is missing is still known after a restart
         assert stack.named() == dict.fromkeys(gone, "stripe_events")
         await stack.send(bodies[10:12])
-        await eventually(lambda: not stack.named(), 30)
+        await eventually(lambda: not stack.named(), 90)
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ async def test_nobody_who_is_slow_or_stopped_makes_an_event_missing(stack: Stack
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_workers_that_die_and_share_their_work_make_none_missing(stack: Stack) -> None:
     bodies, prefix = month(), stack.config.topic_prefix
     quarter = len(bodies) // 4
@@ -294,7 +294,7 @@ async def test_state_that_is_made_anew_makes_none_missing(stack: Stack) -> None:
         async with stack.processor(), running(stack.config):
             await stack.send(bodies)
             await stack.looked(auditor)
-        await eventually(lambda: _stopped(stack), 30)
+        await eventually(lambda: _stopped(stack), 90)
         await forget_state(dict(stack.config.kafka), stack.config.topic_prefix, STATES["process"], stack.data)
         async with stack.processor(), running(stack.config):
             await stack.send(bodies[:10])

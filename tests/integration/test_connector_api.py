@@ -132,7 +132,7 @@ async def test_patience_ends_with_the_reason(stripe: Stripe, status: int, named:
         return error(status, "Not now")
 
     stripe.fault = away
-    async with StripeApi(stripe.access(patience=0.5)) as api:
+    async with StripeApi(stripe.access(patience=2.0)) as api:
         with pytest.raises(named, match="Not now"):
             await api.get("/v1/charges")
         assert "Not now" in api.waiting

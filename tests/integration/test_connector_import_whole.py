@@ -96,12 +96,12 @@ async def test_killed_ten_times_it_ends_as_if_it_had_run_through(
     for _ in range(KILLS):
         async with started(slowly, tmp_path) as process:
             target = len(stripe.asked) + rng.randint(2, 16)
-            await eventually(lambda at=target: len(stripe.asked) >= at, deadline=60, interval=0.002)
+            await eventually(lambda at=target: len(stripe.asked) >= at, deadline=120, interval=0.002)
             process.send_signal(signal.SIGKILL)
             await process.wait()
     async with started(slowly, tmp_path) as process:
         target = len(stripe.asked) + 2
-        await eventually(lambda at=target: len(stripe.asked) >= at, deadline=60, interval=0.002)
+        await eventually(lambda at=target: len(stripe.asked) >= at, deadline=120, interval=0.002)
         process.terminate()
         _, err = await process.communicate()
     assert (process.returncode, "the same command goes on where it was" in err.decode()) == (130, True), err.decode()

@@ -108,7 +108,7 @@ class Place:
             )
 
         try:
-            await eventually(all_committed, deadline=30, interval=0.2)
+            await eventually(all_committed, deadline=60, interval=0.2)
         finally:
             await admin.close()
 

@@ -81,11 +81,11 @@ def console(filled: ConsoleConfig, tmp_path_factory: pytest.TempPathFactory) -> 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     try:
-        assert started.wait(30)
+        assert started.wait(90)
         yield address[0]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)

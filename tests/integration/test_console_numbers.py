@@ -315,7 +315,7 @@ async def test_open_pages_are_told_of_what_is_written(
     config, _ = shop
     async with serving(config) as url, http.get(f"{url}/live") as stream:
         assert stream.content_type == "text/event-stream"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             assert await stream.content.readline() == b"event: change\n"
             await stream.content.readuntil(b"\n\n")
             await insert(

@@ -135,7 +135,7 @@ async def test_many_async_queries_run_at_once(clickhouse_server: ClickHouseServe
 
 def test_curl_reaches_it_as_it_reaches_a_server(clickhouse_server: ClickHouseServer) -> None:
     def curl(*args: str, data: bytes = b"") -> str:
-        done = subprocess.run(["curl", "-sS", *args], input=data, capture_output=True, timeout=30, check=True)
+        done = subprocess.run(["curl", "-sS", *args], input=data, capture_output=True, timeout=60, check=True)
         return done.stdout.decode()
 
     url, name = clickhouse_server.url, f"t{uuid.uuid4().hex}"

@@ -18,8 +18,10 @@ from tests.conftest import ClickHouseServer
 DRIVERS = Path(__file__).parents[1] / "drivers"
 MINUTES = 60
 
+pytestmark = pytest.mark.timeout(15 * MINUTES)  # drivers may have to be fetched and compiled
 
-def run(command: Sequence[str | Path], minutes: float = 2, **options: object) -> str:
+
+def run(command: Sequence[str | Path], minutes: float = 4, **options: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=minutes * MINUTES, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     return str(done.stdout)

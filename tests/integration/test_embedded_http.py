@@ -194,7 +194,7 @@ async def test_a_session_ends_and_is_for_one_at_a_time(http: ClientSession) -> N
         async with http.post("/", params={"session_id": "brief", "session_check": "1"}, data="SELECT 1") as answer:
             return answer.status == 404
 
-    assert await eventually(gone, deadline=5)
+    assert await eventually(gone)
     await ask(http, "SELECT 1", session_id="busy")
     async with http.post("/", params={"session_id": "busy"}, data="SELECT * FROM numbers(20000000)"):
         second = await http.post("/", params={"session_id": "busy"}, data="SELECT 1")

@@ -122,7 +122,7 @@ async def test_subscribers_of_profiles_are_told(place: str, kafka_bootstrap: str
     async with consumer:
         found = {}
         while len(found) < 2:
-            batch = await asyncio.wait_for(consumer.getone(), 30)
+            batch = await asyncio.wait_for(consumer.getone(), 60)
             found[batch.key] = batch.value
     assert found == {EMAIL.encode(): None, f"test:{EMAIL}".encode(): None}
 
@@ -154,7 +154,7 @@ async def test_killed_anywhere_the_same_command_ends_the_same(place: str, clickh
             stderr=subprocess.DEVNULL,
         )
         try:
-            await eventually(partial(reached, child, point), deadline=60, interval=0.002)
+            await eventually(partial(reached, child, point), deadline=120, interval=0.002)
         finally:
             child.kill()
             child.wait()

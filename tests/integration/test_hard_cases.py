@@ -78,7 +78,7 @@ async def test_workers_that_come_and_are_killed_lose_and_double_nothing(
         async def check() -> bool:
             return await members(kafka_bootstrap, group) == count
 
-        return eventually(check, deadline=60)
+        return eventually(check, deadline=120)
 
     with worker(kafka_bootstrap, topic_prefix, tmp_path / "a") as first:
         await joined(1)
@@ -115,7 +115,7 @@ async def publish_large(bootstrap: str, topic: str, body: bytes) -> None:
 async def read_one(bootstrap: str, topic: str) -> dict[str, Any]:
     async with (
         AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer,
-        asyncio.timeout(60),
+        asyncio.timeout(120),
     ):
         message = await consumer.getone()
         value: dict[str, Any] = orjson.loads(message.value)

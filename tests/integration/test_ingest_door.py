@@ -21,6 +21,12 @@ from tests.conftest import MakeTopics, eventually
 from tests.integration.ingest_support import MIB, PATH, SECRET, SHOP_SECRET, RunningDoor, create, door, event, padded
 
 
+@pytest.fixture(autouse=True)
+def _kafka_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the door answers within a second is tried with a broker that hangs; here a busy machine decides nothing."""
+    monkeypatch.setattr("ingest.publisher.ACKNOWLEDGE_WITHIN", 30.0)
+
+
 @pytest.fixture(scope="module")
 async def open_door(kafka_bootstrap: str) -> AsyncIterator[RunningDoor]:
     """One ready door for the tests that leave it as it was."""
@@ -103,7 +109,7 @@ async def test_a_body_that_stripe_did_not_sign_is_400(open_door: RunningDoor) ->
 
 async def test_a_body_may_have_4_mib_and_no_byte_more(open_door: RunningDoor) -> None:
     largest, too_large = padded("largest", 4 * MIB), padded("too_large", 4 * MIB + 1)
-    await open_door.deliver(largest)
+    assert (await open_door.post(largest))[0] == 200
 
     async def in_chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(too_large), 256 * 1024):
@@ -121,7 +127,7 @@ async def test_the_largest_body_fits_on_the_topic_even_when_every_byte_needs_esc
     room = (4 * MIB - len(event("escaped", api_version=""))) // 2
     body = event("escaped", api_version='"' * room)
     assert 4 * MIB - 2 <= len(body) <= 4 * MIB
-    await open_door.deliver(body)  # 8 MiB on their way to Kafka may take longer than the door waits
+    assert (await open_door.post(body))[0] == 200
     assert (await open_door.kept())["evt_escaped"][1].body.encode() == body
 
 
@@ -130,7 +136,7 @@ async def test_gzip_is_unpacked_within_the_same_bound(open_door: RunningDoor) ->
         return (await open_door.post(body, sent=gzip.compress(body), Content_Encoding="gzip"))[0]
 
     assert await zipped(event("zipped")) == 200
-    assert await zipped(padded("large_zipped", 4 * MIB)) in (200, 503)  # a busy broker may be too slow: not 413
+    assert await zipped(padded("large_zipped", 4 * MIB)) == 200
     assert await zipped(padded("too_large_zipped", 4 * MIB + 1)) == 413
     kept = await open_door.kept()
     assert kept["evt_zipped"][1].body.encode() == event("zipped")
@@ -210,9 +216,10 @@ async def test_a_head_that_is_never_finished_is_hung_up_on(
         await eventually(impatient.ready)
         reader, writer = await asyncio.open_connection("127.0.0.1", impatient.port)
         writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
+        monkeypatch.setattr("ingest.connections.HEAD_SECONDS", 15.0)
         assert (await impatient.post(event("after_slow")))[0] == 200
 
 
@@ -230,7 +237,7 @@ async def test_a_connection_that_works_is_not_hung_up_on(
         began = time.monotonic()
         await eventually(lambda: time.monotonic() > began + 1.0)  # three times as long as a head may take
         writer.write(body)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         writer.close()
 
@@ -296,7 +303,7 @@ async def raw(port: int, request: bytes) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             line = await reader.readline()
         return int(line.split()[1])
     finally:

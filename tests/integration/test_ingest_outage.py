@@ -9,10 +9,9 @@ import aiohttp
 import psutil
 import pytest
 
-from embedded.child import free_port
 from embedded.kafka import KafkaProcess
 from simulator.delivery.sender import sign
-from tests.conftest import eventually
+from tests.conftest import eventually, soon, timed
 from tests.integration.ingest_support import PATH, SECRET, RunningDoor, create, door, event
 
 
@@ -33,11 +32,11 @@ async def ready_door(broker: KafkaProcess) -> AsyncIterator[RunningDoor]:
 
 async def seconds_to_503(running: RunningDoor, name: str) -> float:
     """How long the door took to say that it can't; `post` checks Retry-After."""
-    began = time.monotonic()
-    status, text = await running.post(event(name))
+    async with timed() as took:
+        status, text = await running.post(event(name))
     assert status == 503
     assert "Kafka" in json.loads(text)["error"]
-    return time.monotonic() - began
+    return took.seconds
 
 
 async def test_while_kafka_is_down_it_says_so_within_a_second_and_recovers_by_itself(
@@ -46,13 +45,13 @@ async def test_while_kafka_is_down_it_says_so_within_a_second_and_recovers_by_it
     """One of the two doors has a producer whose own patience (40 s by default) ends during the outage."""
     async with door(broker.bootstrap, "events", request_timeout_ms=2000) as impatient:
         await eventually(impatient.ready)
-        assert (await ready_door.post(event("before")))[0] == 200
+        await ready_door.deliver(event("before"))
         await broker.kill()
 
         async def neither_is_ready() -> bool:
             return not await ready_door.ready() and not await impatient.ready()
 
-        await eventually(neither_is_ready, deadline=10)  # although nobody has posted
+        await eventually(neither_is_ready)  # although nobody has posted
         assert "Kafka" in ready_door.door.ready()
         assert await ready_door.get("/readyz") == (503, "")
         assert await ready_door.get("/livez") == (200, "")
@@ -65,8 +64,8 @@ async def test_while_kafka_is_down_it_says_so_within_a_second_and_recovers_by_it
         await broker.restart()
         await eventually(ready_door.ready)
         await eventually(impatient.ready)
-        assert (await ready_door.post(event("after")))[0] == 200
-        assert (await impatient.post(event("long_after")))[0] == 200
+        await ready_door.deliver(event("after"))  # again, as Stripe does it, while the broker is slow
+        await impatient.deliver(event("long_after"))
     assert {"evt_before", "evt_after", "evt_long_after"} <= (await ready_door.kept()).keys()
 
 
@@ -80,7 +79,7 @@ async def test_a_broker_that_hangs_is_503_within_a_second_too(broker: KafkaProce
     finally:
         frozen.resume()
     await eventually(ready_door.ready)
-    assert (await ready_door.post(event("thawed")))[0] == 200
+    await ready_door.deliver(event("thawed"))
     assert "evt_thawed" in await ready_door.kept()
 
 
@@ -92,22 +91,20 @@ async def test_it_starts_while_kafka_is_away_and_opens_when_it_comes(broker: Kaf
         assert "Kafka" in early.door.ready()
         await broker.restart()
         await eventually(early.ready)
-        assert (await early.post(event("opened")))[0] == 200
+        await early.deliver(event("opened"))
         assert "evt_opened" in await early.kept()
 
 
-async def test_it_stops_cleanly_while_kafka_is_away() -> None:
-    async with door(f"127.0.0.1:{free_port()}", "events") as lonely:
-        assert not await lonely.ready()
-    began = time.monotonic()
-    async with door(f"127.0.0.1:{free_port()}", "events") as lonely:
-        assert not await lonely.ready()
-    assert time.monotonic() - began < 5
+async def test_it_stops_cleanly_while_kafka_is_away(nobody: str) -> None:
+    for _ in range(2):
+        async with soon(5.0), door(nobody, "events") as lonely:
+            assert not await lonely.ready()
 
 
 async def test_when_told_to_stop_it_answers_what_has_begun_and_loses_nothing(
-    broker: KafkaProcess, ready_door: RunningDoor
+    broker: KafkaProcess, ready_door: RunningDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ingest.publisher.ACKNOWLEDGE_WITHIN", 8.0)  # whatever a busy broker takes
     body = event("half_sent")
     reader, writer = await asyncio.open_connection("127.0.0.1", ready_door.port)
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
@@ -127,7 +124,7 @@ async def test_when_told_to_stop_it_answers_what_has_begun_and_loses_nothing(
     await eventually(lambda: accepted, interval=0.001)
     ready_door.stop.set()
     writer.write(body[10:])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         await asyncio.gather(*posts)
         await ready_door.served

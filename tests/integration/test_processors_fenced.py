@@ -98,7 +98,7 @@ def ours(rows: Rows) -> list[tuple[Any, ...]]:
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_worker_that_was_paused_writes_nothing_over_its_successor_s_state(
     kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
 ) -> None:
@@ -125,11 +125,11 @@ async def test_a_worker_that_was_paused_writes_nothing_over_its_successor_s_stat
         one.send_signal(signal.SIGCONT)
         await asyncio.sleep(0)
         one.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(one.wait(), 60) in (0, 1)  # 1: it was told that its partitions are another's
+        assert await asyncio.wait_for(one.wait(), 120) in (0, 1)  # 1: it was told that its partitions are another's
         await publish(kafka_bootstrap, events, bodies[:20])  # again: nothing new, but all are read
         await newest(kafka_bootstrap, names, lambda rows: ours(rows) == truth(world), 60)
         two.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(two.wait(), 60) == 0
+        assert await asyncio.wait_for(two.wait(), 120) == 0
     for table in ("ledger", "people"):
         changelog = f"{topic_prefix}tillstream-{topic_prefix}{table}-changelog"
         for partition in (0, 1):
@@ -138,7 +138,7 @@ async def test_a_worker_that_was_paused_writes_nothing_over_its_successor_s_stat
             assert {key for key in found.keys() | mine.keys() if found.get(key) != mine.get(key)} == set()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_what_a_paused_worker_tells_late_and_again_changes_no_profile(
     kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
 ) -> None:
@@ -166,10 +166,10 @@ async def test_what_a_paused_worker_tells_late_and_again_changes_no_profile(
         one.send_signal(signal.SIGCONT)
         await asyncio.sleep(0)
         one.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(one.wait(), 60) in (0, 1)
+        assert await asyncio.wait_for(one.wait(), 120) in (0, 1)
         await _say_again(kafka_bootstrap, topic_prefix)
         two.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(two.wait(), 60) == 0
+        assert await asyncio.wait_for(two.wait(), 120) == 0
     told: dict[str, dict[int, Any]] = {}
     for partition in (0, 1):
         for record in await records_of(kafka_bootstrap, names[0], partition):
@@ -223,7 +223,7 @@ async def _moved(bootstrap: str, topic: str, before: int) -> bool:
     return await _ends(bootstrap, topic) > before
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_broker_s_disk_that_went_back_in_time_costs_nothing_that_it_still_has(tmp_path: Path) -> None:
     """The workers' state is then ahead of everything: it is dropped, and made of what there is."""
     world = World(seed=5, start=START, days=20, customers=20)
@@ -247,7 +247,7 @@ async def test_a_broker_s_disk_that_went_back_in_time_costs_nothing_that_it_stil
         await newest(kafka.bootstrap, names, lambda rows: ours(rows) == truth(world))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_changelog_that_is_gone_is_made_anew_from_the_events(tmp_path: Path) -> None:
     world = World(seed=5, start=START, days=20, customers=20)
     bodies = [event_body(event, "2020-03-02") for event in world.events]

@@ -1,6 +1,5 @@
 """Webhooks are signed as Stripe signs them, retried until accepted, and faulty only as asked."""
 
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from schemas.errors import ConfigurationError
 from simulator.delivery.sender import Faults, send
 from simulator.world.history import World
 from simulator.world.objects import Event
+from tests.conftest import soon
 
 SECRET = "whsec_a_secret_of_the_tests"
 
@@ -100,16 +100,16 @@ async def test_a_refused_event_is_a_failure_that_is_named(door: Door, events: li
     assert report.failed == dict.fromkeys((event.id for event in events[:3]), "HTTP 400")
 
 
-async def test_sending_ends_when_nobody_answers(events: list[Event], unused_tcp_port: int) -> None:
-    began = time.monotonic()
-    report = await send(events[:40], f"http://127.0.0.1:{unused_tcp_port}", SECRET, give_up_seconds=0.3)
+async def test_sending_ends_when_nobody_answers(events: list[Event], nobody: str) -> None:
+    async with soon(10):
+        report = await send(events[:40], f"http://{nobody}", SECRET, give_up_seconds=0.3)
     assert report.failures == 40
-    assert time.monotonic() - began < 10
 
 
 async def test_the_rate_is_kept(door: Door, events: list[Event]) -> None:
-    report = await send(events[:30], door.url, SECRET, rate=60)
-    assert 0.45 <= report.seconds < 5
+    async with soon(5):
+        report = await send(events[:30], door.url, SECRET, rate=60)
+    assert report.seconds >= 0.45
 
 
 async def test_accounts_have_endpoints_of_their_own_and_connected_ones_share_one(door: Door) -> None:

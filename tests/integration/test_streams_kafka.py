@@ -31,7 +31,7 @@ async def topic(kafka: Kafka, topic_prefix: str) -> str:
     name = topic_prefix + "things"
     async with Admin(kafka) as admin:
         await admin.create({name: {}}, 2, 1)
-    assert len(await partitions_there(kafka, name, 10)) == 2
+    assert len(await partitions_there(kafka, name, 60)) == 2
     return name
 
 
@@ -80,7 +80,7 @@ async def test_where_kafka_has_let_go_of_the_start_the_first_that_is_left_comes(
 
 
 async def test_nothing_to_read_is_an_end_too(kafka: Kafka, topic: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await values(kafka, {TopicPartition(topic, 0): 0}) == {}
         assert await values(kafka, {}) == {}
 
@@ -97,7 +97,7 @@ async def test_a_topic_is_made_once_and_deleted_for_good(kafka: Kafka, topic: st
         created = await admin.create({topic: {}, topic + "-other": {"segment.ms": "60000"}, "a/b": {}}, 1, 1)
         assert (created[topic + "-other"], type(created["a/b"]).__name__) == (None, "InvalidTopicError")
         assert topic not in created
-        await partitions_there(kafka, topic + "-other", 10)
+        await partitions_there(kafka, topic + "-other", 60)
         assert await admin.configs(topic + "-other", own=True) == {topic + "-other": {"segment.ms": "60000"}}
         assert await admin.delete([topic, topic + "-other", "no-such"]) == [topic, topic + "-other"]
         assert topic not in await admin.topics()
@@ -116,7 +116,7 @@ async def test_offsets_are_committed_by_whoever_has_the_partition(kafka: Kafka, 
 
 async def test_single_messages_arrive_in_the_order_of_their_key(kafka: Kafka, topic: str) -> None:
     batcher = Batcher(kafka, topic)
-    await batcher.start(10)
+    await batcher.start(60)
     try:
         await asyncio.gather(*(batcher.put(b"key", b"%d" % number) for number in range(1000)))
         assert await batcher.answers()
@@ -174,17 +174,17 @@ async def test_who_is_cancelled_while_connecting_leaves_no_connection(
             answered.set()
             with pytest.raises(asyncio.CancelledError):
                 await connecting
-            await asyncio.wait_for(gone.wait(), 10)
+            await asyncio.wait_for(gone.wait(), 60)
     finally:
         gc.enable()
 
 
-async def test_an_absent_broker_is_unavailable(unused_tcp_port: int) -> None:
+async def test_an_absent_broker_is_unavailable(nobody: str) -> None:
     with pytest.raises(Unavailable, match="it is not read: KafkaConnectionError"), unavailable("it is not read"):
-        async with reader({"bootstrap_servers": f"127.0.0.1:{unused_tcp_port}"}):
+        async with reader({"bootstrap_servers": nobody}):
             pass
     with pytest.raises(KafkaConnectionError):
-        async with Admin({"bootstrap_servers": f"127.0.0.1:{unused_tcp_port}"}):
+        async with Admin({"bootstrap_servers": nobody}):
             pass
 
 

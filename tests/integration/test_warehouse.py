@@ -10,7 +10,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from clickhouse_connect.driver.client import Client
 
-from embedded.child import free_port
 from schemas.errors import ConfigurationError, Unavailable
 from tests.conftest import ClickHouseServer
 from warehouse.address import Address
@@ -148,8 +147,8 @@ async def test_a_wrong_password_is_a_setting_to_mend_and_is_shown_nowhere(clickh
     assert "hunter2" not in f"{refused.value}{refused.value.told}{refused.value.remedy}{at}"
 
 
-async def test_nobody_there_is_said_in_plain_words() -> None:
-    at = Address(f"http://127.0.0.1:{free_port()}")
+async def test_nobody_there_is_said_in_plain_words(nobody: str) -> None:
+    at = Address(f"http://{nobody}")
     async with Warehouse(at) as warehouse, reader(at) as watchful:
         for one in (warehouse, watchful):
             with pytest.raises(Unavailable, match=rf"^ClickHouse at {at.url} does not answer: connection refused$"):
