@@ -55,7 +55,7 @@ class Window:
         self.page.on("pageerror", self._failed)
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and "status of 503" not in message.text:  # the page says that itself, and asks again
             self.problems.append(message.text)
 
     def _failed(self, error: Error) -> None:
@@ -68,6 +68,7 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium_command(),
+            timeout=120_000,
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],  # may run as root in a container
         )
         try:
@@ -80,7 +81,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def window(browser: Browser, look: str = "light") -> AsyncIterator[Window]:
     """A new tab with no cookies; after the block, nothing may have gone wrong in it."""
     context = await browser.new_context(**LOOKS[look])
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     try:
         opened = Window(await context.new_page())
         yield opened

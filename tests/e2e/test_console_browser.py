@@ -21,7 +21,7 @@ from warehouse.address import Address
 
 NOW = datetime.now(UTC)
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
-expect.set_options(timeout=30_000)  # the machine may be busy
+expect.set_options(timeout=60_000)  # the machine may be busy
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 SHOWN = {
     "overview": "/",
@@ -223,6 +223,7 @@ async def test_every_page_fits_and_can_be_read_by_everybody(
 ) -> None:
     """No sideways scrolling, and nothing that axe-core (WCAG 2.2 A and AA) finds fault with."""
     context = await browser.new_context(**LOOKS[look], bypass_csp=True)  # axe is put into the page
+    context.set_default_timeout(60_000)
     try:
         page = await context.new_page()
         for name, path in SHOWN.items():

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from clickhouse_connect.driver.client import Client
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.conftest import ClickHouseServer
+from tests.conftest import ClickHouseServer, eventually
 from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
 from tests.integration.console_support import insert, person
 from tests.integration.engagement_support import environment, furnish, mail, receipt
@@ -278,7 +278,9 @@ async def test_what_was_sent_is_opened_as_it_was_sent_and_does_nothing(shop: Sho
         assert await page.title() == "Your receipt · Tillstream"
         assert page.url.startswith(f"{shop.url}/message?")
         assert reached == []
-        assert any("Content Security Policy" in one for one in opened.problems)  # the browser says that it refused
+        await eventually(
+            lambda: any("Content Security Policy" in one for one in opened.problems)
+        )  # it says that it refused
         opened.problems.clear()
 
 

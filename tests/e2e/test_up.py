@@ -3,14 +3,13 @@
 import json
 import signal
 import socket
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import eventually
-from tests.e2e.running import ANY_PORTS, PARTS, SECRET, RunningUp, environment, send_event, tillstream_async
+from tests.conftest import eventually, soon
+from tests.e2e.running import ANY_PORTS, PARTS, SECRET, RunningUp, deliver, environment, tillstream_async
 
 
 async def test_a_taken_port_is_named_with_its_flag_before_anything_starts(tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ async def test_ctrl_c_leaves_nothing_behind_and_kill_9_neither_and_a_door_withou
     running = RunningUp(tmp_path / "data", env=environment())
     await running.start(until_ready=False)
     try:
-        await eventually(lambda: "is up" in running.said(), deadline=60)
+        await eventually(lambda: "is up" in running.said(), deadline=180)
         runtime = running.runtime()
         assert "It accepts nothing yet" in running.said()
         assert not runtime["ready"]
@@ -46,7 +45,7 @@ async def test_ctrl_c_leaves_nothing_behind_and_kill_9_neither_and_a_door_withou
         assert len(family) >= len(PARTS)
         running.process.kill()
         running.process.wait()
-        await eventually(lambda: not any(map(runs, family)), deadline=10)
+        await eventually(lambda: not any(map(runs, family)))
 
         running.env["STRIPE_WEBHOOK_SECRET"] = SECRET  # the directory of a killed `up` is as good as new
         await running.start()
@@ -62,13 +61,12 @@ async def test_a_second_ctrl_c_hurries(tmp_path: Path) -> None:
     running = RunningUp(tmp_path / "data")
     await running.start(until_ready=False)
     try:
-        await eventually(lambda: running.runtime().get("kafka_pid"), deadline=30)
+        await eventually(lambda: running.runtime().get("kafka_pid"), deadline=120)
         family = running.family()
-        began = time.monotonic()
         running.process.send_signal(signal.SIGINT)
-        await eventually(lambda: "Ctrl-C again" in running.said(), deadline=10)
-        await running.stop()
-        assert time.monotonic() - began < 5
+        await eventually(lambda: "Ctrl-C again" in running.said())
+        async with soon(10):  # and not the time that each part would have had
+            await running.stop()
         assert not any(map(runs, family))
     finally:
         await running.stop()
@@ -97,13 +95,13 @@ async def test_events_are_taken_while_a_clickhouse_of_somebody_else_does_not_ans
     running.env["CLICKHOUSE_URL"] = f"http://{NOWHERE}"
     try:
         await running.start(until_ready=False)
-        await eventually(lambda: running.runtime()["roles"]["ingest"]["ready"], 60)
-        assert await send_event(running, "evt_1") == 200
-        await eventually(lambda: running.runtime()["roles"]["process"]["ready"], 60)
-        now = running.runtime()
-        assert not now["ready"]
-        assert now["roles"]["sink"]["reason"].startswith(f"waiting for ClickHouse at http://{NOWHERE}")
-        assert "CLICKHOUSE_URL" in running.said()
+        await eventually(lambda: running.runtime()["roles"]["ingest"]["ready"], 180)
+        await deliver(running, "evt_1")
+        await eventually(lambda: running.runtime()["roles"]["process"]["ready"], 180)
+        waits = f"waiting for ClickHouse at http://{NOWHERE}"
+        await eventually(lambda: running.runtime()["roles"]["sink"]["reason"].startswith(waits))
+        assert not running.runtime()["ready"]
+        await eventually(lambda: "CLICKHOUSE_URL" in running.said())
     finally:
         await running.stop()
 

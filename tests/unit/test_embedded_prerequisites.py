@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "prerequisites.sh"
 
 def run(path: str | None, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     env = None if path is None else {"PATH": path}
-    return subprocess.run(["/bin/bash", str(SCRIPT), python], env=env, capture_output=True, text=True, timeout=30)
+    return subprocess.run(["/bin/bash", str(SCRIPT), python], env=env, capture_output=True, text=True, timeout=120)
 
 
 def test_a_machine_that_is_ready_hears_nothing() -> None:

@@ -112,7 +112,7 @@ def soon() -> Iterator[None]:
     began, before = time.monotonic(), spent()
     yield
     assert spent() - before < COMPUTING
-    assert time.monotonic() - began < WITHIN * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert time.monotonic() - began < WITHIN * max(4.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -193,7 +193,7 @@ def test_a_process_that_somebody_ends_is_replaced(library: Library) -> None:
 
 
 def test_a_process_that_stands_still_is_replaced(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renderer, "_ANSWER_WITHIN", 3.0)
+    monkeypatch.setattr(renderer, "_ANSWER_WITHIN", 8.0)
     library.render("good", VALUES)
     os.kill(renderer.shared().pid, signal.SIGSTOP)
     assert library.render("good", VALUES).text == "€1,249.50\n"
@@ -246,4 +246,4 @@ async def test_the_process_goes_when_its_parent_is_killed(tmp_path: Path) -> Non
     pid = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
-    await eventually(lambda: not Path(f"/proc/{pid}").exists(), deadline=10)
+    await eventually(lambda: not Path(f"/proc/{pid}").exists())
