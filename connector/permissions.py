@@ -14,7 +14,10 @@ from connector.errors import NotFound, PermissionMissing
 from connector.stripe_api import Json, StripeApi
 
 #: What is read, by look-ups, import, sweep and comparison.
-READ = ("charges", "customers", "disputes", "events", "invoice_payments", "invoices", "refunds", "subscriptions")
+READ = (
+    *("charges", "credit_notes", "customers", "disputes", "events", "invoice_payments", "invoices", "refunds"),
+    "subscriptions",
+)
 #: What `connect` and `doctor` need in addition; without it, an endpoint can still be made by hand.
 MANAGED = "webhook_endpoints"
 

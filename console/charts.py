@@ -18,6 +18,7 @@ COLOUR_OF: Final = {
     Metric.REFUNDED_PAYMENT: "refunded",
     Metric.ISSUED_INVOICE: "issued",
     Metric.UPCOMING_INVOICE: "upcoming",
+    Metric.CREDIT_NOTE: "credit",
 }
 
 Value = Callable[[Cell], tuple[float, str]]

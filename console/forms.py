@@ -43,7 +43,9 @@ def _is_property(key: str) -> str:
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_is_text)]
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
 Key = Annotated[Text, AfterValidator(_is_property)]
-Slug = Literal["failed_payment", "issued_invoice", "refunded_payment", "successfully_paid", "upcoming_invoice"]
+Slug = Literal[
+    "failed_payment", "issued_invoice", "refunded_payment", "successfully_paid", "upcoming_invoice", "credit_note"
+]
 Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
 
 

@@ -38,7 +38,9 @@ _PROPERTIES: Final = frozenset(
     "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed "
     "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode DeclineClass PresentmentAmount "
     "PresentmentCurrency "
-    "TotalExcludingTax Taxes EffectiveAt".split()
+    "TotalExcludingTax Taxes EffectiveAt "
+    "CreditNote CreditNoteType VoidedAt PrePaymentAmount PostPaymentAmount RefundAmount CustomerBalanceAmount "
+    "OutOfBandAmount".split()
 )
 
 

@@ -1,7 +1,7 @@
 """The metric rows: what the ledger derives from Stripe's objects, and what a row of `tillstream.metrics` holds.
 
 Source: Klaviyo's Stripe integration (the four metrics and their properties AttemptCount, Currency, Invoice, Reason,
-Amount), and one metric beyond it, Upcoming Invoice.
+Amount), and metrics beyond it: Upcoming Invoice, Credit Note.
 """
 
 from enum import StrEnum
@@ -18,6 +18,7 @@ class Metric(StrEnum):
     REFUNDED_PAYMENT = "Refunded Payment"
     SUCCESSFULLY_PAID = "Successfully Paid"
     UPCOMING_INVOICE = "Upcoming Invoice"
+    CREDIT_NOTE = "Credit Note"
 
     @property
     def slug(self) -> str:

@@ -35,9 +35,11 @@ FURTHER_TYPES: Final = (
     "payment_method.automatically_updated",
     "payment_method.detached",
     *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
+    *(f"credit_note.{name}" for name in "created updated voided".split()),
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn funds_reinstated".split()),
 )
-"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, cards, subscriptions, disputes."""
+"""What `connect --extended` asks for in addition: fewer look-ups, exact refunds, cards, subscriptions, disputes,
+credit notes."""
 
 
 def wanted_types(*, extended: bool = False, thin: bool = False) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ RESOURCES = (
     Resource("invoices", 1, {"expand": [f"data.{name}" for name in EXPAND]}),
     Resource("charges", 2),
     Resource("refunds", 3),
+    Resource("credit_notes", 3),
     Resource("disputes", 3),
 )
 

@@ -13,6 +13,7 @@ from schemas.times import unix_seconds
 _PATHS = {
     "customer": "customers",
     "charge": "charges",
+    "credit_note": "credit_notes",
     "invoice": "invoices",
     "invoice_payment": "invoice_payments",
     "refund": "refunds",

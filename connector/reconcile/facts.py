@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.metrics import Metric
 
-#: What Stripe's API keeps. Upcoming invoices come from events alone.
+#: What is compared: payments and invoices. Upcoming invoices come from events alone.
 COMPARED = (Metric.SUCCESSFULLY_PAID, Metric.FAILED_PAYMENT, Metric.REFUNDED_PAYMENT, Metric.ISSUED_INVOICE)
 
 

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from console import forms, health
-from console.pages.site import METRICS, Page
+from console.pages.site import ALWAYS, METRICS, Page
 from reports import feed, pipeline
 from reports.days import Interval, last_days, today
 from reports.summary import summary
-from schemas.metrics import Metric
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Verdict
 
@@ -31,7 +30,7 @@ class OverviewPage(Page):
         found = await summary(self.warehouse, self.config.calendar, first, last, live)
         seen, judged = await self._health(live, now)
         rows, _ = await feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now)
-        shown = [metric for metric in METRICS if metric != Metric.UPCOMING_INVOICE or found.series[metric].total.count]
+        shown = [metric for metric in METRICS if metric in ALWAYS or found.series[metric].total.count]
         return self.site.page(
             request,
             "overview.html",

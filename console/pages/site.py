@@ -29,7 +29,10 @@ METRICS: Final = (
     Metric.REFUNDED_PAYMENT,
     Metric.ISSUED_INVOICE,
     Metric.UPCOMING_INVOICE,
+    Metric.CREDIT_NOTE,
 )
+#: Those of them that the overview shows even when there are none.
+ALWAYS: Final = METRICS[:4]
 #: Path, name and icon (a symbol of static/icons.svg) of every page that can be reached from everywhere.
 NAVIGATION: Final = (
     ("/", "Overview", "overview"),

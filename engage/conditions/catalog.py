@@ -18,7 +18,8 @@ from schemas.money import CURRENCIES
 
 Row = Mapping[str, Any]
 
-ORIGINS: Final = ("charge", "invoice", "subscription", "line", "customer")  # whose metadata, nearest to the fact first
+#: Whose metadata, nearest to the fact first.
+ORIGINS: Final = ("credit_note", "charge", "invoice", "subscription", "line", "customer")
 
 
 class Kind(StrEnum):
@@ -99,7 +100,11 @@ def _said(name: str) -> Callable[[Row], Any]:
 
 
 _CHARGE: Final = frozenset({Metric.FAILED_PAYMENT, Metric.REFUNDED_PAYMENT, Metric.SUCCESSFULLY_PAID})
-_BILLS: Final = frozenset(Metric) - {Metric.REFUNDED_PAYMENT}  # rows that an invoice alone may make
+_BILLS: Final = frozenset(  # rows that an invoice alone may make
+    {Metric.FAILED_PAYMENT, Metric.ISSUED_INVOICE, Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE}
+)
+_INVOICED: Final = _BILLS | {Metric.REFUNDED_PAYMENT}
+_NOTES: Final = frozenset({Metric.CREDIT_NOTE})
 _FAILED: Final = frozenset({Metric.FAILED_PAYMENT})
 _REFUNDED: Final = frozenset({Metric.REFUNDED_PAYMENT})
 _PAID: Final = frozenset({Metric.SUCCESSFULLY_PAID})
@@ -132,9 +137,9 @@ def _flag(name: str, metrics: frozenset[Metric]) -> Property:
     return Property(name, Kind.FLAG, sql, lambda row: row["properties"].get(name) is True, (), metrics)
 
 
-def _time(name: str) -> Property:
+def _time(name: str, metrics: frozenset[Metric] = _BILLS) -> Property:
     sql, said = f"parseDateTime64BestEffortOrNull(properties.{name}.:String, 3, 'UTC')", _said(name)
-    return Property(name, Kind.TIME, sql, lambda row: as_time(said(row)), (), _BILLS)
+    return Property(name, Kind.TIME, sql, lambda row: as_time(said(row)), (), metrics)
 
 
 def _items(part: str) -> Property:
@@ -155,7 +160,7 @@ EVENT: Final = {
         Property("Amount", Kind.NUMBER, "amount", lambda row: Decimal(row["amount"]), (), _ANY, 3, True),
         _column("Currency", "currency", case="upper"),
         _column("Invoice", "invoice_id"),
-        _column("Charge", "charge_id", _CHARGE),
+        _column("Charge", "charge_id", _CHARGE | _NOTES),
         _column("Customer", "customer_id"),
         _column("Account", "account"),
         _column("Source", "source"),
@@ -168,8 +173,8 @@ EVENT: Final = {
             _FAILED | {Metric.ISSUED_INVOICE},
         ),
         _column("Reason", "reason", _FAILED),
-        _column("ReasonCode", "reason_code", _FAILED),
-        _text("Description"),
+        _column("ReasonCode", "reason_code", _FAILED | _NOTES),
+        _text("Description", _INVOICED),
         _text("PaymentIntent", _CHARGE),
         _text("ReceiptURL", _CHARGE),
         _text("CardBrand", _CHARGE),
@@ -183,43 +188,54 @@ EVENT: Final = {
         _text("PresentmentCurrency", _CHARGE),
         _flag("Disputed", _CHARGE),
         _text("DisputeStatus", _CHARGE),
-        _flag("LinkInferred", _CHARGE),
-        _amount("Total", _ANY),
-        _amount("TotalExcludingTax", _ANY),
-        _amount("Subtotal", _ANY),
-        _amount("Discount", _ANY),
-        _amount("DiscountIncluded", _ANY),
-        _amount("CreditGrants", _ANY),
-        _amount("Shipping", _ANY),
-        _amount("Tax", _ANY),
-        _amount("TaxIncluded", _ANY),
-        _amount("NotToldByStripe", _ANY),
+        _flag("LinkInferred", _CHARGE | _NOTES),
+        _amount("Total", _INVOICED),
+        _amount("TotalExcludingTax", _INVOICED),
+        _amount("Subtotal", _INVOICED | _NOTES),
+        _amount("Discount", _INVOICED | _NOTES),
+        _amount("DiscountIncluded", _INVOICED),
+        _amount("CreditGrants", _INVOICED),
+        _amount("Shipping", _INVOICED),
+        _amount("Tax", _INVOICED | _NOTES),
+        _amount("TaxIncluded", _INVOICED | _NOTES),
+        _amount("NotToldByStripe", _INVOICED),
         _flag("DecimalsAssumed", _ANY),
         _text("InvoiceNumber"),
-        _text("InvoiceURL"),
-        _text("InvoicePDF"),
+        _text("InvoiceURL", _INVOICED),
+        _text("InvoicePDF", _INVOICED),
         _text("Subscription"),
-        _text("BillingReason"),
+        _text("BillingReason", _INVOICED),
         _flag("PaidOutOfBand", _PAID),
         _flag("AttemptCountDerived", frozenset({Metric.FAILED_PAYMENT})),
         _amount("ApplicationFee", _CHARGE),
         _text("Destination", _CHARGE),
         _text("OnBehalfOf", _CHARGE),
-        _text("Refund", _REFUNDED),
+        _text("Refund", _REFUNDED | _NOTES),
         _text("RefundReason", _REFUNDED),
         _amount("RefundedInAll", _REFUNDED),
-        _text("status", _BILLS),
+        _text("status", _BILLS | _NOTES),
         _flag("overdue", _BILLS),
         _flag("requires_action", _BILLS),
         _amount("AmountDue", _BILLS),
         _amount("AmountPaid", _BILLS),
         _amount("AmountRemaining", _BILLS),
         _text("CollectionMethod", _BILLS),
-        _time("EffectiveAt"),
+        _time("EffectiveAt", _BILLS | _NOTES),
         _time("DueDate"),
         _time("NextPaymentAttempt"),
         _time("PeriodStart"),
         _time("PeriodEnd"),
+        _text("CreditNote", _NOTES),
+        _text("CreditNoteNumber", _NOTES),
+        _text("CreditNoteType", _NOTES),
+        _text("CreditNotePDF", _NOTES),
+        _text("Memo", _NOTES),
+        _time("VoidedAt", _NOTES),
+        _amount("PrePaymentAmount", _NOTES),
+        _amount("PostPaymentAmount", _NOTES),
+        _amount("RefundAmount", _NOTES),
+        _amount("CustomerBalanceAmount", _NOTES),
+        _amount("OutOfBandAmount", _NOTES),
         _items("Product"),
         _items("Price"),
         _items("Description"),

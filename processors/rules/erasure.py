@@ -66,8 +66,9 @@ def _end(session: Session, record: Record) -> int:
         return 0
     at = record.get("first") or core.get("finalized") or core["created"]
     own = [core.get(name, "") for name in ("billing", "receipt", "email")]
-    if record["kind"] == "charge" and "inv" in record:
-        invoice = session.object(record["inv"][1]) or {}
+    of = record.get("inv", (0, ""))[1] if record["kind"] == "charge" else core.get("inv")
+    if of:
+        invoice = session.object(of) or {}
         own.append(invoice.get("core", {}).get("email", ""))
     return marked(identity.email_of(session.party, at, tuple(own), session.until))
 

@@ -13,6 +13,7 @@ The record:
     offers            {offer: [group, from, to]}: what it offers to `links`
     payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil; of one that was made
                       outside Stripe (a payment record) [at, '', '', amount, when it was made]
+    notes             the ids of its credit notes
     flags             {"overdue" | "requires_action" | "failed": newest event that says so}
     asked             when Stripe was asked for its payments
     rows, v, events   as for a charge

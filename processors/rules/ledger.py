@@ -12,6 +12,7 @@ import orjson
 
 from processors.rules import belongings, erasure, forgetting, identity, people, stripping, transfers
 from processors.rules import charge as charges
+from processors.rules import credit_note as credit_notes
 from processors.rules import fields as f
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
@@ -86,6 +87,8 @@ def _fold(session: Session, observation: Observation) -> bool:
             return _charge(session, observation)
         case "invoice":
             return _invoice(session, observation)
+        case "credit_note":
+            return _credit_note(session, observation)
         case "upcoming":
             return _upcoming(session, observation)
         case "customer":
@@ -247,6 +250,21 @@ def _settle_payments(session: Session, invoice_id: str, record: Record, changed:
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         link_invoice(session, invoice_id, record)
+
+
+def _credit_note(session: Session, observation: Observation) -> bool:
+    record = session.open(observation.id, "credit_note")
+    changed = credit_notes.fold(record, observation)
+    changed |= record.pop("anew", False)
+    session.open_party(observation.customer or observation.id, observation.customer)
+    fresh = remember(session, record, observation)
+    changed |= fresh and _once_more(record, observation)
+    session.settle(observation.id, record, changed, record["at"])
+    if changed and session.customer:
+        invoice = session.load(record["core"]["inv"], "invoice")
+        if invoice is not None and observation.id not in invoice.get("notes", ()):
+            invoice["notes"] = sorted([*invoice.get("notes", ()), observation.id])
+    return fresh
 
 
 def _upcoming(session: Session, observation: Observation) -> bool:

@@ -20,6 +20,7 @@ _PREFIXES = (
     ("charge.refund.", "refund"),
     ("charge.dispute.", "dispute"),
     ("charge.", "charge"),
+    ("credit_note.", "credit_note"),
     ("invoice_payment.", "invoice_payment"),
     ("invoice.", "invoice"),
     ("refund.", "refund"),
@@ -34,6 +35,7 @@ _PREFIXES = (
 KINDS = frozenset(
     {
         "charge",
+        "credit_note",
         "invoice",
         "refund",
         "dispute",

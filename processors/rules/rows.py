@@ -1,4 +1,4 @@
-"""From state to metric rows: the five metrics by the ledger's rules. Pure; one function a kind of object.
+"""From state to metric rows of payments and invoices by the ledger's rules. Pure; one function a kind of object.
 
 Each yields rows as JSON-ready dicts without `version`, `received_at`, `source` and `api_version`, which tell of the
 telling and not of the fact. Sources: Klaviyo's Stripe metrics; DESIGN, "How a row comes to be".
@@ -45,6 +45,7 @@ class Context:
     party: Record
     invoice_id: str = ""
     invoice: Record | None = None
+    charge_id: str = ""  # of another object's row: the charge that it is about
     inferred: bool = False
     attempt: int = 0
     derived: bool = False  # the attempt is told by no event
@@ -78,7 +79,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
             "Reason": core.get("reason"),
             "ReasonCode": core.get("code"),
         }
-        yield _row(
+        yield row_of(
             Metric.FAILED_PAYMENT,
             f"{context.prefix}failed:{charge_id}",
             core["created"],
@@ -95,7 +96,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
             },
         )
     elif charges.paid(core):
-        yield _row(
+        yield row_of(
             Metric.SUCCESSFULLY_PAID,
             f"{context.prefix}paid:{charge_id}",
             core["created"],
@@ -109,7 +110,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
         below = 0
         for level, at, refund_id, reason in charges.levels(record):
             told = {"Refund": refund_id, "RefundReason": reason, "RefundedInAll": major(level, core["currency"])}
-            yield _row(
+            yield row_of(
                 Metric.REFUNDED_PAYMENT,
                 f"{context.prefix}refunded:{charge_id}:{level}",
                 at,
@@ -131,7 +132,7 @@ def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
     if core is None or not context.attempt or key not in record.get("tries", {}):
         return
     at, amount = invoices.tried(record, key)
-    yield _row(
+    yield row_of(
         Metric.FAILED_PAYMENT,
         f"{context.prefix}failed:{charge_id}",
         at,
@@ -167,7 +168,7 @@ def invoice_rows(
     context.refused = core.get("refused", "")
     properties = _invoice_properties(core, record, invoice_id, context)
     if issued:
-        yield _row(
+        yield row_of(
             Metric.ISSUED_INVOICE,
             f"{context.prefix}issued:{invoice_id}",
             core["finalized"],
@@ -180,7 +181,7 @@ def invoice_rows(
         )
     for attempt, (at, amount) in uncovered:
         reason = core.get("error", "")
-        yield _row(
+        yield row_of(
             Metric.FAILED_PAYMENT,
             f"{context.prefix}failed:{invoice_id}:attempt:{attempt}",
             at,
@@ -199,7 +200,7 @@ def invoice_rows(
             paid_at = core.get("paid_at") or core.get("finalized") or core["created"]
             recorded = [*recorded, (invoice_id, outside, paid_at)]
     for identifier, amount, paid_at in recorded:
-        yield _row(
+        yield row_of(
             Metric.SUCCESSFULLY_PAID,
             f"{context.prefix}paid:{identifier}",
             paid_at,
@@ -217,7 +218,7 @@ def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
     core = record["core"]
     context.refused = core.get("refused", "")
     properties = _invoice_properties(core, record, "", context) | {"Items": _items(context)}
-    yield _row(
+    yield row_of(
         Metric.UPCOMING_INVOICE,
         f"{context.prefix}upcoming:{key}",
         record["first"],
@@ -230,7 +231,7 @@ def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
     )
 
 
-def _row(
+def row_of(
     metric: Metric,
     metric_id: str,
     occurred_at: float,
@@ -241,6 +242,7 @@ def _row(
     properties: Row,
     more: Row,
 ) -> Row:
+    """One row. `own` are the object's own emails, in the order of `identity.email_of`; `more` are further columns."""
     email = identity.email_of(context.party, occurred_at, own, context.until)
     gone = bool(marked(email)) or (context.erased and not email)
     if gone:
@@ -306,11 +308,11 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
     if invoice_core:
         properties |= _about_invoice(invoice_core)
         metadata |= {"invoice": invoice_core.get("meta"), "subscription": context.submeta}
-    properties["metadata"] = _with_origin(metadata, context)
+    properties["metadata"] = with_origin(metadata, context)
     return properties
 
 
-def _with_origin(metadata: Row, context: Context) -> Row:
+def with_origin(metadata: Row, context: Context) -> Row:
     """Metadata by the object that carries it. Of lines with the same key, the first one's value."""
     lines: dict[str, str] = {}
     for line in reversed(context.lines or ()):
@@ -359,7 +361,7 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str, context: 
         "NextPaymentAttempt": rfc3339(core["next"]) if "next" in core else None,
         "PeriodStart": rfc3339(core["begin"]) if "begin" in core else None,
         "PeriodEnd": rfc3339(core["end"]) if "end" in core else None,
-        "metadata": _with_origin(metadata, context),
+        "metadata": with_origin(metadata, context),
     }
 
 

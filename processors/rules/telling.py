@@ -1,9 +1,12 @@
 """The end of a step: derive the rows of all that may have changed, tell the differences, keep the records."""
 
+from collections.abc import Iterable
+
 import orjson
 
 from processors.rules import belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
+from processors.rules import credit_note as credit_notes
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, ranked, renew
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
@@ -40,14 +43,27 @@ def forget_told(record: Record) -> None:
 
 
 def _spread(session: Session) -> None:
-    """An invoice's change shows on the rows of its charges."""
+    """An invoice's change shows on the rows of its charges and credit notes, and a charge's on those of the latter."""
     for record in list(session.touched.values()):
         if record["kind"] == "invoice":
             linked = [*record.get("charges", ()), *(charge for charge, _ in record.get("cov", {}).values())]
-            for charge_id in linked:
-                charge = None if charge_id in session.touched else session.object(charge_id)
-                if charge is not None and charge.get("party") == session.party_id:
-                    session.touched[charge_id] = charge
+            _touch(session, [*linked, *record.get("notes", ())])
+        elif record["kind"] == "charge" and (invoice := session.object(_invoice_of(record)[0])) is not None:
+            _touch(session, invoice.get("notes", ()))
+
+
+def _touch(session: Session, identifiers: Iterable[str]) -> None:
+    for identifier in identifiers:
+        record = None if identifier in session.touched else session.object(identifier)
+        if record is not None and record.get("party") == session.party_id:
+            session.touched[identifier] = record
+
+
+def _invoice_of(charge: Record) -> tuple[str, int, bool]:
+    """(the invoice of a charge or '', which attempt of it where that is inferred, whether it is)."""
+    if "inv" in charge and charge["inv"][1]:
+        return charge["inv"][1], 0, False
+    return (*links.parse(charge["link"]), True) if "link" in charge else ("", 0, False)
 
 
 def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
@@ -59,6 +75,9 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
         context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)
         return list(upcoming_rows(identifier, record, context))
+    if record["kind"] == "credit_note":
+        charge = _add_credited(session, record, context)
+        return list(credit_notes.rows(identifier, record, context, charge))
     if record["kind"] == "invoice":
         context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)
@@ -76,11 +95,7 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
 
 
 def _add_invoice(session: Session, charge_id: str, record: Record, context: Context) -> None:
-    if "inv" in record and record["inv"][1]:
-        context.invoice_id = record["inv"][1]
-    elif "link" in record:
-        context.invoice_id, context.attempt = links.parse(record["link"])
-        context.inferred = True
+    context.invoice_id, context.attempt, context.inferred = _invoice_of(record)
     if not context.invoice_id:
         return
     invoice = session.object(context.invoice_id)
@@ -95,6 +110,25 @@ def _add_invoice(session: Session, charge_id: str, record: Record, context: Cont
         if not context.attempt and record.get("core", {}).get("status") == "failed":
             context.attempt = invoices.derived(invoice, charge_id)
             context.derived = context.attempt > 0
+
+
+def _add_credited(session: Session, note: Record, context: Context) -> Record | None:
+    """The invoice of a credit note, and the charge that paid it, where the note came after that and only one did."""
+    context.invoice_id = note["core"]["inv"]
+    invoice = session.object(context.invoice_id)
+    if invoice is None or invoice.get("party") != session.party_id:
+        return None
+    context.invoice = invoice
+    context.submeta = belongings.metadata(session, invoice)
+    if not note["core"].get("post"):
+        return None
+    named = {charge for charge, (_, _, got, *_) in invoice.get("charges", {}).items() if got}
+    covered = invoice.get("cov", {}).items()
+    if len(paid := named | {charge for offer, (charge, got) in covered if got and offer == context.invoice_id}) != 1:
+        return None
+    (context.charge_id,) = paid
+    context.inferred = not named
+    return session.object(context.charge_id)
 
 
 def _tell(session: Session, identifier: str, record: Record, version: int) -> None:

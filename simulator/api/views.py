@@ -33,6 +33,7 @@ class Views:
         sources: dict[str, Collection[Row]] = {
             "balance_transactions": books.balance.transactions.values(),
             "charges": books.charges.values(),
+            "credit_notes": books.credit_notes.values(),
             "customers": books.customers.values(),
             "disputes": books.disputes.values(),
             "events": books.events,

@@ -212,7 +212,7 @@ def invoice_json(invoice: Invoice, shape: Shape, livemode: bool) -> Json:
         "payment_settings": _SETTINGS if shape.old_2020 else _SETTINGS_NEW,
         "period_end": invoice.period_end,
         "period_start": invoice.period_start,
-        "post_payment_credit_notes_amount": 0,
+        "post_payment_credit_notes_amount": invoice.credited_after,
         "pre_payment_credit_notes_amount": invoice.credited,
         "receipt_number": None,
         "starting_balance": invoice.starting_balance,

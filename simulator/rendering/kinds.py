@@ -40,6 +40,12 @@ KINDS: Mapping[str, Kind] = {
         {"customer": "customer", "payment_intent": "payment_intent", "transfer_group": "transfer_group"},
         indexed=("customer", "payment_intent"),
     ),
+    "credit_notes": Kind(
+        "credit_note",
+        "credit_note",
+        {"customer": "customer", "invoice": "invoice"},
+        indexed=("customer", "invoice"),
+    ),
     "customers": Kind("customer", "customer", {"email": "email"}),
     "disputes": Kind(
         "dispute",

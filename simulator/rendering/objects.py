@@ -6,10 +6,12 @@ from typing import Any
 import orjson
 
 from simulator.rendering.billing import invoice_json, invoice_payment_json, subscription_json
+from simulator.rendering.credit_notes import credit_note_json
 from simulator.rendering.payments import address_json, dispute_json, payment_method_json, price_json, product_json
 from simulator.rendering.shapes import NEWEST, Shape, shape_of
 from simulator.world.objects import (
     Charge,
+    CreditNote,
     Customer,
     Dispute,
     Event,
@@ -273,6 +275,7 @@ _RENDERERS: dict[type[State], Callable[..., Json]] = {
     Refund: refund_json,
     Customer: customer_json,
     Invoice: invoice_json,
+    CreditNote: credit_note_json,
     InvoicePayment: invoice_payment_json,
     Subscription: subscription_json,
     PaymentMethod: payment_method_json,

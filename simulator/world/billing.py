@@ -3,10 +3,12 @@
 Source: Stripe's "How subscriptions work", "Status transitions and finalization" and "Types of events".
 """
 
+from typing import Any
+
 from schemas.metrics import Metric
 from simulator.world import payments
 from simulator.world.books import Books, Entry
-from simulator.world.objects import Charge, Customer, Invoice, InvoicePayment, Line, Subscription
+from simulator.world.objects import Charge, CreditNote, Customer, Invoice, InvoicePayment, Line, Subscription
 from simulator.world.payments import Decline, Payer
 
 
@@ -198,15 +200,82 @@ def settle_debit(books: Books, invoice: Invoice, charge: Charge, at: int) -> Non
     _settle(books, invoice, charge, invoice.attempt_count + 1, at)
 
 
-def credit(books: Books, invoice: Invoice, amount: int, at: int) -> None:
+def credit(books: Books, invoice: Invoice, amount: int, at: int, *, reason: str | None = None) -> CreditNote:
     """A credit note before any payment: less is due, and with nothing due it is paid; what was issued stays."""
     before = invoice.snapshot()
     invoice.amount_due -= amount
     invoice.credited += amount
+    note = _credit_note(books, invoice, at, pre=amount, reason=reason)
     books.emit("invoice.updated", invoice, at, before=before, request=True)
     if not invoice.amount_due:
         _cancel_payment(books, invoice, at)
         _mark_paid(books, invoice, at, attempted=False)
+    return note
+
+
+def credit_after(
+    books: Books, invoice: Invoice, charge: Charge, at: int, *, refunded: int = 0, balance: int = 0, outside: int = 0
+) -> CreditNote:
+    """A credit note on a paid invoice: some of it is refunded, some is credit for the next one, some paid otherwise."""
+    customer = books.customers[invoice.customer]
+    before, was = invoice.snapshot(), customer.snapshot()
+    refund = payments.refund(books, charge, refunded, at, reason="requested_by_customer")[0].id if refunded else None
+    customer.balance -= balance
+    invoice.credited_after += refunded + balance + outside
+    note = _credit_note(
+        *(books, invoice, at),
+        post=refunded + balance + outside,
+        charge=charge,
+        reason="product_unsatisfactory",
+        memo="We are sorry.",
+        refund=refund,
+        refunded=refunded,
+        balance=balance,
+        outside=outside,
+    )
+    books.emit("invoice.updated", invoice, at, before=before, request=True)
+    if balance:
+        books.emit("customer.updated", customer, at, before=was, extra=True)
+    return note
+
+
+def _credit_note(
+    books: Books, invoice: Invoice, at: int, *, pre: int = 0, post: int = 0, charge: Charge | None = None, **more: Any
+) -> CreditNote:
+    invoice.credit_notes += 1
+    note = CreditNote(
+        id=books.ids.next("cn_1", at),
+        created=at,
+        customer=invoice.customer,
+        invoice=invoice.id,
+        number=f"{invoice.number}-CN-{invoice.credit_notes:02d}",
+        currency=invoice.currency,
+        amount=pre + post,
+        pre=pre,
+        post=post,
+        **more,
+    )
+    books.credit_notes[note.id] = note
+    books.emit("credit_note.created", note, at, request=True, extra=True)
+    books.note(Entry(Metric.CREDIT_NOTE, at, note.currency, note.amount, charge, invoice, about=note))
+    return note
+
+
+def annotate_credit_note(books: Books, note: CreditNote, at: int, memo: str) -> None:
+    """What stands on it may change, and nothing else."""
+    before = note.snapshot()
+    note.memo = memo
+    books.emit("credit_note.updated", note, at, before=before, request=True, extra=True)
+
+
+def void_credit_note(books: Books, invoice: Invoice, note: CreditNote, at: int) -> None:
+    """Issued by mistake, and the invoice is still open: what it took away is due again. The note stays, as void."""
+    before, was = invoice.snapshot(), note.snapshot()
+    invoice.amount_due += note.pre
+    invoice.credited -= note.pre
+    note.status, note.voided_at = "void", at
+    books.emit("invoice.updated", invoice, at, before=before, request=True)
+    books.emit("credit_note.voided", note, at, before=was, request=True, extra=True)
 
 
 def record_payment(books: Books, invoice: Invoice, amount: int, at: int) -> None:

@@ -8,6 +8,7 @@ from simulator.world.balance import Balance
 from simulator.world.ids import Ids
 from simulator.world.objects import (
     Charge,
+    CreditNote,
     Customer,
     Dispute,
     Event,
@@ -25,7 +26,10 @@ from simulator.world.truth import Fact
 
 @dataclass
 class Entry:
-    """A fact before its email is settled, which can depend on what comes later; `withdrawn` when it was undone."""
+    """A fact before its email is settled, which can depend on what comes later; `withdrawn` when it was undone.
+
+    `about`: the object that alone tells of it, if there is one.
+    """
 
     metric: Metric
     occurred_at: int
@@ -33,6 +37,7 @@ class Entry:
     amount: int
     charge: Charge | None = None
     invoice: Invoice | None = None
+    about: State | None = None
     attempt_count: int = 0
     reason: str = ""
     reason_code: str = ""
@@ -58,12 +63,14 @@ class Books:
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, Dispute] = {}
         self.invoices: dict[str, Invoice] = {}
+        self.credit_notes: dict[str, CreditNote] = {}
         self.invoice_payments: dict[str, InvoicePayment] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.balance = Balance(f"{seed}/{name}/{livemode}")
         self.events: list[Event] = []
         self._entries: list[Entry] = []
-        self._told_emails: dict[str, str | None] = {}  # customer id → email, as customer events told it
+        self._told: set[str] = set()  # ids of the objects that events showed
+        self._emails: dict[str, list[tuple[int, str]]] = {}  # customer id → when customer events told which email
         self._previews: list[Invoice] = []
         self._numbers = 0
 
@@ -76,8 +83,11 @@ class Books:
         """
         if self.silent or (extra and not self.extended):
             return
+        self._told.add(obj.id)
         if isinstance(obj, Customer):
-            self._told_emails[obj.id] = obj.email
+            was = [(at - 1, before.email)] if isinstance(before, Customer) and before.email != obj.email else []
+            told = [(when, email.strip()) for when, email in (*was, (at, obj.email)) if email and email.strip()]
+            self._emails.setdefault(obj.id, []).extend(told)
         asked = self.ids.short("req_")[:18] if request else None
         event_id = self.ids.next("evt_3" if kind.startswith("charge.") else "evt_1", at)
         self.events.append(Event(event_id, kind, at, self.name, self.livemode, obj.snapshot(), before, asked))
@@ -116,23 +126,32 @@ class Books:
         self._numbers += 1
         return f"TS-{self._numbers:06d}"
 
-    def facts(self, *, lookups: bool) -> list[Fact]:
-        """The facts that stand, with emails as far as the events tell (`lookups`: and the customer objects too)."""
-        told = {c.id: c.email for c in self.customers.values()} if lookups else self._told_emails
+    def facts(self, *, lookups: bool, listed: bool = False) -> list[Fact]:
+        """The facts that stand, with emails as far as the events tell (`lookups`: and the customer objects too).
+
+        `listed`: also those of objects that only Stripe's lists show.
+        """
+        told = {c.id: [(0, c.email)] for c in self.customers.values() if c.email} if lookups else self._emails
         newest = self._newest_invoice_emails()
-        return [self._fact(entry, told, newest) for entry in self._entries if not entry.withdrawn]
+        return [
+            self._fact(entry, told, newest)
+            for entry in self._entries
+            if not entry.withdrawn and (listed or entry.about is None or entry.about.id in self._told)
+        ]
 
     def _newest_invoice_emails(self) -> dict[str, str | None]:
         with_email = [i for i in (*self.invoices.values(), *self._previews) if i.customer_email]
         return {i.customer: i.customer_email for i in sorted(with_email, key=lambda i: (i.created, i.id))}
 
-    def _fact(self, entry: Entry, told: dict[str, str | None], newest: dict[str, str | None]) -> Fact:
+    def _fact(self, entry: Entry, told: dict[str, list[tuple[int, str]]], newest: dict[str, str | None]) -> Fact:
         charge, invoice = entry.charge, entry.invoice
         if charge and charge.invoice:
             invoice = self.invoices[charge.invoice]
         customer = (charge.customer if charge else None) or (invoice.customer if invoice else None) or ""
+        known = sorted(told.get(customer, ()), key=lambda told: told[0])
+        until = [email for at, email in known if at <= entry.occurred_at]
         candidates = (
-            told.get(customer),
+            until[-1] if until else known[0][1] if known else None,
             charge.billing_email if charge else None,
             charge.receipt_email if charge else None,
             invoice.customer_email if invoice else None,

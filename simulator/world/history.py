@@ -77,12 +77,13 @@ class World:
             self._events = sorted(every, key=lambda event: event.created)
         return self._events
 
-    def truth(self, *, lookups: bool = False) -> Truth:
+    def truth(self, *, lookups: bool = False, listed: bool = False) -> Truth:
         """What correct rows must say once all events are delivered; `delivery.plan.told_by` for what some shapes can't.
 
-        `lookups`: emails as they are when the customer objects are known too, by import or API key.
+        `lookups`: emails as they are when the customer objects are known too, by import or API key. `listed`: with
+        what only Stripe's lists show, as an import reads them, because no event of this world tells of it.
         """
-        facts = [fact for books in self.accounts.values() for fact in books.facts(lookups=lookups)]
+        facts = [f for books in self.accounts.values() for f in books.facts(lookups=lookups, listed=listed)]
         return Truth(sorted(facts, key=lambda f: (f.occurred_at, f.account, f.metric, f.charge_id, f.invoice_id)))
 
     def _populate(self, books: Books, customers: int, *, rare: bool) -> None:

@@ -175,6 +175,8 @@ class Invoice(State):
     amount_paid: int = 0
     paid_off_stripe: int = 0
     credited: int = 0  # by credit notes before any payment: `amount_due` is less by it
+    credited_after: int = 0  # by those after it
+    credit_notes: int = 0  # how many there were
     starting_balance: int = 0
     ending_balance: int | None = None
     attempt_count: int = 0
@@ -191,6 +193,32 @@ class Invoice(State):
     charge: str | None = None
     description: str | None = None
     footer: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class CreditNote(State):
+    """Lowers what an invoice comes to: before it is paid what is due (`pre`), and after it (`post`) as a `refund`, as
+    credit on the customer's balance (`balance`), or outside Stripe (`outside`).
+    """
+
+    id: str
+    created: int
+    customer: str
+    invoice: str
+    number: str
+    currency: str
+    amount: int
+    pre: int
+    post: int
+    refund: str | None = None
+    refunded: int = 0
+    balance: int = 0
+    outside: int = 0
+    reason: str | None = None
+    memo: str | None = None
+    status: str = "issued"
+    voided_at: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 

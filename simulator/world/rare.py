@@ -62,12 +62,37 @@ def credited(shop: Shop, customer: Customer, at: int) -> Story:
     billing.decline(books, invoice, payer, catalog.DECLINES[0], at + 60, retry_at=at + 3 * DAY)
     yield at + DAY
     part = invoice.total // 200 * 100  # a whole number of major units, in whatever currency
-    billing.credit(books, invoice, part, at + DAY)
+    note = billing.credit(books, invoice, part, at + DAY, reason="order_change")
+    yield at + 2 * DAY
+    billing.annotate_credit_note(books, note, at + 2 * DAY, "Fewer hours than agreed.")
     yield (end := at + 3 * DAY)
     if whole:
         billing.credit(books, invoice, invoice.amount_due, end)
     else:
         billing.pay(books, invoice, payer, end)
+
+
+def credit_voided(shop: Shop, customer: Customer, at: int) -> Story:
+    """A part is credited by mistake; the credit note is voided, and the whole is paid."""
+    books = shop.books
+    invoice = _issued(shop, customer, at)
+    note = billing.credit(books, invoice, invoice.total // 400 * 100, at + HOUR, reason="duplicate")
+    yield at + DAY
+    billing.void_credit_note(books, invoice, note, at + DAY)
+    yield at + 2 * DAY
+    billing.pay(books, invoice, people.as_payer(books, customer, on_site=False), at + 2 * DAY)
+
+
+def credited_after_payment(shop: Shop, customer: Customer, at: int) -> Story:
+    """Of a paid invoice a part is refunded; then another is credited for the next invoice and paid back in cash."""
+    books = shop.books
+    invoice = _issued(shop, customer, at)
+    charge = billing.pay(books, invoice, people.as_payer(books, customer, on_site=True), at + 60)
+    part = invoice.total // 400 * 100
+    yield at + DAY
+    billing.credit_after(books, invoice, charge, at + DAY, refunded=part)
+    yield at + 2 * DAY
+    billing.credit_after(books, invoice, charge, at + 2 * DAY, balance=part, outside=part)
 
 
 def captured_in_parts(shop: Shop, customer: Customer, at: int) -> Story:
@@ -117,4 +142,12 @@ def rarely(story: Story, at: int) -> Story:
     yield from story
 
 
-STORIES = (late_debit, credited, captured_in_parts, paid_outside_in_parts, seller_is_paid)
+STORIES = (
+    late_debit,
+    credited,
+    captured_in_parts,
+    paid_outside_in_parts,
+    seller_is_paid,
+    credit_voided,
+    credited_after_payment,
+)

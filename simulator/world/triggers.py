@@ -12,7 +12,7 @@ from schemas.errors import ConfigurationError
 from schemas.stripe_types import EVENT_TYPES, FURTHER_TYPES
 from simulator.world import billing, catalog, payments, people
 from simulator.world.books import Books
-from simulator.world.objects import Charge, Customer, Event, Invoice, Line
+from simulator.world.objects import Charge, CreditNote, Customer, Event, Invoice, Line
 from simulator.world.payments import Payer
 from simulator.world.subscriptions import Shop, new_subscription
 
@@ -173,6 +173,16 @@ def _subscription(scene: Scene) -> None:
     books.emit("customer.subscription.deleted", made, at + 2, request=True, extra=True)
 
 
+def _credited(scene: Scene) -> CreditNote:
+    invoice = scene.issued(send=True)
+    return billing.credit(scene.books, invoice, invoice.total // 2, scene.at + 1, reason="order_change")
+
+
+def _credit_voided(scene: Scene) -> None:
+    note = _credited(scene)
+    billing.void_credit_note(scene.books, scene.books.invoices[note.invoice], note, scene.at + 2)
+
+
 def _paid_invoice(scene: Scene) -> None:
     billing.pay(scene.books, scene.issued(), scene.payer, scene.at + 1)
 
@@ -216,6 +226,9 @@ _STORIES: dict[str, Callable[[Scene], object]] = {
     "payment_method.automatically_updated": lambda s: people.update_card(s.books, s.customer, s.at),
     "payment_method.detached": lambda s: people.remove_card(s.books, s.customer, s.at),
     **{f"customer.subscription.{name}": _subscription for name in ("created", "updated", "deleted")},
+    "credit_note.created": _credited,
+    "credit_note.updated": lambda s: billing.annotate_credit_note(s.books, _credited(s), s.at + 2, "Changed."),
+    "credit_note.voided": _credit_voided,
     "charge.dispute.created": _disputed,
     "charge.dispute.updated": _disputed,
     "charge.dispute.closed": _disputed,

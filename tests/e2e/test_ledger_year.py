@@ -79,7 +79,7 @@ def knowable(world: World) -> Truth:
         return True
 
     histories = emails([delivery.event for delivery in deliveries], world)
-    facts = [fact for fact in world.truth(lookups=True).facts if known(fact)]
+    facts = [fact for fact in world.truth(lookups=True, listed=True).facts if known(fact)]
     return Truth([replace(fact, email=email_at(histories.get(fact.customer_id, []), fact)) for fact in facts])
 
 
@@ -105,7 +105,15 @@ def email_at(history: list[tuple[int, str]], fact: Fact) -> str:
 def api_objects(books: Books) -> Iterator[State]:
     """All that Stripe's lists give."""
     people = (books.customers, books.payment_methods, books.subscriptions)
-    for kind in (*people, books.charges, books.invoices, books.refunds, books.disputes, books.invoice_payments):
+    for kind in (
+        *people,
+        books.charges,
+        books.invoices,
+        books.refunds,
+        books.disputes,
+        books.invoice_payments,
+        books.credit_notes,
+    ):
         for obj in kind.values():
             if not (isinstance(obj, Invoice) and obj.status == "deleted"):
                 yield obj

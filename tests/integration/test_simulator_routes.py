@@ -14,7 +14,18 @@ from tests.conftest import RunningStripe, RunStripe
 
 Ask = Callable[..., Awaitable[Any]]
 LISTED = (
-    *("charges", "customers", "disputes", "events", "invoices", "invoice_payments", "prices", "products", "refunds"),
+    *(
+        "charges",
+        "credit_notes",
+        "customers",
+        "disputes",
+        "events",
+        "invoices",
+        "invoice_payments",
+        "prices",
+        "products",
+        "refunds",
+    ),
     *("subscriptions", "payment_methods"),
 )
 

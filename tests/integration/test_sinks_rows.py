@@ -146,6 +146,22 @@ async def test_an_invoice_has_the_lines_of_its_newest_version(
     ]
 
 
+async def test_a_credit_note_is_read_by_its_columns(kafka: Publisher, config: SinkConfig, clickhouse: Client) -> None:
+    properties: dict[str, Any] = {"CreditNote": "cn_1", "CreditNoteType": "post_payment", "status": "void"}
+    properties |= {"PostPaymentAmount": "12.34", "CustomerBalanceAmount": "2.34", "Tax": "1.00", "Refund": "re_1"}
+    properties |= {"VoidedAt": "2026-01-06T10:00:00.000Z", "Memo": "2026-01-05"}
+    async with running(config):
+        await kafka.facts(fact(metric=Metric.CREDIT_NOTE, invoice_id="in_1", properties=properties))
+        columns = "credit_note_id, type, status, post_payment_amount, refund_amount, customer_balance_amount, memo, "
+        columns += "tax, refund_id, toString(voided_at), invoice_id"
+        query = f"SELECT {columns} FROM {config.warehouse.database}.credit_note"
+        await eventually(lambda: rows(clickhouse, query))
+    money = (Decimal("12.34"), None, Decimal("2.34"), "2026-01-05", Decimal(1))
+    assert rows(clickhouse, query) == [
+        ("cn_1", "post_payment", "void", *money, "re_1", "2026-01-06 10:00:00.000", "in_1")
+    ]
+
+
 async def test_a_profile_is_one_row_a_person_and_mode(kafka: Publisher, config: SinkConfig, clickhouse: Client) -> None:
     def profile(**changes: Any) -> Profile:
         values: dict[str, Any] = {

@@ -119,7 +119,15 @@ def imported(world: World, seed: int, version: str) -> World:
     books = stripe(seed).accounts["default"]
     at = START + 50 * 86_400
     people = (books.customers, books.payment_methods, books.subscriptions)
-    for kind in (*people, books.charges, books.invoices, books.refunds, books.disputes, books.invoice_payments):
+    for kind in (
+        *people,
+        books.charges,
+        books.invoices,
+        books.refunds,
+        books.disputes,
+        books.invoice_payments,
+        books.credit_notes,
+    ):
         for obj in kind.values():
             world.fetch(object_json(obj, version), at)
         world.checkpoint()

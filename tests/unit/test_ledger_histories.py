@@ -55,7 +55,7 @@ def histories() -> list[History]:
             whose = event.before if event.type == "payment_method.detached" else event.object
             events[owner(whose, owners)].append(event)
         payments = (books.charges, books.invoices, books.refunds, books.invoice_payments)
-        for kind in (*payments, books.disputes, books.subscriptions, books.payment_methods):
+        for kind in (*payments, books.credit_notes, books.disputes, books.subscriptions, books.payment_methods):
             for obj in kind.values():
                 objects[owner(obj, owners)].append(obj)
         found += [History(tuple(told), tuple(objects[name])) for name, told in sorted(events.items())]

@@ -32,6 +32,7 @@ EXTENDED_TYPES = {
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn".split()),
     *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
 }
+ONLY_EXTENDED = {Metric.CREDIT_NOTE}  # told by events that only `connect --extended` asks for
 worlds = st.builds(
     World,
     seed=st.integers(0, 10**6),
@@ -84,13 +85,16 @@ def test_an_extended_world_adds_the_types_that_were_asked_for() -> None:
 
 def test_extending_the_events_does_not_change_what_is_true() -> None:
     plain, extended = World(3, START, 30, 60), World(3, START, 30, 60, extended=True)
-    kinds = [Counter((f.metric, f.currency, f.amount_minor) for f in w.truth().facts) for w in (plain, extended)]
+    kinds = [
+        Counter((f.metric, f.currency, f.amount_minor) for f in w.truth().facts if f.metric not in ONLY_EXTENDED)
+        for w in (plain, extended)
+    ]
     assert kinds[0] == kinds[1]
 
 
 def test_every_metric_every_currency_and_people_without_email_occur() -> None:
     facts = World(1, START, 30, 60).truth().facts
-    assert {f.metric for f in facts} == set(Metric)
+    assert {f.metric for f in facts} == set(Metric) - ONLY_EXTENDED
     assert {f.currency for f in facts} == set(CURRENCIES)
     assert any(not f.email for f in facts)
     assert all(f.email == f.email.strip().lower() for f in facts)

@@ -26,7 +26,7 @@ def connect(
         str, typer.Option("--url", metavar="URL", help="The door's address as Stripe reaches it, such as https://….")
     ] = "",
     extended: Annotated[
-        bool, typer.Option("--extended", help="Further event types: customers, refunds, disputes, payment methods.")
+        bool, typer.Option("--extended", help="Further event types: customers, refunds, credit notes, disputes, cards.")
     ] = False,
     thin: Annotated[
         bool, typer.Option("--thin", help="Thin events, which need an API key for their look-ups.")
