@@ -5,7 +5,9 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from reports.days import Interval
 from reports.metrics import Answer, Cell, Measure, Series
+from reports.summary import Summary
 from reports.text import money, number, period, shortened, tick
 from schemas.metrics import Metric
 
@@ -54,6 +56,30 @@ def of_answer(found: Answer, measure: Measure, zone: ZoneInfo) -> tuple[dict[str
         "series": series,
     }
     return chart, len(lines)
+
+
+def of_revenue(found: Summary, currency: str, zone: ZoneInfo) -> dict[str, Any]:
+    """Net revenue by day in one currency, and that of the days before, where they can be compared."""
+    lines = [("Net revenue", "paid", found.days, found.net(currency), False)]
+    if before := found.net_before(currency):
+        lines.append(("the time before", "muted", found.days_before, before, True))
+    return {
+        "labels": [period(day, Interval.DAY, zone) for day in found.days],
+        "ticks": [tick(day, Interval.DAY, zone) for day in found.days],
+        "series": [
+            {
+                "label": label,
+                "colour": colour,
+                "values": [float(amount) for amount in amounts],
+                "texts": [
+                    money(amount, currency) + (f" ({period(day, Interval.DAY, zone)})" if dashed else "")
+                    for day, amount in zip(days, amounts, strict=True)
+                ],
+                "dashed": dashed,
+            }
+            for label, colour, days, amounts, dashed in lines
+        ],
+    }
 
 
 def _series(label: str, colour: str, series: Series, periods: Sequence[date], value: Value) -> dict[str, Any]:

@@ -55,10 +55,14 @@ class Cell:
     people: int = 0
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
 
+    def amount(self, currency: str) -> Decimal:
+        """In one currency."""
+        return self.amounts.get(currency, Decimal(0))
+
     def value(self, measure: Measure, currency: str) -> Decimal:
         """What is shown; of amounts, the one in `currency`."""
         if measure is Measure.AMOUNT:
-            return self.amounts.get(currency, Decimal(0))
+            return self.amount(currency)
         return Decimal(self.people if measure is Measure.PEOPLE else self.count)
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from reports.messages import Message
+from reports.open_invoices import REMAINING
 from reports.rows import read
 from reports.text import ago, money
 from schemas.metrics import Metric
@@ -69,15 +70,10 @@ async def ask(warehouse: Warehouse, email: str, livemode: bool) -> Standing:
     """Raises Unavailable."""
     about = {"email": email, "livemode": livemode}
     whose = "email = {email:String} AND livemode = {livemode:Bool}"
-    told = "toDecimal128OrZero(ifNull(properties.{}.:String, ''), 3)"
-    left = (  # older rows do not tell what remains
-        f"if(isNull(properties.AmountRemaining.:String), amount - {told.format('AmountPaid')}, "
-        f"{told.format('AmountRemaining')})"
-    )
     owed, payments, plans, consent = await asyncio.gather(
         warehouse.rows(
             Query(
-                f"SELECT currency, sum(greatest({left}, 0)) AS owed\nFROM issued_invoice\n"
+                f"SELECT currency, sum(greatest({REMAINING}, 0)) AS owed\nFROM issued_invoice\n"
                 f"WHERE {whose} AND status = 'open'\nGROUP BY currency\nHAVING owed > 0\nORDER BY owed DESC",
                 about,
             )

@@ -36,8 +36,8 @@ def metrics(found: Summary, calendar: Calendar, livemode: bool) -> models.Metric
                     for day in found.days
                 ],
                 before=models.Before(
-                    count=found.earlier[metric].count,
-                    amounts=_amounts(found.earlier[metric]),
+                    count=found.earlier[metric].total.count,
+                    amounts=_amounts(found.earlier[metric].total),
                     known=metric not in found.begun,
                 ),
             )

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from console import forms, health
+from console import charts, forms, health
 from console.pages.site import ALWAYS, METRICS, Page
 from reports import feed, pipeline
 from reports.days import Interval, last_days, today
-from reports.summary import summary
+from reports.summary import collecting, summary
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Verdict
 
@@ -27,14 +27,21 @@ class OverviewPage(Page):
         """The last 30 days."""
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
         first, last = last_days(today(self.config.calendar.zones, now))
-        found = await summary(self.warehouse, self.config.calendar, first, last, live)
-        seen, judged = await self._health(live, now)
-        rows, _ = await feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now)
+        calendar = self.config.calendar
+        found, dunning, (seen, judged), (rows, _) = await asyncio.gather(
+            summary(self.warehouse, calendar, first, last, live),
+            collecting(self.warehouse, calendar, first, last, live, now),
+            self._health(live, now),
+            feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now),
+        )
         shown = [metric for metric in METRICS if metric in ALWAYS or found.series[metric].total.count]
         return self.site.page(
             request,
             "overview.html",
             found=found,
+            dunning=dunning,
+            main=found.currency,
+            chart=charts.of_revenue(found, found.currency, calendar.zone_of("")) if found.currency else None,
             metrics=shown,
             day=Interval.DAY,
             seen=seen,

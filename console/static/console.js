@@ -25,7 +25,7 @@
       width: Math.max(holder.clientWidth, 200),
       height: holder.clientWidth < 500 ? 220 : 280,
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },
-      scales: { x: { time: false, range: [-0.6, indexes.length - 0.4] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { time: false, range: [-0.6, indexes.length - 0.4] }, y: { range: (_, low, high) => [Math.min(0, low * 1.08), high > 0 ? high * 1.08 : low < 0 ? 0 : 1] } },
       axes: [
         { stroke: ink, grid: { show: false }, ticks: grid, font, space: 64, incrs: [1, 2, 3, 5, 7, 10, 14, 30, 60, 90, 180, 365], values: (_, at) => at.map((index) => data.ticks[index] ?? "") },
         { stroke: ink, grid, ticks: { show: false }, font, size: 58, incrs: [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9, 1e10, 1e12, 1e15], values: (_, at) => at.map((value) => value.toLocaleString("en", { notation: value >= 1e5 ? "compact" : "standard" })) },

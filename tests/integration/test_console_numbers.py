@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import html
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -75,6 +77,46 @@ async def test_the_overview_counts_and_sums_what_the_rows_say(
         by_day = Counter(fact.occurred_at[:10] for fact in mine)
         assert {day["day"]: day["count"] for day in one["days"] if day["count"]} == by_day
         assert len(one["days"]) == 30
+
+
+async def test_the_overview_says_what_came_in_what_is_at_risk_and_what_was_recovered(
+    http: aiohttp.ClientSession, clickhouse_server: ClickHouseServer, database: str
+) -> None:
+    """Four invoices: one owed after a failure, one owed without, one paid after a failure, one given up."""
+    await create_schema(clickhouse_server.url, database)
+
+    def issued(number: int, days: int, amount: int, status: str, remaining: str) -> MetricEvent:
+        told = {"status": status, "AmountRemaining": remaining}
+        return one(Metric.ISSUED_INVOICE, number, days, amount, invoice_id=f"in_{number}", properties=told)
+
+    def one(metric: Metric, number: int, days: int, amount: int, **more: Any) -> MetricEvent:
+        at = datetime.now(UTC) - timedelta(days=days)
+        return row(metric, number, at, currency="eur", amount_minor=amount, **more)
+
+    rows = [
+        issued(1, 9, 10900, "open", "79.00"),
+        one(Metric.FAILED_PAYMENT, 1, 8, 7900, invoice_id="in_1"),
+        one(Metric.FAILED_PAYMENT, 2, 5, 7900, invoice_id="in_1"),
+        issued(2, 9, 3000, "open", "30.00"),
+        issued(3, 40, 5000, "paid", "0.00"),
+        one(Metric.FAILED_PAYMENT, 3, 40, 5000, invoice_id="in_3"),
+        one(Metric.SUCCESSFULLY_PAID, 3, 3, 5000, invoice_id="in_3"),
+        issued(4, 9, 700, "uncollectible", "7.00"),
+        one(Metric.FAILED_PAYMENT, 4, 9, 700, invoice_id="in_4"),
+        one(Metric.SUCCESSFULLY_PAID, 5, 2, 2000),
+        one(Metric.REFUNDED_PAYMENT, 5, 1, 1250),
+    ]
+    await insert(clickhouse_server.url, database, "metric_rows", rows)
+    async with (
+        serving(ConsoleConfig(Address(clickhouse_server.url, database=database))) as url,
+        http.get(f"{url}/") as answer,
+    ):
+        page = html.unescape(await answer.text()).replace("\N{NO-BREAK SPACE}", " ")
+    assert '<p class="big">57.50 EUR' in page  # 50 + 20 - 12.50
+    told = dict(re.findall(r"<dt>([^<]+)</dt><dd><b>([^<]+)</b>", page))
+    assert told == {"At risk": "79.00 EUR", "Recovered": "50.00 EUR", "Refunded": "12.50 EUR"}
+    assert "1 open invoice with a failed payment" in page
+    assert "1 invoice paid after a failure" in page
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month"])

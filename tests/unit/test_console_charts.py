@@ -6,10 +6,11 @@ from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from console.charts import DRAWN_AT_MOST, of_answer
+from console.charts import DRAWN_AT_MOST, of_answer, of_revenue
 from reports.days import Interval, before, periods
 from reports.metrics import Answer, Cell, Measure, Part, Question, Series
 from reports.properties import Property
+from reports.summary import Summary
 from schemas.metrics import Metric
 
 DAY = date(2026, 1, 5)
@@ -84,3 +85,37 @@ def test_a_night_of_25_hours_shows_the_hour_that_came_twice() -> None:
         "Sun 25 Oct 2026, 01:00 (UTC+0100)",
         "Sun 25 Oct 2026, 01:00 (UTC+0000)",
     ]
+
+
+def summary(begun: dict[Metric, datetime]) -> Summary:
+    """Of two days: 10.00 paid on the first, 15.00 refunded on the second; 4.00 paid two days before the first."""
+    paid, refunded = Cell(1, 1, {"usd": Decimal(10)}), Cell(1, 1, {"usd": Decimal(15), "eur": Decimal(1)})
+    nothing = {metric: Series() for metric in Metric}
+    first, last = before(DAY, date(2026, 1, 6))
+    return Summary(
+        DAY,
+        date(2026, 1, 6),
+        periods(DAY, date(2026, 1, 6), Interval.DAY),
+        periods(first, last, Interval.DAY),
+        nothing
+        | {
+            Metric.SUCCESSFULLY_PAID: Series(paid, {DAY: paid}, {"usd": 1}),
+            Metric.REFUNDED_PAYMENT: Series(refunded, {date(2026, 1, 6): refunded}, {"eur": 1, "usd": 1}),
+        },
+        nothing | {Metric.SUCCESSFULLY_PAID: Series(cells={first: Cell(1, 0, {"usd": Decimal(4)})})},
+        begun,
+    )
+
+
+def test_net_revenue_is_what_was_paid_less_what_was_refunded_and_may_be_less_than_nothing() -> None:
+    found = summary({})
+    chart = of_revenue(found, found.currency, LONDON)
+    assert [one["values"] for one in chart["series"]] == [[10.0, -15.0], [4.0, 0.0]]
+    assert chart["series"][0]["texts"][1] == "-15.00\N{NO-BREAK SPACE}USD"
+    assert chart["series"][1]["texts"][0] == "4.00\N{NO-BREAK SPACE}USD (Sat 3 Jan 2026)"
+    assert chart["series"][1]["dashed"]
+
+
+def test_days_before_of_which_nothing_is_known_are_not_drawn_as_days_without_revenue() -> None:
+    found = summary({Metric.SUCCESSFULLY_PAID: datetime(2026, 1, 4, tzinfo=UTC)})
+    assert [one["label"] for one in of_revenue(found, found.currency, LONDON)["series"]] == ["Net revenue"]
