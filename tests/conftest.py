@@ -107,6 +107,15 @@ async def eventually(
         await asyncio.sleep(seldom if interval is None else interval)
 
 
+def waits(pid: int) -> dict[int, float]:
+    """By thread of a process, how many seconds it has waited for a core that others had; nothing but on Linux."""
+    found = {}
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # it has ended
+            found[int(path.parent.name)] = int(path.read_text("ascii").split()[1]) / 1e9
+    return found
+
+
 @dataclass
 class Took:
     """`seconds`: how long it took, less the `late` seconds that a busy machine was late with anything at all."""
@@ -118,7 +127,7 @@ class Took:
 @contextlib.asynccontextmanager
 async def timed() -> AsyncIterator[Took]:
     """What is inside, whose time is known afterwards."""
-    took = Took()
+    took, us = Took(), os.getpid()
 
     async def watch() -> None:
         while True:
@@ -126,10 +135,13 @@ async def timed() -> AsyncIterator[Took]:
             await asyncio.sleep(0.05)
             took.late += time.monotonic() - began - 0.05
 
-    watching, began = asyncio.create_task(watch()), time.monotonic()
+    before, watching, began = waits(us), asyncio.create_task(watch()), time.monotonic()
     try:
         yield took
-        took.seconds = time.monotonic() - began - took.late
+        seconds = time.monotonic() - began
+        beside = (waited - before.get(thread, 0.0) for thread, waited in waits(us).items() if thread != us)
+        took.late += max(beside, default=0.0)  # what the loop waits for in a thread
+        took.seconds = seconds - took.late
     finally:
         watching.cancel()
 

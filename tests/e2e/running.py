@@ -1,7 +1,6 @@
 """`tillstream` as a user runs it: a process of its own, on free ports and in a temporary directory."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from schemas import topics
 from simulator.delivery.sender import sign
 from streams.kafka import Admin
 from streams.reading import reader
-from tests.conftest import eventually
+from tests.conftest import eventually, waits
 from tests.shapes import differences
 
 SECRET = "whsec_of_the_tests"
@@ -109,12 +108,7 @@ class RunningUp:
 
     def waits(self) -> dict[int, float]:
         """By pid, how many seconds a thread of the process has waited for a core that others had, at most."""
-        found = {}
-        for process in self.family():
-            threads = [path for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat") if path.exists()]
-            with contextlib.suppress(OSError):
-                found[process.pid] = max((int(path.read_text().split()[1]) / 1e9 for path in threads), default=0.0)
-        return found
+        return {each.pid: max(waits(each.pid).values(), default=0.0) for each in self.family()}
 
     async def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 120) -> int:
         """Ctrl-C, and wait; the exit code."""

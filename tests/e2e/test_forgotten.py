@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from warehouse.waiting import Warehouse
 
 EMAIL, NAME = "zebulon.quirk@example.com", "Zebulon Quirkwood"
 OTHER, OTHERS_NAME = "control.person@example.com", "Control Person"
-DELAY = 90  # seconds: longer than it takes to erase somebody
+DELAY = 150  # seconds: longer than it takes to erase somebody
 
 LATER = f"""
 status: live
@@ -75,9 +76,14 @@ async def post(up: RunningUp, *bodies: dict[str, Any] | bytes) -> None:
     async with aiohttp.ClientSession() as session:
         for told in bodies:
             body = told if isinstance(told, bytes) else json.dumps(told).encode()
-            headers = {"Stripe-Signature": sign(body, SECRET, int(time.time())), "Content-Type": "application/json"}
-            async with session.post(url, data=body, headers=headers) as answer:
-                assert answer.status == 200, await answer.text()
+
+            async def taken(body: bytes = body) -> bool:
+                headers = {"Stripe-Signature": sign(body, SECRET, int(time.time())), "Content-Type": "application/json"}
+                async with session.post(url, data=body, headers=headers) as answer:
+                    assert answer.status in (200, 503), await answer.text()
+                    return answer.status == 200
+
+            await eventually(taken)
 
 
 def spellings(*words: str) -> Iterator[re.Pattern[bytes]]:
@@ -95,8 +101,8 @@ def found_in_files(data: Path) -> list[str]:
     """Files below `data`, but for Kafka's, with the person's address or name."""
     patterns = list(spellings(EMAIL, NAME))
     found = []
-    for path in data.rglob("*"):
-        if not path.is_file() or path.is_relative_to(data / "kafka"):
+    for path in (Path(folder, name) for folder, _, names in os.walk(data) for name in names):
+        if path.is_relative_to(data / "kafka"):
             continue
         try:
             content = path.read_bytes()
@@ -147,7 +153,7 @@ async def box() -> Any:
 @pytest.mark.timeout(900)
 async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_path: Path) -> None:
     now = int(time.time())
-    soon = (datetime.now(UTC) + timedelta(seconds=200)).strftime("%H:%M")
+    soon = (datetime.now(UTC) + timedelta(seconds=300)).strftime("%H:%M")
     folder = project(tmp_path / "project", later=LATER, goodbye=GOODBYE, renewal=BIRTHDAY % soon)
     (folder / "segments").mkdir()
     (folder / "segments" / "payers.yaml").write_text(SEGMENT, "utf-8")
@@ -164,7 +170,7 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
         return await tillstream_async(*arguments, "--data", str(up.data), env=env, seconds=seconds)
 
     try:
-        await eventually(lambda: up.runtime().get("ready"), deadline=150)
+        await eventually(lambda: up.runtime().get("ready"), deadline=240)
         store = warehouse(up)
         mine, others = events_of(EMAIL, NAME, now - 60, 5), events_of(OTHER, OTHERS_NAME, now - 60, 6)
         await post(up, *mine, *others)
@@ -188,20 +194,19 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
                 and store.rows("SELECT count() AS c FROM dead_letters")[0]["c"] == 1
             )
 
-        await eventually(there, deadline=60)
+        await eventually(there, deadline=120)
         before = money(store)
         assert found_in_tables(store)
         assert found_in_files(up.data)
 
         assert not box.received()
-        began = time.monotonic()
         done = await command("forget", EMAIL, "--yes", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         told = json.loads(done.stdout)
         assert told["waiting"] == []
         assert all(told["kafka"].values()), told["kafka"]
         assert found_in_tables(store) == []
-        await eventually(lambda: clean(up.data), deadline=max(1.0, 120 - (time.monotonic() - began)))
+        await eventually(lambda: clean(up.data), deadline=180)
 
         assert money(store) == before
         erased = store.rows("SELECT email, customer_id FROM unlinked WHERE unlinked_reason = 'erased'")
@@ -213,7 +218,7 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
         assert (again.returncode, sum(json.loads(again.stdout)["rows"].values())) == (1, 0)
 
         # The other one is sent what was waiting; of the erased one nothing is.
-        await eventually(lambda: {"later", "renewal"} <= {s for to, s in box.received() if to == OTHER}, deadline=240)
+        await eventually(lambda: {"later", "renewal"} <= {s for to, s in box.received() if to == OTHER}, deadline=420)
         assert EMAIL not in {to for to, _ in box.received()}
 
         # Processors that know nothing read all of it again.
@@ -221,21 +226,21 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(box: Postbox, tmp_
         rebuilt = await command("replay", "--rebuild", "--yes")
         assert rebuilt.returncode == 0, rebuilt.stderr
         await up.start(until_ready=False)
-        await eventually(lambda: up.runtime().get("ready"), deadline=150)
+        await eventually(lambda: up.runtime().get("ready"), deadline=240)
         store = warehouse(up)
         replayed = await command("replay", "--yes")
         assert replayed.returncode == 0, replayed.stderr
         new = events_of("somebody@else.example", "Somebody Else", int(time.time()) - 5, 7)
         await post(up, *new)  # what comes last shows that all before it has been read
-        await eventually(lambda: len(store.rows(profiles)) == 2, deadline=60)
+        await eventually(lambda: len(store.rows(profiles)) == 2, deadline=120)
         assert {row["email"] for row in store.rows(profiles)} == {OTHER, "somebody@else.example"}
         assert not found_in_tables(store)
         assert store.rows("SELECT count() AS c FROM unlinked WHERE unlinked_reason = 'erased'")[0]["c"] == len(erased)
 
         # Who pays after that is somebody new.
         await post(up, *events_of(EMAIL, NAME, int(time.time()) - 1, 8))
-        await eventually(lambda: len(store.rows(profiles)) == 3, deadline=60)
+        await eventually(lambda: len(store.rows(profiles)) == 3, deadline=120)
         paid = "SELECT successfully_paid_count AS paid FROM profiles WHERE email = {email:String}"
-        await eventually(lambda: store.rows(paid, {"email": EMAIL})[0]["paid"] == 1, deadline=60)
+        await eventually(lambda: store.rows(paid, {"email": EMAIL})[0]["paid"] == 1, deadline=120)
     finally:
         await up.stop()

@@ -12,7 +12,7 @@ SEED = int(os.environ.get("TILLSTREAM_TORTURE_SEED", "1"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 500)
+@pytest.mark.timeout(SECONDS + 900)
 async def test_no_row_profile_or_mail_is_wrong_whatever_dies(tmp_path: Path) -> None:
     report = await torture(tmp_path, SECONDS, SEED)
     assert not report.wrong, report

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.conftest import eventually
+from tests.conftest import eventually, soon
 from tests.e2e.running import SECRET, RunningUp, environment, tillstream_async
 
 LIVE = """\
@@ -58,18 +58,26 @@ async def test_what_is_live_and_cannot_work_is_red_everywhere_and_green_by_itsel
     running = await RunningUp(tmp_path / "data", env).start()
     try:
         url, wanted = running.runtime()["console_url"], {"flow-broken", "segment-unreadable"}
-        status, doctor = await commands(running.data)
-        health = await told(url)
-        assert (status["light"], doctor["light"], health["verdict"]) == ("red", "red", "red")
-        assert status["verdict"] == doctor["title"] == health["title"] == "2 things do not work"
+
+        async def agreed() -> tuple[Any, Any, Any]:  # on a busy machine there may be more to say for a moment
+            status, doctor = await commands(running.data)
+            health = await told(url)
+            assert (status["light"], doctor["light"], health["verdict"]) == ("red", "red", "red")
+            assert status["verdict"] == doctor["title"] == health["title"] == "2 things do not work"
+            return status, doctor, health
+
+        status, doctor, health = await eventually(agreed, deadline=120)
         for findings in (status["findings"], doctor["findings"], health["findings"]):
             assert {one["name"] for one in findings if one["severity"] == "error"} == wanted
             by_name = {one["name"]: one for one in findings}
             assert f"{project}/templates/thanks.html" in by_name["flow-broken"]["remedy"]
             assert by_name["segment-unreadable"]["remedy"] == f"mend {vips}:2"
-        shown = await page(url)
-        assert "the live flow receipts would not work" in shown
-        assert f"mend {vips}:2" in shown
+
+        async def shown() -> bool:
+            said = await page(url)
+            return "the live flow receipts would not work" in said and f"mend {vips}:2" in said
+
+        await eventually(shown)
 
         receipts.write_text(LIVE.replace("email", "emial"), "utf-8")
         vips.write_text("all:\n  - person: {country: DE}\n", "utf-8")
@@ -85,8 +93,12 @@ async def test_what_is_live_and_cannot_work_is_red_everywhere_and_green_by_itsel
             return (await told(url))["verdict"] == "waiting"  # for the first event
 
         await eventually(mended)
-        status, doctor = await commands(running.data)
-        assert status["light"] == doctor["light"] == "waiting"
+
+        async def all_waiting() -> bool:
+            status, doctor = await commands(running.data)
+            return bool(status["light"] == doctor["light"] == "waiting")
+
+        await eventually(all_waiting, deadline=120)
 
         await hangs(running, url)
     finally:
@@ -98,12 +110,11 @@ async def hangs(running: RunningUp, url: str) -> None:
     pid = running.runtime()["clickhouse_pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        began = asyncio.get_running_loop().time()
-        assert "hangs" in (await told(url))["error"]
-        assert asyncio.get_running_loop().time() - began < 4  # strictly measured in tests/integration/test_hanging.py
+        async with soon(20):  # strictly measured in tests/integration/test_hanging.py
+            assert "hangs" in (await told(url))["error"]
         assert "clickhouse" in (await page(url)).lower()
         for command in (["status"], ["doctor"], ["metrics"], ["sql", "SELECT 1"]):
-            done = await tillstream_async(*command, "--data", running.data, env=environment(), seconds=15)
+            done = await tillstream_async(*command, "--data", running.data, env=environment(), seconds=90)
             assert done.returncode != 0
             assert "does not answer" in done.stdout + done.stderr, command
     finally:

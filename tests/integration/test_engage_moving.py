@@ -18,14 +18,14 @@ status: live
 trigger: {metric: Successfully Paid}
 reentry: {once_per: Invoice}
 steps:
-  - delay: 1 second
+  - delay: 4 seconds
   - email: {template: plain, subject: "first"}
   - wait_until: {when: {happened: Refunded Payment}, timeout: 30 days}
   - email: {template: plain, subject: "last"}
 """
 OLD, NEW, THIRD = "old@example.com", "new@example.com", "third@example.com"
+LATER = "in a second"
 WHOLE = {"Amount": "12.00", "Currency": "USD", "Items": [{"Name": "One"}]}  # nothing to wait for: it acts at once
-LATER = rfc3339(time.time() + 1)
 
 #: What is told of the fact after it has acted; told again once its first mail is out; who gets the first, who the last.
 MOVES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] = {
@@ -50,22 +50,25 @@ async def test_a_fact_that_moves_takes_along_what_came_of_it(
 ) -> None:
     before, after, first, last = MOVES[moves]
     await make_topics(topic_prefix, partitions=2)
-    async with postbox() as box, engage(kafka_bootstrap, topic_prefix, project(tmp_path, flow=FLOW), smtp_url=box.url):
+    folder, where = project(tmp_path, flow=FLOW), (kafka_bootstrap, topic_prefix)
+    async with postbox() as box, engage(*where, folder, smtp_url=box.url) as worker:
         row = fact(Metric.SUCCESSFULLY_PAID, "a", OLD, properties=WHOLE)
+        later = {LATER: rfc3339(time.time() + 1)}
 
         async def told(*rows: dict[str, Any]) -> None:
-            await tell(kafka_bootstrap, topic_prefix, *(row | each for each in rows))
+            changes = ({name: later.get(value, value) for name, value in each.items()} for each in rows)
+            await tell(*where, *(row | each for each in changes))
 
-        await told({}, *({"version": version} | each for version, each in enumerate(before, 2)))
-        await eventually(lambda: (first, "first") in box.received(), deadline=30)
+        await told({})
+        await eventually(lambda: len(worker._people.timers))  # it has acted
+        await told(*({"version": version} | each for version, each in enumerate(before, 2)))
+        await eventually(lambda: (first, "first") in box.received())
         await told(*({"version": version} | each for version, each in enumerate(after, 2 + len(before))))
         refund = fact(Metric.REFUNDED_PAYMENT, "r", last, source="import")
-        await tell(kafka_bootstrap, topic_prefix, refund)
-        await eventually(lambda: (last, "last") in box.received(), deadline=30)
+        await tell(*where, refund)
+        await eventually(lambda: (last, "last") in box.received())
         assert box.received() == Counter([(first, "first"), (last, "last")])
-        known = await messages(
-            kafka_bootstrap, topic_prefix, lambda found: [each["status"] for each in found] == ["sent"] * 2
-        )
+        known = await messages(*where, lambda found: [each["status"] for each in found] == ["sent"] * 2)
     assert {(each["email"], each["recipient"], each["metric_id"]) for each in known.values()} == {
         (first, first, row["metric_id"]),
         (last, last, row["metric_id"]),

@@ -87,7 +87,9 @@ async def test_a_refused_content_is_no_bad_address() -> None:
 async def test_a_server_that_is_not_there_is_one_that_all_can_wait_for() -> None:
     async with postbox() as box:
         url = box.url
-    outcome = await Smtp(url).send(MAIL)
+    smtp = Smtp(url)
+    outcome = await smtp.send(MAIL)
+    await smtp.close()
     assert isinstance(outcome, Again)
     assert outcome.unreachable
 
@@ -108,7 +110,9 @@ async def test_a_connection_that_breaks_after_the_mail_leaves_it_unknown() -> No
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        outcome = await Smtp(f"smtp://127.0.0.1:{port}").send(MAIL)
+        smtp = Smtp(f"smtp://127.0.0.1:{port}")
+        outcome = await smtp.send(MAIL)
+        await smtp.close()
     assert isinstance(outcome, Unknown)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from doctor.rules import findings
 from embedded.kafka import KafkaProcess
 from schemas.errors import TillstreamError, Unavailable
 from settings.loading import load_settings
-from tests.conftest import ClickHouseServer, eventually, start_clickhouse, stop
+from tests.conftest import ClickHouseServer, eventually, soon, start_clickhouse, stop
 from tests.integration.console_support import fill
 from tillstream.broker import own_broker
 from warehouse.address import Address
@@ -58,27 +58,6 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-@asynccontextmanager
-async def soon(seconds: float = SOON) -> AsyncIterator[None]:
-    """What is inside takes less, but for what a busy machine is late with anything at all."""
-    behind = 0.0
-
-    async def watch() -> None:
-        nonlocal behind
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.05)
-            behind += time.monotonic() - began - 0.05
-
-    watching, began = asyncio.create_task(watch()), time.monotonic()
-    try:
-        yield
-        took = time.monotonic() - began
-        assert took < seconds + behind, f"{took:.2f} s, the machine being {behind:.2f} s late"
-    finally:
-        watching.cancel()
-
-
 @pytest.fixture(scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseServer]:
     """An engine of our own, to be stopped."""
@@ -103,22 +82,21 @@ async def console(
 async def test_every_page_says_within_two_seconds_that_clickhouse_hangs_and_is_well_again_by_itself(
     engine: ClickHouseServer, console: aiohttp.ClientSession
 ) -> None:
-    async with console.get("/") as answer:  # now the client is open
-        assert answer.status == 200
+    await eventually(lambda: _is(console, "/", 200))  # now the client is open
     with stopped(engine.process.pid):
         for page in PAGES:
-            async with soon(), console.get(page) as answer:
+            async with soon(SOON), console.get(page) as answer:
                 assert answer.status == 503
                 assert f"ClickHouse at http://127.0.0.1:{engine.port} hangs" in await answer.text()
-        async with soon(), console.get("/health") as answer:
+        async with soon(SOON), console.get("/health") as answer:
             assert answer.status == 503
             page = await answer.text()
         assert "The numbers can’t be read" in page
         assert '<section class="verdict red"' in page
         assert page.count(f"ClickHouse at http://127.0.0.1:{engine.port} hangs") == 2
-        async with soon(), console.get("/part/judged") as answer:
+        async with soon(SOON), console.get("/part/judged") as answer:
             assert f"ClickHouse at http://127.0.0.1:{engine.port} hangs" in await answer.text()
-        async with soon():  # many at once do not wait for each other
+        async with soon(SOON):  # many at once do not wait for each other
             statuses = await asyncio.gather(*(_status(console, page) for page in PAGES * 4))
         assert set(statuses) == {503}
 
@@ -146,7 +124,7 @@ async def _status(http: aiohttp.ClientSession, page: str) -> int:
 async def test_a_console_that_starts_while_clickhouse_hangs_says_so_too(engine: ClickHouseServer) -> None:
     warehouse = reader(Address(engine.url, database=DATABASE))
     with stopped(engine.process.pid):
-        async with soon():
+        async with soon(SOON):
             with pytest.raises(Unavailable, match="hangs"):
                 await asyncio.gather(*(warehouse.rows(Query("SELECT 1 AS one")) for _ in range(5)))
     assert await eventually(lambda: warehouse.rows(Query("SELECT 1 AS one"))) == [{"one": 1}]
@@ -167,7 +145,7 @@ async def test_a_slow_question_has_its_time_and_one_that_hangs_midway_is_told(en
     done, _ = await asyncio.wait({under_way}, timeout=0.5)
     assert not done
     with stopped(engine.process.pid):
-        async with soon():
+        async with soon(SOON):
             with pytest.raises(Unavailable, match="hangs"):
                 await under_way
     await warehouse.close()
@@ -176,10 +154,10 @@ async def test_a_slow_question_has_its_time_and_one_that_hangs_midway_is_told(en
 async def test_commands_and_the_doctor_say_it_within_two_seconds(engine: ClickHouseServer) -> None:
     commands = Warehouse(Address(engine.url, database=DATABASE))
     with stopped(engine.process.pid):
-        async with soon():
+        async with soon(SOON):
             with pytest.raises(Unavailable, match="hangs"):
                 await asyncio.to_thread(commands.rows, "SELECT 1")
-        async with soon():
+        async with soon(SOON):
             facts, known = await clickhouse_facts(Address(engine.url))
     assert "hangs" in facts.error
     assert not known.answered
@@ -189,7 +167,8 @@ async def test_commands_and_the_doctor_say_it_within_two_seconds(engine: ClickHo
         return (facts.error, known.answered) == ("", True)
 
     await eventually(well)
-    assert await asyncio.to_thread(commands.rows, "SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)")
+    slow = "SELECT sum(sleepEachRow(1)) AS slept FROM numbers(3)"
+    assert await eventually(lambda: asyncio.to_thread(commands.rows, slow)) == [{"slept": 0}]
 
 
 @pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["metrics"], ["status"], ["doctor"], ["deadletters"]])
@@ -200,7 +179,7 @@ async def test_each_command_ends_soon_and_names_the_cause(
     argv = [sys.executable, "-m", "tillstream", *command]
     with stopped(engine.process.pid):
         done = await asyncio.to_thread(
-            subprocess.run, argv, env=env, capture_output=True, text=True, timeout=20, check=False
+            subprocess.run, argv, env=env, capture_output=True, text=True, timeout=60, check=False
         )
     said = done.stdout + done.stderr
     assert done.returncode != 0
@@ -210,15 +189,15 @@ async def test_each_command_ends_soon_and_names_the_cause(
 
 async def test_a_broker_that_hangs_is_told_within_the_time_that_a_page_waits(tmp_path: Path) -> None:
     async with KafkaProcess(tmp_path / "kafka") as broker:
-        assert (await kafka_facts({"bootstrap_servers": broker.bootstrap}, "")).error == ""
-        with stopped(broker.pid):
-            async with soon(3.0):
-                facts = await kafka_facts({"bootstrap_servers": broker.bootstrap}, "")
-        assert "hangs" in facts.error
 
         async def well() -> bool:
             return not (await kafka_facts({"bootstrap_servers": broker.bootstrap}, "")).error
 
+        await eventually(well)
+        with stopped(broker.pid):
+            async with soon(3.0):
+                facts = await kafka_facts({"bootstrap_servers": broker.bootstrap}, "")
+        assert "hangs" in facts.error
         await eventually(well)
 
 
@@ -234,7 +213,7 @@ async def test_a_server_that_is_no_clickhouse_is_not_taken_for_silent(status: in
     async with TestServer(app) as server:
         url = f"http://127.0.0.1:{server.port}"
         warehouse = reader(Address(url))
-        async with soon():
+        async with soon(SOON):
             with pytest.raises(Unavailable) as caught:
                 await warehouse.rows(Query("SELECT 1 AS one"))
         await warehouse.close()
@@ -242,7 +221,7 @@ async def test_a_server_that_is_no_clickhouse_is_not_taken_for_silent(status: in
         assert url in str(caught.value)
         facts, _ = await clickhouse_facts(Address(url))
         assert url in facts.error  # and nothing is raised
-        async with soon():
+        async with soon(SOON):
             with pytest.raises(TillstreamError) as refused:
                 await asyncio.to_thread(Warehouse(Address(url)).rows, "SELECT 1")
         assert "hangs" not in str(refused.value)

@@ -27,7 +27,7 @@ from tests.torture import checks
 from tests.torture.chaos import Chaos
 from tests.torture.stack import Stack, stack
 
-RECOVERY = 150.0  # seconds after the last fault by which all must be right: a pause of 20 s, a session, and the backlog
+RECOVERY = 300.0  # seconds after the last fault by which all must be right: a pause of 20 s, a session, and the backlog
 FAULTS = Faults(duplicate=0.2, shuffle_window=40, versions=("2020-03-02", "2022-11-15", "2024-06-20"))
 
 

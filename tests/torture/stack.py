@@ -148,7 +148,7 @@ async def stack(directory: Path, env: dict[str, str], rng: random.Random) -> Asy
             [sys.executable, "-m", "embedded.clickhouse", "--data", str(engine), "--port", str(http)],
             environment(),
         )
-        await eventually(lambda: (engine / "http_port").exists(), deadline=60)
+        await eventually(lambda: (engine / "http_port").exists(), deadline=180)
         url = with_login(f"http://127.0.0.1:{http}", "default", logins(engine).password)
         env = {**env, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, "CLICKHOUSE_URL": url, "STRIPE_WEBHOOK_SECRET": SECRET}
         made = await tillstream_async("topics", env=env)
@@ -162,7 +162,7 @@ async def stack(directory: Path, env: dict[str, str], rng: random.Random) -> Asy
                 arguments = [sys.executable, "-m", "tillstream", role, "--data", str(state), *more]
                 start(f"{role}-{number}", arguments, env, state if role in ("process", "engage") else None)
         flows = [part for name, part in parts.items() if name.startswith("engage")]
-        await eventually(lambda: all("flows run" in part.said() for part in flows), deadline=120)  # no fact is history
+        await eventually(lambda: all("flows run" in part.said() for part in flows), deadline=240)  # no fact is history
         yield Stack(parts, proxy, bootstrap, url, [f"http://127.0.0.1:{port}" for port in ports], small)
 
 
