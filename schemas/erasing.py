@@ -28,7 +28,7 @@ _PLAIN: Final = frozenset(
     "plan balance_transaction refund source api_version failure_code code reason billing_reason collection_method "
     "billing interval latest_charge latest_invoice subscription_item invoice_item credit_note dispute setup_intent "
     "source_transfer transfer payout account context discount discounts tax_rate tax_behavior "
-    "network_decline_code advice_code risk_level presentment_currency".split()
+    "decline_code network_decline_code advice_code risk_level presentment_currency".split()
 )
 #: Properties of a row that tell of the money and not of the person.
 _PROPERTIES: Final = frozenset(

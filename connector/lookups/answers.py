@@ -18,6 +18,7 @@ _PATHS = {
     "invoice_payment": "invoice_payments",
     "refund": "refunds",
     "dispute": "disputes",
+    "payment_intent": "payment_intents",
     "subscription": "subscriptions",
     "payment_method": "payment_methods",
 }

@@ -9,7 +9,7 @@ An object that has lost its person has `erased` in its record, and stays so: its
 
 from dataclasses import replace
 
-from processors.rules import identity, stripping
+from processors.rules import attempts, identity, stripping
 from processors.rules.lattice import Record
 from processors.rules.observation import Observation
 from processors.rules.session import Session
@@ -50,6 +50,8 @@ def settle(session: Session) -> None:
         newest = max(newest, end)
         if "core" in record:
             record["core"] = stripping.strip(record["core"], end)
+        for when, error in record.get("errors", {}).items():
+            record["errors"][when] = attempts.spared(error)
         known = session.store.get(session.key(identifier, "l"))
         if known is not None and (lines := stripping.strip_lines(known["lines"])) is not known["lines"]:
             known["lines"] = lines

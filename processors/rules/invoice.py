@@ -6,7 +6,7 @@ The record:
     oob               [at, amount]: paid outside Stripe; -1 is 'all that was due' (before basil: a flag only)
     tries             {"attempt:charge id": [first seen, what was still to be paid]}: failed attempts; the charge is ''
                       when there was none and '?' when the shape does not tell (since basil), then with its time:
-                      "2:?:1767607200". Before there were credit notes: only the time
+                      "2:?:1767607200". Before there were credit notes: only the time. See `attempts`
     charges           {charge id: [status rank, from, amount got, to]}: charges that Stripe's ids link to it, and when
                       they came to that (`charge.happened`); without `to` it is `from`
     cov               {offer: [charge id, amount got]}: charges that were inferred (see `links`)
@@ -14,25 +14,24 @@ The record:
     payments          {payment id: [at, payment intent, charge]}: Stripe's own links since basil; of one that was made
                       outside Stripe (a payment record) [at, '', '', amount, when it was made]
     notes             the ids of its credit notes
+    errors            {when seen: why the newest attempt by then failed}: of attempts without a charge (see `attempts`)
     flags             {"overdue" | "requires_action" | "failed": newest event that says so}
-    asked             when Stripe was asked for its payments
+    asked, sought     when Stripe was asked for its payments, and the failure of which the reason was asked for
     rows, v, events   as for a charge
 Its lines are kept apart (`lines_of`), since they are large and seldom change.
 """
 
 from typing import Any
 
+from processors.rules import attempts, receipt, stripping
 from processors.rules import fields as f
-from processors.rules import receipt, stripping
 from processors.rules.fields import Obj
 from processors.rules.lattice import HORIZON, RULES, Record, newer, newest
-from processors.rules.links import SLACK
 from processors.rules.observation import Observation, subscription_of
 from schemas.errors import BadEvent
 
 _LINES = 50_000  # far beyond what Stripe puts on an invoice; its row has to fit a Kafka message
 _STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
-FAILED = 1  # status rank of a failed charge, as in `charge`
 _TEXTS = (
     ("number", "number"),
     ("name", "customer_name"),
@@ -92,8 +91,6 @@ def normalize(body: Obj, path: str, *, deleted: bool = False) -> Record:
     }
     if details:
         optional["submeta"] = f.metadata(details, f"{path}.parent.subscription_details")
-    if error := f.child(body, "last_finalization_error", path):
-        optional["error"] = f.opt(error, "message", f"{path}.last_finalization_error")
     core |= {name: value for name, value in optional.items() if value}
     if body.get("total_excluding_tax") is not None:
         core["net"] = f.signed_amount(body, "total_excluding_tax", path)
@@ -148,7 +145,8 @@ def fold(record: Record, observation: Observation) -> bool:
     outside = _outside(body, path)
     payments = [_payment(payment, f"{path}.payments.data") for payment in f.listed(body, "payments", path)]
     intent = f.reference(body, "payment_intent", path)  # before basil: an invoice had one intent
-    changed = False
+    error = attempts.error_of(body, path)
+    changed = attempts.learn_error(record, at, error) if error else False
     order = [_STATUS_RANK[core["status"]], core.get("count", 0), bool(core.get("finalized")), core["paid"], RULES]
     if newer(at, order, core, record):
         told = [observation.source, observation.api_version, observation.received_at]
@@ -158,7 +156,7 @@ def fold(record: Record, observation: Observation) -> bool:
         record["oob"] = update
         changed = True
     if observation.type == "invoice.payment_failed":
-        changed |= _failed_attempt(record, core.get("count", 0), charge, [at, core.get("left") or core["due"]])
+        changed |= attempts.learn(record, core.get("count", 0), charge, [at, core.get("left") or core["due"]])
     if charge:
         changed |= link(record, charge)
     if intent:
@@ -176,24 +174,6 @@ def _outside(body: Obj, path: str) -> int:
     """What was paid outside Stripe: an amount, -1 for 'all that was due', 0 for nothing."""
     off_stripe = f.amount(body, "amount_paid_off_stripe", path, default=0)
     return off_stripe or (-1 if f.flag(body, "paid_out_of_band", path) else 0)
-
-
-def _failed_attempt(record: Record, attempt: int, charge: str | None, told: list[int]) -> bool:
-    """Learn of a failed attempt as `told`, [when, what was to be paid]: the first word on it counts."""
-    tries = record.setdefault("tries", {})
-    key = f"{attempt}:?:{told[0]}" if charge is None else f"{attempt}:{charge}"
-    known = tries.get(key)
-    if known is not None and (known < told[0] if isinstance(known, int) else known <= told):
-        return False
-    tries[key] = told
-    return True
-
-
-def tried(record: Record, key: str) -> tuple[int, int]:
-    """When one of its `tries` failed, and the amount; of what was kept without it, what is to be paid now."""
-    told = record["tries"][key]
-    core = record.get("core", {})
-    return (told, core.get("left") or core.get("due", 0)) if isinstance(told, int) else (told[0], told[1])
 
 
 def link(record: Record, charge: str, status: int = -1, when: tuple[int, int] = (0, 0), got: int = 0) -> bool:
@@ -244,61 +224,10 @@ def knowledge(record: Record) -> int:
         total += record["oob"][0]
     for told in record.get("tries", {}).values():
         total += HORIZON - (told if isinstance(told, int) else told[0])
-    total += sum(record.get("flags", {}).values())
+    total += sum(record.get("flags", {}).values()) + sum(map(int, record.get("errors", ())))
     for at, *_ in record.get("payments", {}).values():
         total += at
     return total + len(record.get("charges", {}))
-
-
-Failure = tuple[int, int]  # when, and how much was to be paid
-
-
-def attempts(record: Record) -> tuple[dict[str, int], dict[int, Failure], dict[str, Failure]]:
-    """The failed attempts as ({charge id: attempt}, {attempt that made no charge: failure}, {offer: failure}).
-
-    An offer, `attempt:time`, is an attempt of which the shape does not tell whether it made a charge.
-    `invoice.charge` is the newest charge, so an attempt that made none still names the charge of an earlier one: a
-    charge belongs to the lowest attempt that names it. Linked failed charges take the offers nearest to the time at
-    which they failed.
-    """
-    owned: dict[str, int] = {}
-    bare: dict[int, Failure] = {}
-    offers: dict[str, Failure] = {}
-    tries = record.get("tries")
-    if not tries:
-        return owned, bare, offers
-    for key in sorted(tries, key=lambda key: (int(key.partition(":")[0]), key.partition(":")[2])):
-        number, _, charge = key.partition(":")
-        attempt, failure = int(number), tried(record, key)
-        if charge.startswith("?:"):
-            offers[f"{attempt}:{failure[0]}"] = failure
-        elif charge and charge not in owned:
-            owned[charge] = attempt
-        elif not charge or owned[charge] != attempt:
-            bare[attempt] = min(failure, bare.get(attempt, failure))
-    loose = [
-        (max(begin - at, at - (end[0] if end else begin), 0), charge, offer)
-        for charge, (status, begin, _, *end) in record.get("charges", {}).items()
-        if status == FAILED and charge not in owned
-        for offer, (at, _) in offers.items()
-    ]
-    for distance, charge, offer in sorted(loose):
-        if distance <= SLACK and offer in offers and charge not in owned:
-            owned[charge] = int(offer.partition(":")[0])
-            del offers[offer]
-    return owned, bare, offers
-
-
-def derived(record: Record, charge_id: str) -> int:
-    """Which attempt a charge was, where no event tells, as of an imported one: its place in time among the linked ones.
-
-    0 where that can't be told: some attempt has no charge, or one that is not known here.
-    """
-    charges, count = record.get("charges", {}), record.get("core", {}).get("count", 0)
-    if len(charges) < count or any(status < 0 for status, *_ in charges.values()):
-        return 0
-    order = sorted(charges, key=lambda one: (charges[one][1], one))
-    return int(min(order.index(charge_id) + 1, count)) if charge_id in charges else 0
 
 
 def overdue(record: Record) -> bool:
@@ -327,7 +256,7 @@ def wanted(record: Record) -> int:
     said = record["oob"][1] if "oob" in record else 0
     if core["status"] != "paid" or said < 0:
         return 0
-    if any(status != FAILED for status, *_ in record.get("charges", {}).values()):
+    if any(status != attempts.FAILED for status, *_ in record.get("charges", {}).values()):
         return 0
     outside: int = max(said, sum(amount for _, amount, _ in recorded(record)))
     return int(max(core["paid"] - outside, 0))

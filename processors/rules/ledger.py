@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
-from processors.rules import belongings, erasure, forgetting, identity, people, stripping, transfers
+from processors.rules import attempts, belongings, erasure, forgetting, identity, people, stripping, transfers
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
 from processors.rules import fields as f
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
-from processors.rules.linking import link_charge, link_invoice
+from processors.rules.linking import learn_error, link_charge, link_invoice
 from processors.rules.observation import Observation, expanded_customer
 from processors.rules.session import Changes, PartitionStore, Session, remember
 from processors.rules.telling import forget_told, tell
@@ -95,6 +95,8 @@ def _fold(session: Session, observation: Observation) -> bool:
             return _customer(session, observation)
         case "invoice_payment":
             return _invoice_payment(session, observation)
+        case "payment_intent":
+            return _payment_intent(session, observation)
         case "payment_method":
             return belongings.payment_method(session, observation)
         case "subscription":
@@ -190,9 +192,20 @@ def _invoice(session: Session, observation: Observation) -> bool:
         if invoices.payments_untold(record, observation):
             record["asked"] = record["at"]
             session.ask("invoice", invoice_id, "payments are not on the invoice", record["at"])
+        _ask_why(session, invoice_id, record)
     if fresh and record["core"] is before:  # an older snapshot tells of people as well
         _learn_from_invoice(session, invoices.normalize(observation.body, observation.path), observation.at)
     return fresh
+
+
+def _ask_why(session: Session, invoice_id: str, record: Record) -> None:
+    """Why the newest attempt failed without a charge stands on its payment intent, until the next one."""
+    intents = [(at, intent) for at, intent, *_ in record.get("payments", {}).values() if intent]
+    failures = attempts.uncovered(invoice_id, record) if intents and "tries" in record else []
+    at = max((at for _, (at, _) in failures), default=0)
+    if at > record.get("sought", 0) and record.get("core", {}).get("status") == "open" and not attempts.why(record, at):
+        record["sought"] = at
+        session.ask("payment_intent", max(intents)[1], "why an attempt failed", at)
 
 
 def _learn_from_invoice(session: Session, core: Record, at: int) -> None:
@@ -246,10 +259,22 @@ def _invoice_payment(session: Session, observation: Observation) -> bool:
     return fresh
 
 
+def _payment_intent(session: Session, observation: Observation) -> bool:
+    if not observation.customer:
+        return True  # an invoice's has one
+    error = attempts.error_on(observation.body, observation.path)
+    session.open_party(observation.customer, observation.customer)
+    fresh = remember(session, session.party, observation)
+    if error:
+        learn_error(session, observation.id, observation.at, error)
+    return fresh
+
+
 def _settle_payments(session: Session, invoice_id: str, record: Record, changed: bool) -> None:
     session.settle(invoice_id, record, changed, invoices.knowledge(record))
     if changed:
         link_invoice(session, invoice_id, record)
+        _ask_why(session, invoice_id, record)
 
 
 def _credit_note(session: Session, observation: Observation) -> bool:

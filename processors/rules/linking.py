@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from processors.rules import attempts, links
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
-from processors.rules import links
 from processors.rules.lattice import Record
 from processors.rules.session import Session
 
@@ -42,7 +42,7 @@ def link_invoice(session: Session, invoice_id: str, record: Record) -> None:
             invoices.link(record, charge_id)
         if intent:
             _pay_with(session, intent, invoice_id)
-    owned, _, open_tries = invoices.attempts(record)
+    owned, _, open_tries = attempts.failed(record)
     for charge_id in sorted({*owned, *record.get("charges", {})}):
         _link(session, charge_id, invoice_id)
     offers = _offers(invoice_id, record, open_tries) if session.customer and "core" in record else {}
@@ -83,13 +83,33 @@ def _pay_with(session: Session, intent: str, invoice_id: str) -> None:
     known = session.store.get(session.key(intent)) or {"charges": [], "inv": ""}
     if known["inv"] != invoice_id:
         known["inv"] = invoice_id
+        _tell_errors(session, known)
         session.store.put(session.key(intent), known)
     # Each time anew: a payment that came before its invoice could not reach the customer's charges.
     for charge_id in known["charges"]:
         _link(session, charge_id, invoice_id)
 
 
-def _offers(invoice_id: str, record: Record, open_tries: dict[str, invoices.Failure]) -> dict[str, list[Any]]:
+def learn_error(session: Session, intent: str, at: int, error: attempts.Error) -> None:
+    """What stood on a payment intent is told to the invoice that it pays, or waits until that is known."""
+    known = session.store.get(session.key(intent)) or {"charges": [], "inv": ""}
+    waiting = known.setdefault("errors", {})
+    waiting[str(at)] = max(error, waiting.get(str(at), []))
+    _tell_errors(session, known)
+    session.store.put(session.key(intent), known)
+
+
+def _tell_errors(session: Session, known: Record) -> None:
+    invoice = session.load(known["inv"], "invoice") if known["inv"] and "errors" in known else None
+    if invoice is None:
+        return
+    errors = known.pop("errors")
+    learned = [attempts.learn_error(invoice, int(at), error) for at, error in errors.items()]
+    if any(learned):
+        session.settle(known["inv"], invoice, True, invoices.knowledge(invoice))
+
+
+def _offers(invoice_id: str, record: Record, open_tries: dict[str, attempts.Failure]) -> dict[str, list[Any]]:
     core = record["core"]
     currency = core["currency"]
     offers: dict[str, list[Any]] = {

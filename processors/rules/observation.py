@@ -41,6 +41,7 @@ KINDS = frozenset(
         "dispute",
         "customer",
         "invoice_payment",
+        "payment_intent",
         "payment_method",
         "subscription",
         RELINK,

@@ -44,7 +44,8 @@ class LedgerPlacing:
         _, _, part = split(key.decode())
         if not part and not any("kind" in record for record in records):
             charges = dict.fromkeys(charge for record in records for charge in record["charges"])
-            return orjson.dumps({"charges": [*charges], "inv": max(record["inv"] for record in records)})
+            both = records[0] | records[1]  # of what stood on it, each has all or nothing
+            return orjson.dumps(both | {"charges": [*charges], "inv": max(record["inv"] for record in records)})
         if part in ("", "h", "l"):
             return orjson.dumps(max(records, key=_known))
         raise ValueError(f"two partitions have a record {key!r}")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from processors.rules import attempts, identity
 from processors.rules import charge as charges
-from processors.rules import identity
 from processors.rules import invoice as invoices
 from processors.rules.declines import decline_class
 from processors.rules.lattice import Record
@@ -32,6 +32,7 @@ _PARTS = (
     ("TaxIncluded", "within"),
 )
 _CONNECT = frozenset(("fee", "dest", "behalf"))  # of a destination charge, see `charge.normalize`
+_UNTOLD = ("", "", "", "", "")  # why an attempt failed, see `attempts.Error`
 _ITEMS = 50  # lines told with a payment, for receipts; all of them are on the invoice's own row
 
 
@@ -131,7 +132,7 @@ def _stub_rows(charge_id: str, context: Context) -> Iterator[Row]:
     key = f"{context.attempt}:{charge_id}"
     if core is None or not context.attempt or key not in record.get("tries", {}):
         return
-    at, amount = invoices.tried(record, key)
+    at, amount = attempts.tried(record, key)
     yield row_of(
         Metric.FAILED_PAYMENT,
         f"{context.prefix}failed:{charge_id}",
@@ -149,7 +150,7 @@ def invoice_rows(
     invoice_id: str,
     record: Record,
     context: Context,
-    uncovered: list[tuple[int, invoices.Failure]],
+    uncovered: list[tuple[int, attempts.Failure]],
     paid_by_charges: int,
 ) -> Iterator[Row]:
     """Issued Invoice; Failed Payment of attempts without a charge (`uncovered`); paid outside Stripe.
@@ -180,7 +181,8 @@ def invoice_rows(
             {"invoice_id": invoice_id, "attempt_count": core.get("count", 0), "lines": _lines(context.lines or [])},
         )
     for attempt, (at, amount) in uncovered:
-        reason = core.get("error", "")
+        reason, code, *codes = attempts.why(record, at) or _UNTOLD
+        failure = {"AttemptCount": attempt, "Reason": reason, "ReasonCode": code, **_declined(code, *codes)}
         yield row_of(
             Metric.FAILED_PAYMENT,
             f"{context.prefix}failed:{invoice_id}:attempt:{attempt}",
@@ -189,8 +191,8 @@ def invoice_rows(
             amount,
             own,
             context,
-            properties | {"AttemptCount": attempt, "Reason": reason},
-            {"invoice_id": invoice_id, "attempt_count": attempt, "reason": reason},
+            properties | failure,
+            {"invoice_id": invoice_id, "attempt_count": attempt, "reason": reason, "reason_code": code},
         )
     if "oob" in record and core["status"] == "paid":
         said = record["oob"][1]
@@ -284,12 +286,7 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
         "Disputed": core.get("disputed"),
     }
     if core["status"] == "failed":
-        properties |= {
-            "DeclineCode": core.get("decline"),
-            "NetworkDeclineCode": core.get("network"),
-            "AdviceCode": core.get("advice"),
-            "DeclineClass": decline_class(core.get("code", ""), core.get("decline", ""), core.get("advice", "")),
-        }
+        properties |= _declined(*(core.get(name, "") for name in ("code", "decline", "network", "advice")))
     if "shown" in core:
         amount, currency = core["shown"]
         properties |= {"PresentmentAmount": major(amount, currency), "PresentmentCurrency": currency.upper()}
@@ -310,6 +307,11 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
         metadata |= {"invoice": invoice_core.get("meta"), "subscription": context.submeta}
     properties["metadata"] = with_origin(metadata, context)
     return properties
+
+
+def _declined(code: str, decline: str, network: str, advice: str) -> Row:
+    told = {"DeclineCode": decline, "NetworkDeclineCode": network, "AdviceCode": advice}
+    return told | {"DeclineClass": decline_class(code, decline, advice)}
 
 
 def with_origin(metadata: Row, context: Context) -> Row:

@@ -9,7 +9,7 @@ from typing import Any
 from processors.rules.lattice import Record
 from schemas.erasing import mark
 
-_PERSONAL = frozenset("name phone place text memo url pdf number reason error card meta submeta refused".split())
+_PERSONAL = frozenset("name phone place text memo url pdf number reason card meta submeta refused".split())
 _EMAILS = ("email", "billing", "receipt")
 _DESCRIPTION, _METADATA = 4, 10  # of a line, see `invoice.normalize_line`
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 
 import orjson
 
-from processors.rules import belongings, emit, erasure, identity, links, people
+from processors.rules import attempts, belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
-from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, ranked, renew
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
@@ -81,15 +80,10 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
     if record["kind"] == "invoice":
         context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)
-        _, bare, offers = invoices.attempts(record)
         covered = record.get("cov", {})
-        for offer, failure in offers.items():
-            if f"{identifier}:{offer}" not in covered:
-                attempt = int(offer.partition(":")[0])
-                bare[attempt] = min(failure, bare.get(attempt, failure))
         paid = sum(got for status, _, got, *_ in record.get("charges", {}).values() if status == charges.SUCCEEDED)
         paid += sum(got for offer, (_, got) in covered.items() if offer == identifier)
-        return list(invoice_rows(identifier, record, context, sorted(bare.items()), paid))
+        return list(invoice_rows(identifier, record, context, attempts.uncovered(identifier, record), paid))
     _add_invoice(session, identifier, record, context)
     return list(charge_rows(identifier, record, context))
 
@@ -105,10 +99,10 @@ def _add_invoice(session: Session, charge_id: str, record: Record, context: Cont
     context.submeta = belongings.metadata(session, invoice)
     context.lines = session.lines(context.invoice_id)
     if not context.inferred:
-        owned, _, _ = invoices.attempts(invoice)
+        owned, _, _ = attempts.failed(invoice)
         context.attempt = owned.get(charge_id, 0)
         if not context.attempt and record.get("core", {}).get("status") == "failed":
-            context.attempt = invoices.derived(invoice, charge_id)
+            context.attempt = attempts.derived(invoice, charge_id)
             context.derived = context.attempt > 0
 
 

@@ -96,6 +96,7 @@ def payment_intent_json(
         "currency": of.currency,
         "customer": of.customer,
         "description": of.description,
+        "last_payment_error": _last_error(last, invoice) if status == _OPEN else None,
         "latest_charge": last.id if last else None,
         "livemode": livemode,
         "metadata": last.metadata if last else {},
@@ -109,6 +110,17 @@ def payment_intent_json(
     if shape.refunds_on_charge:  # until 2022-11-15 an intent listed its charges
         del body["latest_charge"]
     return body
+
+
+def _last_error(last: Charge | None, invoice: Invoice | None) -> Json | None:
+    """Why the newest attempt failed: without a charge it is only told here."""
+    if invoice is not None and invoice.failure is not None:
+        code, decline, message = invoice.failure
+        return {"code": code, "decline_code": decline, "message": message, "type": "invalid_request_error"}
+    if last is None or last.failure_code is None:
+        return None
+    told = {"charge": last.id, "code": last.failure_code, "decline_code": last.decline_code}
+    return told | {"message": last.failure_message, "type": "card_error"}
 
 
 def _intent_status(last: Charge | None) -> str:

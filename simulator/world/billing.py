@@ -6,7 +6,7 @@ Source: Stripe's "How subscriptions work", "Status transitions and finalization"
 from typing import Any
 
 from schemas.metrics import Metric
-from simulator.world import payments
+from simulator.world import catalog, payments
 from simulator.world.books import Books, Entry
 from simulator.world.objects import Charge, CreditNote, Customer, Invoice, InvoicePayment, Line, Subscription
 from simulator.world.payments import Decline, Payer
@@ -167,6 +167,7 @@ def decline(
         description=f"Invoice {invoice.number}",
     )
     payments.fail(books, charge, why, at, attempt=count)
+    invoice.failure = None
     _tell_failure(books, invoice, at + 1, count, retry_at, charge=charge.id)
 
 
@@ -191,6 +192,7 @@ def return_debit(books: Books, invoice: Invoice, charge: Charge, why: Decline, a
     """The bank returns it: charge and attempt fail now, though the charge was created days ago."""
     count = invoice.attempt_count + 1
     payments.fail(books, charge, why, at, attempt=count)
+    invoice.failure = None
     _tell_failure(books, invoice, at + 1, count, None, charge=charge.id)
 
 
@@ -302,6 +304,7 @@ def record_payment(books: Books, invoice: Invoice, amount: int, at: int) -> None
 def fail_without_charge(books: Books, invoice: Invoice, at: int, *, retry_at: int | None, same_attempt: bool) -> None:
     """A failed attempt without any charge: no payment method (or, `same_attempt`, authentication that was refused)."""
     count = invoice.attempt_count if same_attempt else invoice.attempt_count + 1
+    invoice.failure = catalog.AUTHENTICATION if same_attempt else None
     _tell_failure(books, invoice, at, count, retry_at)
     entry = Entry(Metric.FAILED_PAYMENT, at, invoice.currency, invoice.amount_due, invoice=invoice)
     entry.attempt_count = count

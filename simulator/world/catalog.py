@@ -38,6 +38,13 @@ DECLINES = (
     ),
 )
 EXPIRED = DECLINES[2]
+#: No charge is made by it: the payment intent alone tells.
+AUTHENTICATION = (
+    "payment_intent_authentication_failure",
+    None,
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod "
+    "to attempt to fulfill this PaymentIntent again.",
+)
 ASYNC_FAILURE = ("payment_method_customer_decline", None, "The customer's bank account could not be debited.")
 
 # About how many units of a currency buy what one dollar buys.

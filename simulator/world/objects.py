@@ -191,6 +191,7 @@ class Invoice(State):
     payment_intent: str | None = None
     payment: str | None = None  # the invoice payment that asks for it
     charge: str | None = None
+    failure: tuple[str, str | None, str] | None = None  # of a newest attempt without a charge
     description: str | None = None
     footer: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)

@@ -226,6 +226,25 @@ async def test_an_event_that_stripe_no_longer_keeps_is_an_answer_too(
     assert answer["type"] == ""
 
 
+async def test_why_an_attempt_made_no_charge_is_on_its_payment_intent(place: Place, world: World) -> None:
+    invoices = world.accounts["default"].invoices.values()
+    refused = next(one.id for one in invoices if one.failure)
+    told = [event for event in world.events if event.type == "invoice.payment_failed" and event.object.id == refused]
+    then = World(5, START, 30, 60, until=told[-1].created + 5)
+    invoice = then.accounts["default"].invoices[refused]
+    async with simulated(then) as stripe, place.connector(stripe.access()):
+        await place.ask(about(invoice.payment_intent or "", "payment_intent"))
+
+        async def come() -> list[dict[str, Any]]:
+            return [one for one in await published(place.bootstrap, place.prefix) if one["source"] == "lookup"]
+
+        [message] = await eventually(come, deadline=60, interval=0.2)
+    answer = orjson.loads(message["body"])
+    assert (answer["id"], answer["customer"]) == (invoice.payment_intent, invoice.customer)
+    assert answer["last_payment_error"]["code"] == "payment_intent_authentication_failure"
+    assert "charge" not in answer["last_payment_error"]
+
+
 async def test_that_there_is_none_is_an_answer_too(place: Place, stripe: Stripe) -> None:
     async with place.connector(stripe.access()):
         await place.ask(about("cus_nobody"))
