@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from processors.rules import attempts, identity
+from processors.rules import attempts, identity, refunds
 from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.declines import decline_class
@@ -109,7 +109,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
             base,
         )
         below = 0
-        for level, at, refund_id, reason in charges.levels(record):
+        for level, at, refund_id, reason in refunds.levels(record):
             told = {"Refund": refund_id, "RefundReason": reason, "RefundedInAll": major(level, core["currency"])}
             yield row_of(
                 Metric.REFUNDED_PAYMENT,
