@@ -38,7 +38,7 @@ _PROPERTIES: Final = frozenset(
     "AmountPaid CollectionMethod DueDate NextPaymentAttempt PeriodStart PeriodEnd PaidOutOfBand DecimalsAssumed "
     "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode DeclineClass PresentmentAmount "
     "PresentmentCurrency "
-    "TotalExcludingTax Taxes EffectiveAt "
+    "TotalExcludingTax Taxes EffectiveAt SucceededAt CapturedAt "
     "CreditNote CreditNoteType VoidedAt PrePaymentAmount PostPaymentAmount RefundAmount CustomerBalanceAmount "
     "OutOfBandAmount".split()
 )

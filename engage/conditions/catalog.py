@@ -220,6 +220,8 @@ EVENT: Final = {
         _amount("AmountPaid", _BILLS),
         _amount("AmountRemaining", _BILLS),
         _text("CollectionMethod", _BILLS),
+        _time("SucceededAt", _PAID),
+        _time("CapturedAt", _PAID),
         _time("EffectiveAt", _BILLS | _NOTES),
         _time("DueDate"),
         _time("NextPaymentAttempt"),

@@ -4,7 +4,8 @@ The record (about 1 KB):
     core, at, rank    the newest snapshot and when it was seen
     told              [source, api_version, received_at] of that snapshot
     inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
-    failed            when it became failed, by the first event that says so: days after it was made for a bank debit
+    failed, succeeded, captured    when it came to that, by the first event that says so: for a bank debit days after it
+                      was made. No object tells, so an imported charge has none of them
     seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
     parts             the same of the time when parts were captured and the rest was not yet released (multicapture)
     expired           parts were captured, and the rest has been released
@@ -36,6 +37,12 @@ _OUTCOME = (
     ("risk", "risk_level"),
 )
 _BILLING = (("name", "name"), ("phone", "phone"))
+_TELL = {
+    "charge.failed": ("failed",),
+    "charge.succeeded": ("succeeded", "captured"),  # an authorization isn't captured yet
+    "charge.captured": ("captured",),
+}
+MOMENTS = ("failed", "succeeded", "captured")
 _BANKS_SECONDS = 15 * 86_400  # until a bank has told at the latest that a debit failed
 
 
@@ -135,9 +142,10 @@ def fold(record: Record, observation: Observation) -> bool:
         changed = True
     if invoice is not None:
         changed |= link(record, at, invoice)
-    if observation.type == "charge.failed" and at < record.get("failed", HORIZON):
-        record["failed"] = at
-        changed = True
+    for name in _TELL.get(observation.type, ()):
+        if at < record.get(name, HORIZON) and (name != "captured" or core["captured"]):
+            record[name] = at
+            changed = True
     if observation.type == "charge.captured" and "amount_captured" not in body:
         changed |= "released" not in record
         record["released"] = core["refunded"]
@@ -229,8 +237,9 @@ def knowledge(record: Record) -> int:
         total += refund[0]
     if "dispute" in record:
         total += record["dispute"][0]
-    if "failed" in record:
-        total += HORIZON - record["failed"]
+    for name in MOMENTS:
+        if name in record:
+            total += HORIZON - record[name]
     return total
 
 

@@ -13,6 +13,7 @@ from processors.rules import charge as charges
 from processors.rules import invoice as invoices
 from processors.rules.declines import decline_class
 from processors.rules.lattice import Record
+from processors.rules.lines import items, line_items
 from schemas.erasing import Until, marked, strip_row
 from schemas.metrics import Metric
 from schemas.money import CURRENCIES, major
@@ -33,7 +34,6 @@ _PARTS = (
 )
 _CONNECT = frozenset(("fee", "dest", "behalf"))  # of a destination charge, see `charge.normalize`
 _UNTOLD = ("", "", "", "", "")  # why an attempt failed, see `attempts.Error`
-_ITEMS = 50  # lines told with a payment, for receipts; all of them are on the invoice's own row
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def charge_rows(charge_id: str, record: Record, context: Context) -> Iterator[Ro
             charges.received(record),
             own,
             context,
-            properties | {"Items": _items(context)},
+            properties | _moments(record) | {"Items": items(context.lines)},
             base,
         )
         below = 0
@@ -178,7 +178,7 @@ def invoice_rows(
             own,
             context,
             properties,
-            {"invoice_id": invoice_id, "attempt_count": core.get("count", 0), "lines": _lines(context.lines or [])},
+            {"invoice_id": invoice_id, "attempt_count": core.get("count", 0), "lines": line_items(context.lines or [])},
         )
     for attempt, (at, amount) in uncovered:
         reason, code, *codes = attempts.why(record, at) or _UNTOLD
@@ -210,7 +210,7 @@ def invoice_rows(
             amount,
             own,
             context,
-            properties | {"Items": _items(context), "PaidOutOfBand": True},
+            properties | {"Items": items(context.lines), "PaidOutOfBand": True},
             {"invoice_id": invoice_id},
         )
 
@@ -219,7 +219,7 @@ def upcoming_rows(key: str, record: Record, context: Context) -> Iterator[Row]:
     """Upcoming Invoice: from the event alone, since Stripe's API keeps none. `at` of the record is its time."""
     core = record["core"]
     context.refused = core.get("refused", "")
-    properties = _invoice_properties(core, record, "", context) | {"Items": _items(context)}
+    properties = _invoice_properties(core, record, "", context) | {"Items": items(context.lines)}
     yield row_of(
         Metric.UPCOMING_INVOICE,
         f"{context.prefix}upcoming:{key}",
@@ -309,6 +309,11 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
     return properties
 
 
+def _moments(record: Record) -> Row:
+    told = {"SucceededAt": record.get("succeeded"), "CapturedAt": record.get("captured")}
+    return {name: rfc3339(at) for name, at in told.items() if at}
+
+
 def _declined(code: str, decline: str, network: str, advice: str) -> Row:
     told = {"DeclineCode": decline, "NetworkDeclineCode": network, "AdviceCode": advice}
     return told | {"DeclineClass": decline_class(code, decline, advice)}
@@ -365,37 +370,3 @@ def _invoice_properties(core: Record, record: Record, invoice_id: str, context: 
         "PeriodEnd": rfc3339(core["end"]) if "end" in core else None,
         "metadata": with_origin(metadata, context),
     }
-
-
-def _items(context: Context) -> list[Row]:
-    return [
-        {
-            "Product": product,
-            "Price": price,
-            "Description": description,
-            "Quantity": quantity,
-            "Amount": major(amount, currency),
-            "Currency": currency.upper(),
-        }
-        for _, _, product, price, description, quantity, currency, amount, *_ in (context.lines or [])[:_ITEMS]
-    ]
-
-
-def _lines(lines: list[list[Any]]) -> list[Row]:
-    return [
-        {
-            "line_id": line_id,
-            "position": position,
-            "product_id": product,
-            "price_id": price,
-            "description": description,
-            "quantity": quantity,
-            "currency": currency,
-            "amount": major(amount, currency),
-            "amount_minor": amount,
-            "period_start": rfc3339(start) if start else None,
-            "period_end": rfc3339(end) if end else None,
-            "metadata": metadata,
-        }
-        for line_id, position, product, price, description, quantity, currency, amount, start, end, metadata in lines
-    ]

@@ -106,8 +106,9 @@ def _merge_charge(record: Record, other: Record) -> None:
     for name in ("seen", "parts"):
         for level, known in other.get(name, {}).items():
             charges.join_seen(record.setdefault(name, {}), level, *known)
-    if "failed" in other:
-        record["failed"] = min(other["failed"], record.get("failed", other["failed"]))
+    for name in charges.MOMENTS:
+        if name in other:
+            record[name] = min(other[name], record.get(name, other[name]))
     if "expired" in other:
         record["expired"] = True
     if "released" in other:
