@@ -185,12 +185,18 @@ async def test_rows_that_cannot_be_are_named_whatever_stripe_says(
     twice = failed | {"metric_id": f"{failed['metric_id']}:again", "charge_id": "", "version": 1}
     refund = next(row for row in rows if row["metric"] == Metric.REFUNDED_PAYMENT)
     more = refund | {"metric_id": f"{refund['metric_id']}9", "amount_minor": 10_000_000, "version": 1}
-    await warehouse.insert("metric_rows", [twice, more])
+    bills = [row for row in rows if row["metric"] == Metric.ISSUED_INVOICE and 0 < len(row["lines"]) < 10]
+    parts, lines = bills[0], bills[1]
+    taxed = parts | {"properties": parts["properties"] | {"Tax": "1.00"}, "version": parts["version"] + 1}
+    longer = lines | {"lines": [*lines["lines"], lines["lines"][0]], "version": lines["version"] + 1}
+    await warehouse.insert("metric_rows", [twice, more, taxed, longer])
     comparison = await compared(stripe, warehouse)
     told = {(one.id, one.what) for one in comparison.differences if not one.stripes and one.what}
     assert told == {
         (failed["invoice_id"], ("the same attempt failed twice",)),
         (refund["charge_id"], ("more was refunded than paid",)),
+        (parts["invoice_id"], ("its parts do not add up",)),
+        (lines["invoice_id"], ("its lines do not add up",)),
     }
 
 
