@@ -13,6 +13,7 @@ from schemas.metrics import Metric
 Json = dict[str, Any]
 
 _RETURNED = ("failed", "canceled")  # such a refund gave the money back to the seller: it is none
+_EXPIRED = "expired_uncaptured_charge"  # nor is the end of an authorization, after parts of it were captured
 
 
 def charge_facts(charge: Json) -> Iterator[Fact]:
@@ -40,7 +41,8 @@ def refund_facts(charge: Json, refunds: Iterable[Json]) -> Iterator[Fact]:
     """
     if charge["status"] != "succeeded" or not charge["amount_captured"] or charge.get("source_transfer"):
         return
-    counted = sorted((one for one in refunds if one.get("status") not in _RETURNED), key=_order)
+    given_back = (one for one in refunds if one.get("status") not in _RETURNED and one.get("reason") != _EXPIRED)
+    counted = sorted(given_back, key=_order)
     released = charge["amount"] - charge["amount_captured"] if partly_captured(charge) else 0
     returned = charge["amount_refunded"] - released
     to_release = max(sum(one["amount"] for one in counted) - returned, 0) if released else 0

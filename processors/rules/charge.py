@@ -7,8 +7,8 @@ The record (about 1 KB):
     failed, succeeded, captured    when it came to that, by the first event that says so: for a bank debit days after it
                       was made. No object tells, so an imported charge has none of them
     seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
-    parts             the same of the time when parts were captured and the rest was not yet released (multicapture)
-    expired           parts were captured, and the rest has been released
+    parts             the same while parts were captured and no final one (multicapture)
+    expired           when the rest was released all the same, by the first that says so
     released          what a capture before 2020 gave back of the authorization: no field tells it, its event does
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
     dispute           [at, id, status, reason]
@@ -151,17 +151,25 @@ def fold(record: Record, observation: Observation) -> bool:
         record["released"] = core["refunded"]
     own_event = observation.type == "charge.refunded"
     in_parts = bool(core["got"]) and not core["captured"]
-    if observation.type == "charge.expired" and in_parts and "expired" not in record:
-        record["expired"] = changed = True
-    changed |= _saw_refunded(record, core["refunded"], at, own=own_event, in_parts=in_parts and "expired" not in record)
+    if in_parts and (observation.type == "charge.expired" or core["refunded"] > core["got"]):
+        changed |= _expired(record, at)
+    changed |= _saw_refunded(record, core["refunded"], at, own=own_event, in_parts=in_parts)
     if before is not None:
         # The value before this event was true until just before it; when it became so is not known.
         open_then = observation.previous.get("captured", core["captured"]) is False and before > 0
-        then = at - 1 if before > core["refunded"] else at
+        then = at - 1 if before > core["refunded"] or observation.type == "charge.expired" else at
         changed |= _saw_refunded(record, before, then, own=False, in_parts=open_then)
     for refund_id, refund in refunds:
         changed |= learn_refund(record, refund_id, at, *refund)
     return changed
+
+
+def _expired(record: Record, at: int) -> bool:
+    """Learn that by `at` the rest of what was captured in parts had been released."""
+    if at >= record.get("expired", HORIZON):
+        return False
+    record["expired"] = at
+    return True
 
 
 def link(record: Record, at: int, invoice: str) -> bool:
@@ -207,6 +215,8 @@ def learn_refund(record: Record, refund_id: str, at: int, size: int, created: in
     if refund_id in refunds and refunds[refund_id] >= update:
         return False
     refunds[refund_id] = update
+    if reason == "expired_uncaptured_charge":
+        _expired(record, created)
     return True
 
 
@@ -232,7 +242,7 @@ def knowledge(record: Record) -> int:
         for first, last, owns in levels_seen.values():
             total += last + HORIZON - first + sum(owns)
     if "expired" in record:
-        total += HORIZON
+        total += HORIZON - record["expired"]
     for refund in record.get("refunds", {}).values():
         total += refund[0]
     if "dispute" in record:

@@ -4,7 +4,7 @@ The charge's record says cumulative levels (`seen`, `parts`) and refund objects 
 """
 
 from processors.rules import charge as charges
-from processors.rules.lattice import Record
+from processors.rules.lattice import HORIZON, Record
 
 _GONE = 2  # refunds of this rank or more gave the money back to the seller: they are no refunds
 _STAMP_SECONDS = 60  # how much later than the snapshot that counts it a refund may be stamped
@@ -20,7 +20,7 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     core = record.get("core")
     if core is None or not charges.paid(core):
         return []
-    rest = charges.released(record)
+    rest, expired = charges.released(record), record.get("expired", HORIZON)
     asof, truth = record["at"], max(core["refunded"], rest)
     known, running, later, gone, unsure = [], 0, [], 0, 0
     for refund_id, (at, order, size, created, _, reason) in sorted(
@@ -51,7 +51,7 @@ def levels(record: Record) -> list[tuple[int, int, str, str]]:
     if rest and running == truth - rest:
         later = _without_release(later, rest, (asof, asof + _RELEASE_SECONDS))
     elif rest and running == truth:
-        last_part = max((last for _, last, _ in record.get("parts", {}).values()), default=0)
+        last_part = min(max((last for _, last, _ in record.get("parts", {}).values()), default=0), expired)
         known = _without_release(known, rest, (last_part, asof))
         running = sum(size for size, *_ in known)
     ladder = _ladder(known)
@@ -111,9 +111,10 @@ def _seen(record: Record) -> Record:
     """The levels that were seen, as they are since the rest of the authorization is counted too."""
     seen: Record = record.get("seen", {})
     if "parts" in record:
-        seen, rest = dict(seen), charges.released(record)
+        seen, rest, expired = dict(seen), charges.released(record), record.get("expired", HORIZON)
         for level, known in record["parts"].items():
-            charges.join_seen(seen, str(int(level) + rest), *known)
+            counted = rest if known[0] >= expired else 0
+            charges.join_seen(seen, str(int(level) + rest - counted), *known)
     return seen
 
 

@@ -106,11 +106,9 @@ def _merge_charge(record: Record, other: Record) -> None:
     for name in ("seen", "parts"):
         for level, known in other.get(name, {}).items():
             charges.join_seen(record.setdefault(name, {}), level, *known)
-    for name in charges.MOMENTS:
+    for name in (*charges.MOMENTS, "expired"):
         if name in other:
             record[name] = min(other[name], record.get(name, other[name]))
-    if "expired" in other:
-        record["expired"] = True
     if "released" in other:
         record["released"] = other["released"]
     for refund_id, refund in other.get("refunds", {}).items():

@@ -147,6 +147,13 @@ def expire(books: Books, charge: Charge, at: int, *, canceled: bool = False) -> 
         books.emit("charge.expired", charge, at)
 
 
+def expire_rest(books: Books, charge: Charge, at: int) -> None:
+    """Parts were captured and no final one came in seven days: what is left is released."""
+    before = charge.snapshot()
+    _release(books, charge, charge.amount - charge.amount_captured, at, "expired_uncaptured_charge")
+    books.emit("charge.expired", charge, at, before=before)
+
+
 def _new_refund(books: Books, charge: Charge, amount: int, at: int, *, reason: str | None, release: bool) -> Refund:
     refund = Refund(
         id=books.ids.next("re_3", at),

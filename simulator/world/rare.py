@@ -113,6 +113,21 @@ def captured_in_parts(shop: Shop, customer: Customer, at: int) -> Story:
     payments.refund(books, charge, 2 * tenth, at + 5 * DAY)
 
 
+def captured_in_part(shop: Shop, customer: Customer, at: int) -> Story:
+    """A part of an authorization is captured and some of that given back; a week later the rest has expired."""
+    books = shop.books
+    tenth = catalog.minor(books.rng.randint(3, 9), customer.currency)
+    payer = people.as_payer(books, customer, on_site=True)
+    charge = payments.new_charge(books, at, 10 * tenth, customer.currency, payer, description="Delivery in parts")
+    payments.authorize(books, charge, at + 1)
+    yield at + DAY
+    payments.capture_part(books, charge, 4 * tenth, at + DAY)
+    yield at + 2 * DAY
+    payments.refund(books, charge, tenth, at + 2 * DAY, reason="requested_by_customer")
+    yield (end := at + 7 * DAY)
+    payments.expire_rest(books, charge, end)
+
+
 def paid_outside_in_parts(shop: Shop, customer: Customer, at: int) -> Story:
     """A part is paid outside Stripe and recorded; then the rest is too, or it is given up."""
     books = shop.books
@@ -147,6 +162,7 @@ STORIES = (
     credited,
     captured_in_parts,
     paid_outside_in_parts,
+    captured_in_part,
     seller_is_paid,
     credit_voided,
     credited_after_payment,

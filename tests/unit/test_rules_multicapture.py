@@ -91,6 +91,42 @@ def test_what_expires_after_parts_were_captured_is_no_refund(shape: Shape) -> No
 
 
 @versions
+def test_a_refund_of_a_part_is_one_whatever_expires_after_it(shape: Shape) -> None:
+    """20.00 captured, 5.00 of them given back; a week later the rest of 70.00 is released, then 3.00 are given back."""
+    one, two = given_back(shape, 1, 500, "09-03 12:00:00"), given_back(shape, 2, 300, "09-09 12:00:00")
+    gone = parts(shape, 2000, one) | {"amount_refunded": 7500}
+    after = parts(shape, 2000, one, two) | {"amount_refunded": 7800}
+    events = (
+        happened("charge.updated", "09-02 10:00:00", parts(shape, 2000), {"amount_captured": 0}, shape=shape),
+        happened("charge.refunded", "09-03 12:00:00", parts(shape, 2000, one), {"amount_refunded": 0}, shape=shape),
+        happened("charge.expired", "09-08 10:00:00", gone, {"amount_refunded": 500}, shape=shape),
+        happened("charge.refunded", "09-09 12:00:00", after, {"amount_refunded": 7500}, shape=shape),
+    )
+    assert told(outcome(*events), "amount_minor", "occurred_at") == [
+        ("paid:ch_parts", 2000, "2026-09-01T10:00:00.000Z"),
+        ("refunded:ch_parts:500", 500, "2026-09-03T12:00:00.000Z"),
+        ("refunded:ch_parts:800", 300, "2026-09-09T12:00:00.000Z"),
+    ]
+
+
+@versions
+@pytest.mark.parametrize("got", [2000, 8000])
+def test_an_imported_charge_tells_by_its_refunds_that_the_rest_expired(shape: Shape, got: int) -> None:
+    one = given_back(shape, 1, 500, "09-03 12:00:00")
+    release = given_back(shape, 3, 9000 - got, "09-08 10:00:00") | {"reason": "expired_uncaptured_charge"}
+    body = parts(shape, got, one, release)
+    worlds = []
+    for things in ((body, one, release), (release, one, body)):
+        world = World()
+        for obj in things:
+            world.fetch(obj, at("09-20 10:00:00"))
+        world.settle()
+        worlds.append(dict(told(world, "amount_minor")))
+    assert worlds == [{"paid:ch_parts": got, "refunded:ch_parts:500": 500}] * 2
+    assert [fact.object for fact in refund_facts(body, [one, release])] == ["re_parts1"]
+
+
+@versions
 def test_what_was_captured_above_the_authorization_was_paid_too(shape: Shape) -> None:
     over = happened("charge.captured", "09-02 10:00:00", parts(shape, 9900, captured=True), shape=shape)
     assert amounts(over) == {"paid:ch_parts": 9900}

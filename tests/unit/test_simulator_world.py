@@ -245,3 +245,5 @@ def test_rare_stories_all_happen_and_leave_an_ordinary_world_as_it_is() -> None:
     assert {i.status for i in books.invoices.values() if i.paid_off_stripe > 0} >= {"paid", "uncollectible"}
     parts = [e.object for e in rare.events if e.type == "charge.updated" and isinstance(e.object, Charge)]
     assert any(part.amount_captured and not part.captured for part in parts)
+    gone = [e.object for e in rare.events if e.type == "charge.expired" and isinstance(e.object, Charge)]
+    assert any(charge.amount_captured and not charge.captured for charge in gone)
