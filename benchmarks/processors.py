@@ -86,7 +86,7 @@ async def _prepare(bootstrap: str, bodies: list[bytes]) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=256 * 1024) as producer:
         for body in bodies:
             message = admit(body, "default", time.time())
-            await producer.send(STRIPE_EVENTS.name, value=message.value, key=message.key)
+            await producer.send(STRIPE_EVENTS.name, message.value, message.key, headers=list(message.headers))
 
 
 async def _drain(bootstrap: str, group: str, code: str, data: Path, total: int) -> tuple[float, float]:

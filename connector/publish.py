@@ -1,4 +1,4 @@
-"""What was learned from Stripe enters `stripe.events` as any other fact does: an envelope around Stripe's own JSON."""
+"""What was learned from Stripe enters `stripe.events` as any other fact does: Stripe's own JSON, and headers."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from connector.stripe_api import API_VERSION, Json
-from schemas.envelope import Source, envelope_message
+from schemas.envelope import EventMessage, Source, envelope_message
 from schemas.times import rfc3339
 from schemas.topics import STRIPE_EVENTS, full_name
 from streams.batching import Batcher
@@ -18,7 +18,7 @@ from streams.kafka import MessageSizeTooLargeError, unavailable
 _TOPIC_WITHIN = 10.0  # seconds
 _WITHIN_MS = 120_000  # a broker that is started again is waited for
 
-Message = tuple[bytes, bytes]  # key, value
+Message = EventMessage
 
 
 def object_message(
@@ -68,11 +68,11 @@ def _message(
     )
 
 
-def _dumps(body: Json) -> str:
+def _dumps(body: Json) -> bytes:
     try:
-        return orjson.dumps(body).decode()
+        return orjson.dumps(body)
     except TypeError:  # numbers beyond 64 bits, lone surrogates: JSON all the same
-        return json.dumps(body)
+        return json.dumps(body).encode()
 
 
 class Publisher:
@@ -102,11 +102,11 @@ class Publisher:
         """
         assert self._batcher is not None, "a Publisher is an async context"
         sent, refused = [], list[bytes]()
-        for key, value in messages:
+        for message in messages:
             try:
-                sent.append(self._batcher.put(key, value))
+                sent.append(self._batcher.put(*message))
             except MessageSizeTooLargeError:
-                refused.append(key)
+                refused.append(message.key)
         with unavailable("Kafka has not taken what was fetched", "tillstream status"):
             await asyncio.gather(*sent)
         return refused

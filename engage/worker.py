@@ -317,7 +317,7 @@ class Engage:
     async def _unsubscribe(self, person: str) -> None:
         topic = full_name(SUPPRESSIONS, self._config.topic_prefix)
         value = suppression(person, "unsubscribed", "by the link in a mail", time.time())
-        await self._producer.send([(topic, person.encode(), value)])
+        await self._producer.send([(topic, person.encode(), value, ())])
 
     def _secret(self) -> bytes:
         """The key of the links' proofs: the setting, else one of our own that is kept beside the state."""

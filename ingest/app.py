@@ -132,7 +132,7 @@ class Door:
             return _refuse(400, "body", "the client hung up")  # nobody hears it, but it is counted
         del body  # it is in the message, and Kafka may take its time
         try:
-            await self.publisher.publish(message.key, message.value)
+            await self.publisher.publish(*message)
         except Unavailable as error:
             return _refuse(503, "unavailable", str(error), {"Retry-After": "5"})
         except MessageSizeTooLargeError:

@@ -9,6 +9,7 @@ import structlog
 from schemas.errors import Unavailable
 from streams.batching import Acknowledged, Batcher
 from streams.kafka import KafkaError, MessageSizeTooLargeError
+from streams.message import Headers
 
 log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class Publisher:
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._close()
 
-    async def publish(self, key: bytes, value: bytes) -> None:
+    async def publish(self, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Raises Unavailable when Kafka has not acknowledged in time, MessageSizeTooLargeError when it never will.
 
         After a timeout the message may still arrive: Stripe then sends it again, and the ledger knows it twice.
@@ -57,7 +58,7 @@ class Publisher:
         size = len(value)
         if self._waiting + size > MOST_WAITING and self._waiting:
             raise Unavailable("as much as can be held waits for Kafka")
-        acknowledged = self._batcher.put(key, value)
+        acknowledged = self._batcher.put(key, value, headers)
         self._waiting += size
         alarm = asyncio.get_running_loop().call_later(ACKNOWLEDGE_WITHIN, _give_up, acknowledged)
         try:

@@ -2,18 +2,18 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from pydantic import ValidationError
 
 from operations.replay import again, publisher
 from reports.dead_letters import Choice, pages
 from schemas import topics
 from schemas.dead_letter import letter_key
-from schemas.envelope import Envelope
+from schemas.envelope import read_envelope
 from schemas.profile import profile_key
 from settings.table import Settings
 from streams.address import open_broker
+from streams.message import Headers
 from streams.publishing import Message
 from warehouse.address import find_address
 from warehouse.client import Row, Warehouse
@@ -55,11 +55,15 @@ def message(letter: Row, prefix: str, now: float) -> Message | None:
         return None
     if topic == topics.full_name(topics.STRIPE_EVENTS, prefix):
         try:
-            return again(Envelope.model_validate_json(text), topic, now)
-        except ValidationError:
+            return again(read_envelope(text.encode(), _headers(letter["headers"])), topic, now)
+        except ValueError:
             return None
     key = _key(text)
     return Message(topic, key, text.encode()) if key else None
+
+
+def _headers(told: Mapping[str, str]) -> Headers:
+    return tuple((name, value.encode()) for name, value in told.items())
 
 
 def _key(text: str) -> bytes:

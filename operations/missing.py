@@ -11,10 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from operations.replay import HOUR_MS, MATCHES, Selection, Window, windows
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, envelope_fields, read_envelope
 from streams.kafka import Admin, TopicPartition, unavailable
 from streams.reading import Consumer, read, reader
 from warehouse.waiting import Warehouse
@@ -89,7 +87,7 @@ async def named(warehouse: Warehouse, kafka: Mapping[str, Any], topic: str) -> l
                 place, offset = TopicPartition(topic, row["partition"]), row["offset"]
                 async for run in read(consumer, {place: offset}, {place: offset + 1}, _PATIENCE):  # if it is not gone
                     with suppress(ValueError):  # what is no event can't be folded
-                        found.append(Envelope.model_validate_json(run[0].value or b""))
+                        found.append(read_envelope(run[0].value, run[0].headers))
     return found
 
 
@@ -112,15 +110,15 @@ async def _read(
     everything, count = sum(ends.values()) - sum(starts.values()), 0
     async for run in read(consumer, starts, ends, _PATIENCE):
         count += len(run)
-        known.update(filter(None, (_identifier(record.value) for record in run)))
+        known.update(filter(None, map(_identifier, run)))
         on_progress(min(count, everything), everything)
     return ends
 
 
-def _identifier(value: bytes | None) -> int | None:
+def _identifier(record: Any) -> int | None:
     """None for a message that names no event."""
     try:
-        told = orjson.loads(value or b"")
+        told = envelope_fields(record.value, record.headers)
         return hash((told["account"], told["event_id"]))
     except (ValueError, LookupError, TypeError):
         return None

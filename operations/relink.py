@@ -64,7 +64,7 @@ def asked(kind: str, customer: Customer, at: float, **more: str) -> Message:
         source=Source.REPLAY,
         observed_at=moment,
         received_at=moment,
-        body=orjson.dumps(body).decode(),
+        body=orjson.dumps(body),
     )
 
 

@@ -10,10 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
-from schemas.envelope import Envelope, Source
-from schemas.routing import message_key
+from schemas.envelope import Envelope, Source, envelope_message
 from schemas.times import rfc3339
 from streams.kafka import unavailable
 from streams.publishing import MAX_MESSAGE_BYTES, Message, Publisher
@@ -52,10 +49,9 @@ def again(envelope: Envelope, topic: str, now: float) -> Message:
 
     Its source becomes `replay`, on which nobody acts; its key leads to the same partition as the first time.
     """
-    renewed = envelope.model_copy(update={"source": Source.REPLAY, "received_at": rfc3339(now)})
-    return Message(
-        topic, message_key(_parsed(envelope.body), envelope.event_id), orjson.dumps(renewed.model_dump(mode="json"))
-    )
+    told = envelope.model_dump() | {"source": Source.REPLAY, "received_at": rfc3339(now)}
+    message = envelope_message(_parsed(envelope.body), **told | {"body": envelope.body.encode()})
+    return Message(topic, message.key, message.value, headers=message.headers)
 
 
 def _parsed(body: str) -> Any:

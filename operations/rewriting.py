@@ -27,7 +27,8 @@ _EVENT: Final = (
 )
 _EVENT_MARK: Final = "sipHash64(account, event_id, source, body)"
 _LETTER: Final = (
-    "account, event_id, type, stage, reason, path, topic, partition, offset, failed_at, payload, payload_encoding"
+    "account, event_id, type, stage, reason, path, topic, partition, offset, failed_at, payload, payload_encoding, "
+    "headers"
 )
 _LETTER_MARK: Final = "sipHash64(topic, partition, offset, stage, reason, payload)"
 _MESSAGE: Final = (

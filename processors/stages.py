@@ -3,7 +3,6 @@
 Each takes one Kafka message at a time and never fails on a bad one: that goes whole to `dead_letters`.
 """
 
-import base64
 import json
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -18,7 +17,8 @@ from processors.rules import people, profiles, transfers
 from processors.rules.ledger import Ledger
 from processors.rules.observation import observe, thin
 from processors.tallying import Tallying
-from schemas.dead_letter import DeadLetter, Stage
+from schemas.dead_letter import DeadLetter, Stage, headers_kept, payload_kept
+from schemas.envelope import envelope_fields
 from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 from schemas.lookup import Lookup
@@ -95,12 +95,13 @@ class LedgerStage:
                 _take_each(message.value or b"", _of_here(message, self._grown, transfers.key_of, ledger.receive))
                 return
             if message.key is not None and elsewhere(message, self._grown):
-                checkpoint.send(Output(message.topic, message.key, message.value or b"", "moved"))
-                with suppress(ValueError):
-                    envelope = orjson.loads(message.value or b"")
+                moved = Output(message.topic, message.key, message.value or b"", "moved", message.headers)
+                checkpoint.send(moved)
+                with suppress(ValueError, LookupError):
+                    envelope = envelope_fields(message.value, message.headers)
                 self._count(message, "moved", envelope)
                 return
-            envelope = orjson.loads(message.value or b"")
+            envelope = envelope_fields(message.value, message.headers)
             outcome = self._fold(ledger, envelope)
         except BadEvent as error:
             outcome = "dead_letter"
@@ -294,7 +295,7 @@ def _profile_of(contribution: Any) -> str:
     return profile_key(contribution["email"], contribution["livemode"])
 
 
-def _parse(body: str) -> Any:
+def _parse(body: bytes | str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -311,11 +312,7 @@ def _text(envelope: dict[str, Any], name: str) -> str:
 
 
 def _letter(message: Message, envelope: dict[str, Any], stage: Stage, error: BadEvent) -> DeadLetter:
-    raw: bytes = message.value or b""
-    try:
-        payload, encoding = raw.decode(), "utf-8"
-    except UnicodeDecodeError:
-        payload, encoding = base64.b64encode(raw).decode(), "base64"
+    payload, encoding = payload_kept(message.value)
     return DeadLetter(
         account=_text(envelope, "account"),
         event_id=_text(envelope, "event_id"),
@@ -329,6 +326,7 @@ def _letter(message: Message, envelope: dict[str, Any], stage: Stage, error: Bad
         failed_at=rfc3339(time.time()),
         payload=payload,
         payload_encoding=encoding,
+        headers=headers_kept(message.headers),
     )
 
 

@@ -23,6 +23,7 @@ SELECT letters.*,
         NOT (row_name != '' AND row_version >= JSONExtractUInt(payload, 'version')))::Bool AS open
 FROM (
     SELECT failed_at, stage, account, event_id, type, reason, path, topic, partition, offset, payload, payload_encoding,
+        headers,
         if(event_id != '', event_id, concat(if(JSONExtractBool(payload, 'livemode'), '', 'test:'),
             JSONExtractString(payload, 'email'))) AS name
     FROM dead_letters
@@ -97,7 +98,7 @@ async def pages(warehouse: Warehouse, choice: Choice) -> AsyncIterator[list[Row]
         names = ("after_topic", "after_partition", "after_offset", "after_stage")
         rows = await warehouse.rows(
             Query(
-                "SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding "
+                "SELECT stage, account, event_id, topic, partition, offset, payload, payload_encoding, headers "
                 f"FROM ({_LETTERS}) {_CHOSEN} AND (topic, partition, offset, stage) > "
                 "({after_topic:String}, {after_partition:Int32}, {after_offset:Int64}, {after_stage:String}) "
                 f"ORDER BY topic, partition, offset, stage LIMIT {PAGE}",

@@ -20,15 +20,16 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from schemas import topics
 from schemas.dead_letter import DeadLetter
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, EventHeaders
 from schemas.messages import Message, Suppression
 from schemas.metrics import MetricEvent
 from schemas.profile import Profile
 from schemas.segments import SegmentChange
 
-VERSION = "1.0.0"  # of the contracts: minor for a new optional field or topic, major for a breaking change
+VERSION = "2.0.0"  # of the contracts: minor for a new optional field or topic, major for a breaking change
 DIRECTORY = Path(__file__).parent.parent / "docs" / "contracts"
 FILES: dict[str, type[BaseModel]] = {
+    "event_headers.schema.json": EventHeaders,
     "envelope.schema.json": Envelope,
     "metric_event.schema.json": MetricEvent,
     "profile.schema.json": Profile,
@@ -58,13 +59,22 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What stands on a topic that outsiders may read."""
+    """What stands on a topic that outsiders may read.
+
+    `headers`: what is known of a value that is Stripe's own JSON; then `model` is what older messages are.
+    """
 
     topic: topics.Topic
     model: type[BaseModel]
     key: str
     about: str
     metric: str = ""
+    headers: type[BaseModel] | None = None
+
+    @property
+    def message(self) -> str:
+        """The name of the message that is sent today."""
+        return self.model.__name__ if self.headers is None else "StripeEvent"
 
 
 def channels() -> list[Channel]:
@@ -74,7 +84,9 @@ def channels() -> list[Channel]:
             topics.STRIPE_EVENTS,
             Envelope,
             "The customer's id, else the charge's or the object's own",
-            "Every fact as it came in: Stripe's body byte for byte, and how it reached us.",
+            "Every fact as it came in: Stripe's body byte for byte, and in headers how it reached us (CloudEvents 1.0, "
+            "binary mode). A message without the header `ce_id` is an older one, whose value is an Envelope.",
+            headers=EventHeaders,
         ),
         *(
             Channel(
@@ -159,7 +171,7 @@ def asyncapi() -> Schema:
             f"send_{_name(channel)}": {
                 "action": "send",
                 "channel": {"$ref": f"#/channels/{_name(channel)}"},
-                "messages": [{"$ref": f"#/channels/{_name(channel)}/messages/{channel.model.__name__}"}],
+                "messages": [{"$ref": f"#/channels/{_name(channel)}/messages/{channel.message}"}],
             }
             for channel in told
         },
@@ -187,7 +199,9 @@ def lost_channels(old: Schema, new: Schema) -> list[str]:
 
     def promises(document: Schema) -> dict[str, Any]:
         return {
-            channel["address"]: {name: message["payload"] for name, message in channel["messages"].items()}
+            channel["address"]: {
+                name: (message.get("headers"), message["payload"]) for name, message in channel["messages"].items()
+            }
             for channel in document["channels"].values()
         }
 
@@ -207,6 +221,10 @@ def _channel(channel: Channel) -> Schema:
     payload: Schema = {"$ref": f"#/components/schemas/{channel.model.__name__}"}
     if channel.metric:
         payload = {"allOf": [payload, {"type": "object", "properties": {"metric": {"const": channel.metric}}}]}
+    contents: dict[str, Schema] = {channel.model.__name__: {"payload": payload}}
+    if channel.headers is not None:
+        headers = {"$ref": f"#/components/schemas/{channel.headers.__name__}"}
+        contents = {channel.message: {"headers": headers, "payload": {"type": "object"}}, **contents}
     config = channel.topic.config
     settings: Schema = {"cleanup.policy": [config["cleanup.policy"]]}
     numbers = ("retention.ms", "delete.retention.ms", "max.message.bytes")  # the binding knows no others
@@ -215,14 +233,15 @@ def _channel(channel: Channel) -> Schema:
         "address": channel.topic.name,
         "description": channel.about,
         "messages": {
-            channel.model.__name__: {
-                "name": channel.model.__name__,
+            name: {
+                "name": name,
                 "contentType": "application/json",
-                "payload": payload,
+                **content,
                 "bindings": {
                     "kafka": {"key": {"type": "string", "description": channel.key}, "bindingVersion": "0.5.0"}
                 },
             }
+            for name, content in contents.items()
         },
         "bindings": {
             "kafka": {

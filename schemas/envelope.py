@@ -1,7 +1,13 @@
-"""The one door's message: a raw Stripe body and what was known when it came in."""
+"""The one door's message: a raw Stripe body and what was known when it came in.
 
+On `stripe.events` the value is Stripe's body, byte for byte, and what is known of it stands in headers, as CloudEvents
+has it for Kafka in binary mode. Until then the value was an `Envelope` as JSON, with the body as a text inside: such
+messages are still read.
+"""
+
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,8 +40,9 @@ MERGE = "tillstream.merge"
 
 
 class Envelope(BaseModel):
-    """The value on `stripe.events`, as JSON; also the row of `tillstream.stripe_events`.
+    """What is known of a message on `stripe.events`, and the row of `tillstream.stripe_events`.
 
+    Older messages are this as JSON, without headers; today's is of `EventHeaders` and the body.
     The key is the customer id, else the charge's or object's own id: see `schemas.routing`.
     """
 
@@ -52,6 +59,45 @@ class Envelope(BaseModel):
     body: str = Field(description="Stripe's body, byte for byte (it is UTF-8)")
 
 
+#: `ce_type` of what names no type, such as a fetched object: CloudEvents wants one that is not empty.
+NO_TYPE = "stripe.object"
+
+
+class EventHeaders(BaseModel):
+    """The headers of a message on `stripe.events`, each UTF-8 text; the value is Stripe's body, byte for byte.
+
+    Those of CloudEvents 1.0 (Kafka, binary mode), and what else is known. A message without `ce_id` is an older one,
+    whose value is an Envelope.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    content_type: str = Field("application/json", alias="content-type")
+    ce_specversion: str = "1.0"
+    ce_id: str = Field(description="Stripe's event id; of a fetched object its id and when that was, joined by `@`")
+    ce_source: str = Field(description="`/stripe/` and the account; an id is of one event within it")
+    ce_type: str = Field(
+        description=f"Stripe's event type, such as charge.succeeded; `{NO_TYPE}` when the body names none"
+    )
+    ce_time: str = Field(description="RFC 3339: when Stripe made the event, or when the object was fetched")
+    account: str = Field(description="The configured account's name, or an `acct_…` id that isn't configured")
+    livemode: str = Field(description="`true` or `false`")
+    source: Source
+    api_version: str = Field("", description="Of the body's shape; empty when nobody knows")
+    received_at: str = Field(description="RFC 3339: when it entered through the door")
+
+
+class EventMessage(NamedTuple):
+    """What goes to `stripe.events`."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+_SAME = (("content-type", b"application/json"), ("ce_specversion", b"1.0"))
+
+
 def envelope_message(
     parsed: Any,
     *,
@@ -62,22 +108,56 @@ def envelope_message(
     source: Source,
     observed_at: str,
     received_at: str,
-    body: str,
+    body: bytes,
     api_version: str = "",
-) -> tuple[bytes, bytes]:
-    """(key, value) of the message on `stripe.events`; `parsed` is what `body` holds, the rest as in `Envelope`.
+) -> EventMessage:
+    """The message on `stripe.events`; `parsed` is what `body` holds, the rest as in `Envelope`.
 
     Without a check of each field, since the door makes one of every event.
     """
-    value = {
-        "event_id": event_id,
-        "type": type,
-        "account": account,
-        "livemode": livemode,
-        "api_version": api_version,
-        "source": source.value,
-        "observed_at": observed_at,
-        "received_at": received_at,
-        "body": body,
+    whose = account.encode()
+    headers = (
+        *_SAME,
+        ("ce_id", event_id.encode()),
+        ("ce_source", b"/stripe/" + whose),
+        ("ce_type", (type or NO_TYPE).encode()),
+        ("ce_time", observed_at.encode()),
+        ("account", whose),
+        ("livemode", b"true" if livemode else b"false"),
+        ("source", source.value.encode()),
+        ("api_version", api_version.encode()),
+        ("received_at", received_at.encode()),
+    )
+    return EventMessage(message_key(parsed, event_id), body, headers)
+
+
+def envelope_fields(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Any:
+    """What `Envelope` has of a message on `stripe.events`, unchecked; the body is bytes, in an older message text.
+
+    Raises ValueError or LookupError for headers that make no sense, and for a value without any that is no JSON.
+    """
+    told = dict(headers)
+    if "ce_id" not in told:
+        return orjson.loads(value or b"")
+    kind, livemode = told["ce_type"].decode(), told["livemode"]
+    if livemode not in (b"true", b"false"):
+        raise ValueError("livemode is neither true nor false")
+    return {
+        "event_id": told["ce_id"].decode(),
+        "type": "" if kind == NO_TYPE else kind,
+        "account": told["account"].decode(),
+        "livemode": livemode == b"true",
+        "api_version": told["api_version"].decode(),
+        "source": told["source"].decode(),
+        "observed_at": told["ce_time"].decode(),
+        "received_at": told["received_at"].decode(),
+        "body": value or b"",
     }
-    return message_key(parsed, event_id), orjson.dumps(value)
+
+
+def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+    """The envelope of a message on `stripe.events`. Raises ValueError when it has none that makes sense."""
+    try:
+        return Envelope.model_validate(envelope_fields(value, headers))
+    except LookupError as error:
+        raise ValueError(f"the header {error} is missing") from error

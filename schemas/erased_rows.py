@@ -16,7 +16,8 @@ Row = dict[str, Any]
 KEPT: Final = frozenset({"suppression_rows"})
 _LASTING: Final = ("customer", "payment_method", "subscription")
 _GRACE: Final = 120  # seconds: a message that was on its way when its person was erased tells of itself a moment later
-_OBSERVED: Final = re.compile(r'"observed_at": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')  # of an envelope
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
+_OBSERVED: Final = re.compile(rf'"observed_at": ?"{_TIME.pattern}"')  # of an older envelope
 _PENDING: Final = (MessageStatus.WAITING, MessageStatus.HELD)
 
 
@@ -71,8 +72,8 @@ def erased_letter(row: Row, erasures: Erasures) -> Row:
     if row["payload_encoding"] == "base64":
         payload = b64decode(payload).decode("utf-8", "replace")
     # An old event that is read once more fails now: what counts is when it was observed.
-    observed = _OBSERVED.search(payload)
-    until = erasures.at(unix_seconds(observed[1] if observed else row["failed_at"]))
+    found = _TIME.fullmatch(row.get("headers", {}).get("ce_time", "")) or _OBSERVED.search(payload)
+    until = erasures.at(unix_seconds(found[1] if found else row["failed_at"]))
     payload = re.sub(r"\\+u0040", "@", payload)  # once or, within a text within a text, more often escaped
     if mask_text(payload, until) == payload and mask_text(row["reason"], until) == row["reason"]:
         return row

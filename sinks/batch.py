@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from streams.message import Headers
 from warehouse.tables import PROFILES, STRIPE_EVENTS
 
 # How many times as long as a lone metric row others may wait: what is looked at as it happens goes first, and an insert
@@ -27,6 +28,8 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 class Batch:

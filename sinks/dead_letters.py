@@ -1,12 +1,10 @@
 """A refused row as a dead letter: the message whole, with where it came from and ClickHouse's words."""
 
-import base64
 import re
 from typing import Any
 
-import orjson
-
-from schemas.dead_letter import DeadLetter, Stage
+from schemas.dead_letter import DeadLetter, Stage, headers_kept, payload_kept
+from schemas.envelope import envelope_fields
 from schemas.times import rfc3339
 from sinks.batch import Record
 
@@ -16,12 +14,8 @@ _FIELD = re.compile(r"while reading the value of key (\w+)")
 
 def dead_letter(record: Record, reason: str, now: float) -> DeadLetter:
     """The dead letter of a record that ClickHouse refused for `reason` at `now` (Unix seconds)."""
-    value = record.value or b""
-    known = _known(value)
-    try:
-        payload, encoding = value.decode(), "utf-8"
-    except UnicodeDecodeError:
-        payload, encoding = base64.b64encode(value).decode(), "base64"
+    known = _known(record)
+    payload, encoding = payload_kept(record.value)
     field = _FIELD.search(reason)
     return DeadLetter(
         account=_text(known.get("account")),
@@ -36,14 +30,15 @@ def dead_letter(record: Record, reason: str, now: float) -> DeadLetter:
         failed_at=rfc3339(now),
         payload=payload,
         payload_encoding=encoding,
+        headers=headers_kept(record.headers),
     )
 
 
-def _known(value: bytes) -> dict[str, Any]:
+def _known(record: Record) -> dict[str, Any]:
     """What can be read of a row that is wrong somewhere; a name for it is welcome, but never needed."""
     try:
-        row = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        row = envelope_fields(record.value, record.headers)
+    except (ValueError, LookupError):
         return {}
     return row if isinstance(row, dict) else {}
 

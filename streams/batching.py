@@ -14,6 +14,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka import KafkaError, MessageSizeTooLargeError, started
+from streams.message import Headers
 from streams.partitioner import partition_of
 from streams.publishing import MAX_MESSAGE_BYTES
 
@@ -31,7 +32,7 @@ class _Queue:
     """One partition: what waits for it, and whether a batch is under way. Never two: that keeps the order."""
 
     partition: int
-    waiting: deque[tuple[bytes, bytes, Acknowledged]] = field(default_factory=deque)
+    waiting: deque[tuple[bytes, bytes, Headers, Acknowledged]] = field(default_factory=deque)
     under_way: bool = False
 
 
@@ -64,17 +65,18 @@ class Batcher:
         self._queues = [_Queue(partition) for partition in range(len(partitions))]
         self._task = asyncio.create_task(self._run(), name="batcher")
 
-    def put(self, key: bytes, value: bytes) -> Acknowledged:
+    def put(self, key: bytes, value: bytes, headers: Headers = ()) -> Acknowledged:
         """The message goes out with the next batch; the future ends when Kafka has it, or with why it has not.
 
         Once the caller has ended the future itself, a message that still waits is not sent any more.
         Raises MessageSizeTooLargeError. The partition is that of Kafka's own default partitioner.
         """
-        if len(key) + len(value) + _RECORD_OVERHEAD > MAX_MESSAGE_BYTES:
+        size = len(key) + len(value) + sum(len(name) + len(told) for name, told in headers)
+        if size + _RECORD_OVERHEAD > MAX_MESSAGE_BYTES:
             raise MessageSizeTooLargeError
         acknowledged: Acknowledged = self._loop.create_future()
         queue = self._queues[partition_of(key, len(self._queues))]
-        queue.waiting.append((key, value, acknowledged))
+        queue.waiting.append((key, value, headers, acknowledged))
         self._work.set()
         return acknowledged
 
@@ -83,7 +85,7 @@ class Batcher:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for queue in self._queues:
-            _end([acknowledged for _, _, acknowledged in queue.waiting], KafkaError("the producer was closed"))
+            _end([acknowledged for *_, acknowledged in queue.waiting], KafkaError("the producer was closed"))
             queue.waiting.clear()
         try:
             async with asyncio.timeout(_FLUSH_WITHIN):
@@ -114,9 +116,9 @@ class Batcher:
         builder = self._producer.create_batch()
         waiting, members = queue.waiting, list[Acknowledged]()
         while waiting:
-            key, value, acknowledged = waiting[0]
+            key, value, headers, acknowledged = waiting[0]
             if not acknowledged.done():  # else it was given up and answered 503
-                if builder.append(timestamp=None, key=key, value=value) is None:
+                if builder.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
                     self._work.set()  # the batch is full: the rest goes with the next batch
                     break
                 members.append(acknowledged)

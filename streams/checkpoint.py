@@ -36,6 +36,7 @@ from faust.types import EventT
 
 from schemas.errors import Unavailable
 from streams import telemetry
+from streams.message import Headers
 from streams.producer import Lane, Message, Producer, Writer
 from streams.store import FENCE, UNSENT, PartitionStore
 
@@ -52,6 +53,7 @@ class Output:
     key: bytes
     value: bytes
     kind: str = "message"
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class Checkpointer:
             found = {partition: self.store(partition) for partition in sorted(partitions)}
             found = {partition: store for partition, store in found.items() if store.get(UNSENT) is not None}
             kept = [store.get(UNSENT) or b"" for partition, store in found.items() if partition not in self.went_back]
-            await self._producer.send(word for words in kept for word in _words.decode(words))
+            await self._producer.send((*word, ()) for words in kept for word in _words.decode(words))
             self._sent(found)
 
     def touch(self, partition: int) -> None:
@@ -243,7 +245,7 @@ class Checkpointer:
         lanes: dict[Lane, list[Message]] = {
             (self.changelog, partition): list(records.items()) for partition, records in states.items() if records
         }
-        await self._producer.send((output.topic, output.key, output.value) for output in outputs)
+        await self._producer.send((output.topic, output.key, output.value, output.headers) for output in outputs)
         fences = {lane: self._writers[lane[1]] for lane in lanes}  # nothing is written but under one
         ends = await self._producer.write(lanes, fences)
         for (_, partition), offset in ends.items():
@@ -251,7 +253,7 @@ class Checkpointer:
                 stores[partition].write(states[partition], offset)
         late = [word for told in words.values() for word in told]
         if late:
-            await self._producer.send((word.topic, word.key, word.value) for word in late)
+            await self._producer.send((word.topic, word.key, word.value, ()) for word in late)
             self._sent({partition: stores[partition] for partition, told in words.items() if told})
             outputs += late
         for event in batch.events:

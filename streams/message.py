@@ -1,6 +1,9 @@
 """What a stage is given of a message."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Message(Protocol):
@@ -11,3 +14,4 @@ class Message(Protocol):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Headers

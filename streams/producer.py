@@ -36,6 +36,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import Unavailable
 from streams.kafka import connected
+from streams.message import Headers
 from streams.partitioner import partition_of
 
 # A dead letter escapes its payload, and an invoice's row names all fields of each line: both grow beyond what came in.
@@ -63,7 +64,8 @@ _AGAIN = (  # what a coordinator says while it is being made
     RequestTimedOutError,
 )
 
-Message = tuple[bytes | None, bytes | None]  # key, value; a value of None takes a changelog's record away
+# Key, value and headers, if there are any; a value of None takes a changelog's record away.
+Message = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]
 Lane = tuple[str, int]  # topic, partition
 
 
@@ -119,18 +121,18 @@ class Producer:
         if self._client is not None:
             await self._client.close()
 
-    async def send(self, messages: Iterable[tuple[str, bytes, bytes]]) -> None:
-        """(topic, key, value)s to the partitions of their keys, as Kafka's own partitioner has them."""
+    async def send(self, messages: Iterable[tuple[str, bytes, bytes, Headers]]) -> None:
+        """(topic, key, value, headers)s to the partitions of their keys, as Kafka's own partitioner has them."""
         counts: dict[str, int] = {}
         lanes: dict[Lane, list[Message]] = {}
-        for topic, key, value in messages:
+        for topic, key, value, headers in messages:
             if topic not in counts:
                 counts[topic] = len(await self._connected._wait_on_metadata(topic))
             lane = topic, partition_of(key, counts[topic])
-            lanes.setdefault(lane, []).append((key, value))
+            lanes.setdefault(lane, []).append((key, value, headers))
         for lane, waiting in lanes.items():
             if lane[0] in self._packed:
-                lanes[lane] = [(None, array) for array in pack(value or b"null" for _, value in waiting)]
+                lanes[lane] = [(None, array) for array in pack(message[1] or b"null" for message in waiting)]
         await self.write(lanes)
 
     async def settled(self, topic: str, partitions: int) -> None:
@@ -274,7 +276,7 @@ class Producer:
 def _batches(lane: Lane, messages: list[Message], writer: Writer, *, whole: bool) -> Iterator[_Batch]:
     """The messages in batches that are numbered on from where the writer is on this lane; in one when `whole`."""
     builder, count = None, 0
-    heavy = whole and sum(len(key or b"") + len(value or b"") for key, value in messages) >= _HEAVY
+    heavy = whole and sum(len(message[0] or b"") + len(message[1] or b"") for message in messages) >= _HEAVY
 
     def begin(compressed: bool) -> Any:
         return DefaultRecordBatchBuilder(
@@ -286,16 +288,17 @@ def _batches(lane: Lane, messages: list[Message], writer: Writer, *, whole: bool
         writer.sequences[lane] = (writer.sequences[lane] + count) % _SEQUENCES
         return _Batch(bytes(builder.build()), count)
 
-    for key, value in messages:
+    for key, value, *rest in messages:
+        headers: list[tuple[str, bytes]] = list(*rest)  # aiokafka takes nothing else
         large = not whole and value is not None and len(value) >= _LARGE
-        if builder is not None and (large or builder.append(count, None, key, value, []) is None):
+        if builder is not None and (large or builder.append(count, None, key, value, headers) is None):
             yield close(builder, count)
             builder, count = None, 0
         elif builder is not None:
             count += 1
             continue
         builder, count = begin(large or heavy), 1
-        builder.append(0, None, key, value, [])  # an empty one takes whatever comes
+        builder.append(0, None, key, value, headers)  # an empty one takes whatever comes
         if large:
             yield close(builder, count)
             builder, count = None, 0

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka import started
+from streams.message import Headers
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -19,7 +20,7 @@ class Message(NamedTuple):
     key: bytes
     value: bytes | None  # None takes the key off a compacted topic
     partition: int | None = None  # None: that of the key
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class Publisher:

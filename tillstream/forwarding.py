@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, read_envelope
 from simulator.delivery.signing import sign
 from streams.reading import reader
 
@@ -38,7 +38,7 @@ async def events_from_now(
         async for message in consumer:
             if message.value is None:
                 continue
-            envelope = Envelope.model_validate_json(message.value)
+            envelope = read_envelope(message.value, message.headers)
             if not types or envelope.type in types:
                 yield envelope
 

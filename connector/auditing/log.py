@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import orjson
 import structlog
 
 from connector.auditing.coverage import Place, Span
 from connector.auditing.rules import Event
 from schemas import topics
+from schemas.envelope import envelope_fields
 from schemas.tally import Tally, identity, read_tally
 from streams.kafka import Admin, TopicPartition
 from streams.reading import read, reader
@@ -81,14 +81,14 @@ class Log:
         for span in spans:
             tp = TopicPartition(self.events, span.partition)
             async for run in read(self._consumer, {tp: span.first}, {tp: span.next}):
-                found.update(((span.partition, record.offset), _event(record.value)) for record in run)
+                found.update(((span.partition, record.offset), _event(record)) for record in run)
         return found
 
 
-def _event(value: bytes | None) -> Event:
+def _event(record: Any) -> Event:
     try:
-        envelope = orjson.loads(value or b"")
-    except orjson.JSONDecodeError:
+        envelope = envelope_fields(record.value, record.headers)
+    except (ValueError, LookupError):
         envelope = None
     kind = envelope.get("type") if isinstance(envelope, dict) else ""
     return Event(identity(envelope), kind if isinstance(kind, str) else "")

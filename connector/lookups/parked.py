@@ -110,7 +110,7 @@ def _again(row: dict[str, Any]) -> Message:
         source=Source.LOOKUP,
         observed_at=rfc3339(row["observed"]),
         received_at=rfc3339(row["received"]),
-        body=row["body"],
+        body=row["body"].encode(),
     )
 
 

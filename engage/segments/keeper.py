@@ -239,7 +239,7 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
     def _publishing(self, publisher: Producer) -> Any:
         async def publish(messages: list[tuple[bytes, bytes]]) -> None:
             try:
-                await publisher.send((self._topic, key, value) for key, value in messages)
+                await publisher.send((self._topic, key, value, ()) for key, value in messages)
             except KafkaError as error:
                 raise Unavailable(f"Kafka does not take changes of segments: {error!r}") from error
 

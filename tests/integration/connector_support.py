@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 
 from connector.stripe_api import StripeAccess
 from schemas import topics
+from schemas.envelope import read_envelope
 from simulator.api.app import create_app
 from simulator.world.books import Books
 from simulator.world.history import World
@@ -71,7 +72,7 @@ async def simulated(world: World) -> AsyncIterator[Stripe]:
 
 
 async def published(bootstrap: str, prefix: str, topic: topics.Topic = topics.STRIPE_EVENTS) -> list[dict[str, Any]]:
-    """Everything that is on a topic now, a partition after the other."""
+    """Everything that is on a topic now, a partition after the other; events as envelopes."""
     name = topics.full_name(topic, prefix)
     found: list[dict[str, Any]] = []
     async with AIOKafkaConsumer(name, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
@@ -79,8 +80,15 @@ async def published(bootstrap: str, prefix: str, topic: topics.Topic = topics.ST
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
             for messages in (await consumer.getmany(timeout_ms=200)).values():
-                found += [orjson.loads(message.value) for message in messages]
+                found += [_read(topic, message) for message in messages]
     return found
+
+
+def _read(topic: topics.Topic, message: Any) -> dict[str, Any]:
+    if topic is topics.STRIPE_EVENTS:
+        return read_envelope(message.value, message.headers).model_dump(mode="json")
+    told: dict[str, Any] = orjson.loads(message.value)
+    return told
 
 
 def listed(books: Books) -> dict[str, list[State]]:

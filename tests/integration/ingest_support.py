@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from embedded.child import free_port
 from ingest.app import Door, DoorConfig, create_app, serve
 from schemas import topics
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, read_envelope
 from simulator.delivery.sender import sign
 from tests.conftest import eventually
 
@@ -83,7 +83,7 @@ class RunningDoor:
             for partition, end in ends.items():
                 while await consumer.position(partition) < end:
                     record = await consumer.getone(partition)
-                    envelope = Envelope.model_validate_json(record.value)
+                    envelope = read_envelope(record.value, record.headers)
                     found[envelope.event_id] = record, envelope
             return found
         finally:

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from console.actions import Actions
 from processors.worker import Processor, ProcessorConfig
 from schemas import topics
+from schemas.envelope import EventMessage
 from settings.loading import load_settings
 from sinks.config import SinkConfig
 from sinks.worker import Sink
@@ -54,10 +55,10 @@ class Stack:
         rows = self._clickhouse.query(query.replace("FROM ", f"FROM {self.database}.")).result_rows
         return [tuple(row) for row in rows]
 
-    async def publish(self, topic: topics.Topic, *messages: tuple[bytes, bytes]) -> None:
+    async def publish(self, topic: topics.Topic, *messages: tuple[bytes, bytes] | EventMessage) -> None:
         async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
-            for key, value in messages:
-                await producer.send_and_wait(self.prefix + topic.name, value, key=key)
+            for key, value, *headers in messages:
+                await producer.send_and_wait(self.prefix + topic.name, value, key=key, headers=list(*headers))
 
     async def settled(self) -> None:
         """All that was told has come through the processors, and all that they tell into ClickHouse."""

@@ -16,7 +16,7 @@ async def test_two_profiles_become_one_and_are_parted_again(stack: Stack, monkey
     bodies = [customer(START, old), charge(1, customer="cus_1"), customer(START + 1, other, name="cus_2")]
     bodies.append(charge(2, customer="cus_2"))
     messages = [admit(body, "default", START) for body in bodies]
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    await stack.publish(topics.STRIPE_EVENTS, *messages)
     profiles = "SELECT email, counts FROM profiles ORDER BY email"
     apart = [(old, {"Successfully Paid": 1}), (other, {"Successfully Paid": 1})]
     await eventually(lambda: stack.ask(profiles) == apart, deadline=60)
@@ -37,7 +37,7 @@ async def test_two_profiles_become_one_and_are_parted_again(stack: Stack, monkey
     await eventually(lambda: stack.ask("SELECT count() FROM stripe_events") == [(5,)], deadline=60)
     assert (await stack.run("replay", "--yes"))["published"] == 5
     late = admit(charge(3, customer="cus_1"), "default", START)
-    await stack.publish(topics.STRIPE_EVENTS, (late.key, late.value))
+    await stack.publish(topics.STRIPE_EVENTS, late)
     await eventually(lambda: stack.ask(profiles) == [(other, {"Successfully Paid": 3})], deadline=60)
 
     await eventually(lambda: stack.ask("SELECT count() FROM metrics") == [(3,)], deadline=60)

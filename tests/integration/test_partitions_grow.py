@@ -114,7 +114,8 @@ class Place:
             for event in events:
                 message = admit(event_body(event, VERSION), "default", time.time())
                 number = partition_of(message.key, partitions)
-                await producer.send(self.prefix + STRIPE_EVENTS.name, message.value, message.key, number)
+                topic, headers = self.prefix + STRIPE_EVENTS.name, list(message.headers)
+                await producer.send(topic, message.value, message.key, number, headers=headers)
 
 
 def told(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ async def publish(bootstrap: str, topic: str, bodies: list[bytes]) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5) as producer:
         for body in bodies:
             message = admit(body, "default", START)
-            await producer.send(topic, value=message.value, key=message.key)
+            await producer.send(topic, value=message.value, key=message.key, headers=list(message.headers))
 
 
 async def newest(bootstrap: str, topics: list[str], done: Any, deadline: float = 60) -> dict[str, dict[str, Any]]:
@@ -133,7 +133,8 @@ async def test_what_makes_no_sense_goes_whole_to_dead_letters_with_the_field(
         letters = await newest(kafka_bootstrap, [topic_prefix + DEAD_LETTERS.name], lambda known: known)
     (letter,) = letters.values()
     assert letter["path"].startswith(path)
-    assert orjson.loads(letter["payload"])["body"].encode() == body
+    assert letter["payload"].encode() == body
+    assert letter["headers"]["ce_id"] == orjson.loads(body)["id"]
 
 
 #: The role as `tillstream process` runs it, with a broker that refuses every write once it is ready.

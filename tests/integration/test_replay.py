@@ -14,13 +14,14 @@ from operations import replay
 from operations.rebuild import STATES, forget_state, look
 from operations.replay import Selection, again, envelopes, windows
 from schemas import topics
-from schemas.dead_letter import DeadLetter, Stage
-from schemas.envelope import Envelope, Source
+from schemas.dead_letter import DeadLetter, Stage, headers_kept
+from schemas.envelope import Envelope, Source, read_envelope
 from schemas.times import rfc3339, unix_seconds
 from simulator.delivery.plan import told_by
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
 from tests.conftest import ClickHouseServer, MakeTopics, eventually
+from tests.envelopes import older
 from tests.integration.connector_support import KEY, simulated
 from tests.integration.replay_support import START, Stack, charge, customer, stack
 from warehouse.address import Address
@@ -44,10 +45,12 @@ def letter(body: bytes, stage: Stage, topic: str, **more: Any) -> tuple[bytes, b
     return b"letter", orjson.dumps(made.model_dump(mode="json"))
 
 
-async def test_a_letter_that_a_fix_has_mended_becomes_a_row_and_is_settled(stack: Stack) -> None:
-    message = admit(charge(1), "default", START)
+@pytest.mark.parametrize("change", [lambda message: message, older], ids=["today's", "older"])
+async def test_a_letter_that_a_fix_has_mended_becomes_a_row_and_is_settled(stack: Stack, change: Any) -> None:
+    message = change(admit(charge(1), "default", START))
     events = stack.prefix + topics.STRIPE_EVENTS.name
-    unread = letter(message.value, Stage.LEDGER, events, account="default", event_id="evt_1", type="charge.succeeded")
+    known = {"account": "default", "event_id": "evt_1", "type": "charge.succeeded"}
+    unread = letter(message.value, Stage.LEDGER, events, **known, headers=headers_kept(message.headers))
     await stack.publish(topics.DEAD_LETTERS, unread)
     (row,) = await eventually(lambda: stack.run("deadletters", "list"))
     assert row["open"] is True
@@ -70,7 +73,7 @@ async def test_a_letter_that_a_fix_has_mended_becomes_a_row_and_is_settled(stack
 
 async def test_a_letter_that_fails_again_is_a_new_letter_and_only_that_one_is_open(stack: Stack) -> None:
     message = admit(charge(2, amount="much"), "default", START)
-    await stack.publish(topics.STRIPE_EVENTS, (message.key, message.value))
+    await stack.publish(topics.STRIPE_EVENTS, message)
     count = "SELECT count() FROM dead_letters"
     await eventually(lambda: stack.ask(count) == [(1,)] and stack.ask("SELECT 1 FROM stripe_events"))
     assert (await stack.run("deadletters", "replay", "--event", "evt_2", "--yes"))["published"] == 1
@@ -114,8 +117,7 @@ async def test_a_row_that_clickhouse_refused_goes_to_its_own_topic_and_what_name
 async def test_kept_events_are_published_once_each_in_order_of_time_and_change_no_row(stack: Stack) -> None:
     world = World(seed=3, start=START, days=20, customers=12)
     messages = [admit(event_body(event), "default", START) for event in world.events]
-    twice = [(message.key, message.value) for message in (*messages, *messages[::3])]
-    await stack.publish(topics.STRIPE_EVENTS, *twice)
+    await stack.publish(topics.STRIPE_EVENTS, *messages, *messages[::3])
     ids = {event.id for event in world.events}
     rows = "SELECT metric_id, version, source, email, amount_minor FROM metrics ORDER BY metric_id"
     await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(len(ids),)])
@@ -148,12 +150,12 @@ async def test_exactly_those_events_that_kafka_has_lost_are_published_again(stac
         [admit(charge(number), "default", at) for number in numbers]
         for numbers, at in ((range(1, 21), now), (range(21, 26), now - 100 * 86_400), (range(26, 36), now))
     )
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in (*lost, *expired)))
+    await stack.publish(topics.STRIPE_EVENTS, *lost, *expired)
     count = "SELECT uniqExact(event_id) FROM stripe_events"
     rows = "SELECT metric_id, version, email, amount_minor FROM metrics ORDER BY metric_id"
     await eventually(lambda: stack.ask(count) == [(25,)] and len(stack.ask(rows)) == 25)
     await forget_messages(stack)
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in there))
+    await stack.publish(topics.STRIPE_EVENTS, *there)
     await eventually(lambda: stack.ask(count) == [(35,)] and len(stack.ask(rows)) == 35)
     before = stack.ask(rows)
 
@@ -186,7 +188,7 @@ async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_ke
     bodies = [customer(START, "old@example.com"), charge(1), charge(2, customer="cus_1")]
     bodies.append(customer(START + 60, "new@example.com", before="old@example.com"))
     messages = [admit(body, "default", START) for body in bodies]
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    await stack.publish(topics.STRIPE_EVENTS, *messages)
     emails = "SELECT arraySort(groupArray(email)) FROM metrics"
     await eventually(lambda: stack.ask(emails) == [(["old@example.com"] * 2,)])
 
@@ -207,7 +209,7 @@ async def test_a_relink_moves_past_rows_to_the_customers_present_email_and_is_ke
     assert stack.ask("SELECT count() FROM dead_letters") == [(0,)]
     assert (await stack.run("replay", "--yes"))["published"] == 5
     late = admit(charge(3, customer="cus_1"), "default", START)
-    await stack.publish(topics.STRIPE_EVENTS, (late.key, late.value))
+    await stack.publish(topics.STRIPE_EVENTS, late)
     await eventually(lambda: stack.ask("SELECT count() FROM metrics") == [(3,)])
     await stack.settled()
     assert stack.ask(emails) == [(["new@example.com"] * 3,)]  # what is learned later of that time follows as well
@@ -218,7 +220,7 @@ async def test_a_relink_asks_stripe_first_where_there_is_a_key(stack: Stack) -> 
     present = next(one for one in world.accounts["default"].customers.values() if one.email)
     bodies = [customer(START, "old@example.com", name=present.id), charge(1, customer=present.id)]
     messages = [admit(body, "default", START) for body in bodies]
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    await stack.publish(topics.STRIPE_EVENTS, *messages)
     emails = "SELECT groupArray(email) FROM metrics"
     await eventually(lambda: stack.ask(emails) == [(["old@example.com"],)])
     async with simulated(world) as stripe:
@@ -236,7 +238,7 @@ async def test_many_events_of_one_second_are_read_in_pages_and_none_is_left_out(
     messages = [admit(charge(n, created=START), "default", START) for n in range(10)]
     same = [orjson.loads(charge(n)) | {"id": f"evt_s{n}", "created": START} for n in range(40)]
     messages += [admit(orjson.dumps(event), "default", START) for event in same]
-    await stack.publish(topics.STRIPE_EVENTS, *((message.key, message.value) for message in messages))
+    await stack.publish(topics.STRIPE_EVENTS, *messages)
     await eventually(lambda: stack.ask("SELECT uniqExact(event_id) FROM stripe_events") == [(50,)])
     warehouse = Warehouse(Address(clickhouse_server.url, database=stack.database))
     found = windows(warehouse, Selection())
@@ -305,6 +307,6 @@ def test_an_event_goes_to_the_partition_that_it_went_to_the_first_time(body: byt
     )
     message = again(envelope, "stripe.events", START + 60)
     assert message.key.decode() == key
-    told = Envelope.model_validate_json(message.value)
+    told = read_envelope(message.value, message.headers)
     assert (told.source, told.observed_at, told.received_at) == (Source.REPLAY, rfc3339(START), rfc3339(START + 60))
     assert told.body == envelope.body

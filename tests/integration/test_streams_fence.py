@@ -57,7 +57,7 @@ async def values(bootstrap: str, topic: str, partition: int, count: int) -> list
 async def test_messages_of_a_key_keep_their_order_however_large_they_are(kafka_bootstrap: str, topic: str) -> None:
     async with producer(kafka_bootstrap) as made:
         for number in range(10):
-            sent = [(topic, b"one key", b"%d a" % number + BIG), (topic, b"one key", b"%d b" % number)]
+            sent = [(topic, b"one key", b"%d a" % number + BIG, ()), (topic, b"one key", b"%d b" % number, ())]
             await made.send(sent)
         lane = {(topic, 0): [(b"k", b"small"), (b"k", BIG), (b"k", b"last")], (topic, 1): [(b"k", b"other")]}
         ends = await made.write(lane)
@@ -69,7 +69,7 @@ async def test_messages_of_a_key_keep_their_order_however_large_they_are(kafka_b
 
 async def test_many_callers_share_a_partition_and_nothing_is_lost_or_doubled(kafka_bootstrap: str, topic: str) -> None:
     async with producer(kafka_bootstrap) as made:
-        await asyncio.gather(*(made.send([(topic, b"k", b"%d" % n)] * 3) for n in range(60)))
+        await asyncio.gather(*(made.send([(topic, b"k", b"%d" % n, ())] * 3) for n in range(60)))
     lanes = [partition for partition in (0, 1) if (await _end(kafka_bootstrap, topic, partition))]
     assert len(lanes) == 1
     found = await values(kafka_bootstrap, topic, lanes[0], 180)

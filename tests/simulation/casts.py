@@ -37,6 +37,7 @@ from schemas.topics import (
 )
 from sinks.config import SinkConfig
 from sinks.worker import Sink
+from streams.message import Headers
 from streams.partitioner import partition_of
 from tests.simulation import judge
 from tests.simulation.clients import ClickHouse, Consumer, Producer, until_read
@@ -48,7 +49,7 @@ from warehouse.tables import OF_TOPIC
 if TYPE_CHECKING:
     from tests.simulation.room import Room
 
-Told = tuple[str, bytes, bytes]  # topic, key, value
+Told = tuple[str, bytes, bytes, Headers]  # topic, key, value, headers
 
 
 class Cast(Protocol):
@@ -76,8 +77,8 @@ class Cast(Protocol):
 
 def on_the_log(room: "Room", told: Told) -> None:
     """It comes from somewhere else."""
-    topic, key, value = told
-    room.kafka.append((topic, partition_of(key, room.kafka.partitions)), [(key, value)])
+    topic, key, value, headers = told
+    room.kafka.append((topic, partition_of(key, room.kafka.partitions)), [(key, value, headers)])
 
 
 class Processors:
@@ -90,7 +91,7 @@ class Processors:
 
     @cache  # noqa: B019 (there is one cast, for ever)
     def told(self, number: int) -> list[Told]:
-        return [(STRIPE_EVENTS.name, message.key, message.value) for message in messages(number)]
+        return [(STRIPE_EVENTS.name, *message) for message in messages(number)]
 
     def role(self, partitions: int) -> Processor:
         return Processor(ProcessorConfig({}, Path("/nowhere"), partitions=partitions))
@@ -210,7 +211,7 @@ def _payment(name: str, rng: Random) -> list[Told]:
                 told += [row | {"withdrawn": True}, row := row | {"occurred_at": rfc3339(START + 1 + len(told))}]
     topic = METRICS[Metric.SUCCESSFULLY_PAID].name
     key = row["metric_id"].encode()
-    return [(topic, key, orjson.dumps(row | {"version": version})) for version, row in enumerate(told, 1)]
+    return [(topic, key, orjson.dumps(row | {"version": version}), ()) for version, row in enumerate(told, 1)]
 
 
 class Post:
@@ -294,7 +295,7 @@ class Ends:
 
     async def _door(self, door: Publisher, told: Told, answer: "asyncio.Future[int]") -> None:
         try:
-            await door.publish(told[1], told[2])
+            await door.publish(*told[1:])
             status = 200
         except Unavailable:
             status = 503

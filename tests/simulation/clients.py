@@ -17,7 +17,9 @@ from aiokafka.errors import (
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from streams.message import Headers
 from streams.partitioner import partition_of
+from streams.producer import Message
 from tests.simulation.groups import Member
 from tests.simulation.kafka import Kafka, Record
 from tests.simulation.loop import here
@@ -28,15 +30,15 @@ _FULL = 8 * 1024  # bytes of a batch
 
 class _Batch:
     def __init__(self) -> None:
-        self.messages: list[tuple[bytes, bytes]] = []
+        self.messages: list[Message] = []
         self.offset: int | None = None  # once it is on the log: an idempotent producer's come there once
         self._size = 0
 
-    def append(self, *, timestamp: None, key: bytes, value: bytes) -> Any:
+    def append(self, *, timestamp: None, key: bytes, value: bytes, headers: Headers = ()) -> Any:
         if self.messages and self._size + len(value) > _FULL:
             return None
         self._size += len(value)
-        self.messages.append((key, value))
+        self.messages.append((key, value, headers))
         return self
 
     def close(self) -> None: ...

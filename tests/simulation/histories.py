@@ -7,12 +7,14 @@ from typing import Any
 
 import orjson
 
-from ingest.admission import Message, admit
+from ingest.admission import admit
+from schemas.envelope import EventMessage
 from schemas.times import rfc3339
 from simulator.delivery.plan import Delivery, told_by
 from simulator.rendering.objects import event_body
 from simulator.rendering.shapes import VERSIONS
 from simulator.world.history import World
+from tests.envelopes import older
 from tests.ledger_harness import run
 from tests.simulation.loop import START
 
@@ -41,9 +43,10 @@ def bodies(number: int) -> list[bytes]:
 
 
 @cache
-def messages(number: int) -> list[Message]:
-    """The same, as the door puts them on the log."""
-    return [admit(body, "default", START) for body in bodies(number)]
+def messages(number: int) -> list[EventMessage]:
+    """The same, as the door puts them on the log; every third as it did once."""
+    put = [admit(body, "default", START) for body in bodies(number)]
+    return [older(message) if place % 3 == 0 else message for place, message in enumerate(put)]
 
 
 @lru_cache(500)

@@ -18,6 +18,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record import MemoryRecords
 
+from streams.message import Headers
+from streams.producer import Message
 from tests.simulation.groups import Group
 from tests.simulation.loop import Loop, here
 
@@ -38,6 +40,7 @@ class Record:
     value: bytes | None
     timestamp: int  # ms
     timestamp_type: int = 0
+    headers: Headers = ()
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Log:
     def end(self) -> int:
         return len(self.records)
 
-    def append(self, messages: Iterable[tuple[bytes | None, bytes | None]], at: float, head: Any = None) -> int:
+    def append(self, messages: Iterable[Message], at: float, head: Any = None) -> int:
         """The first offset. `head` (a batch as it came) has what Kafka checks: raises KafkaError."""
         first = self.end
         if head is not None and head.producer_id >= 0:
@@ -78,7 +81,8 @@ class Log:
             elif mine and head.base_sequence:
                 raise OutOfOrderSequenceNumber
         self.records += [
-            Record(*self.lane, first + place, key, value, int(at * 1000)) for place, (key, value) in enumerate(messages)
+            Record(*self.lane, first + place, key, value, int(at * 1000), headers=headers[0] if headers else ())
+            for place, (key, value, *headers) in enumerate(messages)
         ]
         if head is not None:
             number = self.end - first
@@ -190,7 +194,7 @@ class Kafka:
             answers = []
             for partition, data in partitions:
                 batch = MemoryRecords(bytes(data)).next_batch()
-                messages = [(record.key, record.value) for record in batch]
+                messages = [(record.key, record.value, record.headers) for record in batch]
                 try:
                     first = self.append((topic, partition), messages, batch)
                     answers.append((partition, 0, first))
@@ -210,7 +214,7 @@ class Kafka:
             found[1] += 1
         return SimpleNamespace(error_code=0, producer_id=found[0], producer_epoch=found[1])
 
-    def append(self, lane: Lane, messages: Iterable[tuple[bytes | None, bytes | None]], head: Any = None) -> int:
+    def append(self, lane: Lane, messages: Iterable[Message], head: Any = None) -> int:
         """See `Log`; whoever waits for something to come is told."""
         first = self.log(lane).append(messages, self.loop.now, head)
         for poll in [poll for poll in self._polls if lane in poll[0]]:

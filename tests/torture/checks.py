@@ -8,6 +8,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.client import Client
 
+from schemas.envelope import read_envelope
 from schemas.metrics import Metric
 from schemas.topics import METRICS, PROFILES, STRIPE_EVENTS
 from simulator.world.truth import Fact
@@ -85,8 +86,8 @@ async def versions(bootstrap: str) -> Check:
     wrong = []
     for topic in (*METRICS.values(), PROFILES):
         said: dict[tuple[bytes, Any], Any] = {}
-        async for key, value in _records(bootstrap, topic.name):
-            row = orjson.loads(value)
+        async for record in _records(bootstrap, topic.name):
+            key, row = record.key, orjson.loads(record.value)
             content = {name: field for name, field in row.items() if name not in _TOLD}
             if said.setdefault((key, row["version"]), content) != content:
                 wrong.append((key, row["version"]))
@@ -95,7 +96,7 @@ async def versions(bootstrap: str) -> Check:
 
 async def in_the_log(bootstrap: str, accepted: set[str]) -> Check:
     """Whatever was answered 200 is in Kafka."""
-    found = {orjson.loads(value)["event_id"] async for _, value in _records(bootstrap, STRIPE_EVENTS.name)}
+    found = {read_envelope(each.value, each.headers).event_id async for each in _records(bootstrap, STRIPE_EVENTS.name)}
     return _listed("answered 200, not in Kafka", accepted - found)
 
 
@@ -109,7 +110,7 @@ async def _records(bootstrap: str, topic: str) -> Any:
                 for records in (await consumer.getmany(partition, timeout_ms=500)).values():
                     for record in records:
                         if record.value is not None:
-                            yield record.key, record.value
+                            yield record
 
 
 async def _numbers(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

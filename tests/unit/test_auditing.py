@@ -304,7 +304,7 @@ class Nobody:
 def test_only_events_are_counted_and_not_what_stages_tell_each_other() -> None:
     stage = LedgerStage("", "both")
     for topic, counted in (("ledger.transfers", []), ("stripe.events", [3])):
-        message = SimpleNamespace(topic=topic, partition=3, offset=42, key=None, value=b"no JSON")
+        message = SimpleNamespace(topic=topic, partition=3, offset=42, key=None, value=b"no JSON", headers=())
         stage.take(message, cast(Checkpointer, Nobody()))
         assert stage.untold() == counted
 

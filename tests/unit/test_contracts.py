@@ -16,7 +16,7 @@ from ingest.admission import admit
 from processors.stages import LedgerStage
 from schemas import contracts, topics
 from schemas.dead_letter import DeadLetter
-from schemas.envelope import Envelope
+from schemas.envelope import EventHeaders, read_envelope
 from schemas.metrics import MetricEvent
 from schemas.profile import Profile
 from simulator.rendering.objects import event_json
@@ -78,12 +78,15 @@ def test_every_row_that_the_ledger_tells_keeps_the_contract(version: str) -> Non
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_envelope_that_the_door_makes_keeps_the_contract(version: str) -> None:
-    check = validator("envelope.schema.json")
+    check = validator("event_headers.schema.json")
     bodies = [orjson.dumps(event_json(event, version)) for event in stripe().events[:60]]
     for body in [*bodies, b"{}", b'{"id": 7, "type": null, "created": "soon", "account": "acct_1"}']:
-        value = admit(body, "default", START).value
-        check.validate(orjson.loads(value))
-        assert Envelope.model_validate_json(value).body.encode() == body
+        _, value, headers = admit(body, "default", START)
+        told = {name: text.decode() for name, text in headers}
+        check.validate(told)
+        EventHeaders.model_validate(told)
+        assert len(headers) == len(told)
+        assert value == body == read_envelope(value, headers).body.encode()
 
 
 class Letters:
@@ -100,24 +103,28 @@ class Letters:
 
 
 @pytest.mark.parametrize(
-    ("value", "stage"),
+    ("value", "headers", "stage"),
     [
-        (admit(b'{"id": "evt_1", "type": "charge.failed", "livemode": true}', "default", START).value, "ledger"),
-        (b"no JSON", "envelope"),
-        (b"\xff\x00", "envelope"),
-        (b"", "envelope"),
-        (b"[]", "envelope"),
+        (*admit(b'{"id": "evt_1", "type": "charge.failed", "livemode": true}', "default", START)[1:], "ledger"),
+        (b"{}", (("ce_id", b"\xff"), ("account", b"shop")), "envelope"),
+        (b"no JSON", (), "envelope"),
+        (b"\xff\x00", (), "envelope"),
+        (b"", (), "envelope"),
+        (b"[]", (), "envelope"),
     ],
 )
-def test_every_dead_letter_keeps_the_contract(value: bytes, stage: str) -> None:
+def test_every_dead_letter_keeps_the_contract(value: bytes, headers: tuple[tuple[str, bytes], ...], stage: str) -> None:
     letters = Letters()
-    message = SimpleNamespace(topic="stripe.events", partition=3, offset=42, key=None, value=value)
+    message = SimpleNamespace(topic="stripe.events", partition=3, offset=42, key=None, value=value, headers=headers)
     LedgerStage("", "both").take(message, letters)  # type: ignore[arg-type]
     (output,) = letters.sent
     assert output.topic == topics.DEAD_LETTERS.name
     validator("dead_letter.schema.json").validate(orjson.loads(output.value))
     letter = DeadLetter.model_validate_json(output.value)
     assert (letter.stage, letter.topic, letter.partition, letter.offset) == (stage, "stripe.events", 3, 42)
+    assert {name: text.encode() for name, text in letter.headers.items() if name != "ce_id"} == {
+        name: text for name, text in headers if name != "ce_id"
+    }
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,7 @@ def test_every_dead_letter_keeps_the_contract(value: bytes, stage: str) -> None:
     [
         ("metric_event.schema.json", {"metric": "Successfully Paid"}),
         ("profile.schema.json", {"email": "ann@example.com", "livemode": "yes"}),
+        ("event_headers.schema.json", {"ce_id": 7}),
         ("envelope.schema.json", {"event_id": 7}),
         ("dead_letter.schema.json", {"stage": "nowhere"}),
     ],
@@ -163,7 +171,7 @@ def test_the_document_has_the_structure_of_asyncapi_3() -> None:
         assert name.replace("_", "").isalnum()
         assert channel.keys() <= {"address", "description", "messages", "bindings"}
         for message in channel["messages"].values():
-            assert message.keys() <= {"name", "contentType", "payload", "bindings"}
+            assert message.keys() <= {"name", "contentType", "headers", "payload", "bindings"}
             kafka = message["bindings"]["kafka"]
             assert kafka.keys() == {"key", "bindingVersion"}
             assert kafka["key"]["type"] == "string"

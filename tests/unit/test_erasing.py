@@ -148,3 +148,12 @@ def test_a_letter_about_an_old_event_loses_its_payload_whenever_it_fails() -> No
         assert row is not None
         assert row["payload"] == (payload if left is None else left)
         assert (EMAIL in row["reason"]) == (left is None)
+        headers = {"ce_time": rfc3339(AT + seconds)}
+        row = erased_row("dead_letter_rows", letter | {"payload": body, "headers": headers}, listed(EMAIL))
+        assert row == letter | {
+            "payload": body if left is None else "",
+            "headers": headers,
+            "reason": letter["reason"] if left is None else row["reason"],
+        }
+    later = letter | {"payload": body, "headers": {"ce_time": "whenever"}}  # then it counts when it failed
+    assert erased_row("dead_letter_rows", later, listed(EMAIL)) == later

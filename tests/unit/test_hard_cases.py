@@ -18,6 +18,7 @@ from processors.rules.observation import observe
 from processors.stages import LedgerStage, PeopleStage, _take_each
 from schemas.errors import BadEvent, Unavailable
 from streams.checkpoint import Checkpointer, Output, Pace
+from streams.message import Headers
 from streams.producer import Lane, Writer, pack
 from streams.store import PartitionStore
 from tests.fixtures.stripe.charges import charge, customer, refund
@@ -63,6 +64,7 @@ class Message:
     def __init__(self, value: bytes = b"", topic: str = "stripe.events", partition: int = 0) -> None:
         self.message, self.records = self, [self]
         self.value, self.topic, self.partition, self.offset = value, topic, partition, 0
+        self.headers: Headers = ()
         self.acked = False
 
     def ack(self) -> None:
@@ -76,11 +78,11 @@ class FailingSender:
         self.values: list[bytes] = []
         self._failed = False
 
-    async def send(self, messages: Iterable[tuple[str, bytes, bytes]]) -> None:
+    async def send(self, messages: Iterable[tuple[str, bytes, bytes, Headers]]) -> None:
         if not self._failed:
             self._failed = True
             raise KafkaTimeoutError
-        self.values += [value for _, _, value in messages]
+        self.values += [value for _, _, value, _ in messages]
 
     async def fence(self, _: str) -> Writer:
         return Writer(1, 0)

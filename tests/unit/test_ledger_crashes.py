@@ -20,6 +20,7 @@ from processors.stages import LedgerStage
 from schemas.topics import LEDGER_TRANSFERS, METRICS, STRIPE_EVENTS
 from simulator.rendering.shapes import VERSIONS
 from streams.checkpoint import Checkpointer, Pace
+from streams.message import Headers
 from streams.producer import Lane, Writer
 from streams.producer import Message as Record
 from tests.simulation.disk import Disks, Table, in_memory
@@ -37,7 +38,7 @@ class Log:
     """Topics and changelogs; whoever writes dies at the call number `dies`, which has been carried out or not."""
 
     def __init__(self, rng: Random) -> None:
-        self.topics: dict[Lane, list[tuple[bytes, bytes]]] = defaultdict(list)
+        self.topics: dict[Lane, list[tuple[bytes, bytes, Headers]]] = defaultdict(list)
         self.state: dict[Lane, dict[bytes, bytes]] = defaultdict(dict)
         self.dies = 0
         self._rng = rng
@@ -45,11 +46,12 @@ class Log:
     async def fence(self, _: str) -> Writer:
         return Writer(1, 1)
 
-    async def send(self, messages: Iterable[tuple[str, bytes, bytes]]) -> None:
+    async def send(self, messages: Iterable[tuple[str, bytes, bytes, Headers]]) -> None:
         told = list(messages)
         self._tick()
-        for topic, key, value in told[: self._rng.randint(0, len(told)) if self.dies == 0 else None]:
-            self.topics[topic, crc32(key) % PARTITIONS].append((key, value))
+        for topic, *message in told[: self._rng.randint(0, len(told)) if self.dies == 0 else None]:
+            key, value, headers = message
+            self.topics[topic, crc32(key) % PARTITIONS].append((key, value, headers))
         self._end()
 
     async def write(self, lanes: Mapping[Lane, list[Record]], _: object) -> dict[Lane, int]:
@@ -86,8 +88,10 @@ async def work(log: Log, rng: Random) -> None:
         for _ in range(rng.randint(1, 150)):
             lane = rng.choice(waiting)
             if at[lane] < len(log.topics[lane]):
-                key, value = log.topics[lane][at[lane]]
-                message = SimpleNamespace(topic=lane[0], partition=lane[1], offset=at[lane], key=key, value=value)
+                key, value, headers = log.topics[lane][at[lane]]
+                message = SimpleNamespace(
+                    topic=lane[0], partition=lane[1], offset=at[lane], key=key, value=value, headers=headers
+                )
                 message.records = [message]
                 stage.take(message, checkpoint)
                 await checkpoint.took(SimpleNamespace(message=message, ack=lambda: None))  # type: ignore[arg-type]
@@ -107,7 +111,7 @@ def test_wherever_it_dies_there_is_one_row_a_fact_and_the_right_one(seed: int) -
     order = sorted((place + rng.random() * reach, place) for place in range(len(told(*history))))
     for _, place in order:
         message = admit(orjson.dumps(told(*history)[place]), "default", 0)
-        log.topics[STRIPE_EVENTS.name, crc32(message.key) % PARTITIONS].append((message.key, message.value))
+        log.topics[STRIPE_EVENTS.name, crc32(message.key) % PARTITIONS].append(message)
     with in_memory():
         for deaths in range(12, -1, -1):
             log.dies = rng.randint(1, 12) if deaths else 0  # 0: never
@@ -117,7 +121,7 @@ def test_wherever_it_dies_there_is_one_row_a_fact_and_the_right_one(seed: int) -
                 continue
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     names = {topic.name for topic in METRICS.values()}
-    for row in (orjson.loads(value) for lane, sent in log.topics.items() if lane[0] in names for _, value in sent):
+    for row in (orjson.loads(value) for lane, sent in log.topics.items() if lane[0] in names for _, value, _ in sent):
         place = row["metric_id"], row["occurred_at"]
         if row["version"] >= rows.get(place, row)["version"]:
             rows[place] = row

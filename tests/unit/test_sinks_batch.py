@@ -6,6 +6,7 @@ import pytest
 
 from schemas import topics
 from sinks.batch import Batch
+from streams.message import Headers
 from warehouse.tables import OF_TOPIC
 
 
@@ -16,6 +17,7 @@ class Message:
     topic: str = "profiles"
     partition: int = 0
     timestamp: int = 1000
+    headers: Headers = ()
 
 
 def batch(rows: int = 10, size: int = 1000, age: float = 0.2) -> Batch:

@@ -1,16 +1,22 @@
 """Bad rows are found, and only they stay out."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.admission import admit
+from operations.dead_letters import message
 from schemas.dead_letter import Stage
+from schemas.envelope import read_envelope
 from schemas.errors import Unavailable
-from sinks.body import joined
+from sinks.body import joined, placed
 from sinks.dead_letters import dead_letter
 from sinks.isolate import insert_all
+from tests.envelopes import older
 from tests.unit.test_sinks_batch import Message
 from warehouse.errors import Refused
 
@@ -73,6 +79,36 @@ def test_a_dead_letter_needs_nothing_of_the_message(value: bytes) -> None:
 def test_what_is_no_text_is_kept_as_base64() -> None:
     letter = dead_letter(Message(0, b"\xff\x00"), "bad", 0)
     assert (letter.payload, letter.payload_encoding) == ("/wA=", "base64")
+
+
+EVENT = admit(b'{"id":"evt_1","type":"charge.failed","livemode":false,"name":"Zo\xc3\xab \\"\\u0041\\""}', "shop", 0)
+
+
+def placed_event(value: bytes = EVENT.value, **headers: bytes) -> dict[str, Any]:
+    told = tuple({**dict(EVENT.headers), **headers}.items())
+    row: dict[str, Any] = orjson.loads(placed("stripe_event_rows", Message(7, value, partition=3, headers=told)))
+    return row
+
+
+def test_an_event_is_a_row_with_its_body_untouched_and_where_it_is() -> None:
+    envelope = read_envelope(EVENT.value, EVENT.headers).model_dump(mode="json")
+    assert placed_event() == {**envelope, "body": EVENT.value.decode(), "partition": 3, "offset": 7}
+    before = older(EVENT)
+    row = placed("stripe_event_rows", Message(7, before.value, partition=3, headers=before.headers))
+    assert orjson.loads(row) == placed_event()
+
+
+@pytest.mark.parametrize("wrong", [{"value": b"\xff"}, {"livemode": b"yes"}, {"ce_type": b"\xff"}])
+def test_an_event_that_makes_no_sense_is_refused_alone_and_its_headers_are_kept(wrong: dict[str, bytes]) -> None:
+    with pytest.raises(Refused):
+        placed_event(**wrong)
+    letter = dead_letter(Message(0, EVENT.value, headers=EVENT.headers), "bad", 0)
+    assert (letter.account, letter.event_id, letter.type) == ("shop", "evt_1", "charge.failed")
+    assert letter.headers == {name: text.decode() for name, text in EVENT.headers}
+    published = message(letter.model_dump() | {"topic": "stripe.events"}, "", 0)
+    assert published is not None
+    assert (published.key, published.value) == (EVENT.key, EVENT.value)
+    assert read_envelope(published.value, published.headers).event_id == "evt_1"
 
 
 def test_rows_become_one_body_untouched() -> None:
