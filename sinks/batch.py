@@ -11,7 +11,7 @@ from warehouse.tables import PROFILES, STRIPE_EVENTS
 PATIENCE: Final = {PROFILES.name: 4.0, STRIPE_EVENTS.name: 10.0}
 COMPANY: Final = 2.5  # and metric rows themselves, where the last batch had FEW or more: others are coming then
 FEW: Final = 20
-MANY: Final = 200  # rows that are worth an insert of their own …
+MANY: Final = 200  # metric rows that are worth an insert of their own …
 SOONER: Final = 0.6  # … and wait for this part of their time
 
 
@@ -35,12 +35,15 @@ class Record(Protocol):
 class Batch:
     """Collects records until it is full or old enough: a lane of the sink's."""
 
-    def __init__(self, rows: int, size: int, age: float) -> None:
-        """`rows` and `size` (bytes) make it full; `age` is how many seconds its first record may wait."""
+    def __init__(self, rows: int, size: int, age: float, *, patient: bool = False) -> None:
+        """`rows` and `size` (bytes) make it full; `age` is how many seconds its first record may wait, and does wait
+        with MANY others only if it is `patient`.
+        """
         self.records: dict[str, list[Record]] = {}
         self.offsets: dict[tuple[str, int], int] = {}  # (topic, partition): the position to commit
         self.oldest = 0  # smallest timestamp of the records, ms
         self._limits = (rows, size, age)
+        self._sooner = 1.0 if patient else SOONER
         self._rows = 0
         self._size = 0
         self._since: float | None = None
@@ -71,5 +74,5 @@ class Batch:
         """Seconds until its first record is old enough; 0 when it is time; None when there is nothing in it."""
         if self._since is None:
             return None
-        age = self._limits[2] * (SOONER if self._rows >= MANY else 1)
+        age = self._limits[2] * (self._sooner if self._rows >= MANY else 1)
         return max(0.0, self._since + age - now)

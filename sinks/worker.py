@@ -293,4 +293,4 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         # An import touches months of years, and each month of a batch is a part of its own for ClickHouse to write.
         patience = PATIENCE.get(table) or (COMPANY if self._rows.get(table, 0) >= FEW else 1)
         age = max(config.batch_age * patience, min(SHARE * self._took, config.longest_age))
-        return Batch(config.batch_rows, config.batch_bytes, age)
+        return Batch(config.batch_rows, config.batch_bytes, age, patient=table in PATIENCE)

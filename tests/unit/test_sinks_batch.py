@@ -20,8 +20,8 @@ class Message:
     headers: Headers = ()
 
 
-def batch(rows: int = 10, size: int = 1000, age: float = 0.2) -> Batch:
-    return Batch(rows, size, age)
+def batch(rows: int = 10, size: int = 1000, age: float = 0.2, *, patient: bool = False) -> Batch:
+    return Batch(rows, size, age, patient=patient)
 
 
 def test_every_topic_that_makes_rows_has_a_table_and_unlinked_has_none() -> None:
@@ -48,6 +48,12 @@ def test_many_rows_wait_for_less() -> None:
     assert one.wait(now=5.0) == pytest.approx(0.5)
     one.add("metric_rows", [Message(199)], now=5.1)
     assert one.wait(now=5.1) == pytest.approx(0.2)
+
+
+def test_but_not_where_nobody_waits_for_them() -> None:
+    one = batch(rows=10_000, size=1_000_000, age=0.8, patient=True)
+    one.add("profile_rows", [Message(number) for number in range(500)], now=5.0)
+    assert one.wait(now=5.1) == pytest.approx(0.7)
 
 
 def test_it_is_full_by_rows() -> None:

@@ -96,6 +96,8 @@ def test_an_event_is_a_row_with_its_body_untouched_and_where_it_is() -> None:
     before = older(EVENT)
     row = placed("stripe_event_rows", Message(7, before.value, partition=3, headers=before.headers))
     assert orjson.loads(row) == placed_event()
+    with pytest.raises(Refused):
+        placed("stripe_event_rows", Message(7, b'{"body":"\xff"}', partition=3))
 
 
 @pytest.mark.parametrize("wrong", [{"value": b"\xff"}, {"livemode": b"yes"}, {"ce_type": b"\xff"}])
