@@ -12,7 +12,7 @@ import pytest
 from simulator.delivery.faults import WebhookFaults
 from simulator.world.history import World
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
-from tests.e2e.running import RunningUp, environment, tillstream_async
+from tests.e2e.running import RunningUp, environment, settled, tillstream_async
 from warehouse.address import Address
 from warehouse.waiting import Warehouse
 
@@ -26,7 +26,7 @@ Command = Callable[..., Awaitable[Any]]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
     run_stripe: RunStripe, tmp_path: Path
 ) -> None:
@@ -39,16 +39,16 @@ async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
     up = RunningUp(tmp_path / "data", env)
 
     async def command(*arguments: str, code: int = 0) -> Any:
-        done = await tillstream_async(*arguments, "--json", "--data", str(up.data), env=env, seconds=120)
+        done = await tillstream_async(*arguments, "--json", "--data", str(up.data), env=env, seconds=240)
         assert done.returncode == code, (arguments, done.stdout[-2000:], done.stderr[-2000:])
         return json.loads(done.stdout)
 
     try:
         await up.start(until_ready=False)
-        await eventually(lambda: up.runtime()["roles"]["connector"]["ready"], deadline=120)
+        await eventually(lambda: up.runtime()["roles"]["connector"]["ready"], deadline=240)
         connected = await command("connect", "--api-key", KEY, code=1)  # with the key, the running connector begins
         assert connected["missing_permissions"] == ["rak_event_read"]
-        await eventually(lambda: up.runtime()["ready"], deadline=120)
+        await eventually(lambda: up.runtime()["ready"], deadline=240)
         await command("import")
 
         stripe.stripe.webhooks.faults = WebhookFaults(lost=0.05, duplicate=0.2, shuffle_seconds=3_600)
@@ -56,7 +56,8 @@ async def test_a_status_turns_green_by_itself_and_every_number_is_stripes(
         lost = undelivered(stripe, began, now - 3_600)
         assert lost
         permit(stripe)
-        await eventually(lambda: green(command), deadline=120, interval=2)
+        await eventually(lambda: green(command), deadline=240, interval=2)
+        await settled(up.runtime()["kafka_bootstrap"])
 
         store = warehouse(up)
         known = store.rows("SELECT event_id FROM stripe_events WHERE event_id IN {ids:Array(String)}", {"ids": lost})

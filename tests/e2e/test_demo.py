@@ -11,18 +11,20 @@ SMALL = ("--customers", "60", "--exit", "--json")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_every_count_and_every_sum_equals_stripes() -> None:
-    done = await tillstream_async("demo", "--exit", seconds=170)
+    done = await tillstream_async("demo", "--exit", seconds=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every count and every sum equals Stripe's" in done.stdout
     assert "✗" not in done.stdout
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_the_numbers_are_still_equal_when_every_part_is_killed_on_the_way(tmp_path: Path) -> None:
     parts = ("kafka", "process", "clickhouse", "ingest", "sink", "connector", "console")
     kills = [word for part in parts for word in ("--kill", part)]
-    done = await tillstream_async("demo", *SMALL, *kills, "--data", tmp_path / "demo", seconds=170)
+    done = await tillstream_async("demo", *SMALL, *kills, "--data", tmp_path / "demo", seconds=500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     told = json.loads(done.stdout)
     assert told["equal"]

@@ -22,7 +22,7 @@ from tests.e2e.running import RunningUp, environment
 from tests.postbox import Postbox, postbox
 
 HISTORY_DAYS, SEED, CUSTOMERS = 40, 4, 80
-PATIENCE = 90  # seconds: the machine may be busy
+PATIENCE = 180  # seconds: the machine may be busy
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 expect.set_options(timeout=60_000)
 
@@ -170,7 +170,7 @@ def name(fact: Fact) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_from_an_empty_console_to_a_receipt_in_the_inbox(
     run_stripe: RunStripe, box: Postbox, browser: Browser, tmp_path: Path
 ) -> None:

@@ -54,7 +54,7 @@ async def lost(bootstrap: str, prefix: str, folder: Path) -> None:
     shutil.rmtree(folder / "state" / "v1")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_broker_s_disk_that_went_back_has_nobody_mailed_twice(tmp_path: Path) -> None:
     """What was sent meanwhile is unknown then: facts that come again act no more, steps and mails are not repeated."""
     wait = MAIL.replace("steps:\n", "steps:\n  - delay: 30 seconds\n").replace("SUBJECT", "failed")

@@ -13,7 +13,7 @@ from tests.conftest import eventually
 from tillstream.keeper import Keeper
 from tillstream.parts import SILENT, make_plan
 
-SILENCE = 3.0
+SILENCE = 5.0
 
 
 async def at_once() -> None:
@@ -30,14 +30,14 @@ async def test_a_service_that_is_stopped_does_not_answer_and_is_started_again(tm
     keeper = Keeper(replace(found, silence=SILENCE), lambda _, line: said.append(line))
     tasks = [asyncio.create_task(keeper.keep(at_once)), asyncio.create_task(keeper.probe())]
     try:
-        await eventually(keeper.ready.is_set, 60)
-        child = keeper.child
+        await eventually(keeper.ready.is_set, 120)
+        child, restarts = keeper.child, keeper.state.restarts
         assert child is not None
         os.kill(child.process.pid, signal.SIGSTOP)
-        await eventually(lambda: keeper.state.reason == SILENT, 30)
-        await eventually(lambda: keeper.state.restarts == 1, 30)
+        await eventually(lambda: keeper.state.reason == SILENT)
+        await eventually(lambda: keeper.state.restarts > restarts)
         assert any(f"did not answer for {SILENCE:.0f} s and was ended" in line for line in said)
-        await eventually(keeper.ready.is_set, 60)
+        await eventually(keeper.ready.is_set, 120)
         assert keeper.child is not child
     finally:
         for task in tasks:

@@ -60,7 +60,7 @@ async def as_it_was_kept(bootstrap: str, prefix: str, version: int) -> None:
                 await producer.send_and_wait(topic, orjson.dumps(again), partition=partition)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_what_is_told_now_stands_before_the_versions_of_a_clock(
     kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
 ) -> None:
@@ -87,7 +87,7 @@ async def test_what_is_told_now_stands_before_the_versions_of_a_clock(
     assert shown({key: last[key] for key in changed}) == {key: after[key] for key in changed}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_rebuild_s_profiles_stand_before_what_was_told_before_it(
     kafka_bootstrap: str, topic_prefix: str, make_topics: Any, tmp_path: Path
 ) -> None:
