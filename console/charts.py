@@ -21,6 +21,7 @@ COLOUR_OF: Final = {
     Metric.ISSUED_INVOICE: "issued",
     Metric.UPCOMING_INVOICE: "upcoming",
     Metric.CREDIT_NOTE: "credit",
+    Metric.DISPUTE: "dispute",
 }
 
 Value = Callable[[Cell], tuple[float, str]]

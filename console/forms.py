@@ -44,7 +44,13 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_is_text)]
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
 Key = Annotated[Text, AfterValidator(_is_property)]
 Slug = Literal[
-    "failed_payment", "issued_invoice", "refunded_payment", "successfully_paid", "upcoming_invoice", "credit_note"
+    "failed_payment",
+    "issued_invoice",
+    "refunded_payment",
+    "successfully_paid",
+    "upcoming_invoice",
+    "credit_note",
+    "dispute",
 ]
 Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
 

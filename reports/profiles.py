@@ -28,7 +28,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a person paid in one currency; `lifetime_value` is paid less refunded, in major units."""
+    """What a person paid in one currency; `lifetime_value`: less refunded and lost disputes, in major units."""
 
     currency: str
     paid_minor: int

@@ -40,7 +40,7 @@ _PROPERTIES: Final = frozenset(
     "PresentmentCurrency "
     "TotalExcludingTax Taxes EffectiveAt SucceededAt CapturedAt "
     "CreditNote CreditNoteType VoidedAt PrePaymentAmount PostPaymentAmount RefundAmount CustomerBalanceAmount "
-    "OutOfBandAmount".split()
+    "OutOfBandAmount Dispute Inquiry Outcome OutcomeAt EvidenceDueBy FundsWithdrawnAt FundsReinstatedAt".split()
 )
 
 

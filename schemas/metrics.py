@@ -1,7 +1,7 @@
 """The metric rows: what the ledger derives from Stripe's objects, and what a row of `tillstream.metrics` holds.
 
 Source: Klaviyo's Stripe integration (the four metrics and their properties AttemptCount, Currency, Invoice, Reason,
-Amount), and metrics beyond it: Upcoming Invoice, Credit Note.
+Amount), and metrics beyond it: Upcoming Invoice, Credit Note, Dispute.
 """
 
 from enum import StrEnum
@@ -19,6 +19,7 @@ class Metric(StrEnum):
     SUCCESSFULLY_PAID = "Successfully Paid"
     UPCOMING_INVOICE = "Upcoming Invoice"
     CREDIT_NOTE = "Credit Note"
+    DISPUTE = "Dispute"
 
     @property
     def slug(self) -> str:

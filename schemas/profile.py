@@ -36,7 +36,7 @@ class CurrencyValue(BaseModel):
     currency: str
     paid_minor: int
     refunded_minor: int
-    lifetime_value_minor: int = Field(description="paid less refunded")
+    lifetime_value_minor: int = Field(description="Paid, less refunded and what disputes took for good")
     lifetime_value: str = Field(description="Major units, exact decimal text")
 
 

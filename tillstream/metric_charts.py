@@ -21,6 +21,7 @@ COLOURS: Final = {
     Metric.ISSUED_INVOICE: "cyan",
     Metric.UPCOMING_INVOICE: "blue",
     Metric.CREDIT_NOTE: "magenta",
+    Metric.DISPUTE: "bright_red",
 }
 _BAR: Final = 20  # columns of the longest bar in a table, where there is room
 _PART: Final = 32  # and of a part's chart

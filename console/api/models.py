@@ -228,7 +228,7 @@ class Value(Answer):
     paid_minor: int
     refunded_minor: int
     lifetime_value_minor: int
-    lifetime_value: Money = Field(description="Paid less refunded")
+    lifetime_value: Money = Field(description="Paid, less refunded and what disputes took for good")
 
 
 class Count(Answer):

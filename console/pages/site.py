@@ -30,6 +30,7 @@ METRICS: Final = (
     Metric.ISSUED_INVOICE,
     Metric.UPCOMING_INVOICE,
     Metric.CREDIT_NOTE,
+    Metric.DISPUTE,
 )
 #: Those of them that the overview shows even when there are none.
 ALWAYS: Final = METRICS[:4]

@@ -19,7 +19,7 @@ from schemas.money import CURRENCIES
 Row = Mapping[str, Any]
 
 #: Whose metadata, nearest to the fact first.
-ORIGINS: Final = ("credit_note", "charge", "invoice", "subscription", "line", "customer")
+ORIGINS: Final = ("credit_note", "dispute", "charge", "invoice", "subscription", "line", "customer")
 
 
 class Kind(StrEnum):
@@ -105,6 +105,7 @@ _BILLS: Final = frozenset(  # rows that an invoice alone may make
 )
 _INVOICED: Final = _BILLS | {Metric.REFUNDED_PAYMENT}
 _NOTES: Final = frozenset({Metric.CREDIT_NOTE})
+_DISPUTES: Final = frozenset({Metric.DISPUTE})
 _FAILED: Final = frozenset({Metric.FAILED_PAYMENT})
 _REFUNDED: Final = frozenset({Metric.REFUNDED_PAYMENT})
 _PAID: Final = frozenset({Metric.SUCCESSFULLY_PAID})
@@ -160,7 +161,7 @@ EVENT: Final = {
         Property("Amount", Kind.NUMBER, "amount", lambda row: Decimal(row["amount"]), (), _ANY, 3, True),
         _column("Currency", "currency", case="upper"),
         _column("Invoice", "invoice_id"),
-        _column("Charge", "charge_id", _CHARGE | _NOTES),
+        _column("Charge", "charge_id", _CHARGE | _NOTES | _DISPUTES),
         _column("Customer", "customer_id"),
         _column("Account", "account"),
         _column("Source", "source"),
@@ -173,13 +174,13 @@ EVENT: Final = {
             _FAILED | {Metric.ISSUED_INVOICE},
         ),
         _column("Reason", "reason", _FAILED),
-        _column("ReasonCode", "reason_code", _FAILED | _NOTES),
+        _column("ReasonCode", "reason_code", _FAILED | _NOTES | _DISPUTES),
         _text("Description", _INVOICED),
-        _text("PaymentIntent", _CHARGE),
+        _text("PaymentIntent", _CHARGE | _DISPUTES),
         _text("ReceiptURL", _CHARGE),
-        _text("CardBrand", _CHARGE),
-        _text("CardLast4", _CHARGE),
-        _text("PaymentMethodType", _CHARGE),
+        _text("CardBrand", _CHARGE | _DISPUTES),
+        _text("CardLast4", _CHARGE | _DISPUTES),
+        _text("PaymentMethodType", _CHARGE | _DISPUTES),
         _text("RiskLevel", _CHARGE),
         _text("DeclineCode", _FAILED),
         _text("NetworkDeclineCode", _FAILED),
@@ -188,7 +189,7 @@ EVENT: Final = {
         _text("PresentmentCurrency", _CHARGE),
         _flag("Disputed", _CHARGE),
         _text("DisputeStatus", _CHARGE),
-        _flag("LinkInferred", _CHARGE | _NOTES),
+        _flag("LinkInferred", _CHARGE | _NOTES | _DISPUTES),
         _amount("Total", _INVOICED),
         _amount("TotalExcludingTax", _INVOICED),
         _amount("Subtotal", _INVOICED | _NOTES),
@@ -213,7 +214,7 @@ EVENT: Final = {
         _text("Refund", _REFUNDED | _NOTES),
         _text("RefundReason", _REFUNDED),
         _amount("RefundedInAll", _REFUNDED),
-        _text("status", _BILLS | _NOTES),
+        _text("status", _BILLS | _NOTES | _DISPUTES),
         _flag("overdue", _BILLS),
         _flag("requires_action", _BILLS),
         _amount("AmountDue", _BILLS),
@@ -238,6 +239,13 @@ EVENT: Final = {
         _amount("RefundAmount", _NOTES),
         _amount("CustomerBalanceAmount", _NOTES),
         _amount("OutOfBandAmount", _NOTES),
+        _text("Dispute", _DISPUTES),
+        _flag("Inquiry", _DISPUTES),
+        _text("Outcome", _DISPUTES),
+        _time("OutcomeAt", _DISPUTES),
+        _time("EvidenceDueBy", _DISPUTES),
+        _time("FundsWithdrawnAt", _DISPUTES),
+        _time("FundsReinstatedAt", _DISPUTES),
         _items("Product"),
         _items("Price"),
         _items("Description"),

@@ -11,7 +11,7 @@ The record (about 1 KB):
     expired           when the rest was released all the same, by the first that says so
     released          what a capture before 2020 gave back of the authorization: no field tells it, its event does
     refunds           {refund id: [at, status rank, amount, created, status, reason]}
-    dispute           [at, id, status, reason]
+    dispute           [at, id, status, reason]: the newest word on any, and `disputes` each of them (see `dispute`)
     rows              what was last told about it (see `emit`)
     erased            see `erasure`
     v, events         see `lattice` and `ledger`

@@ -1,7 +1,7 @@
 """What to tell the world when a row changes: a newer version, a withdrawal, or nothing.
 
 `rows` of an object's record remembers what was last told of it:
-    {metric id: [digest, occurred_at, email, currency, amount, metric]}
+    {metric id: [digest, occurred_at, email, currency, amount, metric]}, and of a lost dispute what was lost at the end
 so that a change is told once, an unchanged row not at all, and a row that is no more is withdrawn.
 """
 
@@ -14,6 +14,7 @@ import orjson
 from processors.rules.lattice import Record
 from processors.rules.rows import Row
 from schemas.erasing import Until
+from schemas.metrics import Metric
 
 Told = list[Any]
 Change = tuple[str, Told | None, Told | None, tuple[Row, bytes] | None]
@@ -33,6 +34,8 @@ def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[Change]:
         digest = int.from_bytes(blake2b(text, digest_size=6).digest(), "big")
         if before is None or before[0] != digest:
             now = [digest, row["occurred_at"], row["email"], row["currency"], row["amount_minor"], row["metric"]]
+            if row["metric"] == Metric.DISPUTE and row["properties"].get("status") == "lost":
+                now.append(row["amount_minor"])
             yield metric_id, before, now, (row, text)
     for metric_id in [metric_id for metric_id in told if metric_id not in seen]:
         yield metric_id, told[metric_id], None, None
@@ -40,7 +43,7 @@ def changes(told: dict[str, Told], rows: Iterable[Row]) -> Iterator[Change]:
 
 def withdrawal(metric_id: str, told: Told, scope: tuple[str, bool], until: Until) -> Row:
     """The row that takes back what was told, at the time that it was told with."""
-    _, occurred_at, email, currency, amount, metric = told
+    _, occurred_at, email, currency, amount, metric, *_ = told
     return {
         "metric": metric,
         "metric_id": metric_id,

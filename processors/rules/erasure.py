@@ -52,6 +52,8 @@ def settle(session: Session) -> None:
             record["core"] = stripping.strip(record["core"], end)
         for when, error in record.get("errors", {}).items():
             record["errors"][when] = attempts.spared(error)
+        for dispute in record.get("disputes", {}).values():
+            dispute["core"].pop("meta", None)
         known = session.store.get(session.key(identifier, "l"))
         if known is not None and (lines := stripping.strip_lines(known["lines"])) is not known["lines"]:
             known["lines"] = lines

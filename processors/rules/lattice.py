@@ -41,6 +41,8 @@ def renew(record: Record) -> None:
     record |= {"rules": RULES, "anew": True}
     if "told" in record:
         record["told"] = ["replay", *record["told"][1:]]
+    for dispute in record.get("disputes", {}).values():
+        dispute["told"] = ["replay", *dispute["told"][1:]]
     for told in record.get("rows", {}).values():
         told[0] = 0
 

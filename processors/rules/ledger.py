@@ -13,6 +13,7 @@ import orjson
 from processors.rules import attempts, belongings, erasure, forgetting, identity, people, stripping, transfers
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
+from processors.rules import dispute as disputes
 from processors.rules import fields as f
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
@@ -25,7 +26,7 @@ from schemas.erasing import mask
 from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 
-_CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": charges.fold_dispute}
+_CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": disputes.fold}
 
 
 class Ledger:
@@ -124,6 +125,8 @@ def _charge(session: Session, observation: Observation) -> bool:
     before = record.get("core")
     changed = _CHARGE_FOLDS[observation.kind](record, observation)
     changed |= record.pop("anew", False)
+    if observation.kind == "dispute" and "core" not in record:  # nobody knows yet whose the payment is
+        session.ask("charge", charge_id, "disputed, and not known", observation.at)
     party_id = observation.customer or record.get("party") or charge_id
     changed |= record.get("party", party_id) != party_id
     session.open_party(party_id, observation.customer)
@@ -146,7 +149,7 @@ def _once_more(record: Record, observation: Observation) -> bool:
 
 
 def _settle_charge(session: Session, charge_id: str, record: Record, changed: bool) -> None:
-    session.settle(charge_id, record, changed, charges.knowledge(record))
+    session.settle(charge_id, record, changed, charges.knowledge(record) + disputes.knowledge(record))
     if changed and "core" in record:
         if identity.learn_from_charge(session.party, record["core"], record["core"]["created"]):
             session.changed_people()

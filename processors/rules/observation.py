@@ -53,6 +53,7 @@ KINDS = frozenset(
 TOLD_BY_EVENTS = frozenset(
     {
         "charge.captured",
+        "charge.dispute.closed",
         "charge.expired",
         "charge.failed",
         "charge.refunded",

@@ -1,7 +1,8 @@
 """What a party adds to profiles: counts, money and cards by email, kept exact while rows come, change and go.
 
 A party's `people`: {email: {"m": {metric: [count, first, last]}, "money": {currency: [paid, refunded]},
-"cards": {JSON of [brand, last4, month, year]: newest charge}, "cur": [time, currency]}}.
+"lost": {currency: by disputes}, "cards": {JSON of [brand, last4, month, year]: newest charge},
+"cur": [time, currency]}}.
 """
 
 from typing import Annotated, Any
@@ -38,6 +39,7 @@ class _Contribution(BaseModel):
     meta: dict[str, str]
     m: dict[str, tuple[int, str, str]]
     money: dict[str, tuple[_Sum, _Sum]]
+    lost: dict[str, _Sum] = {}
     cards: dict[Json[tuple[str, str, int, int]], int] = {}
     cur: tuple[str, str] = ("", "")
     subs: dict[str, str] = {}
@@ -60,7 +62,7 @@ _PAID, _REFUNDED = Metric.SUCCESSFULLY_PAID.value, Metric.REFUNDED_PAYMENT.value
 
 def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
     """Count a row that was told; `card` is its charge's, seen at `seen` (Unix seconds)."""
-    _, at, email, currency, amount, metric = told
+    _, at, email, currency, amount, metric, *lost = told
     if not email:
         return
     person = party.setdefault("people", {}).setdefault(email, {"m": {}, "money": {}})
@@ -69,6 +71,9 @@ def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
     if metric in (_PAID, _REFUNDED):
         money = person["money"].setdefault(currency, [0, 0])
         money[metric == _REFUNDED] = _sum(money[metric == _REFUNDED], amount)
+    if lost:
+        known_lost = person.setdefault("lost", {})
+        known_lost[currency] = _sum(known_lost.get(currency, 0), lost[0])
     person["cur"] = max(person.get("cur", [at, currency]), [at, currency])
     if card:
         key = orjson.dumps(card).decode()
@@ -78,7 +83,7 @@ def add(party: Record, told: Told, card: list[Any] | None, seen: int) -> None:
 
 def remove(party: Record, told: Told) -> bool:
     """Uncount a row; True when its party must be counted anew, since a first or last time may have been its."""
-    _, at, email, currency, amount, metric = told
+    _, at, email, currency, amount, metric, *lost = told
     if not email:
         return False
     person = party["people"][email]
@@ -87,6 +92,8 @@ def remove(party: Record, told: Told) -> bool:
     if metric in (_PAID, _REFUNDED):
         money = person["money"][currency]
         money[metric == _REFUNDED] = _sum(money[metric == _REFUNDED], -amount)
+    if lost:
+        person["lost"][currency] = _sum(person["lost"][currency], -lost[0])
     if known[0]:
         return at in (known[1], known[2]) or person["cur"] == [at, currency]
     del person["m"][metric]

@@ -103,8 +103,11 @@ def profile(email: str, livemode: bool, parties: Record, version: int, updated_a
             known = metrics.get(metric, [0, first, last])
             metrics[metric] = [known[0] + count, min(known[1], first), max(known[2], last)]
         for code, (paid, refunded) in part["money"].items():
-            known = money.get(code, [0, 0])
-            money[code] = [known[0] + int(paid), known[1] + int(refunded)]
+            known = money.get(code, [0, 0, 0])
+            money[code] = [known[0] + int(paid), known[1] + int(refunded), known[2]]
+        for code, gone in part.get("lost", {}).items():
+            if gone:
+                money.setdefault(code, [0, 0, 0])[2] += int(gone)
         for card, seen in part.get("cards", {}).items():
             cards[card] = max(seen, cards.get(card, 0))
         for key, value in part["who"].items():
@@ -136,7 +139,7 @@ def profile(email: str, livemode: bool, parties: Record, version: int, updated_a
             {"metric": metric, "count": count, "first_at": first, "last_at": last}
             for metric, (count, first, last) in sorted(metrics.items())
         ],
-        "value": [_value(code, paid, refunded) for code, (paid, refunded) in sorted(money.items())],
+        "value": [_value(code, *sums) for code, sums in sorted(money.items())],
         "properties": meta,
         "updated_at": updated_at,
         "version": version,
@@ -171,11 +174,12 @@ def _expires(key: str) -> str | None:
     return f"{year:04d}-{month:02d}-{monthrange(year, month)[1]:02d}"
 
 
-def _value(currency: str, paid: int, refunded: int) -> Record:
+def _value(currency: str, paid: int, refunded: int, lost: int) -> Record:
+    worth = paid - refunded - lost
     return {
         "currency": currency,
         "paid_minor": paid,
         "refunded_minor": refunded,
-        "lifetime_value_minor": paid - refunded,
-        "lifetime_value": major(paid - refunded, currency),
+        "lifetime_value_minor": worth,
+        "lifetime_value": major(worth, currency),
     }

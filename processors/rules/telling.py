@@ -7,6 +7,7 @@ import orjson
 from processors.rules import attempts, belongings, emit, erasure, identity, links, people
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
+from processors.rules import dispute as disputes
 from processors.rules.lattice import Record, ranked, renew
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
@@ -85,7 +86,7 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
         paid += sum(got for offer, (_, got) in covered.items() if offer == identifier)
         return list(invoice_rows(identifier, record, context, attempts.uncovered(identifier, record), paid))
     _add_invoice(session, identifier, record, context)
-    return list(charge_rows(identifier, record, context))
+    return [*charge_rows(identifier, record, context), *disputes.rows(identifier, record, context)]
 
 
 def _add_invoice(session: Session, charge_id: str, record: Record, context: Context) -> None:
@@ -131,16 +132,19 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
     card = record.get("core", {}).get("card") if record["kind"] == "charge" else None
     seen = record["core"]["created"] if card else 0
     origin = record if "told" in record else session.object(record.get("inv", [0, ""])[1]) or {}
+    disputed = record.get("disputes", {})
     for metric_id, before in record.pop("elsewhere", ()):
         gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
-        session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
+        known_by = disputes.origin(disputed, metric_id, origin)
+        session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, version))
     for metric_id, before, now, told_now in list(emit.changes(told, _derive(session, identifier, record))):
+        known_by = disputes.origin(disputed, metric_id, origin)
         if before is not None and (now is None or now[1] != before[1]):
             gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
-            session.changes.tell(gone, emit.complete(orjson.dumps(gone), origin, version))
+            session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, version))
         if told_now is not None:
             row, text = told_now
-            session.changes.tell(row, emit.complete(text, origin, version + 1))
+            session.changes.tell(row, emit.complete(text, known_by, version + 1))
         if before is None or now is None or before[1:] != now[1:]:
             if before is not None:
                 session.recount |= people.remove(session.party, before)

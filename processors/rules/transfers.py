@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 import orjson
 
 from processors.rules import charge as charges
+from processors.rules import dispute as disputes
 from processors.rules import invoice as invoices
 from processors.rules.lattice import Record, newer
 from processors.rules.observation import Observation
@@ -113,5 +114,6 @@ def _merge_charge(record: Record, other: Record) -> None:
         record["released"] = other["released"]
     for refund_id, refund in other.get("refunds", {}).items():
         charges.learn_refund(record, refund_id, refund[0], *refund[2:])
+    disputes.merge(record, other)
     if "dispute" in other and other["dispute"] > record.get("dispute", [0]):
         record["dispute"] = other["dispute"]

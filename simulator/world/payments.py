@@ -198,15 +198,39 @@ def fail_refund(books: Books, charge: Charge, made: Refund, entry: Entry, at: in
         books.emit(kind, made, at, before=sound, extra=True)
 
 
-def dispute(books: Books, charge: Charge, at: int) -> Dispute:
-    """The cardholder's bank takes the money back for now; the charge itself stays paid."""
-    made = Dispute(books.ids.next("du_1", at), at, charge.id, charge.payment_intent, charge.amount, charge.currency)
+def dispute(books: Books, charge: Charge, at: int, amount: int = 0, *, inquiry: bool = False) -> Dispute:
+    """The cardholder's bank takes the money (or `amount` of it) back for now; the charge itself stays paid.
+
+    Of an `inquiry` it only asks: no money moves. Source: Stripe, "How disputes work".
+    """
+    amount = amount or charge.amount
+    made = Dispute(books.ids.next("du_1", at), at, charge.id, charge.payment_intent, amount, charge.currency)
     books.disputes[made.id] = made
-    books.balance.dispute(made, at)
+    if inquiry:
+        made.reason, made.status = "product_not_received", "warning_needs_response"
+    else:
+        books.balance.dispute(made, at)
     change(books, charge, at, disputed=True, dispute=made.id)
     books.emit("charge.dispute.created", made, at, extra=True)
-    books.emit("charge.dispute.funds_withdrawn", made, at, extra=True)
+    if not inquiry:
+        books.emit("charge.dispute.funds_withdrawn", made, at, extra=True)
+    books.note(Entry(Metric.DISPUTE, at, made.currency, amount, charge, about=made))
     return made
+
+
+def escalate_inquiry(books: Books, disputed: Dispute, at: int) -> None:
+    """The bank is not content with the answer: now it is a dispute, and the money goes."""
+    before = disputed.snapshot()
+    disputed.status = "needs_response"
+    books.balance.dispute(disputed, at)
+    books.emit("charge.dispute.updated", disputed, at, before=before, extra=True)
+    books.emit("charge.dispute.funds_withdrawn", disputed, at, extra=True)
+
+
+def close_inquiry(books: Books, disputed: Dispute, at: int) -> None:
+    """The bank asks no more, and never took anything."""
+    disputed.status = "warning_closed"
+    books.emit("charge.dispute.closed", disputed, at, extra=True)
 
 
 def answer_dispute(books: Books, disputed: Dispute, at: int) -> None:

@@ -6,7 +6,7 @@ times", "Payment Records", "Create destination charges".
 """
 
 from simulator.world import billing, catalog, payments, people
-from simulator.world.objects import Customer, Invoice, Line
+from simulator.world.objects import Charge, Customer, Invoice, Line
 from simulator.world.subscriptions import DAY, HOUR, Shop, Story
 
 _INSUFFICIENT: payments.Decline = (
@@ -151,6 +151,39 @@ def seller_is_paid(shop: Shop, customer: Customer, at: int) -> Story:
     yield at
 
 
+def inquired(shop: Shop, customer: Customer, at: int) -> Story:
+    """The bank asks about a payment, and is content with the answer."""
+    books = shop.books
+    charge = _bought(shop, customer, at)
+    yield at + DAY
+    asked = payments.dispute(books, charge, at + DAY, inquiry=True)
+    yield at + 4 * DAY
+    payments.close_inquiry(books, asked, at + 4 * DAY)
+
+
+def disputed_and_lost(shop: Shop, customer: Customer, at: int) -> Story:
+    """The bank asks about a part of a payment, then takes it, and keeps it."""
+    books = shop.books
+    charge = _bought(shop, customer, at)
+    yield at + DAY
+    disputed = payments.dispute(books, charge, at + DAY, charge.amount // 200 * 100, inquiry=True)
+    yield at + 2 * DAY
+    payments.escalate_inquiry(books, disputed, at + 2 * DAY)
+    yield at + 3 * DAY
+    payments.answer_dispute(books, disputed, at + 3 * DAY)
+    yield at + 9 * DAY
+    payments.close_dispute(books, disputed, at + 9 * DAY, won=False)
+
+
+def _bought(shop: Shop, customer: Customer, at: int) -> Charge:
+    books = shop.books
+    amount = catalog.minor(books.rng.randint(20, 90), customer.currency)
+    payer = people.as_payer(books, customer, on_site=True)
+    charge = payments.new_charge(books, at, amount, customer.currency, payer, description="Tickets")
+    payments.succeed(books, charge, at + 1)
+    return charge
+
+
 def rarely(story: Story, at: int) -> Story:
     """The same story, which begins at `at`."""
     yield at
@@ -166,4 +199,6 @@ STORIES = (
     seller_is_paid,
     credit_voided,
     credited_after_payment,
+    inquired,
+    disputed_and_lost,
 )

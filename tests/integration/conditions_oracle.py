@@ -209,7 +209,7 @@ def event_value(row: Row, name: str) -> Any:
     told = row["properties"]
     family, _, rest = name.partition(".")
     if family == "metadata":
-        origins = ["credit_note", "charge", "invoice", "subscription", "line", "customer"]
+        origins = ["credit_note", "dispute", "charge", "invoice", "subscription", "line", "customer"]
         origin, _, key = rest.partition(".")
         if origin in origins and key:
             return told.get("metadata", {}).get(origin, {}).get(key)

@@ -80,7 +80,9 @@ def _told(moment: datetime) -> str:
 
 
 def _metadata(dice: random.Random) -> Row:
-    origins = dice.sample(("credit_note", "charge", "invoice", "subscription", "line", "customer"), dice.randrange(4))
+    origins = dice.sample(
+        ("credit_note", "dispute", "charge", "invoice", "subscription", "line", "customer"), dice.randrange(4)
+    )
     return {origin: {key: dice.choice(TEXTS) for key in dice.sample(KEYS, dice.randrange(1, 4))} for origin in origins}
 
 

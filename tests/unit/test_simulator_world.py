@@ -32,7 +32,7 @@ EXTENDED_TYPES = {
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn".split()),
     *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
 }
-ONLY_EXTENDED = {Metric.CREDIT_NOTE}  # told by events that only `connect --extended` asks for
+ONLY_EXTENDED = {Metric.CREDIT_NOTE, Metric.DISPUTE}  # told by events that only `connect --extended` asks for
 worlds = st.builds(
     World,
     seed=st.integers(0, 10**6),

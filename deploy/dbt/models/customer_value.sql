@@ -8,8 +8,9 @@ SELECT
     countIf(metric = 'Successfully Paid') AS payments,
     sumIf(amount, metric = 'Successfully Paid') AS paid,
     sumIf(amount, metric = 'Refunded Payment') AS refunded,
-    paid - refunded AS lifetime_value
+    sumIf(amount, metric = 'Dispute' AND properties.Outcome.:String = 'lost') AS lost,
+    paid - refunded - lost AS lifetime_value
 FROM {{ source('tillstream', 'metrics') }}
-WHERE livemode = {{ var('livemode') }} AND email != '' AND metric IN ('Successfully Paid', 'Refunded Payment')
+WHERE livemode = {{ var('livemode') }} AND email != '' AND metric IN ('Successfully Paid', 'Refunded Payment', 'Dispute')
 GROUP BY email, currency
 HAVING payments > 0
