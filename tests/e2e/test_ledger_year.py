@@ -60,7 +60,7 @@ def year() -> dict[str, World]:
     return {
         name: World(
             seed=number, start=START, days=365, customers=CUSTOMERS // 2, accounts=(name,),
-            livemode=name == "default", currencies=CURRENCIES, extended=True,
+            livemode=name == "default", currencies=CURRENCIES, extended=True, rare=True,
         )
         for number, name in enumerate(ZONES, 1)
     }  # fmt: skip
