@@ -67,11 +67,11 @@ async def test_an_insert_under_way_is_finished_before_the_end(tmp_path: Path) ->
     async with ClientSession(server.url) as http:
         await ask(http, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
         slow = asyncio.create_task(
-            ask(http, "INSERT INTO t SELECT number + sleep(0.5) FROM numbers(3) SETTINGS max_block_size = 1")
+            ask(http, "INSERT INTO t SELECT number + sleep(1) FROM numbers(3) SETTINGS max_block_size = 1")
         )
 
         async def running() -> bool:
-            return "sleep(0.5)" in await ask(http, "SELECT query FROM system.processes WHERE query LIKE 'INSERT%'")
+            return "sleep(1)" in await ask(http, "SELECT query FROM system.processes WHERE query LIKE 'INSERT%'")
 
         await eventually(running)
         server.process.terminate()
@@ -85,7 +85,7 @@ async def test_an_insert_under_way_is_finished_before_the_end(tmp_path: Path) ->
 
 def refusal(*args: str) -> str:
     argv = [sys.executable, "-m", "embedded.clickhouse", "--port", "0", *args]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -103,7 +103,7 @@ def test_the_engine_starts_where_no_temporary_file_can_be_made(tmp_path: Path) -
     full = "import tempfile; tempfile.tempdir = '/nonexistent'"  # what a full /tmp looks like to a user
     start = "from pathlib import Path; from embedded.clickhouse.engine import Engine"
     code = f"{full}; {start}; engine = Engine(Path({str(tmp_path)!r})); print(engine.version); engine.close()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 

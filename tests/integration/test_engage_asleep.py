@@ -40,7 +40,7 @@ SLOW = """
 status: live
 trigger: {metric: Refunded Payment}
 steps:
-  - delay: 6 seconds
+  - delay: 15 seconds
   - email: {template: plain, subject: slow}
 """
 
@@ -95,7 +95,7 @@ def sent(box: Postbox) -> Counter[tuple[str, str]]:
     return Counter(box.received())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_facts_are_not_read_until_a_flow_is_live_which_knows_them_then_and_acts_on_none(
     kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
 ) -> None:
@@ -130,7 +130,7 @@ async def shop_reads(shop: Shop, known: int) -> bool:
     return await shop.read() > known
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_who_is_on_the_way_through_a_flow_keeps_it_awake(
     kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
 ) -> None:
@@ -143,7 +143,7 @@ async def test_who_is_on_the_way_through_a_flow_keeps_it_awake(
             await shop.tell(fact(Metric.REFUNDED_PAYMENT, "r", "ann@example.com"))
             await eventually(lambda: len(worker._people.timers), deadline=60)
             project(tmp_path, slow=draft(SLOW))
-            await eventually(lambda: not worker._flows.running, deadline=30)
+            await eventually(lambda: not worker._flows.running)
         async with running(*shop.where, folder, smtp_url=box.url):
             assert not await shop.asleep()
             known = await shop.read()
@@ -155,7 +155,7 @@ async def test_who_is_on_the_way_through_a_flow_keeps_it_awake(
             project(tmp_path, slow=draft(SLOW))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_acts_before_the_past_is_read_and_nothing_that_waited_for_it_is_lost(
     kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +192,7 @@ def _waiting(worker: Any) -> list[str]:
     return [key for partition in worker._owned for key in worker._people.records(partition).waiting()]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_who_is_erased_while_flows_sleep_is_taken_out_of_what_they_have_kept(
     kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
 ) -> None:
@@ -215,7 +215,7 @@ def _clean(erasures: Erasures, place: str) -> bool:
     return bool(erasures.positions) and erasures.done.get(place) == erasures.positions
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_partitions_that_were_grown_while_flows_slept_end_the_role_which_starts_again_with_them(
     kafka_bootstrap: str, topic_prefix: str, make_topics: MakeTopics, tmp_path: Path
 ) -> None:

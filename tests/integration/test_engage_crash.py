@@ -188,9 +188,9 @@ async def test_what_is_the_first_of_its_partition_comes_too_while_state_is_made_
                 topic = topic_prefix + METRICS[Metric.FAILED_PAYMENT].name
                 await producer.send_and_wait(topic, orjson.dumps(row), row["metric_id"].encode())
                 failures += 1
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
         failing = asyncio.create_task(fail())
         async with role(*arguments, folder=folder):
             failing.cancel()
-            await eventually(lambda: len({mail["To"] for mail in box.mails}) > failures, deadline=60)
+            await eventually(lambda: len({mail["To"] for mail in box.mails}) > failures, deadline=120)
