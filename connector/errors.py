@@ -85,7 +85,10 @@ def permission_of(resource: str, message: str, *, write: bool = False) -> str:
     """The permission that Stripe's sentence names, else the one that its naming leads to."""
     if found := _PERMISSION.search(message):
         return found[0]
-    singular = {"events": "event", "invoice_payments": "invoice", "account": "account"}.get(
-        resource, resource.removesuffix("s")
-    )
+    singular = {
+        "events": "event",
+        "invoice_payments": "invoice",
+        "account": "account",
+        "balance_transactions": "balance_transaction_source",
+    }.get(resource, resource.removesuffix("s"))
     return f"rak_{singular}_{'write' if write else 'read'}"

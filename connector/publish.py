@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +11,8 @@ import orjson
 from connector.stripe_api import API_VERSION, Json
 from schemas.envelope import EventMessage, Source, envelope_message
 from schemas.times import rfc3339
-from schemas.topics import STRIPE_EVENTS, full_name
+from schemas.topics import STRIPE_EVENTS, Topic, full_name
+from streams import publishing
 from streams.batching import Batcher
 from streams.kafka import MessageSizeTooLargeError, unavailable
 
@@ -76,12 +77,15 @@ def _dumps(body: Json) -> bytes:
 
 
 class Publisher:
-    """A producer for `stripe.events`; an async context."""
+    """A producer for `stripe.events`, and for what else is learned from Stripe; an async context."""
 
     def __init__(self, kafka: Mapping[str, Any], prefix: str = "") -> None:
         self._kafka = dict(kafka)
+        self._prefix = prefix
         self._topic = full_name(STRIPE_EVENTS, prefix)
         self._batcher: Batcher | None = None
+        self._others: publishing.Publisher | None = None  # made when it is first needed
+        self._making = asyncio.Lock()
 
     async def __aenter__(self) -> "Publisher":
         batcher = Batcher(self._kafka, self._topic, request_timeout_ms=_WITHIN_MS)
@@ -94,6 +98,21 @@ class Publisher:
         if self._batcher is not None:
             await self._batcher.close()
             self._batcher = None
+        if self._others is not None:
+            await self._others.stop()
+            self._others = None
+
+    async def tell(self, topic: Topic, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send (key, value) to another topic, and return when every in-sync replica has them. Raises Unavailable."""
+        if not messages:
+            return
+        name = full_name(topic, self._prefix)
+        with unavailable(f"Kafka has not taken what was fetched for {name}", "tillstream status"):
+            async with self._making:
+                if self._others is None:
+                    others = publishing.Publisher(self._kafka, max_batch_size=256 * 1024, linger_ms=5)
+                    self._others = await others.start()
+            await self._others.send(publishing.Message(name, key.encode(), value) for key, value in messages)
 
     async def publish(self, messages: Iterable[Message]) -> list[bytes]:
         """Send all, and return when every in-sync replica has them; the keys of those too large for Kafka.

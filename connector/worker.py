@@ -11,6 +11,7 @@ import structlog
 
 from connector.accounts import Accounts
 from connector.auditing.auditor import AuditConfig, Auditor
+from connector.balance_sweep import BalanceSweeper
 from connector.imports.records import record_again
 from connector.lookups.worker import Lookups
 from connector.publish import Publisher
@@ -18,6 +19,7 @@ from connector.reconcile.daily import DailyComparison, DailyPlan
 from connector.state import StateLog
 from connector.stripe_api import StripeAccess
 from connector.sweep import Sweeper
+from connector.tieout.daily import DailyTieOut
 from connector.together import together
 from schemas.errors import Unavailable
 from warehouse.address import Address
@@ -69,11 +71,13 @@ class Connector:
                 log.warning("no API key: look-ups wait, nothing is swept", next="export STRIPE_API_KEY=rk_live_…")
             auditor = Auditor(AuditConfig(config.kafka, config.topic_prefix, config.audit_seconds), warehouse)
             sweeper = Sweeper(publisher, state, warehouse)
+            balance = BalanceSweeper(publisher, state, warehouse)
+            tying = DailyTieOut(config.comparison.zone, config.sweep_minutes * 60, warehouse)
             async with together() as group:
                 beside = [
                     group.create_task(auditor.run()),
-                    group.create_task(self._sweep_for_ever(accounts, sweeper)),
-                    group.create_task(self._catch_up_for_ever(sweeper, state, warehouse)),
+                    group.create_task(self._sweep_for_ever(accounts, sweeper, balance, tying)),
+                    group.create_task(self._catch_up_for_ever(sweeper, balance, state, warehouse)),
                     group.create_task(
                         DailyComparison(config.comparison, publisher, warehouse).run(accounts.configured())
                     ),
@@ -82,7 +86,9 @@ class Connector:
                 for task in beside:
                     task.cancel()
 
-    async def _sweep_for_ever(self, accounts: Accounts, sweeper: Sweeper) -> None:
+    async def _sweep_for_ever(
+        self, accounts: Accounts, sweeper: Sweeper, balance: BalanceSweeper, tying: DailyTieOut
+    ) -> None:
         """Each account in its turn."""
         every = self._config.sweep_minutes * 60
         due = {
@@ -93,11 +99,15 @@ class Connector:
             api = min(due, key=lambda one: due[one])
             await asyncio.sleep(max(due[api] - time.monotonic(), 0))
             swept = await sweeper.sweep(api)
+            await tying.tie(api)
+            await balance.sweep(api)
             log.info("swept", account=api.account, state=swept.state.value, seen=swept.seen, published=swept.published)
             due[api] = time.monotonic() + (min(every, _FAILED_AGAIN) if swept.error else every)
             self._again.set()
 
-    async def _catch_up_for_ever(self, sweeper: Sweeper, state: StateLog, warehouse: Warehouse) -> None:
+    async def _catch_up_for_ever(
+        self, sweeper: Sweeper, balance: BalanceSweeper, state: StateLog, warehouse: Warehouse
+    ) -> None:
         """What was parked is asked again, and what ClickHouse missed is told again: at the start, after every sweep."""
         assert self._lookups is not None
         while True:
@@ -105,6 +115,7 @@ class Connector:
             self._again.clear()
             try:
                 await sweeper.tell()
+                await balance.tell()
                 await record_again(state, warehouse)
                 await self._lookups.retry()
             except Unavailable as error:  # at the very start, the sink may not have made the tables yet

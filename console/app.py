@@ -27,6 +27,7 @@ from console.pages.integration import IntegrationPage
 from console.pages.messages import MessagePage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
+from console.pages.payouts import PayoutsPage
 from console.pages.profiles import ProfilePages
 from console.pages.search import SearchPage
 from console.pages.segments import SegmentPages
@@ -48,6 +49,7 @@ PAGES: Final = (
     SegmentPages,
     FlowPages,
     IntegrationPage,
+    PayoutsPage,
     HealthPage,
     AuditPage,
 )

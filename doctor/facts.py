@@ -7,6 +7,7 @@ from connector.endpoint import Endpoint
 from connector.lookups.parked import Why
 from engage.mail_links import MailFacts
 from reports.reconciliations import LastRun
+from reports.tieouts import BalanceSweep, LastTieOut
 
 NO_KEY = Why.NO_KEY.value  # the state of look-ups that wait for a key
 
@@ -157,7 +158,7 @@ class AccountFacts:
     at that address, as `door.ask_door` says it; '' when it was not asked. `received`: the modes of the events that
     came in the last days; `silent_for`: seconds since the newest webhook, infinite when none ever came, None when
     nobody knows. `imports`: resource → state. `swept_lately`: by the running connector, whatever key is known
-    here.
+    here. `balance` None: nobody has asked for it; `tieout` None: there was none yet.
     """
 
     name: str
@@ -181,6 +182,8 @@ class AccountFacts:
     swept_lately: bool = False
     last_run: LastRun | None = None
     run_age: float = 0.0
+    balance: BalanceSweep | None = None
+    tieout: LastTieOut | None = None
 
 
 @dataclass(frozen=True, slots=True)

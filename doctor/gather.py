@@ -189,6 +189,8 @@ async def _account(
         ),
         last_run=run,
         run_age=time.time() - run.checked_at if run else 0.0,
+        balance=known.balances.get((name, livemode)) if kind else None,
+        tieout=known.tieouts.get((name, livemode)) if kind else None,
     )
 
 

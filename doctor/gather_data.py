@@ -8,6 +8,7 @@ from typing import Any
 from doctor.facts import AuditFacts, ClickHouseFacts, MissingFacts, SweepFacts
 from reports.dead_letters import OPEN_LETTERS
 from reports.reconciliations import LastRun, last_runs
+from reports.tieouts import BalanceSweep, LastTieOut, balance_sweeps, last_tieouts
 from schemas.errors import Unavailable
 from schemas.times import rfc3339, unix_seconds
 from warehouse.address import Address
@@ -45,7 +46,7 @@ Whose = tuple[str, bool]  # account, livemode
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """By account and mode: imports (resource → state), sweeps, comparisons; by account the modes that came in
+    """By account and mode: imports (resource → state), sweeps, comparisons, tie-outs; by account the modes that came in
     lately, and when the newest webhook came (Unix seconds).
 
     `answered`: ClickHouse could be asked, so what is not here is not.
@@ -55,6 +56,8 @@ class Known:
     imports: Mapping[Whose, Mapping[str, str]] = field(default_factory=dict)
     sweeps: Mapping[Whose, SweepFacts] = field(default_factory=dict)
     runs: Mapping[Whose, LastRun] = field(default_factory=dict)
+    balances: Mapping[Whose, BalanceSweep] = field(default_factory=dict)
+    tieouts: Mapping[Whose, LastTieOut] = field(default_factory=dict)
     received: Mapping[str, frozenset[bool]] = field(default_factory=dict)
     newest: Mapping[str, float] = field(default_factory=dict)
 
@@ -133,6 +136,8 @@ async def _known(warehouse: Warehouse) -> Known:
         for row in await warehouse.json_rows("SELECT account, livemode, state, updated_at, error FROM sweeps")
     }
     runs = {(run.account, run.livemode): run for run in await last_runs(warehouse)}
+    balances = {(one.account, one.livemode): one for one in await balance_sweeps(warehouse)}
+    tieouts = {(one.account, one.livemode): one for one in await last_tieouts(warehouse)}
     modes: dict[str, frozenset[bool]] = {}
     for row in await warehouse.json_rows(
         "SELECT account, groupUniqArray(livemode) AS modes FROM stripe_events "
@@ -140,7 +145,7 @@ async def _known(warehouse: Warehouse) -> Known:
     ):
         modes[row["account"]] = frozenset(map(bool, row["modes"]))
     newest = {row["account"]: unix_seconds(row["newest"]) for row in await warehouse.json_rows(_NEWEST)}
-    return Known(True, imports, sweeps, runs, modes, newest)
+    return Known(True, imports, sweeps, runs, balances, tieouts, modes, newest)
 
 
 def _whose(row: Mapping[str, Any]) -> Whose:

@@ -238,7 +238,7 @@ def import_incomplete(facts: Facts) -> Iterator[Finding]:
     for account in facts.accounts:
         if account.imports is None or not account.key or not account.import_wanted:
             continue
-        unfinished = {name: state for name, state in account.imports.items() if state != "finished"}
+        unfinished = {name: state for name, state in account.imports.items() if state not in ("finished", "skipped")}
         failed = sorted(name for name, state in unfinished.items() if state == "failed")
         remedy = _of("tillstream import", account)
         if not account.imports:

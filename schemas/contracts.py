@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from schemas import topics
+from schemas.balance import BalanceTransaction, Payout
 from schemas.dead_letter import DeadLetter
 from schemas.envelope import Envelope, EventHeaders
 from schemas.messages import Message, Suppression
@@ -37,6 +38,8 @@ FILES: dict[str, type[BaseModel]] = {
     "segment_change.schema.json": SegmentChange,
     "message.schema.json": Message,
     "suppression.schema.json": Suppression,
+    "balance_transaction.schema.json": BalanceTransaction,
+    "payout.schema.json": Payout,
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
@@ -134,6 +137,19 @@ def channels() -> list[Channel]:
             Suppression,
             "The email; for test mode `test:` and the email",
             "Who must not be sent mail, compacted: the newest value of a person.",
+        ),
+        Channel(
+            topics.BALANCE_TRANSACTIONS,
+            BalanceTransaction,
+            "Stripe's id of the balance transaction",
+            "What came into and went out of the balance, by Stripe's own account. Keep the highest version of a "
+            "transaction_id.",
+        ),
+        Channel(
+            topics.PAYOUTS,
+            Payout,
+            "Stripe's id of the payout",
+            "Payouts to the bank. Keep the highest version of a payout_id.",
         ),
     ]
     by_name = {channel.topic.name: channel for channel in known}

@@ -43,6 +43,10 @@ PROFILES = Topic("profiles")
 UNLINKED = Topic("unlinked", retention_ms=90 * DAY_MS)
 DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 
+# The second witness: Stripe's own account of the money.
+BALANCE_TRANSACTIONS = Topic("balance_transactions", retention_ms=90 * DAY_MS)
+PAYOUTS = Topic("payouts", retention_ms=90 * DAY_MS)
+
 SEGMENTS_CHANGES = Topic("segments.changes", retention_ms=90 * DAY_MS)
 MESSAGES = Topic("messages", retention_ms=90 * DAY_MS)
 SUPPRESSIONS = Topic("suppressions")
@@ -78,6 +82,8 @@ ALL = (
     SEGMENTS_CHANGES,
     MESSAGES,
     SUPPRESSIONS,
+    BALANCE_TRANSACTIONS,
+    PAYOUTS,
     ENGAGE_PEOPLE,
     ERASURES,
     TALLIES,

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from streams.message import Headers
-from warehouse.tables import PROFILES, STRIPE_EVENTS
+from warehouse.tables import BALANCE_TRANSACTIONS, PAYOUTS, PROFILES, STRIPE_EVENTS
 
 # How many times as long as a lone metric row others may wait: what is looked at as it happens goes first, and an insert
 # of twenty rows costs as much as one of five hundred.
-PATIENCE: Final = {PROFILES.name: 4.0, STRIPE_EVENTS.name: 10.0}
+PATIENCE: Final = {
+    PROFILES.name: 4.0,
+    STRIPE_EVENTS.name: 10.0,
+    BALANCE_TRANSACTIONS.name: 10.0,
+    PAYOUTS.name: 10.0,
+}
 COMPANY: Final = 2.5  # and metric rows themselves, where the last batch had FEW or more: others are coming then
 FEW: Final = 20
 MANY: Final = 200  # metric rows that are worth an insert of their own …

@@ -8,7 +8,16 @@ import orjson
 from schemas.envelope import envelope_fields
 from sinks.batch import Record
 from warehouse.errors import Refused
-from warehouse.tables import DEAD_LETTERS, MESSAGES, METRICS, PROFILES, STRIPE_EVENTS, SUPPRESSIONS
+from warehouse.tables import (
+    BALANCE_TRANSACTIONS,
+    DEAD_LETTERS,
+    MESSAGES,
+    METRICS,
+    PAYOUTS,
+    PROFILES,
+    STRIPE_EVENTS,
+    SUPPRESSIONS,
+)
 
 # The name without which a row of the table is none. The tables have no constraints instead: an engine that runs inside
 # a process, with rows streamed to it, drops the whole insert for one violation, and says that all is well.
@@ -19,6 +28,8 @@ NEEDED: Final = {
     DEAD_LETTERS.name: b'"payload"',
     MESSAGES.name: b'"message_id"',
     SUPPRESSIONS.name: b'"email"',
+    BALANCE_TRANSACTIONS.name: b'"transaction_id"',
+    PAYOUTS.name: b'"payout_id"',
 }
 
 

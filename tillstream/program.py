@@ -39,6 +39,7 @@ COMMANDS: Final[Sections] = {
     "Prove and mend it": {
         "doctor": ("doctor:doctor", "Everything that is wrong, each with the command that mends it."),
         "reconcile": ("reconcile:reconcile", "Compare the numbers with Stripe's, day by day."),
+        "tieout": ("tieout:tieout", "Give every cent of Stripe's payouts its name."),
         "sweep": ("sweep:sweep", "Take in events whose webhooks never came."),
         "deadletters": ("deadletters:app", "Events that could not be understood."),
         "replay": ("replay:replay", "Have kept events processed once more."),

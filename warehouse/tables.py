@@ -52,6 +52,16 @@ STRIPE_EVENTS: Final = _kept(
 DEAD_LETTERS: Final = _kept("dead_letter_rows", "dead_letters", "topic partition offset stage", topics.DEAD_LETTERS)
 MESSAGES: Final = _kept("message_rows", "messages", "livemode email flow message_id", topics.MESSAGES)
 SUPPRESSIONS: Final = _kept("suppression_rows", "suppressions", "livemode email", topics.SUPPRESSIONS)
+BALANCE_TRANSACTIONS: Final = _kept(
+    "balance_transaction_rows",
+    "balance_transactions",
+    "account livemode transaction_id",
+    topics.BALANCE_TRANSACTIONS,
+    back=_READ + "`tillstream import --again --only balance_transactions,payouts`",
+)
+PAYOUTS: Final = _kept(
+    "payout_rows", "payouts", "account livemode payout_id", topics.PAYOUTS, back=BALANCE_TRANSACTIONS.back
+)
 METRIC_VERSIONS: Final = _told(
     "metric_version_rows",
     "metric_versions",
@@ -64,6 +74,11 @@ LOOKUPS: Final = _told("lookup_rows", "lookups", "account livemode object id")
 SWEEPS: Final = _told("sweep_rows", "sweeps", "account livemode", "tillstream sweep")
 RECONCILIATIONS: Final = _told(
     "reconciliation_rows", "reconciliations", "account livemode run_id metric currency day", "tillstream reconcile"
+)
+BALANCE_SWEEPS: Final = _told("balance_sweep_rows", "balance_sweeps", "account livemode", "tillstream sweep")
+BALANCES: Final = _told("balance_rows", "balances", "account livemode currency at")
+TIEOUTS: Final = _told(
+    "tieout_rows", "tieouts", "account livemode run_id day payout_id currency name state", "tillstream tieout"
 )
 SEGMENT_MEMBERS: Final = _told("segment_member_rows", "segment_members", "segment livemode email")
 SEGMENT_CHANGES: Final = _told("segment_change_rows", "segment_changes", "segment generation livemode email")
@@ -80,12 +95,17 @@ ALL: Final = (
     DEAD_LETTERS,
     MESSAGES,
     SUPPRESSIONS,
+    BALANCE_TRANSACTIONS,
+    PAYOUTS,
     METRIC_VERSIONS,
     SEARCH,
     IMPORTS,
     LOOKUPS,
     SWEEPS,
+    BALANCE_SWEEPS,
+    BALANCES,
     RECONCILIATIONS,
+    TIEOUTS,
     SEGMENT_MEMBERS,
     SEGMENT_CHANGES,
     SEGMENT_EVALUATIONS,

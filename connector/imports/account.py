@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from connector.errors import ENDS_ALL, ENDS_ONE
+from connector.errors import ENDS_ALL, ENDS_ONE, PermissionMissing
 from connector.imports.progress import Progress, State, state_key
 from connector.imports.ranges import DAY, FOUNDED, Range
 from connector.imports.reader import Reader
@@ -55,7 +55,7 @@ class AccountImport:
                 until = int(now) + (DAY if self.api.livemode else _TEST_CLOCKS)
                 before = Progress(import_id, self.api.account, self.api.livemode, resource.name, since, until, now)
                 before.left = [Range(since, before.until)]
-            elif before.state is not State.FINISHED:
+            elif before.state not in (State.FINISHED, State.SKIPPED):
                 self.resumed = True
             self.progress.append(before)
         return any(progress.state is not State.FINISHED for progress in self.progress)
@@ -97,10 +97,11 @@ class AccountImport:
         try:
             await Reader(self.api, resource, progress, self.publisher, self.state, time.time).run()
         except ENDS_ONE as error:
-            await self._failed(progress, error)
+            optional = resource.witness and isinstance(error, PermissionMissing)
+            await self._failed(progress, error, State.SKIPPED if optional else State.FAILED)
 
-    async def _failed(self, progress: Progress, error: Exception) -> None:
-        progress.state, progress.error = State.FAILED, str(error)
+    async def _failed(self, progress: Progress, error: Exception, state: State = State.FAILED) -> None:
+        progress.state, progress.error = state, str(error)
         progress.updated_at = time.time()
         await self.state.put(progress.key, progress.as_json())
 

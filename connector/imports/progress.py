@@ -15,6 +15,7 @@ class State(StrEnum):
     WAITING = "waiting"
     FINISHED = "finished"
     FAILED = "failed"
+    SKIPPED = "skipped"  # the key may not read it, and nothing but the tie-out needs it
 
 
 @dataclass(slots=True)

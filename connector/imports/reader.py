@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from connector.balance.telling import tell_payouts, tell_transactions
 from connector.errors import EndlessList
 from connector.imports.progress import Progress, State
 from connector.imports.ranges import DAY, Range, Stretch, created_times, divide, oldest_day, rest
@@ -111,6 +112,12 @@ class Reader:
 
     async def _publish(self, objects: list[Json], fetched_at: float) -> None:
         account, livemode = self._api.account, self._api.livemode
+        if self._resource.witness:
+            if self._resource.name == "payouts":
+                await tell_payouts(self._api, self._publisher, objects, fetched_at)
+            else:
+                await tell_transactions(self._api, self._publisher, objects, fetched_at)
+            return
         refused = await self._publisher.publish(
             object_message(account, livemode, one, Source.IMPORT, fetched_at) for one in objects
         )

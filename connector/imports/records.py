@@ -45,5 +45,5 @@ async def record_again(state: StateLog, warehouse: Warehouse) -> None:
     Changes nothing that is there already. Raises Unavailable.
     """
     known = [Progress.from_json(record) for record in (await state.read("import|")).values()]
-    ended = [progress for progress in known if progress.state in (State.FINISHED, State.FAILED)]
+    ended = [progress for progress in known if progress.state in (State.FINISHED, State.FAILED, State.SKIPPED)]
     await warehouse.insert(IMPORTS.name, [row(progress, progress.updated_at) for progress in ended])

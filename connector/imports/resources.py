@@ -7,17 +7,22 @@ finds what it would otherwise ask Stripe about one by one.
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.balance.telling import EXPAND as SOURCES
 from connector.invoices import EXPAND
 from schemas.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A list of Stripe's. Resources of one `stage` are read side by side, stages one after the other."""
+    """A list of Stripe's. Resources of one `stage` are read side by side, stages one after the other.
+
+    A `witness` is no fact of the ledger's, but what its rows are proved by; a key that may not read it will do.
+    """
 
     name: str
     stage: int
     params: dict[str, Any] = field(default_factory=dict)
+    witness: bool = False
 
     @property
     def path(self) -> str:
@@ -35,14 +40,19 @@ RESOURCES = (
     Resource("credit_notes", 3),
     Resource("disputes", 3),
 )
+WITNESS = (
+    Resource("balance_transactions", 4, SOURCES, witness=True),
+    Resource("payouts", 5, witness=True),
+)
 
 
 def chosen(only: str) -> tuple[Resource, ...]:
     """The resources of a comma-separated list, all when it is empty. Raises ConfigurationError for an unknown one."""
     names = [name.strip() for name in only.split(",") if name.strip()]
-    known = {resource.name for resource in RESOURCES}
+    every = (*RESOURCES, *WITNESS)
+    known = {resource.name for resource in every}
     if unknown := sorted(set(names) - known):
         raise ConfigurationError(
             f"there is nothing called {', '.join(unknown)} to import", remedy=f"--only {','.join(sorted(known))}"
         )
-    return tuple(resource for resource in RESOURCES if not names or resource.name in names)
+    return tuple(resource for resource in every if not names or resource.name in names)

@@ -41,6 +41,7 @@ NAVIGATION: Final = (
     ("/profiles", "Profiles", "people"),
     ("/segments", "Segments", "segments"),
     ("/flows", "Flows", "flows"),
+    ("/payouts", "Payouts", "payouts"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
     ("/audit", "Audit log", "audit"),

@@ -32,6 +32,7 @@ SHOWN = {
     "search": "/search?q=TEA-00",
     "profile": "/profile?email=ada.20@example.com",
     "integration": "/integration",
+    "payouts": "/payouts",
     "health": "/health",
     "raw": "/raw?id=evt_1",
     "missing": "/event?id=nope",

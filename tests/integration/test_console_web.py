@@ -26,6 +26,7 @@ PAGES = (
     "/profiles",
     "/search?q=ada",
     "/integration",
+    "/payouts",
     "/health",
     "/part/health",
     "/part/feed",

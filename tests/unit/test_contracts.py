@@ -224,7 +224,7 @@ def test_each_metric_topic_carries_its_own_metric_alone() -> None:
 # Compatibility with what the last release promised.
 
 
-@pytest.mark.parametrize("name", sorted(contracts.FILES))
+@pytest.mark.parametrize("name", sorted(file.name for file in BASELINE.glob("*.schema.json")))
 def test_nothing_breaks_the_readers_of_the_last_release(name: str) -> None:
     released = json.loads((BASELINE / name).read_text("utf-8"))
     assert contracts.breaking_changes(released, contracts.json_schema(contracts.FILES[name])) == []

@@ -27,6 +27,7 @@ from doctor.facts import (
 )
 from doctor.rules import findings
 from reports.reconciliations import LastRun
+from reports.tieouts import BalanceSweep, LastTieOut
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Light, Severity, verdict
 
@@ -112,6 +113,8 @@ def files(*flows: FileFacts, **change: Any) -> Facts:
     return replace(GOOD, flows=flows, **change)
 
 
+BALANCE = BalanceSweep("default", True, "complete", "")
+APART = LastTieOut("default", True, 0.0, "different", 3)
 ERROR, WAITING, WARNING, HINT = Severity.ERROR, Severity.WAITING, Severity.WARNING, Severity.HINT
 LIVE = FileFacts("receipts", "/p/flows/receipts.yaml", status="live", mails=True)
 BROKEN = replace(LIVE, line=4, problem="line 4: there is no step 'emial'")
@@ -187,6 +190,14 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("comparison-missing", WARNING, account(last_run=None), "tillstream reconcile"),
     ("comparison-unequal", ERROR, account(last_run=replace(RUN, equal=False, differences=2)), "reconcile --heal"),
     ("comparison-old", WARNING, account(run_age=3 * 86_400), "tillstream reconcile"),
+    (
+        "balance-unchecked",
+        HINT,
+        account(balance=replace(BALANCE, state="unchecked", error="no")),
+        "sources and payouts",
+    ),
+    ("balance-failed", WARNING, account(balance=replace(BALANCE, state="failed", error="boom")), "tillstream sweep"),
+    ("tieout-different", ERROR, account(balance=BALANCE, tieout=APART), "tillstream tieout"),
     ("quiet", WARNING, account(silent_for=90_000.0, sweep=None), "webhooks"),
     ("no-event-yet", WAITING, account(silent_for=math.inf, sweep=None), "tillstream connect"),
     ("secret-missing", WAITING, replace(account(secrets=0, silent_for=math.inf), parts=None), "tillstream connect"),

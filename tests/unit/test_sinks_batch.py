@@ -26,7 +26,8 @@ def batch(rows: int = 10, size: int = 1000, age: float = 0.2, *, patient: bool =
 
 def test_every_topic_that_makes_rows_has_a_table_and_unlinked_has_none() -> None:
     kept = (topics.PROFILES, topics.STRIPE_EVENTS, topics.DEAD_LETTERS, topics.MESSAGES, topics.SUPPRESSIONS)
-    assert set(OF_TOPIC) == {topic.name for topic in (*topics.METRICS.values(), *kept)}
+    witness = (topics.BALANCE_TRANSACTIONS, topics.PAYOUTS)
+    assert set(OF_TOPIC) == {topic.name for topic in (*topics.METRICS.values(), *kept, *witness)}
 
 
 def test_an_empty_batch_is_never_due() -> None:

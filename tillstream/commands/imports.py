@@ -34,7 +34,8 @@ def import_(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Bring everything that Stripe has into Tillstream: customers, subscriptions, invoices, charges, refunds, …
+    """Bring everything that Stripe has into Tillstream: customers, subscriptions, invoices, charges, refunds, …, and
+    what proves it: balance transactions and payouts, where the key may read them.
 
     Safe beside live webhooks, and nothing is sent to people for what it brings. Stopped at any moment, even killed, the
     same command goes on where it was. Needs STRIPE_API_KEY (a restricted key that may read will do). Exit code 0 when

@@ -164,6 +164,17 @@ SHAPES: Final[dict[str, Any]] = {
                         "before the first": None,
                     }
                 ),
+                "tieout": Either(
+                    {
+                        "": {
+                            "state": "tied, pending, different, unchecked, or not yet",
+                            "differences": "ids that do not tie",
+                            "age_seconds": "null before the first",
+                            "unchecked": "why it is not checked",
+                        },
+                        "when nobody has read the balance": None,
+                    }
+                ),
             }
         },
         "lag": {"GROUP": "messages"},
@@ -268,6 +279,43 @@ SHAPES: Final[dict[str, Any]] = {
             }
         ],
     },
+    "tieout": {
+        "accounts": [
+            {
+                "account": "",
+                "livemode": "",
+                "state": "tied, pending, different or unchecked",
+                "unchecked": "why it could not be checked",
+                "since": "",
+                "until": "",
+                "timezone": "",
+                "run_id": "in the view tieouts",
+                "names": [
+                    {
+                        "name": "a metric whose rows it ties to, or a reason",
+                        "state": "",
+                        "currency": "of settlement",
+                        "transactions": "",
+                        "amount_minor": "",
+                        "fee_minor": "",
+                        "net_minor": "",
+                    }
+                ],
+                "payouts": {"STATE": "how many"},
+                "balances": [
+                    {
+                        "currency": "",
+                        "opening_minor": "",
+                        "transactions_minor": "opening + transactions = closing",
+                        "closing_minor": "",
+                        "at": "",
+                    }
+                ],
+                "rows_without_transaction": {"outside_stripe": "", "pending": ["metric_id"]},
+                "differences": [{"kind": "", "ids": ["of transactions, rows and payouts"], "text": "", "currency": ""}],
+            }
+        ]
+    },
     "sweep": {
         "sweeps": [
             {
@@ -280,6 +328,13 @@ SHAPES: Final[dict[str, Any]] = {
                 "gap": "what Stripe has forgotten, as two times, or null",
                 "error": "",
                 "state": "",
+                "balance": {
+                    "state": "complete, unchecked (the key may not read it) or failed",
+                    "known_since": "Unix seconds",
+                    "transactions": "balance transactions that were read",
+                    "payouts": "",
+                    "error": "",
+                },
             }
         ]
     },

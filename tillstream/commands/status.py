@@ -155,6 +155,19 @@ def _account_record(account: "AccountFacts") -> dict[str, Any]:
         }
         if run
         else None,
+        "tieout": _tieout_record(account),
+    }
+
+
+def _tieout_record(account: "AccountFacts") -> dict[str, Any] | None:
+    if account.balance is None:
+        return None
+    run = account.tieout
+    return {
+        "state": "unchecked" if account.balance.state == "unchecked" else run.state if run else "not yet",
+        "differences": run.differences if run else 0,
+        "age_seconds": round(time.time() - run.checked_at) if run else None,
+        "unchecked": account.balance.error if account.balance.state == "unchecked" else "",
     }
 
 
@@ -201,7 +214,7 @@ def _account_line(account: "AccountFacts") -> tuple[Text, Text]:
     if enabled:
         known.append("endpoint enabled" if enabled == 1 else f"{enabled} endpoints enabled")
     if account.imports:
-        done = sum(state == "finished" for state in account.imports.values())
+        done = sum(state in ("finished", "skipped") for state in account.imports.values())
         known.append("imported" if done == len(account.imports) else f"{done} of {len(account.imports)} lists imported")
     if account.sweep and account.sweep.state != "never":
         known.append(f"swept {_ago(account.sweep.age)}")
@@ -209,6 +222,10 @@ def _account_line(account: "AccountFacts") -> tuple[Text, Text]:
         known.append(
             f"{'equal to Stripe' if account.last_run.equal else 'not equal to Stripe'} {_ago(account.run_age)}"
         )
+    if account.balance and account.balance.state == "unchecked":
+        known.append("balance not checked")
+    elif account.tieout:
+        known.append("every cent named" if account.tieout.state != "different" else "not every cent named")
     return Text(f"{account.key} key"), Text(", ".join(known), style="dim")
 
 

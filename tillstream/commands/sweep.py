@@ -13,6 +13,7 @@ from tillstream import screen
 from tillstream.commands.options import Account, Data, Json
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
+    from connector.balance_sweep import BalanceSwept
     from connector.sweep import Swept
     from settings.table import Settings
 
@@ -24,6 +25,7 @@ def sweep(
 ) -> None:
     """Ask Stripe for the events of the last days, and take in those whose webhooks never came.
 
+    Balance transactions and payouts, of which no event tells, are read as well where the key may.
     The role `connector` does it by itself, every TILLSTREAM_SWEEP_MINUTES; Stripe keeps events for 30 days. Exit code
     0 when everything that Stripe has is here, 1 when it has forgotten some that may not be (`tillstream import` fills
     the gap) or one of several accounts could not be swept, 2 when nothing could be done.
@@ -33,22 +35,26 @@ def sweep(
     settings = load_settings(tillstream_data=data)
     outcomes = asyncio.run(_sweep(settings, account))
     if as_json:
-        screen.say_json({"sweeps": [_record(one) for one in outcomes]})
+        screen.say_json({"sweeps": [_record(*both) for both in outcomes]})
     else:
-        for one in outcomes:
+        for one, balance in outcomes:
             screen.out.print(_told(one))
-    failed = [one for one in outcomes if one.error]
-    if failed and len(failed) == len(outcomes):
+            screen.out.print(_told_balance(balance))
+    swept = [one for one, _ in outcomes]
+    failed = [one for one in swept if one.error]
+    if failed and len(failed) == len(swept):
         raise typer.Exit(2)
-    raise typer.Exit(1 if failed or any(one.gap for one in outcomes) else 0)
+    raise typer.Exit(1 if failed or any(one.gap for one in swept) else 0)
 
 
-async def _sweep(settings: "Settings", account: str) -> "list[Swept]":
+async def _sweep(settings: "Settings", account: str) -> "list[tuple[Swept, BalanceSwept]]":
     from connector.access import required_accesses
     from connector.accounts import Accounts
+    from connector.balance_sweep import BalanceSweeper
     from connector.places import find_places
     from connector.publish import Publisher
     from connector.state import StateLog
+    from connector.stripe_api import StripeApi
     from connector.sweep import Sweeper
     from warehouse.client import Warehouse
 
@@ -60,7 +66,12 @@ async def _sweep(settings: "Settings", account: str) -> "list[Swept]":
         warehouse = await stack.enter_async_context(Warehouse(places.warehouse))
         accounts = await stack.enter_async_context(Accounts(found))
         sweeper = Sweeper(publisher, state, warehouse)
-        return list(await asyncio.gather(*(sweeper.sweep(api) for api in accounts.configured())))
+        balance = BalanceSweeper(publisher, state, warehouse)
+
+        async def both(api: StripeApi) -> "tuple[Swept, BalanceSwept]":
+            return await sweeper.sweep(api), await balance.sweep(api)
+
+        return list(await asyncio.gather(*map(both, accounts.configured())))
 
 
 def _told(one: "Swept") -> Text:
@@ -75,9 +86,21 @@ def _told(one: "Swept") -> Text:
     return told
 
 
-def _record(one: "Swept") -> dict[str, Any]:
+def _told_balance(one: "BalanceSwept") -> Text:
+    if one.state == "unchecked":
+        return Text(f"  the balance is not checked: {one.error}", style="dim")
+    if one.error:
+        return Text(f"  the balance could not be read: {one.error}", style="bold yellow")
+    return Text(f"  {one.transactions:,} balance transactions and {one.payouts:,} payouts read", style="dim")
+
+
+def _record(one: "Swept", balance: "BalanceSwept") -> dict[str, Any]:
     names = ("account", "livemode", "since", "swept_until", "seen", "published", "gap", "error")
-    return {name: getattr(one, name) for name in names} | {"state": one.state.value}
+    told = {name: getattr(balance, name) for name in ("known_since", "transactions", "payouts", "error")}
+    return {name: getattr(one, name) for name in names} | {
+        "state": one.state.value,
+        "balance": told | {"state": balance.state.value},
+    }
 
 
 def _day(moment: float) -> str:
