@@ -7,6 +7,7 @@ Fields of a condition: `kind`, and
   `other.same`, `other.time` ('', 'within' or 'after'), `other.n`, `other.unit` and filters as `other.where`
 - about: filters as `person`
 - segment: `inside` ('in segment' or 'not in segment'), `segment`
+- happened (of flows alone): `metric`, `same` ('' of anything), filters as `where`
 
 A filter N of `where`: `where.N.property` ('metadata.' with the rest in `where.N.key`), `where.N.is` (its operator, or a
 window), and the operand: `.v` one value, `.v.0`, `.v.1` … several; of a window `.n` and `.unit`, or `.at` and `.to`.
@@ -60,25 +61,42 @@ def plain(key: str) -> str:
 
 def read(node: yaml.Node) -> Fields:
     """The fields of a condition that is no group. Raises ByHand."""
-    pairs = _pairs(node)
+    pairs = pairs_of(node)
     if "metric" in pairs:
         return _done(pairs)
     if set(pairs) == {"person"}:
-        return {"kind": "about"} | _filters("person", pairs["person"], of_person)
+        return {"kind": "about"} | filters("person", pairs["person"], of_person)
     if set(pairs) in ({"in segment"}, {"not in segment"}):
         inside = next(iter(pairs))
-        return {"kind": "segment", "inside": inside, "segment": _text(pairs[inside])}
+        return {"kind": "segment", "inside": inside, "segment": text_of(pairs[inside])}
     raise ByHand
+
+
+def read_of_flow(node: yaml.Node) -> Fields:
+    """The same of a flow's condition, which may also be that something happened since the run began. Raises ByHand."""
+    pairs = pairs_of(node)
+    if "happened" not in pairs:
+        return read(node)
+    if not set(pairs) <= {"happened", "same", "where"}:
+        raise ByHand
+    same = text_of(pairs["same"]).lower() if "same" in pairs else ""
+    fields = {"kind": "happened", "metric": metric_named(pairs["happened"]), "same": same}
+    return fields | (filters("where", pairs["where"], of_event) if "where" in pairs else {})
 
 
 def says(fields: Mapping[str, str]) -> dict[str, Value]:
     """What the YAML of a condition should say. Raises Twice."""
     kind = fields.get("kind", "")
     if kind == "about":
-        return {"person": _said_filters(fields, "person", of_person)}
+        return {"person": said_filters(fields, "person", of_person)}
     if kind == "segment":
         inside = "not in segment" if fields.get("inside") == "not in segment" else "in segment"
         return {inside: fields.get("segment", "")}
+    if kind == "happened":
+        happened: dict[str, Value] = {"happened": fields.get("metric", "")}
+        happened |= {"same": fields["same"]} if fields.get("same") else {}
+        where = said_filters(fields, "where", of_event)
+        return happened | ({"where": where} if where else {})
     told: dict[str, Value] = {"metric": fields.get("metric", "")}
     often = fields.get("often", "")
     if often:
@@ -90,7 +108,7 @@ def says(fields: Mapping[str, str]) -> dict[str, Value]:
         told["sum"] = total | {fields.get("sum.is") or "at least": fields.get("sum.n", "100").strip()}
     if when := fields.get("when.is"):
         told["when"] = when if when == "all time" else dict([_said_window(fields, "when")])
-    if where := _said_filters(fields, "where", of_event):
+    if where := said_filters(fields, "where", of_event):
         told["where"] = where
     if other := fields.get("other"):
         told["without" if other == "without" else "with"] = _said_other(fields)
@@ -131,22 +149,23 @@ def _done(pairs: dict[str, yaml.Node]) -> Fields:
         *pairs
     }:
         raise ByHand
-    fields = {"kind": "done", "metric": _metric(pairs["metric"]), "often": "", "when.is": "", "other": ""}
+    fields = {"kind": "done", "metric": metric_named(pairs["metric"]), "often": "", "when.is": "", "other": ""}
     if "count" in pairs:
-        fields |= _count(_text(pairs["count"]))
+        fields |= _count(text_of(pairs["count"]))
     if "sum" in pairs:
-        fields |= _sum(_pairs(pairs["sum"]))
+        fields |= _sum(pairs_of(pairs["sum"]))
     if "when" in pairs:
         fields |= _when(pairs["when"])
     if "where" in pairs:
-        fields |= _filters("where", pairs["where"], of_event)
+        fields |= filters("where", pairs["where"], of_event)
     for other in ("with", "without"):
         if other in pairs:
-            fields |= {"other": other} | _other(_pairs(pairs[other]))
+            fields |= {"other": other} | _other(pairs_of(pairs[other]))
     return fields
 
 
-def _metric(node: yaml.Node) -> str:
+def metric_named(node: yaml.Node) -> str:
+    """A metric's name, however it is written. Raises ByHand."""
     metric = metric_of(Reader(), node)
     if metric is None:
         raise ByHand
@@ -167,19 +186,19 @@ def _sum(pairs: dict[str, yaml.Node]) -> Fields:
     compared = [name for name in COUNTS if name in pairs]
     if len(compared) != 1 or not {"of"} <= set(pairs) <= {"of", "currency", *compared}:
         raise ByHand
-    currency = _text(pairs["currency"]).strip().lower() if "currency" in pairs else ""
+    currency = text_of(pairs["currency"]).strip().lower() if "currency" in pairs else ""
     return {
-        "sum.of": _text(pairs["of"]),
+        "sum.of": text_of(pairs["of"]),
         "sum.currency": currency,
         "sum.is": compared[0],
-        "sum.n": _text(pairs[compared[0]]),
+        "sum.n": text_of(pairs[compared[0]]),
     }
 
 
 def _when(node: yaml.Node) -> Fields:
     if isinstance(node, yaml.ScalarNode) and plain(node.value) == "all time":
         return {"when.is": "all time"}
-    pairs = _pairs(node)
+    pairs = pairs_of(node)
     if len(pairs) != 1:
         raise ByHand
     kind, value = next(iter(pairs.items()))
@@ -192,8 +211,8 @@ def _window(at: str, kind: str, node: yaml.Node) -> Fields:
     if kind == "between":
         if not isinstance(node, yaml.SequenceNode) or len(node.value) != 2:
             raise ByHand
-        return {f"{at}.is": kind, f"{at}.at": _text(node.value[0]), f"{at}.to": _text(node.value[1])}
-    text = _text(node)
+        return {f"{at}.is": kind, f"{at}.at": text_of(node.value[0]), f"{at}.to": text_of(node.value[1])}
+    text = text_of(node)
     if kind in AGO and (ago := re.fullmatch(r"(.*)\sago\s*", text, re.IGNORECASE)):
         return {f"{at}.is": AGO[kind]} | _span(at, ago[1])
     if kind in ("in the last", "in the next"):
@@ -211,25 +230,26 @@ def _span(at: str, text: str) -> Fields:
 def _other(pairs: dict[str, yaml.Node]) -> Fields:
     if "metric" not in pairs or not set(pairs) <= {*RELATED_KEYS} or {"within", "after"} <= {*pairs}:
         raise ByHand
-    fields = {"other.metric": _metric(pairs["metric"]), "other.same": "", "other.time": ""}
+    fields = {"other.metric": metric_named(pairs["metric"]), "other.same": "", "other.time": ""}
     if "same" in pairs:
-        fields["other.same"] = _text(pairs["same"])
+        fields["other.same"] = text_of(pairs["same"])
     for time in ("within", "after"):
         if time in pairs:
-            fields |= {"other.time": time} | _span("other", _text(pairs[time]))
+            fields |= {"other.time": time} | _span("other", text_of(pairs[time]))
     if "where" in pairs:
-        fields |= _filters("other.where", pairs["where"], of_event)
+        fields |= filters("other.where", pairs["where"], of_event)
     return fields
 
 
-def _filters(prefix: str, node: yaml.Node, find: Callable[[str], Property | None]) -> Fields:
+def filters(prefix: str, node: yaml.Node, find: Callable[[str], Property | None]) -> Fields:
+    """The fields of a `where:` or a `person:`. Raises ByHand."""
     fields: Fields = {}
     number = 0
-    for name, value in _pairs(node, names=True).items():
+    for name, value in pairs_of(node, names=True).items():
         about = known_property(find, name)
         if about is None:
             raise ByHand
-        asked = _short(about, value) if isinstance(value, yaml.ScalarNode) else _pairs(value)
+        asked = _short(about, value) if isinstance(value, yaml.ScalarNode) else pairs_of(value)
         for operator, operand in asked.items():
             at = f"{prefix}.{number}"
             fields |= {f"{at}.property": name} | _operand(at, about.kind, operator, operand)
@@ -250,10 +270,10 @@ def _operand(at: str, kind: Kind, operator: str, node: yaml.Node) -> Fields:
     if operator not in OPERATORS[kind]:
         raise ByHand
     if operator in ("is set", "is not set"):
-        wanted = _text(node).strip().lower() in ("true", "yes")
+        wanted = text_of(node).strip().lower() in ("true", "yes")
         return {f"{at}.is": operator if wanted else {"is set": "is not set", "is not set": "is set"}[operator]}
     if kind is Kind.FLAG or operator == "is":
-        flag = {"yes": "true", "no": "false"}.get(told := _text(node).strip().lower(), told)
+        flag = {"yes": "true", "no": "false"}.get(told := text_of(node).strip().lower(), told)
         if flag not in ("true", "false"):
             raise ByHand
         return {f"{at}.is": "is", f"{at}.v": flag}
@@ -263,11 +283,12 @@ def _operand(at: str, kind: Kind, operator: str, node: yaml.Node) -> Fields:
         items = node.value if isinstance(node, yaml.SequenceNode) else None
         if items is None:
             raise ByHand
-        return {f"{at}.is": operator} | {f"{at}.v.{number}": _text(item) for number, item in enumerate(items)}
-    return {f"{at}.is": operator, f"{at}.v": _text(node)}
+        return {f"{at}.is": operator} | {f"{at}.v.{number}": text_of(item) for number, item in enumerate(items)}
+    return {f"{at}.is": operator, f"{at}.v": text_of(node)}
 
 
-def _said_filters(fields: Mapping[str, str], prefix: str, find: Callable[[str], Property | None]) -> dict[str, Value]:
+def said_filters(fields: Mapping[str, str], prefix: str, find: Callable[[str], Property | None]) -> dict[str, Value]:
+    """What a `where:` or a `person:` should say. Raises Twice."""
     asked: dict[str, dict[str, Value]] = {}
     for number in filters_of(fields, prefix):
         at = f"{prefix}.{number}"
@@ -330,28 +351,29 @@ def _said_other(fields: Mapping[str, str]) -> dict[str, Value]:
         told["same"] = fields["other.same"]
     if time := fields.get("other.time"):
         told[time] = f"{fields.get('other.n', '7').strip()} {fields.get('other.unit', 'days')}"
-    if where := _said_filters(fields, "other.where", of_event):
+    if where := said_filters(fields, "other.where", of_event):
         told["where"] = where
     return told
 
 
-def _pairs(node: yaml.Node, *, names: bool = False) -> dict[str, yaml.Node]:
+def pairs_of(node: yaml.Node, *, names: bool = False) -> dict[str, yaml.Node]:
     """A mapping by its keys, which are names of properties (`names`) or words of the language. Raises ByHand."""
     if not isinstance(node, yaml.MappingNode) or not node.value:
         raise ByHand
-    found = {(key.value.strip() if names else plain(_text(key))): value for key, value in node.value}
+    found = {(key.value.strip() if names else plain(text_of(key))): value for key, value in node.value}
     if len(found) != len(node.value) or not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
         raise ByHand
     return found
 
 
-def _text(node: yaml.Node) -> str:
+def text_of(node: yaml.Node) -> str:
+    """A scalar as it is written. Raises ByHand."""
     if not isinstance(node, yaml.ScalarNode) or node.style in ("|", ">"):
         raise ByHand
     return str(node.value)
 
 
 _WORDS: Final = frozenset(
-    {"all time", "name", "description", "every", "of", "currency", *CONDITION_KEYS, *COUNTS, *RELATED_KEYS}
+    {"all time", "happened", "name", "description", "every", "of", "currency", *CONDITION_KEYS, *COUNTS, *RELATED_KEYS}
     | {name for names in OPERATORS.values() for name in names}
 )

@@ -44,52 +44,68 @@ class Edits:
         names = [(key.value.strip(), key, value) for key, value in node.value]
         there = {name if name in old or name in new else known(name): (key, value) for name, key, value in names}
         gone = [key for key in old if key not in new and key in there]
-        added = [key for key in new if key not in old]
+        added = [key for key in new if key not in there]
         if len(gone) == len(added) == 1 and old[gone[0]] == new[added[0]]:  # it has another name now
             renamed = there[gone[0]][0]
             self.replace(renamed.start_mark.index, renamed.end_mark.index, scalar(added[0]))
             return
-        for key in old:
-            if key in new and new[key] != old[key]:
-                self._value(*there[key], old[key], new[key], known)
+        for key in new:
+            if key in there and new[key] != old.get(key):
+                self._value(*there[key], old.get(key, ""), new[key], known)
         more = {key: new[key] for key in added}
         if node.flow_style:
             self._in_flow(node, there, gone, more)
         else:
             self._in_block(node, there, gone, more, [*new])
 
+    def rewrite(self, key: yaml.Node, node: yaml.Node, text: str) -> None:
+        """`text` instead of the value of a key."""
+        start, end = self.colon(key), end_of(node)
+        self._kept(key, start, end)
+        self.replace(start, end, text)
+
+    def deepen(self, items: yaml.SequenceNode, key: str, column: int) -> None:
+        """Puts a list in block style below a new key at `column`."""
+        at, end = self.line_start(items.start_mark.index), end_of(items)
+        shift = " " * max(0, column + 2 - items.start_mark.column)
+        self.insert(at, f"{' ' * column}{key}\n{shift}")
+        while (at := self.line_end(at) + 1) < end:
+            if self.text[at : self.line_end(at)].strip():
+                self.insert(at, shift)
+
     def append(self, parent: yaml.MappingNode, key: yaml.Node, items: yaml.Node, value: dict[str, Value]) -> None:
         """One more item, at the end of the list that `key` of `parent` holds."""
         there = items.value if isinstance(items, yaml.SequenceNode) else []
         if isinstance(items, yaml.SequenceNode) and there and not items.flow_style:
             column = " " * items.start_mark.column
-            self.insert(self.line_end(end_of(there[-1])), "\n" + _item(column, value))
+            self.insert(self.line_end(end_of(there[-1])), "\n" + item(column, value))
         elif there:
             self.insert(end_of(there[-1]), f", {flow(value)}")
         elif parent.flow_style:
             self.replace(self.colon(key), end_of(items), f" [{flow(value)}]")
         else:
             column = " " * (parent.start_mark.column + 2)
-            self.replace(self.colon(key), end_of(items), "\n" + _item(column, value))
+            self.replace(self.colon(key), end_of(items), "\n" + item(column, value))
 
     def remove(self, key: yaml.Node, items: yaml.SequenceNode, at: int) -> None:
         """Takes an item out of the list that `key` holds, with the comment lines directly above it."""
-        item = items.value[at]
         if len(items.value) == 1:
             self.replace(self.colon(key), end_of(items), " []")
         elif not items.flow_style:
-            self.replace(*self.lines(item), "")
+            self.replace(*self.lines(items, at), "")
         elif at:
-            self.replace(end_of(items.value[at - 1]), end_of(item), "")
+            self.replace(end_of(items.value[at - 1]), end_of(items.value[at]), "")
         else:
-            self.replace(item.start_mark.index, items.value[1].start_mark.index, "")
+            self.replace(items.value[0].start_mark.index, items.value[1].start_mark.index, "")
 
-    def lines(self, item: yaml.Node) -> tuple[int, int]:
+    def lines(self, items: yaml.SequenceNode, at: int) -> tuple[int, int]:
         """From where to where an item of a list in block style goes, comment lines directly above it included."""
-        start = self.line_start(item.start_mark.index)
-        while start and self.text[(above := self.line_start(start - 1)) : start].strip().startswith("#"):
+        one = items.value[at]
+        start = self.line_start(one.start_mark.index)
+        floor = self.line_end(end_of(items.value[at - 1])) + 1 if at else 0  # what looks like a comment may be text
+        while start > floor and self.text[(above := self.line_start(start - 1)) : start].strip().startswith("#"):
             start = above
-        return start, min(self.line_end(end_of(item)) + 1, len(self.text))
+        return start, min(self.line_end(end_of(one)) + 1, len(self.text))
 
     def colon(self, key: yaml.Node) -> int:
         """Right after the colon of a key."""
@@ -108,9 +124,7 @@ class Edits:
         if isinstance(old, dict) and isinstance(new, dict) and isinstance(node, yaml.MappingNode) and node.value:
             self.mapping(node, old, new, known)
             return
-        start, end = self.colon(key), end_of(node)
-        self._kept(key, start, end)
-        self.replace(start, end, f" {flow(new)}")
+        self.rewrite(key, node, f" {flow(new)}")
 
     def _in_flow(
         self,
@@ -149,8 +163,7 @@ class Edits:
         column = " " * node.start_mark.column
         if all(known in gone for known, *_ in pairs):
             self._kept(pairs[0][1], node.start_mark.index, end_of(node))
-            text = "{" + ", ".join(block(added)) + "}"
-            self.replace(node.start_mark.index, end_of(node), text)
+            self.replace(node.start_mark.index, end_of(node), flow(added))
             return
         for number, (known, key, value) in enumerate(pairs):
             if known not in gone:
@@ -207,13 +220,6 @@ def end_of(node: yaml.Node) -> int:
     return int(node.end_mark.index)
 
 
-def _item(column: str, value: dict[str, Value]) -> str:
-    """An item of a list in block style, of a group with its own items below it."""
-    lines = []
-    for key, each in value.items():
-        if isinstance(each, list) and each and isinstance(each[0], dict):
-            lines.append(f"{key}:")
-            lines += "\n".join(_item("  ", item) for item in each if isinstance(item, dict)).split("\n")
-        else:
-            lines += block({key: each})
-    return "\n".join(f"{column}{'  ' if number else '- '}{line}" for number, line in enumerate(lines))
+def item(column: str, value: dict[str, Value]) -> str:
+    """An item of a list in block style."""
+    return "\n".join(f"{column}{'  ' if number else '- '}{line}" for number, line in enumerate(block(value)))

@@ -32,5 +32,21 @@ def flow(value: Value) -> str:
 
 
 def block(value: dict[str, Value]) -> list[str]:
-    """Keys and values, a line each."""
-    return [f"{scalar(key)}: {flow(each)}" for key, each in value.items()]
+    """Keys and values, a line each; what holds a list of things with keys has its own lines below it."""
+    told = []
+    for key, each in value.items():
+        if _has_items(each):
+            assert isinstance(each, list)
+            told.append(f"{scalar(key)}:")
+            for item in each:
+                assert isinstance(item, dict)
+                told += [f"  {'  ' if number else '- '}{line}" for number, line in enumerate(block(item))]
+        elif isinstance(each, dict) and any(map(_has_items, each.values())):
+            told += [f"{scalar(key)}:", *(f"  {line}" for line in block(each))]
+        else:
+            told.append(f"{scalar(key)}: {flow(each)}")
+    return told
+
+
+def _has_items(value: Value) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

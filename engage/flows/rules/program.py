@@ -1,5 +1,6 @@
 """A flow's steps as a flat list: what a waiting run remembers is the id of one of them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engage.flows.model import Flow
@@ -32,18 +33,15 @@ class Program:
 
 
 def compile_flow(flow: Flow) -> Program:
-    """Steps without an id get one of their kind and number (`email-2`), counted through the whole flow."""
+    """Its steps, laid in the order of the file, splits before what is inside of them."""
     instructions: list[Instruction] = []
-    counts: dict[str, int] = {}
-    taken: set[str] = set()
+    ids = names((step.kind.KIND, step.id or "") for step in walk(flow.steps))
 
     def lay(steps: tuple[Step, ...], follows: list[tuple[Instruction, str]]) -> list[tuple[Instruction, str]]:
         """Put `steps` down; `follows` are the open ends that lead to the first, the answer those that lead on."""
         for step in steps:
             kind = step.kind
-            counts[kind.KIND] = counts.get(kind.KIND, 0) + 1
-            instruction = Instruction(step.id or _free(f"{kind.KIND}-{counts[kind.KIND]}", taken), kind)
-            taken.add(instruction.id)
+            instruction = Instruction(next(ids), kind)
             place = len(instructions)
             instructions.append(instruction)
             for before, end in follows:
@@ -57,10 +55,24 @@ def compile_flow(flow: Flow) -> Program:
                 follows = [(instruction, "after")]
         return follows
 
-    taken.update(step.id for step in walk(flow.steps) if step.id)
     lay(flow.steps, [])
     places = {instruction.id: place for place, instruction in enumerate(instructions)}
     return Program(flow, tuple(instructions), places)
+
+
+def names(steps: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """How steps are called, of their kinds and ids in the order of the file.
+
+    Those without an id get one of their kind and number (`email-2`), counted through the whole flow.
+    """
+    steps = list(steps)
+    counts: dict[str, int] = {}
+    taken = {step_id for _, step_id in steps if step_id}
+    for kind, step_id in steps:
+        counts[kind] = counts.get(kind, 0) + 1
+        name = step_id or _free(f"{kind}-{counts[kind]}", taken)
+        taken.add(name)
+        yield name
 
 
 def _free(name: str, taken: set[str]) -> str:
