@@ -1,19 +1,22 @@
 """One mail of a flow as a person would get it, made from a real event: for `flows preview` and `flows test`."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from engage.flows.library import Found, get
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger
+from engage.flows.rules.entry import date_of
 from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
+from engage.flows.trial import Begin, Past, of_change, of_day, of_fact
 from engage.templates.context import Organization, values
 from engage.templates.rendering import Library, Rendered
 from reports.flow_data import FlowData, Row
 from schemas.emails import normal
 from schemas.errors import ConfigurationError
-from schemas.times import unix_seconds
+from schemas.times import rfc3339, unix_seconds
 from settings.table import Settings
 
 _LOOKED_AT = 500  # newest facts among which one must pass the trigger's filters
@@ -63,14 +66,33 @@ def preview(
     """
     found = get(settings.project, name)
     assert found.flow is not None
-    instruction = _step(found, step)
-    event, person = _subject(settings, data, found.flow, metric_id, normal(email))
-    kind = instruction.kind
-    assert isinstance(kind, Email)
+    return preview_of(settings, data, found.flow, _step(found, step), metric_id=metric_id, email=email)
+
+
+def preview_of(
+    settings: Settings, data: FlowData, flow: Flow, instruction: Instruction, *, metric_id: str = "", email: str = ""
+) -> Preview:
+    """The same of a flow that may not be saved yet."""
+    event, person = _subject(settings, data, flow, metric_id, normal(email))
+    assert isinstance(instruction.kind, Email)
+    return _made(settings, flow.name, instruction.id, instruction.kind, event, person)
+
+
+def preview_by(settings: Settings, data: FlowData, mail: Email, *, metric_id: str = "", email: str = "") -> Preview:
+    """A mail of no flow in particular, for an event and whom it is about, or for a person."""
+    event = _given(data, metric_id) if metric_id else None
+    whose = event["email"] if event else normal(email)
+    person = data.people([whose]).get(whose)
+    if event is None and person is None:
+        raise ConfigurationError(f"nobody {whose} is known yet", remedy=_other_mode(data))
+    return _made(settings, "", "", mail, event, person)
+
+
+def _made(settings: Settings, flow: str, step: str, kind: Email, event: Row | None, person: Row | None) -> Preview:
     named = values(event, person, organization(settings), unsubscribe_url=_unsubscribe(kind))
     mail = library(settings).render(kind.template, named, subject=kind.subject, strict=True)
     to = kind.to or str((event or person or {}).get("email", ""))
-    return Preview(name, instruction.id, kind.template, kind.sender, to, (event or {}).get("metric_id", ""), mail)
+    return Preview(flow, step, kind.template, kind.sender, to, (event or {}).get("metric_id", ""), mail)
 
 
 def _unsubscribe(kind: Email) -> str:
@@ -87,6 +109,41 @@ def _step(found: Found, step: str) -> Instruction:
         names = ", ".join(f"{n} ({each.id})" for n, each in enumerate(several, 1))
         raise ConfigurationError(f"the flow has no mail '{step}'; it has: {names}", remedy="--step 1")
     return chosen
+
+
+def begins(settings: Settings, data: FlowData, flow: Flow, email: str) -> tuple[Begin, Past]:
+    """What would start the flow for this person (for somebody fitting when ''), and all that is known of them.
+
+    Of a metric the newest fact that passes the filters, else the newest. Raises ConfigurationError when there is none.
+    """
+    email, now = normal(email), time.time()
+    trigger, zones = flow.trigger, Zones(settings.timezones(), settings.tillstream_timezone)
+    if isinstance(trigger, MetricTrigger):
+        try:
+            begin = of_fact(_newest(settings, data, flow, trigger, email))
+        except ConfigurationError:
+            newest = next(data.newest(trigger.metric, email, 1), None)
+            if newest is None or not email:
+                raise
+            begin = of_fact(newest)
+        return begin, _past(data, begin.event["email"])
+    _, person = _subject(settings, data, flow, "", email)
+    assert person is not None
+    past = _past(data, person["email"])
+    if isinstance(trigger, SegmentTrigger):
+        row = {"segment": trigger.segment, "change": trigger.on, "email": person["email"], "at": rfc3339(now)}
+        return of_change(row | {"livemode": data.live}), past
+    known = Known(list, lambda: past.profile, zones, now)
+    day = date_of(trigger, known)
+    if day is None:
+        raise ConfigurationError(f"{person['email']} has no such date", remedy="choose somebody who has it")
+    return of_day(trigger, day, known, past), past
+
+
+def _past(data: FlowData, email: str) -> Past:
+    facts, segments = data.facts_of([email]), data.segments_of([email])
+    person = data.people([email]).get(email)
+    return Past(facts.get(email, []), person, data.suppressed().get(email, ""), frozenset(segments.get(email, ())))
 
 
 def _subject(

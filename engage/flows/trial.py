@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from engage.flows.model import DateTrigger
@@ -80,6 +81,14 @@ def of_change(row: Row) -> Begin:
     return Begin(unix_seconds(row["at"]), f"{row['email']} {row['change']} {row['segment']} {row['at']}", event)
 
 
+def of_day(trigger: DateTrigger, day: date, known: Known, past: Past) -> Begin:
+    """A person's date."""
+    assert past.profile is not None
+    moment = calendar.date_moment(trigger, day, known.zone(trigger.timezone))
+    event = {"date": trigger.date, "day": day.isoformat(), "livemode": past.profile["livemode"]}
+    return Begin(moment, f"{past.profile['email']} {day}", event | {"occurred_at": rfc3339(moment)})
+
+
 @dataclass(slots=True)
 class Trial:
     """One flow over the past of many people, up to `until` (Unix seconds)."""
@@ -96,11 +105,9 @@ class Trial:
         day = entry.date_of(trigger, asked)
         if day is None:
             return
-        moment = calendar.date_moment(trigger, day, asked.zone(trigger.timezone))
-        if since <= moment <= self.until:
-            event = {"date": trigger.date, "day": day.isoformat(), "livemode": past.profile["livemode"]}
-            event |= {"occurred_at": rfc3339(moment)}
-            self.play([Begin(moment, f"{past.profile['email']} {day}", event)], past)
+        begin = of_day(trigger, day, asked, past)
+        if since <= begin.at <= self.until:
+            self.play([begin], past)
 
     def play(self, begins: Iterable[Begin], past: Past) -> None:
         """All that may have started the flow for one person, in any order."""

@@ -37,8 +37,8 @@ class World(Protocol):
 class Decision:
     """`run` as it goes on, None when it has ended, for `reason`. `actions` are to be done, `skipped` are not, and why.
 
-    `mailed` is when the person was (or is about to be) sent a mail last. `again`: do the actions, then decide once
-    more, since they change what is known of the person.
+    `ways` are the splits that were passed, and whether by `then`. `mailed` is when the person was (or is about to be)
+    sent a mail last. `again`: do the actions, then decide once more, since they change what is known of the person.
     """
 
     run: Run | None
@@ -47,6 +47,7 @@ class Decision:
     again: bool = False
     actions: list[Instruction] = field(default_factory=list)
     skipped: list[tuple[Instruction, str]] = field(default_factory=list)
+    ways: list[tuple[Instruction, bool]] = field(default_factory=list)
 
 
 def decide(program: Program, run: Run, world: World, now: float) -> Decision:
@@ -75,9 +76,9 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
                     return _at(decision, instruction, wake)
                 wake = None
             case Split():
-                place = instruction.after if world.holds(kind.when) else instruction.other
+                place = _way(decision, instruction, world.holds(kind.when))
             case TriggerSplit():
-                place = instruction.after if world.passes(kind.where) else instruction.other
+                place = _way(decision, instruction, world.passes(kind.where))
             case Exit():
                 return _ended(decision, "exit step")
             case Email() | Webhook() | Publish() | SetProfileProperty():
@@ -98,6 +99,11 @@ def decide(program: Program, run: Run, world: World, now: float) -> Decision:
                     decision.again = True
                     return _at(decision, program.instructions[place], None)
     return _ended(decision, "done")
+
+
+def _way(decision: Decision, split: Instruction, yes: bool) -> int:
+    decision.ways.append((split, yes))
+    return split.after if yes else split.other
 
 
 def _wait(kind: Delay | WaitUntil, world: World, now: float) -> float:
