@@ -21,6 +21,7 @@ from console.engagement import Engagement
 from console.notices import Notices
 from console.pages.activity import ActivityPages
 from console.pages.audit import AuditPage
+from console.pages.flow_editor import FlowEditorPages
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
 from console.pages.integration import IntegrationPage
@@ -48,6 +49,7 @@ PAGES: Final = (
     MessagePage,
     SegmentPages,
     FlowPages,
+    FlowEditorPages,
     IntegrationPage,
     PayoutsPage,
     HealthPage,

@@ -10,6 +10,7 @@ from engage.conditions.problems import Problem
 from engage.conditions.reading import COUNTS
 from engage.conditions.sql import Parameters, expression
 from engage.editing import segment as editing
+from engage.editing.conditions import Part as Edited
 from engage.editing.fields import (
     SPANS,
     choices,
@@ -29,6 +30,7 @@ _TITLES: Final = {
     "done": "What someone has done (or not done)",
     "about": "Properties about someone",
     "segment": "If someone is in or not in a segment",
+    "happened": "What happened since the flow began",
 }
 _OPERATORS: Final = {
     "equals": "equals",
@@ -62,7 +64,7 @@ def built(text: str, occurring: Occurring, segments: Iterable[str], problems: li
     found = editing.outline(text)
     if found is None:
         return Built(text)
-    maker = _Maker(occurring, tuple(segments), problems)
+    maker = Maker(occurring, tuple(segments), problems)
     return Built(text, found.title, found.description, maker.part(found.whole))
 
 
@@ -79,25 +81,36 @@ def values(metric: str, name: str) -> Query:
     return Query(f"SELECT livemode, {value} AS value FROM {source} WHERE {where}", parameters.values)
 
 
-class _Maker:
+class Maker:
     """Makes controls of fields."""
 
-    def __init__(self, occurring: Occurring, segments: tuple[str, ...], problems: list[Problem]) -> None:
+    def __init__(
+        self, occurring: Occurring, segments: tuple[str, ...], problems: list[Problem], of_flow: bool = False
+    ) -> None:
+        """`of_flow`: conditions may also be that something happened since the run began."""
+        self._of_flow = of_flow
         self._occurring = occurring
         self._segments = segments
         self._problems = problems
 
-    def part(self, part: editing.Part) -> Part:
+    def keys_of_people(self) -> tuple[str, ...]:
+        """The metadata keys that people have."""
+        return self._occurring.keys.get("", ())
+
+    def part(self, part: Edited) -> Part:
         """A group or a condition."""
         if part.group:
             first = next(iter(self._segments), "")
-            adds = [("done", "Has done"), ("not-done", "Has not done"), ("about", "About someone")]
+            whole = self._of_flow and not part.path[-1:].isdigit()  # groups within are a segment's
+            adds = [("happened:invoice", "Has happened since")] if whole else []
+            adds += [("done", "Has done"), ("not-done", "Has not done"), ("about", "About someone")]
             adds += [(f"segment:{first}", "In a segment")] if first else []
             return Part(
                 part.path,
                 group=part.group,
                 parts=tuple(map(self.part, part.parts)),
                 adds=tuple((f"add:{part.path}:{do}", told) for do, told in [*adds, ("group", "Group")]),
+                joined=len(part.parts) > 1 or not self._of_flow,
             )
         told = tuple(
             f"{each.message}{f'; did you mean {each.nearest}?' if each.nearest else ''}"
@@ -107,9 +120,8 @@ class _Maker:
         if part.fields is None:
             return Part(part.path, "Written by hand", by_hand=part.text, mistakes=told)
         fields = part.fields
-        lines, adds = {"done": self._done, "about": self._about, "segment": self._segment}[fields["kind"]](
-            f"{part.path}:", fields
-        )
+        make = {"done": self._done, "about": self._about, "segment": self._segment, "happened": self._happened}
+        lines, adds = make[fields["kind"]](f"{part.path}:", fields)
         hidden = Control(f"{part.path}:kind", "", fields["kind"], type="hidden")
         lines[0] = Line((hidden, *lines[0].items), lines[0].drop, lines[0].inside, lines[0].note)
         buttons = tuple((f"{do.partition(':')[0]}:{part.path}:{do.partition(':')[2]}", told) for do, told in adds)
@@ -119,23 +131,23 @@ class _Maker:
         often = [("", "any number of times" if fields.get("sum.of") else "at least once"), ("zero", "zero times")]
         items: list[Control | str] = [
             "Has",
-            _menu(f"{at}metric", "Metric", fields["metric"], [(str(each), str(each)) for each in Metric]),
-            _menu(f"{at}often", "How often", fields["often"], [*often, *((each, each) for each in COUNTS)]),
+            menu(f"{at}metric", "Metric", fields["metric"], [(str(each), str(each)) for each in Metric]),
+            menu(f"{at}often", "How often", fields["often"], [*often, *((each, each) for each in COUNTS)]),
         ]
         if fields["often"] not in ("", "zero"):
-            items += [_number(f"{at}often.n", "How many times", fields.get("often.n", "")), "times"]
+            items += [amount(f"{at}often.n", "How many times", fields.get("often.n", "")), "times"]
         when = [("", "over all time")] if fields["when.is"] != "all time" else [("all time", "over all time")]
         window = [(each, _OPERATORS[each].removeprefix("is ")) for each in _WHEN]
-        items.append(_menu(f"{at}when.is", "When", fields["when.is"], [*when, *window]))
+        items.append(menu(f"{at}when.is", "When", fields["when.is"], [*when, *window]))
         items += _window(f"{at}when", fields, "when")
         lines = [Line(tuple(items))]
         if fields.get("sum.of"):
             lines.append(self._sum(at, fields))
         metric = Metric(fields["metric"])
-        lines += self._filters(at, fields, "where", metric)
+        lines += self.filters(at, fields, "where", metric)
         if other := fields.get("other"):
             lines.append(self._other(at, fields, other))
-            lines += self._filters(at, fields, "other.where", Metric(fields["other.metric"]))
+            lines += self.filters(at, fields, "other.where", Metric(fields["other.metric"]))
         adds = [("filter:where", "Where a property is …")]
         adds += [] if fields.get("sum.of") else [(f"sum:{self._occurring.currencies[0]}", "Whose sum is …")]
         adds += [("filter:other.where", "Where the other's property is …")] if other else [("other:", "Without …")]
@@ -147,7 +159,7 @@ class _Maker:
         about = of_event(fields["sum.of"])
         currencies = sorted({*self._occurring.currencies, fields["sum.currency"]} - {""})
         money = [
-            _menu(
+            menu(
                 f"{at}sum.currency",
                 "Currency",
                 fields["sum.currency"],
@@ -156,9 +168,9 @@ class _Maker:
         ]
         items: list[Control | str] = [
             "whose sum of",
-            _menu(f"{at}sum.of", "Sum of", fields["sum.of"], [(each, each) for each in numbers]),
-            _menu(f"{at}sum.is", "Compared", fields["sum.is"], [(each, f"is {each}") for each in COUNTS]),
-            _number(f"{at}sum.n", "Sum", fields["sum.n"]),
+            menu(f"{at}sum.of", "Sum of", fields["sum.of"], [(each, each) for each in numbers]),
+            menu(f"{at}sum.is", "Compared", fields["sum.is"], [(each, f"is {each}") for each in COUNTS]),
+            amount(f"{at}sum.n", "Sum", fields["sum.n"]),
             *(money if about is None or about.money or fields["sum.currency"] else []),
         ]
         return Line(tuple(items), f"drop:{at}sum", inside=True)
@@ -166,16 +178,16 @@ class _Maker:
     def _other(self, at: str, fields: Mapping[str, str], other: str) -> Line:
         same = [("", "invoice")] if not fields["other.same"] else [("invoice", "invoice")]
         items: list[Control | str] = [
-            _menu(f"{at}other", "With or without", other, [("without", "without"), ("with", "with")]),
-            _menu(f"{at}other.metric", "Other metric", fields["other.metric"], [(str(m), str(m)) for m in Metric]),
+            menu(f"{at}other", "With or without", other, [("without", "without"), ("with", "with")]),
+            menu(f"{at}other.metric", "Other metric", fields["other.metric"], [(str(m), str(m)) for m in Metric]),
             "of the same",
-            _menu(
+            menu(
                 f"{at}other.same",
                 "Of the same",
                 fields["other.same"],
                 [*same, *((each, each) for each in ("charge", "customer", "subscription"))],
             ),
-            _menu(
+            menu(
                 f"{at}other.time",
                 "How long after",
                 fields["other.time"],
@@ -184,13 +196,24 @@ class _Maker:
         ]
         if fields["other.time"]:
             items += [
-                _number(f"{at}other.n", "Length", fields.get("other.n", "")),
-                _menu(f"{at}other.unit", "Unit", fields.get("other.unit", "days"), [(u, u) for u in _UNITS[:4]]),
+                amount(f"{at}other.n", "Length", fields.get("other.n", "")),
+                menu(f"{at}other.unit", "Unit", fields.get("other.unit", "days"), [(u, u) for u in _UNITS[:4]]),
             ]
         return Line(tuple(items), f"drop:{at}other", inside=True)
 
+    def _happened(self, at: str, fields: Mapping[str, str]) -> tuple[list[Line], list[tuple[str, str]]]:
+        same = [("", "of anything")]
+        same += [(each, f"of the same {each}") for each in ("invoice", "charge", "customer", "subscription")]
+        items: tuple[Control | str, ...] = (
+            "There was a",
+            menu(f"{at}metric", "Metric", fields["metric"], [(str(each), str(each)) for each in Metric]),
+            menu(f"{at}same", "Of the same", fields["same"], same),
+        )
+        filters = self.filters(at, fields, "where", Metric(fields["metric"]))
+        return [Line(items), *filters], [("filter:where", "Where a property is …")]
+
     def _about(self, at: str, fields: Mapping[str, str]) -> tuple[list[Line], list[tuple[str, str]]]:
-        return self._filters(at, fields, "person", None), [("filter:person", "And a property is …")]
+        return self.filters(at, fields, "person", None), [("filter:person", "And a property is …")]
 
     def _segment(self, at: str, fields: Mapping[str, str]) -> tuple[list[Line], list[tuple[str, str]]]:
         name = fields["segment"]
@@ -198,12 +221,13 @@ class _Maker:
         inside = [("in segment", "is in"), ("not in segment", "is not in")]
         items: tuple[Control | str, ...] = (
             "Someone",
-            _menu(f"{at}inside", "In or not in", fields["inside"], inside),
-            _menu(f"{at}segment", "Segment", name, [(each, each) for each in names]),
+            menu(f"{at}inside", "In or not in", fields["inside"], inside),
+            menu(f"{at}segment", "Segment", name, [(each, each) for each in names]),
         )
         return [Line(items)], []
 
-    def _filters(self, at: str, fields: Mapping[str, str], prefix: str, metric: Metric | None) -> list[Line]:
+    def filters(self, at: str, fields: Mapping[str, str], prefix: str, metric: Metric | None) -> list[Line]:
+        """A line for each filter on a property of a metric's facts, or of people; `at` ends in a colon."""
         lines = []
         numbers = filters_of(fields, prefix)
         for number in numbers:
@@ -235,7 +259,7 @@ class _Maker:
                 items.append(Control(f"{at}{here}.key", "Metadata key", key, hint="key"))
             operator = operator_of(fields, here, about.kind)
             items.append(
-                _menu(
+                menu(
                     f"{at}{here}.is",
                     "Operator",
                     operator,
@@ -267,7 +291,7 @@ def _operand(
         return []
     if operator == "is":
         flag = [("true", "true"), ("false", "false")]
-        return [_menu(f"{at}.v", "Value", fields.get(f"{here}.v", "true"), flag)]
+        return [menu(f"{at}.v", "Value", fields.get(f"{here}.v", "true"), flag)]
     if operator in ("in", "not in"):
         found = [fields[f"{here}.v.{number}"] for number in range(500) if f"{here}.v.{number}" in fields]
         return [
@@ -277,11 +301,11 @@ def _operand(
     numeric = about.kind is Kind.NUMBER
     if operator == "between" and numeric:
         first, second = (fields.get(f"{here}.{end}", "") for end in ("at", "to"))
-        return [_number(f"{at}.at", "From", first), "and", _number(f"{at}.to", "To", second)]
+        return [amount(f"{at}.at", "From", first), "and", amount(f"{at}.to", "To", second)]
     if operator in ("in the last", "in the next", "before", "after", "on", "between", *SPANS):
         return _window(at, fields | {f"{here}.is": operator}, here)  # type: ignore[operator]  # a dict
     if numeric or operator in ("greater than", "at least", "less than", "at most"):
-        return [_number(f"{at}.v", "Value", fields.get(f"{here}.v", ""))]
+        return [amount(f"{at}.v", "Value", fields.get(f"{here}.v", ""))]
     return [Control(f"{at}.v", "Value", fields.get(f"{here}.v", ""), offers=offers, hint="value")]
 
 
@@ -289,9 +313,9 @@ def _window(at: str, fields: Mapping[str, str], here: str) -> list[Control | str
     kind = fields.get(f"{here}.is", "")
     if kind in SPANS:
         unit = fields.get(f"{here}.unit", "days")
-        number = _number(f"{at}.n", "Length", fields.get(f"{here}.n", ""))
-        units = _menu(f"{at}.unit", "Unit", unit, [(each, each) for each in _UNITS])
-        return [number, units, *(["ago"] if kind.endswith("ago") else [])]
+        length = amount(f"{at}.n", "Length", fields.get(f"{here}.n", ""))
+        units = menu(f"{at}.unit", "Unit", unit, [(each, each) for each in _UNITS])
+        return [length, units, *(["ago"] if kind.endswith("ago") else [])]
     if kind in ("before", "after", "on"):
         return [_moment(f"{at}.at", "Day", fields.get(f"{here}.at", ""))]
     if kind == "between":
@@ -305,11 +329,13 @@ def _moment(name: str, label: str, value: str) -> Control:
     return Control(name, label, value, type="date" if day else "text", hint="2026-01-31, today, 30 days ago")
 
 
-def _number(name: str, label: str, value: str) -> Control:
+def amount(name: str, label: str, value: str) -> Control:
+    """A field for a number."""
     return Control(name, label, value, type="number")
 
 
-def _menu(name: str, label: str, value: str, options: Iterable[tuple[str, str]]) -> Control:
+def menu(name: str, label: str, value: str, options: Iterable[tuple[str, str]]) -> Control:
+    """A menu; a value that it lacks is offered too."""
     found = tuple(options)
     known = {each for each, _ in found}
     return Control(name, label, value, (("", found if value in known else (*found, (value, value))),), shapes=True)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from console.building import Fault
 from engage.conditions.problems import Problem
 from engage.conditions.words import Words
 from warehouse.query import Query
@@ -93,6 +95,51 @@ class Flow:
     def mails(self) -> tuple[Step, ...]:
         """The steps that send mail."""
         return tuple(step for step in self.all_steps if step.kind == "email")
+
+
+@dataclass(frozen=True, slots=True)
+class FlowChecked:
+    """A flow that is being edited: what is wrong with it, and what it does in words (as in `Flow`) if that is known.
+
+    `status` is '' when it can't be read at all.
+    """
+
+    faults: tuple[Fault, ...]
+    status: str = ""
+    trigger: str = ""
+    rules: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailWanted:
+    """What makes a mail of a flow that is being edited; `to` is another address than the person's own."""
+
+    template: str
+    subject: str = ""
+    sender: str = ""
+    to: str = ""
+    metric_id: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Something that happens to a person on the way through a flow: `kind` is a step's, or as `engage` has it."""
+
+    at: datetime
+    step: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What would happen to one person, and the fact that would begin it ('' when none starts the flow)."""
+
+    email: str
+    metric_id: str
+    stops: tuple[Stop, ...]
 
 
 @dataclass(frozen=True, slots=True)

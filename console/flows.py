@@ -63,10 +63,7 @@ class Flows:
         settings = self._settings()
         mail_test.mail_server(settings)
         made = await asyncio.to_thread(self._preview, settings, name, step, live, email, metric_id)
-        taken, said = await mail_test.send_test(settings, made, to)
-        if not taken:
-            raise ConfigurationError(f"the mail server has not taken it: {said}", remedy="check SMTP_URL")
-        return f"A test was sent to {to}: {said}"
+        return await test_sent(settings, made, to)
 
     async def trial(self, name: str, *, live: bool, days: int) -> Trial:
         """What the flow would have done."""
@@ -97,10 +94,7 @@ class Flows:
     def _mail(self, name: str, step: str, live: bool, email: str, metric_id: str) -> Mail:
         settings = self._settings()
         made = self._preview(settings, name, step, live, email, metric_id)
-        sender = made.sender or settings.tillstream_mail_from
-        return Mail(
-            made.step, sender, made.to, made.mail.subject, made.mail.html, made.mail.text, made.metric_id, email
-        )
+        return mail_shown(settings, made, email)
 
     def _preview(self, settings: Settings, name: str, step: str, live: bool, email: str, metric_id: str) -> Preview:
         return preview(
@@ -119,6 +113,20 @@ class Flows:
 
     def _settings(self) -> Settings:
         return load_settings(tillstream_data=Path(self._data))
+
+
+async def test_sent(settings: Settings, made: Preview, to: str) -> str:
+    """Sends a test; a sentence."""
+    taken, said = await mail_test.send_test(settings, made, to)
+    if not taken:
+        raise ConfigurationError(f"the mail server has not taken it: {said}", remedy="check SMTP_URL")
+    return f"A test was sent to {to}: {said}"
+
+
+def mail_shown(settings: Settings, made: Preview, email: str) -> Mail:
+    """A mail as the pages show it; `email` is whom it was asked for."""
+    sender = made.sender or settings.tillstream_mail_from
+    return Mail(made.step, sender, made.to, made.mail.subject, made.mail.html, made.mail.text, made.metric_id, email)
 
 
 def _told(name: str, found: library.Found, project: Path) -> Flow:

@@ -72,6 +72,14 @@ def facts(settings: Settings) -> MailFacts | None:
     return MailFacts(found, remedy(settings), live, abroad)
 
 
+def must_be_reached(settings: Settings, flow: Flow, status: Status) -> str:
+    """What to warn of before the flow has that status. Raises ConfigurationError when customers got dead links."""
+    found = trouble(settings) if status is not Status.DRAFT and has_links(flow) else ""
+    if found and sends_abroad(settings):
+        raise ConfigurationError(f"'{flow.name}' can't be {status}: {found}", remedy=remedy(settings))
+    return found
+
+
 def set_status(settings: Settings, name: str, status: Status) -> tuple[Path, str]:
     """Write a flow's status into its file; the file, and what to warn of ('' for nothing).
 
@@ -79,8 +87,6 @@ def set_status(settings: Settings, name: str, status: Status) -> tuple[Path, str
     """
     flow = library.get(settings.project, name).flow
     assert flow is not None
-    found = trouble(settings) if status is not Status.DRAFT and has_links(flow) else ""
-    if found and sends_abroad(settings):
-        raise ConfigurationError(f"'{name}' can't be {status}: {found}", remedy=remedy(settings))
+    found = must_be_reached(settings, flow, status)
     path = library.set_status(settings.project, name, status)
     return path, f"{found}; before customers get mail: {remedy(settings)}" if found and settings.smtp_url else ""

@@ -71,12 +71,15 @@ class FlowPages(Page):
     async def all(self, request: web.Request) -> web.Response:
         """Every flow, with what it did lately."""
         wanted = forms.parsed(forms.Asked, request.query)
-        files, done, post = await asyncio.gather(
+        files, archived, done, post = await asyncio.gather(
             self.engagement.flows(),
+            self.engagement.archived_flows(),
             messages.by_flow(self.warehouse, wanted.live, datetime.now(UTC)),
             self.engagement.post(),
         )
-        return self.site.page(request, "flows.html", files=files, counts=done, post=post, nothing=messages.Done())
+        return self.site.page(
+            request, "flows.html", files=files, archived=archived, counts=done, post=post, nothing=messages.Done()
+        )
 
     async def one(self, request: web.Request) -> web.Response:
         """The diagram."""

@@ -2,20 +2,18 @@
 
 import asyncio
 import csv
-import hashlib
 import io
-import re
-import unicodedata
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from console import forms
 from console.audit import Action
 from console.engagement_shapes import Start
+from console.pages.drafts import Yaml, digest, file_name_of
 from console.pages.site import Page
 from engage.conditions.problems import Problem
 from reports import segments
@@ -24,11 +22,9 @@ from reports.spreadsheet import harmless
 from reports.text import iso, number
 from schemas.errors import ConfigurationError
 
-LONGEST_YAML: Final = 12_000  # characters; a form may have 16 KiB
 _CSV_PAGE: Final = 5_000
 
 SegmentName = Annotated[forms.Text, Field(min_length=1, max_length=64)]
-Yaml = Annotated[str, Field(max_length=LONGEST_YAML), AfterValidator(lambda text: text.replace("\r\n", "\n"))]
 
 
 class SegmentQuery(forms.Asked):
@@ -154,7 +150,7 @@ class SegmentPages(Page):
         wanted = forms.parsed(EditQuery, request.query)
         if wanted.name:
             file = await self.engagement.segment(wanted.name)
-            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder", base=_digest(file.yaml))
+            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder", base=digest(file.yaml))
             return await self._editor(request, draft, ready=file.ready)
         found = {start.name: start for start in await self.engagement.starts()}
         chosen = found.get(wanted.start)
@@ -201,9 +197,9 @@ class SegmentPages(Page):
         async with self.site.change(request, Action.SAVE_SEGMENT, detail=draft.name) as outcome:
             files = [] if draft.new or not draft.base else await self.engagement.segments()
             theirs = next((file.yaml for file in files if file.name == draft.name), "")
-            if theirs and _digest(theirs) != draft.base:  # saving once more is meant, then
+            if theirs and digest(theirs) != draft.base:  # saving once more is meant, then
                 outcome.error = "it was changed meanwhile"
-                draft = draft.model_copy(update={"base": _digest(theirs), "view": "yaml"})
+                draft = draft.model_copy(update={"base": digest(theirs), "view": "yaml"})
                 return await self._editor(request, draft, status=409, theirs=theirs)
             mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
             outcome.error = "; ".join(one.message for one in mistakes)
@@ -278,6 +274,7 @@ class SegmentPages(Page):
             request,
             "segment_building.html" if part else "segment_edit.html",
             status=status,
+            builder="/part/segment/build",
             draft=draft,
             built=built,
             refused=refused,
@@ -323,17 +320,10 @@ def growth(size: segments.Size) -> dict[str, Any]:
     }
 
 
-def _digest(text: str) -> str:
-    """Stands for the text that an edit began with."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def _file_name_of(text: str, taken: Collection[str]) -> str:
     """A file's name for a new segment, made of its title."""
     title = next((line.partition(":")[2] for line in text.splitlines() if line.startswith("name:")), "")
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    base = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-") or "segment"
-    return next(name for name in (base, *(f"{base}-{number}" for number in range(2, 1000))) if name not in taken)
+    return file_name_of(title, taken, "segment")
 
 
 def _begun(start: Start | None) -> str:

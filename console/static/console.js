@@ -156,13 +156,26 @@
     if (event.target.matches("#building .shapes")) document.getElementById("reshape").click();
   });
   let typing;
+  let unfolded = [];
   document.addEventListener("htmx:before:swap", () => {
-    const at = document.activeElement?.closest("#building :is(input, select, button)");
+    const used = document.activeElement?.closest(".addstep button")?.closest(".addstep"); // a step comes there now
+    unfolded = [...document.querySelectorAll("#building details[id][open]")].filter((one) => one !== used).map((one) => one.id);
+    const at = document.activeElement?.closest("#building :is(input, select, button, summary)");
     typing = at && { id: at.id, value: at.value, text: at.matches("input") };
   });
   document.addEventListener("htmx:after:swap", () => {
     const building = document.getElementById("building");
+    for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
     if (!building || !typing || building.contains(document.activeElement)) return;
+    const told = document.getElementById(building.querySelector("[data-focus]")?.dataset.focus);
+    if (told && !typing.id) {
+      const inside = [...told.querySelectorAll(":scope > :is(.sentence, .groupof) :is(select, input:not([type=hidden]))")];
+      const how = building.querySelector("[data-focus]").dataset.how;
+      const moves = told.querySelector(`:scope > .adds [data-move=${how}]`) ?? told.querySelector(":scope > .adds [data-move]");
+      (told.matches("button") ? told : how === "last" ? inside.pop() : how === "first" ? inside[0] ?? moves : moves)?.focus();
+      typing = undefined;
+      return;
+    }
     const again = typing.id && document.getElementById(typing.id);
     if (again && typing.text) again.value = typing.value;
     const fields = building.querySelectorAll("fieldset select");
@@ -170,6 +183,33 @@
     typing = undefined;
   });
   document.addEventListener("htmx:after:swap", (event) => event.target.id === "building" && tell("built"));
+
+  // The flow editor: a step that is wrong is marked, and moves by Alt and the arrows.
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.target.id !== "checked") return;
+    const told = {};
+    for (const one of event.target.querySelectorAll("[data-at]")) (told[one.dataset.at] ??= []).push(one.querySelector("bdi").textContent);
+    for (const place of document.querySelectorAll("[data-wrong]")) {
+      const text = (told[place.dataset.wrong] ?? []).join("; ");
+      if (place.textContent !== text) place.firstElementChild.textContent = text;
+      place.hidden = !text;
+      place.closest("fieldset")?.classList.toggle("bad", Boolean(text));
+    }
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const mail = document.querySelector("#drafted:not([data-seen])");
+    if (!mail) return;
+    mail.dataset.seen = "";
+    mail.focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    const way = { ArrowUp: "up", ArrowDown: "down" }[event.key];
+    const button = way && event.altKey && event.target.closest?.(".lane .step")?.querySelector(`:scope > .adds [data-move=${way}]`);
+    if (!button) return;
+    event.preventDefault();
+    button.focus();
+    button.click();
+  });
 
   // Nobody looks at a hidden tab, so it asks for nothing.
   const seen = () => document.visibilityState === "visible";

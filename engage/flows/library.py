@@ -3,7 +3,9 @@
 A file that can't be read keeps the flow that it held before, and is named in `problems`; no other flow is affected.
 """
 
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pydantic import BaseModel
 from engage.conditions.model import InSegment
 from engage.conditions.problems import Invalid, nearest
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
+from engage.flows.parts import NAME
 from engage.flows.reading import parse
 from engage.flows.rules.program import Program, compile_flow
 from engage.flows.soundness import mistakes
@@ -71,19 +74,75 @@ def set_status(project: Path, name: str, status: Status) -> Path:
     if status is not Status.DRAFT and (wrong := mistakes(found.flow, project)):
         raise ConfigurationError(f"'{name}' can't be {status}: {'; '.join(wrong)}", remedy=f"mend {found.path}")
     text = found.path.read_text("utf-8")
+    return write(project, name, with_status(text, status))
+
+
+def write(project: Path, name: str, text: str) -> Path:
+    """The project's file of a flow, whole or not at all. Raises Invalid, ConfigurationError when it can't be."""
     target = project / "flows" / f"{name}.yaml"
-    changed = with_status(text, status)
-    parse(changed, name, str(target))
+    parse(text, name, str(target))
+    temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.new")
+    with _writing(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, "utf-8")
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def archive(project: Path, name: str) -> None:
+    """Sets the project's file of a flow aside, where it is no flow. Raises ConfigurationError for a ready one.
+
+    Who is on the way has come to the end then, and messages that have not gone out are not sent.
+    """
+    found = find_one(project, name)
+    if found.shipped:
+        raise ConfigurationError(f"{name} came with Tillstream and is a draft", remedy="leave it as it is")
+    aside = _aside(project, name)
+    earlier = next(path for n in range(1, 10_000) if not (path := aside.with_suffix(f".{n}.yaml")).exists())
+    with _writing(aside):
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        if aside.exists():
+            aside.replace(earlier)
+        found.path.replace(aside)
+
+
+def archived(project: Path) -> list[str]:
+    """The flows that were set aside and can be brought back."""
+    return sorted(path.stem for path in (project / "flows" / "archived").glob("*.yaml") if "." not in path.stem)
+
+
+def restore(project: Path, name: str) -> None:
+    """Brings a flow back that was set aside, as a draft. Raises ConfigurationError when its name is taken by now."""
+    aside, target = _aside(project, name), project / "flows" / f"{name}.yaml"
+    if not aside.exists():
+        raise ConfigurationError(f"no flow '{name}' is set aside", remedy="tillstream flows list")
+    if target.exists():
+        raise ConfigurationError(f"there is a flow '{name}' already", remedy="archive that one first")
+    with _writing(target):
+        text = aside.read_text("utf-8", "replace")
+        flow = _read(aside).flow
+        if flow is not None and flow.status is not Status.DRAFT:
+            aside.write_text(with_status(text, Status.DRAFT), "utf-8")
+        aside.replace(target)
+
+
+def _aside(project: Path, name: str) -> Path:
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(f"'{name}' can't be a flow's name", remedy="tillstream flows list")
+    return project / "flows" / "archived" / f"{name}.yaml"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(".yaml.new")
-        temporary.write_text(changed, "utf-8")
-        temporary.replace(target)
+        yield
     except OSError as error:
         raise ConfigurationError(
-            f"{target} can't be written: {error.strerror}", remedy="check TILLSTREAM_PROJECT"
+            f"{path} can't be written: {error.strerror}", remedy="check TILLSTREAM_PROJECT"
         ) from None
-    return target
 
 
 def with_status(text: str, status: Status) -> str:

@@ -133,6 +133,8 @@ def _explain(reader: Reader, root: yaml.Node, mistake: Any) -> None:
             reader.wrong(node, f"'{name}' is needed here")
         case "too_short" if _has_problem_below(reader, node):
             pass  # a step that is wrong is no step: said already
+        case "too_short" if name == "steps":
+            reader.wrong(key or node, "a flow needs a step: there is none yet")
         case "enum" | "literal_error":
             choices = [each.strip("' ") for each in str(mistake["ctx"]["expected"]).replace(" or ", ",").split(",")]
             close = nearest(str(mistake["input"]), choices)

@@ -13,9 +13,14 @@ from engage.templates.rendering import Library
 
 def mistakes(flow: Flow, project: Path) -> list[str]:
     """What is wrong with the steps, each with the step's id; nothing when the flow may go live."""
+    return [f"step {step}: {mistake}" for step, mistake in faults(flow, project)]
+
+
+def faults(flow: Flow, project: Path) -> list[tuple[str, str]]:
+    """The same, as the step's id and what is wrong with it."""
     library = Library([project / "templates"])
     return [
-        f"step {instruction.id}: {mistake}"
+        (instruction.id, mistake)
         for instruction in compile_flow(flow).instructions
         for mistake in _of_step(instruction, library)
     ]

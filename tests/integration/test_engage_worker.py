@@ -233,6 +233,23 @@ async def test_a_manual_flow_holds_its_messages_until_a_person_releases_them(sho
     assert await shop.until(1, "man") == Counter({("man@example.com", "refund"): 1})
 
 
+async def test_a_message_of_a_step_that_was_removed_is_not_sent(shop: Shop) -> None:
+    await shop.tell(fact(Metric.REFUNDED_PAYMENT, "rem", "rem@example.com"))
+    (message,) = await shop.statuses("rem", "held")
+    flows = shop.worker._flows
+    file = flows.project / "flows" / "held.yaml"
+    before = file.read_text("utf-8")
+    file.write_text(before.replace("  - email:", "  - id: another\n    email:"), "utf-8")
+    await eventually(lambda: flows.programs["held"].place("email-1") is None, deadline=60)
+    released = {"kind": "let_go", "message_id": message["message_id"]}
+    await shop.publish(topics.ENGAGE_PEOPLE.name, "rem@example.com", released)
+    (message,) = await shop.statuses("rem", "skipped")
+    assert message["reason"] == "the flow or its step is gone"
+    assert shop.mails("rem") == Counter()
+    file.write_text(before, "utf-8")
+    await eventually(lambda: flows.programs["held"].place("email-1") is not None, deadline=60)
+
+
 async def test_a_template_that_is_missing_fails_that_message_and_no_other(shop: Shop) -> None:
     await shop.tell(fact(Metric.ISSUED_INVOICE, "i", "iss@example.com", lines=[{"line_id": "l"}]))
     (message,) = await shop.statuses("iss", "failed")
