@@ -84,7 +84,8 @@ def normalize(body: Obj, path: str) -> Record:
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
         "transfer": f.reference(body, "source_transfer", path),
         "fee": f.amount(body, "application_fee_amount", path, default=0),
-        "dest": f.reference(f.child(body, "transfer_data", path), "destination", f"{path}.transfer_data"),
+        "dest": f.reference(f.child(body, "transfer_data", path), "destination", f"{path}.transfer_data")
+        or f.reference(body, "destination", path),  # until 2018
         "behalf": f.reference(body, "on_behalf_of", path),
         "meta": f.metadata(body, path),
     }

@@ -8,7 +8,7 @@ import pytest
 
 from connector.reconcile.stripe_side import charge_facts, refund_facts
 from tests.fixtures.stripe.charges import charge, refund
-from tests.fixtures.stripe.shapes import BASIL, ENDIVE, SHAPES, V2020, V2022, V2024, Json, Shape, at, stripe_list
+from tests.fixtures.stripe.shapes import BASIL, ENDIVE, SHAPES, V2018, V2020, V2022, V2024, Json, Shape, at, stripe_list
 from tests.fixtures.stripe.story import amounts, happened, outcome, told
 from tests.ledger_harness import World
 
@@ -180,3 +180,9 @@ def test_the_platforms_payment_names_seller_and_fee(shape: Shape) -> None:
         "Destination": "acct_1Seller",
         "OnBehalfOf": "acct_1Seller",
     }
+
+
+def test_before_there_was_transfer_data_the_charge_named_the_seller_itself() -> None:
+    made = charge(V2018, "deal", destination="acct_1Seller", on_behalf_of="acct_1Seller")
+    (row,) = outcome(happened("charge.succeeded", "09-01 10:00:02", made, shape=V2018)).rows().values()
+    assert (row["properties"]["Destination"], row["properties"]["OnBehalfOf"]) == ("acct_1Seller", "acct_1Seller")
