@@ -160,7 +160,7 @@ async def test_nothing_is_lost_doubled_or_forgotten_by_growing_wherever_it_is_ki
                 await newest(kafka_bootstrap, names, lambda found: told(found) == rows, 120)
                 first = sum(row["metric"] == Metric.SUCCESSFULLY_PAID for row in rows.values() if row["email"])
                 assert first > 10
-                await eventually(lambda: len(box.mails) >= first, 60)
+                await eventually(lambda: len(box.mails) >= first, 120)
                 refused = await place.command("partitions", "grow", "7", "--yes")
                 assert refused.returncode == 2
                 assert "are running" in refused.stderr
@@ -202,16 +202,20 @@ async def test_nothing_is_lost_doubled_or_forgotten_by_growing_wherever_it_is_ki
             await place.feed(events[:50], 7)
             found = await newest(kafka_bootstrap, names, lambda found: told(found) == rows, 120)
             assert told(found) == rows
-            await newest(kafka_bootstrap, profiles, lambda found: told(found) == people, 60)
+            await newest(kafka_bootstrap, profiles, lambda found: told(found) == people, 120)
             paid = Counter(row["email"] for row in rows.values() if row["metric"] == Metric.SUCCESSFULLY_PAID)
             del paid[""]
             wanted = Counter(
                 {(email, subject): count for email, count in paid.items() for subject in ("first", "after")}
             )
             del wanted[unsubscribed, "after"]
-            await eventually(lambda: box.received() >= wanted, 120)
+            await eventually(lambda: box.received() >= wanted, 180)
+            all_of_them = 2 * sum(paid.values())
             statuses = await messages(
-                kafka_bootstrap, topic_prefix, lambda known: len(known) >= 2 * sum(paid.values()), 60
+                kafka_bootstrap,
+                topic_prefix,
+                lambda known: len(known) >= all_of_them and all(each["status"] != "waiting" for each in known),
+                120,
             )
         early_ones = box.received()[unsubscribed, "after"]  # before the word came
         assert early_ones <= paid[unsubscribed]
@@ -232,8 +236,8 @@ async def test_nothing_is_lost_doubled_or_forgotten_by_growing_wherever_it_is_ki
                 return not json.loads((await place.command("partitions", "--json")).stdout)["unread"]["process"]
 
             await eventually(all_is_read, 120, 0.5)
-            assert told(await newest(kafka_bootstrap, names, lambda found: told(found) == rows, 60)) == rows
-            await newest(kafka_bootstrap, profiles, lambda found: told(found) == people, 60)
+            assert told(await newest(kafka_bootstrap, names, lambda found: told(found) == rows, 120)) == rows
+            await newest(kafka_bootstrap, profiles, lambda found: told(found) == people, 120)
 
         place.clickhouse, place.database = clickhouse_server.url, database
         async with place.role("sink", ""):
