@@ -22,6 +22,10 @@ COLOUR_OF: Final = {
     Metric.UPCOMING_INVOICE: "upcoming",
     Metric.CREDIT_NOTE: "credit",
     Metric.DISPUTE: "dispute",
+    Metric.SUBSCRIPTION_STARTED: "started",
+    Metric.SUBSCRIPTION_CHANGED: "changed",
+    Metric.SUBSCRIPTION_CANCELED: "canceled",
+    Metric.TRIAL_ENDING: "trial",
 }
 
 Value = Callable[[Cell], tuple[float, str]]

@@ -51,6 +51,10 @@ Slug = Literal[
     "upcoming_invoice",
     "credit_note",
     "dispute",
+    "subscription_started",
+    "subscription_changed",
+    "subscription_canceled",
+    "trial_ending",
 ]
 Currency = Annotated[str, Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
 

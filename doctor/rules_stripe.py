@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from connector.endpoint import Endpoint, differing_types, same_url
 from connector.endpoint_probe import Door
 from doctor.facts import NO_KEY, AccountFacts, Facts, PartFacts
-from schemas.stripe_types import wanted_types
+from schemas.stripe_types import FURTHER_TYPES, wanted_types
 from schemas.verdict import Finding, Severity
 
 _ERROR, _WAITING, _WARNING, _HINT = Severity.ERROR, Severity.WAITING, Severity.WARNING, Severity.HINT
@@ -193,6 +193,16 @@ def types_missing(facts: Facts) -> Iterator[Finding]:
             yield Finding("types-missing", _ERROR, text, _connect(account), account.name)
 
 
+def types_lacking(facts: Facts) -> Iterator[Finding]:
+    """An endpoint that asked for more than is needed, when there was less to ask for: the rest comes by a sweep."""
+    for account in facts.accounts:
+        sent = frozenset().union(*(_plain(one) for one in _enabled(account)))
+        missing, _ = differing_types(sent, wanted_types(extended=True))
+        if missing and sent & set(FURTHER_TYPES) and not differing_types(sent, account.types)[0]:
+            text = f"Stripe does not send {_named(missing)} of account {account.name}: they come by the sweep alone"
+            yield Finding("types-lacking", _HINT, text, f"{_connect(account)} --extended", account.name)
+
+
 def types_extra(facts: Facts) -> Iterator[Finding]:
     """Kept and not mapped: harmless, but it costs."""
     for account in facts.accounts:
@@ -315,6 +325,7 @@ RULES = (
     endpoint_missing,
     endpoint_disabled,
     types_missing,
+    types_lacking,
     types_extra,
     version_drift,
     endpoints_doubled,

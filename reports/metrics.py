@@ -16,7 +16,7 @@ from reports.days import Calendar, Interval, before, periods, span
 from reports.periods import period_of, within
 from reports.properties import Is, Property, conditions
 from reports.text import aware
-from schemas.metrics import Metric
+from schemas.metrics import TOLD_BY_EVENTS, Metric
 from warehouse.client import Row, Warehouse
 from warehouse.query import Query
 
@@ -159,14 +159,16 @@ async def first_known(
     """The first fact of all when there is none from before the day `first`, else None. Raises Unavailable.
 
     A time that begins before everything that is known can't be compared with: not even its zeros are facts. What an
-    import brings is known from the first fact of any metric on; upcoming invoices only Stripe's events tell.
+    import brings is known from the first fact of any metric on; of others (`TOLD_BY_EVENTS`) only Stripe's events tell.
     """
     since, _ = span(first, first, calendar.zones)
-    told = "=" if metric is Metric.UPCOMING_INVOICE else "!="
+    among = "IN" if metric in TOLD_BY_EVENTS else "NOT IN"
     facts = (
-        f"FROM metric_arrivals\nWHERE livemode = {{livemode:Bool}} AND NOT withdrawn AND metric {told} {{told:String}}"
+        "FROM metric_arrivals\nWHERE livemode = {livemode:Bool} AND NOT withdrawn "
+        f"AND metric {among} {{told:Array(String)}}"
     )
-    given = {"livemode": livemode, "told": Metric.UPCOMING_INVOICE.value, "since": since}
+    told = [metric.value] if metric in TOLD_BY_EVENTS else sorted(each.value for each in TOLD_BY_EVENTS)
+    given = {"livemode": livemode, "told": told, "since": since}
     older = Query(f"SELECT 1 AS older {facts} AND occurred_at < {{since:DateTime64(3, 'UTC')}} LIMIT 1", given)
     if await warehouse.rows(older):
         return None

@@ -10,11 +10,11 @@ from reports.days import Calendar, Interval, before, periods
 from reports.metrics import PEOPLE, Cell, Series, cell, first_known, series
 from reports.open_invoices import REMAINING
 from reports.periods import period_of, within
-from schemas.metrics import Metric
+from schemas.metrics import TOLD_BY_EVENTS, Metric
 from warehouse.client import Warehouse
 from warehouse.query import Query
 
-_OF_A_KIND = (Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE)  # of those that an import brings, and not
+_OF_A_KIND = (Metric.SUCCESSFULLY_PAID, *sorted(TOLD_BY_EVENTS))  # one for all that an import brings, and the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,12 @@ async def summary(warehouse: Warehouse, calendar: Calendar, first: date, last: d
         f"FROM metrics\nWHERE livemode = {{livemode:Bool}} AND {condition}\nGROUP BY metric, period, currency",
         parameters | more | {"livemode": livemode},
     )
-    found, (imported, told) = await asyncio.gather(
+    found, begins = await asyncio.gather(
         asyncio.gather(*map(warehouse.rows, (by_day, people, earlier))),
         asyncio.gather(*(first_known(warehouse, calendar, metric, livemode, first_before) for metric in _OF_A_KIND)),
     )
-    begun = {metric: told if metric is Metric.UPCOMING_INVOICE else imported for metric in Metric}
+    known = dict(zip(_OF_A_KIND, begins, strict=True))
+    begun = {metric: known.get(metric, known[Metric.SUCCESSFULLY_PAID]) for metric in Metric}
     mine = {metric: [[row for row in each if row["metric"] == metric] for each in found] for metric in Metric}
     return Summary(
         first,

@@ -27,7 +27,7 @@ _PLAIN: Final = frozenset(
     "id object type status currency customer charge invoice payment_intent subscription payment_method product price "
     "plan balance_transaction refund source api_version failure_code code reason billing_reason collection_method "
     "billing interval latest_charge latest_invoice subscription_item invoice_item credit_note dispute setup_intent "
-    "source_transfer transfer payout account context discount discounts tax_rate tax_behavior "
+    "source_transfer transfer payout account context discount discounts coupon feedback tax_rate tax_behavior "
     "decline_code network_decline_code advice_code risk_level presentment_currency".split()
 )
 #: Properties of a row that tell of the money and not of the person.
@@ -40,7 +40,10 @@ _PROPERTIES: Final = frozenset(
     "PresentmentCurrency "
     "TotalExcludingTax Taxes EffectiveAt SucceededAt CapturedAt "
     "CreditNote CreditNoteType VoidedAt PrePaymentAmount PostPaymentAmount RefundAmount CustomerBalanceAmount "
-    "OutOfBandAmount Dispute Inquiry Outcome OutcomeAt EvidenceDueBy FundsWithdrawnAt FundsReinstatedAt".split()
+    "OutOfBandAmount Dispute Inquiry Outcome OutcomeAt EvidenceDueBy FundsWithdrawnAt FundsReinstatedAt "
+    "Product Price Plan Quantity Interval IntervalCount AmountExcludes Coupon PercentOff AmountOff StartDate "
+    "TrialStart TrialEnd CancelAtPeriodEnd CancellationReason CancellationFeedback CanceledAt CancelAt EndedAt Resumed "
+    "PreviousAmount PreviousPrice PreviousQuantity".split()
 )
 
 

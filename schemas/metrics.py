@@ -1,7 +1,7 @@
 """The metric rows: what the ledger derives from Stripe's objects, and what a row of `tillstream.metrics` holds.
 
 Source: Klaviyo's Stripe integration (the four metrics and their properties AttemptCount, Currency, Invoice, Reason,
-Amount), and metrics beyond it: Upcoming Invoice, Credit Note, Dispute.
+Amount), and metrics beyond it.
 """
 
 from enum import StrEnum
@@ -20,11 +20,19 @@ class Metric(StrEnum):
     UPCOMING_INVOICE = "Upcoming Invoice"
     CREDIT_NOTE = "Credit Note"
     DISPUTE = "Dispute"
+    SUBSCRIPTION_STARTED = "Subscription Started"
+    SUBSCRIPTION_CHANGED = "Subscription Changed"
+    SUBSCRIPTION_CANCELED = "Subscription Canceled"
+    TRIAL_ENDING = "Trial Ending"
 
     @property
     def slug(self) -> str:
         """Snake case, as in the topic `metrics.failed_payment` and the view `failed_payment`."""
         return self.value.lower().replace(" ", "_")
+
+
+#: What Stripe's API does not keep: these come from events alone.
+TOLD_BY_EVENTS = frozenset({Metric.UPCOMING_INVOICE, Metric.SUBSCRIPTION_CHANGED, Metric.TRIAL_ENDING})
 
 
 class LineItem(BaseModel):

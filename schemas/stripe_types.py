@@ -34,7 +34,8 @@ FURTHER_TYPES: Final = (
     "payment_method.updated",
     "payment_method.automatically_updated",
     "payment_method.detached",
-    *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
+    *(f"customer.subscription.{name}" for name in "created updated deleted trial_will_end paused resumed".split()),
+    *(f"payout.{name}" for name in "created updated paid failed canceled reconciliation_completed".split()),
     *(f"credit_note.{name}" for name in "created updated voided".split()),
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn funds_reinstated".split()),
 )

@@ -22,6 +22,10 @@ COLOURS: Final = {
     Metric.UPCOMING_INVOICE: "blue",
     Metric.CREDIT_NOTE: "magenta",
     Metric.DISPUTE: "bright_red",
+    Metric.SUBSCRIPTION_STARTED: "bright_green",
+    Metric.SUBSCRIPTION_CHANGED: "bright_cyan",
+    Metric.SUBSCRIPTION_CANCELED: "bright_yellow",
+    Metric.TRIAL_ENDING: "bright_blue",
 }
 _BAR: Final = 20  # columns of the longest bar in a table, where there is room
 _PART: Final = 32  # and of a part's chart

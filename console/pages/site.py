@@ -31,6 +31,10 @@ METRICS: Final = (
     Metric.UPCOMING_INVOICE,
     Metric.CREDIT_NOTE,
     Metric.DISPUTE,
+    Metric.SUBSCRIPTION_STARTED,
+    Metric.SUBSCRIPTION_CHANGED,
+    Metric.SUBSCRIPTION_CANCELED,
+    Metric.TRIAL_ENDING,
 )
 #: Those of them that the overview shows even when there are none.
 ALWAYS: Final = METRICS[:4]

@@ -109,7 +109,12 @@ _DISPUTES: Final = frozenset({Metric.DISPUTE})
 _FAILED: Final = frozenset({Metric.FAILED_PAYMENT})
 _REFUNDED: Final = frozenset({Metric.REFUNDED_PAYMENT})
 _PAID: Final = frozenset({Metric.SUCCESSFULLY_PAID})
-_WITH_ITEMS: Final = frozenset({Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE})
+_ENDED: Final = frozenset({Metric.SUBSCRIPTION_CANCELED})
+_CHANGED: Final = frozenset({Metric.SUBSCRIPTION_CHANGED})
+_LATER: Final = _ENDED | _CHANGED | {Metric.TRIAL_ENDING}
+_SUBSCRIPTIONS: Final = _LATER | {Metric.SUBSCRIPTION_STARTED}
+_WITH_ITEMS: Final = _SUBSCRIPTIONS | {Metric.SUCCESSFULLY_PAID, Metric.UPCOMING_INVOICE}
+_OF_INVOICE: Final = frozenset(Metric) - _SUBSCRIPTIONS
 _ANY: Final = frozenset(Metric)
 
 
@@ -143,6 +148,16 @@ def _time(name: str, metrics: frozenset[Metric] = _BILLS) -> Property:
     return Property(name, Kind.TIME, sql, lambda row: as_time(said(row)), (), metrics)
 
 
+def _number(name: str, metrics: frozenset[Metric]) -> Property:
+    """A whole number."""
+
+    def read(row: Row) -> Any:
+        value = row["properties"].get(name)
+        return value if type(value) is int else None
+
+    return Property(name, Kind.NUMBER, f"properties.{name}.:Int64", read, (), metrics)
+
+
 def _items(part: str) -> Property:
     """A list of one field of the lines: at most the first 50 of them, and the first ten that only webhooks told of."""
 
@@ -160,7 +175,7 @@ EVENT: Final = {
     for known in (
         Property("Amount", Kind.NUMBER, "amount", lambda row: Decimal(row["amount"]), (), _ANY, 3, True),
         _column("Currency", "currency", case="upper"),
-        _column("Invoice", "invoice_id"),
+        _column("Invoice", "invoice_id", _OF_INVOICE),
         _column("Charge", "charge_id", _CHARGE | _NOTES | _DISPUTES),
         _column("Customer", "customer_id"),
         _column("Account", "account"),
@@ -174,7 +189,7 @@ EVENT: Final = {
             _FAILED | {Metric.ISSUED_INVOICE},
         ),
         _column("Reason", "reason", _FAILED),
-        _column("ReasonCode", "reason_code", _FAILED | _NOTES | _DISPUTES),
+        _column("ReasonCode", "reason_code", _FAILED | _NOTES | _DISPUTES | _ENDED),
         _text("Description", _INVOICED),
         _text("PaymentIntent", _CHARGE | _DISPUTES),
         _text("ReceiptURL", _CHARGE),
@@ -201,7 +216,7 @@ EVENT: Final = {
         _amount("TaxIncluded", _INVOICED | _NOTES),
         _amount("NotToldByStripe", _INVOICED),
         _flag("DecimalsAssumed", _ANY),
-        _text("InvoiceNumber"),
+        _text("InvoiceNumber", _OF_INVOICE),
         _text("InvoiceURL", _INVOICED),
         _text("InvoicePDF", _INVOICED),
         _text("Subscription"),
@@ -214,7 +229,7 @@ EVENT: Final = {
         _text("Refund", _REFUNDED | _NOTES),
         _text("RefundReason", _REFUNDED),
         _amount("RefundedInAll", _REFUNDED),
-        _text("status", _BILLS | _NOTES | _DISPUTES),
+        _text("status", _BILLS | _NOTES | _DISPUTES | _LATER),
         _flag("overdue", _BILLS),
         _flag("requires_action", _BILLS),
         _amount("AmountDue", _BILLS),
@@ -246,6 +261,30 @@ EVENT: Final = {
         _time("EvidenceDueBy", _DISPUTES),
         _time("FundsWithdrawnAt", _DISPUTES),
         _time("FundsReinstatedAt", _DISPUTES),
+        _text("Product", _SUBSCRIPTIONS),
+        _text("Price", _SUBSCRIPTIONS),
+        _text("Plan", _SUBSCRIPTIONS),
+        _number("Quantity", _SUBSCRIPTIONS),
+        _text("Interval", _SUBSCRIPTIONS),
+        _number("IntervalCount", _SUBSCRIPTIONS),
+        _text("AmountExcludes", _SUBSCRIPTIONS),
+        _text("Coupon", _SUBSCRIPTIONS),
+        _amount("PercentOff", _SUBSCRIPTIONS),
+        _amount("AmountOff", _SUBSCRIPTIONS),
+        _time("StartDate", _SUBSCRIPTIONS),
+        _time("TrialStart", _SUBSCRIPTIONS),
+        _time("TrialEnd", _SUBSCRIPTIONS),
+        _flag("Resumed", frozenset({Metric.SUBSCRIPTION_STARTED})),
+        _amount("PreviousAmount", _CHANGED),
+        _text("PreviousPrice", _CHANGED),
+        _number("PreviousQuantity", _CHANGED),
+        _flag("CancelAtPeriodEnd", _LATER),
+        _text("CancellationReason", _LATER),
+        _text("CancellationFeedback", _LATER),
+        _text("CancellationComment", _LATER),
+        _time("CanceledAt", _LATER),
+        _time("CancelAt", _LATER),
+        _time("EndedAt", _LATER),
         _items("Product"),
         _items("Price"),
         _items("Description"),

@@ -1,32 +1,23 @@
 """What belongs to a customer besides payments: payment methods and subscriptions.
 
 A payment method leaves its card in the party's `cards`: {JSON of [brand, last4, month, year]: newest time seen}. A
-subscription is an object of the party: its record has `core` (status, metadata, created), `at` and `rank`, and `odd`
-while some invoice tells other and newer metadata; the party's `subs`, {id: [created, status]}, is for the profile.
-Source: Stripe, the PaymentMethod and Subscription objects.
+subscription is an object of the party (see `subscription`); the party's `subs`, {id: [created, status]}, is for the
+profile. Source: Stripe, the PaymentMethod and Subscription objects.
 """
+
+from typing import Any
 
 import orjson
 
 from processors.rules import fields as f
 from processors.rules import stripping, transfers
+from processors.rules import subscription as subscriptions
 from processors.rules.fields import Obj
 from processors.rules.lattice import RULES, Record, newer
 from processors.rules.observation import Observation
 from processors.rules.session import Session, remember
 
 _CARDS, _SUBSCRIPTIONS = 64, 64  # a customer, the newest
-#: Which of two states of one second is the later.
-_STATUS_RANK = {
-    "incomplete": 0,
-    "trialing": 1,
-    "active": 2,
-    "past_due": 3,
-    "unpaid": 4,
-    "paused": 5,
-    "incomplete_expired": 6,
-    "canceled": 7,
-}
 
 
 def payment_method(session: Session, observation: Observation) -> bool:
@@ -75,19 +66,22 @@ def _learn_cards(party: Record, cards: dict[str, int]) -> bool:
 
 
 def subscription(session: Session, observation: Observation) -> bool:
-    """Take in a subscription: its metadata go to the rows of its invoices, its state to the profile."""
+    """Take in a subscription: its rows, its metadata on the rows of its invoices, its state on the profile."""
     record = session.open(observation.id, "subscription")
-    core = stripping.spared(record, _normalize(observation))
     before: Record = record.get("core", {})
-    order = [_STATUS_RANK.get(core["status"], 0), RULES]
-    changed = newer(observation.at, order, core, record)
-    if changed:
-        record |= {"core": core, "at": observation.at, "rank": order}
-    changed |= record.pop("anew", False)
+    seen = record.get("at")
+    change = subscriptions.change_of(observation)
+    changed = subscriptions.fold(record, observation)
+    core = record["core"]
+    anew = record.pop("anew", False)
+    newest = anew or (record["at"], core) != (seen, before)
+    changed |= anew
     session.open_party(observation.customer or observation.id, observation.customer)
     fresh = remember(session, record, observation)
-    session.settle(observation.id, record, changed, record["at"])
-    if changed:
+    session.settle(observation.id, record, changed, subscriptions.knowledge(record))
+    if change is not None:
+        _learn_change(session, observation, *change)
+    if newest:
         _learn_status(session.party, observation.id, core)
         session.changed_people()
         # Those that were only told again matter where an invoice had newer ones, which are the older now.
@@ -96,13 +90,17 @@ def subscription(session: Session, observation: Observation) -> bool:
     return fresh
 
 
-def _normalize(observation: Observation) -> Record:
-    body, path = observation.body, observation.path
-    return {
-        "status": f.opt(body, "status", path),
-        "created": f.opt_moment(body, "created", path),
-        "meta": f.metadata(body, path),
-    }
+def _learn_change(session: Session, observation: Observation, change_id: str, core: Record, before: list[Any]) -> None:
+    """What it costs has changed: a fact of its own, which no object keeps."""
+    record = session.open(change_id, "subscription_change")
+    core = stripping.spared(record, core)
+    changed = record.pop("anew", False)
+    order = [observation.event_id, RULES]
+    if newer(observation.at, order, core, record):
+        told = [observation.source, observation.api_version, observation.received_at]
+        record |= {"core": core, "before": before, "at": observation.at, "rank": order, "told": told}
+        changed = True
+    session.settle(change_id, record, changed, record["at"])
 
 
 def _learn_status(party: Record, identifier: str, core: Record) -> None:

@@ -54,6 +54,9 @@ def settle(session: Session) -> None:
             record["errors"][when] = attempts.spared(error)
         for dispute in record.get("disputes", {}).values():
             dispute["core"].pop("meta", None)
+        for told in (record.get("first"), *record.get("trials", {}).values(), *record.get("resumed", {}).values()):
+            if isinstance(told, list):  # states of a subscription; an upcoming invoice's `first` is a time
+                told[-1] = stripping.strip(told[-1], end)
         known = session.store.get(session.key(identifier, "l"))
         if known is not None and (lines := stripping.strip_lines(known["lines"])) is not known["lines"]:
             known["lines"] = lines
@@ -68,7 +71,8 @@ def _end(session: Session, record: Record) -> int:
     core = record.get("core")
     if core is None:
         return 0
-    at = record.get("first") or core.get("finalized") or core["created"]
+    first = record.get("first", 0) if record["kind"] == "upcoming" else 0
+    at = first or core.get("finalized") or core["created"]
     own = [core.get(name, "") for name in ("billing", "receipt", "email")]
     of = record.get("inv", (0, ""))[1] if record["kind"] == "charge" else core.get("inv")
     if of:

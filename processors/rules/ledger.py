@@ -288,8 +288,8 @@ def _credit_note(session: Session, observation: Observation) -> bool:
     fresh = remember(session, record, observation)
     changed |= fresh and _once_more(record, observation)
     session.settle(observation.id, record, changed, record["at"])
-    if changed and session.customer:
-        invoice = session.load(record["core"]["inv"], "invoice")
+    if changed and session.customer and (invoice_id := record["core"]["inv"]):
+        invoice = session.load(invoice_id, "invoice")
         if invoice is not None and observation.id not in invoice.get("notes", ()):
             invoice["notes"] = sorted([*invoice.get("notes", ()), observation.id])
     return fresh

@@ -1,7 +1,7 @@
 """One observation's access to the state: the records of its party, and what is to be told when it is done.
 
 State is records in a PartitionStore, by key; `scope` is account and mode:
-    scope|object id          a charge, invoice, upcoming invoice, credit note or subscription
+    scope|object id          a charge, invoice, upcoming invoice, credit note, subscription or change of one
     scope|payment intent id  its charges, and the invoice that it pays (see `linking`)
     scope|invoice id|l       an invoice's lines
     scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)

@@ -16,8 +16,10 @@ _DESCRIPTION, _METADATA = 4, 10  # of a line, see `invoice.normalize_line`
 
 def strip(core: Record, until: int) -> Record:
     """A charge's, an invoice's or a subscription's `core` without the person; the same object when nothing is."""
-    if "meta" in core and "status" in core and "currency" not in core:
-        return core if not core["meta"] else core | {"meta": {}}  # a subscription's
+    if "meta" in core and "status" in core and ("items" in core or "currency" not in core):  # a subscription's
+        if not core["meta"] and "comment" not in core:
+            return core
+        return {name: value for name, value in core.items() if name != "comment"} | {"meta": {}}
     left = {name: value for name, value in core.items() if name not in _PERSONAL}
     left |= {name: mark(until) for name in _EMAILS if name in core}
     return core if left == core else left

@@ -8,6 +8,7 @@ from processors.rules import attempts, belongings, emit, erasure, identity, link
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
 from processors.rules import dispute as disputes
+from processors.rules import subscription as subscriptions
 from processors.rules.lattice import Record, ranked, renew
 from processors.rules.rows import Context, Row, charge_rows, invoice_rows, upcoming_rows
 from processors.rules.session import Session
@@ -48,8 +49,8 @@ def _spread(session: Session) -> None:
         if record["kind"] == "invoice":
             linked = [*record.get("charges", ()), *(charge for charge, _ in record.get("cov", {}).values())]
             _touch(session, [*linked, *record.get("notes", ())])
-        elif record["kind"] == "charge" and (invoice := session.object(_invoice_of(record)[0])) is not None:
-            _touch(session, invoice.get("notes", ()))
+        elif record["kind"] == "charge" and (invoice_id := _invoice_of(record)[0]):
+            _touch(session, (session.object(invoice_id) or {}).get("notes", ()))
 
 
 def _touch(session: Session, identifiers: Iterable[str]) -> None:
@@ -70,7 +71,9 @@ def _derive(session: Session, identifier: str, record: Record) -> list[Row]:
     context = Context(session.account, session.livemode, session.customer, session.party, until=session.until)
     context.erased = "erased" in record
     if record["kind"] == "subscription":
-        return []  # it shows on the rows of its invoices
+        return list(subscriptions.rows(identifier, record, context))
+    if record["kind"] == "subscription_change":
+        return list(subscriptions.change_rows(identifier, record, context))
     if record["kind"] == "upcoming":
         context.submeta = belongings.metadata(session, record)
         context.lines = session.lines(identifier)

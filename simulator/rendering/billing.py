@@ -330,8 +330,8 @@ def subscription_json(subscription: Subscription, shape: Shape, livemode: bool) 
         "id": subscription.id,
         "object": "subscription",
         "billing_cycle_anchor": subscription.created,
-        "cancel_at": None,
-        "cancel_at_period_end": False,
+        "cancel_at": subscription.current_period_end if subscription.cancel_at_period_end else None,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
         "canceled_at": subscription.canceled_at,
         "collection_method": subscription.collection_method,
         "created": subscription.created,
@@ -340,7 +340,7 @@ def subscription_json(subscription: Subscription, shape: Shape, livemode: bool) 
         "days_until_due": None,
         "default_payment_method": None,
         "description": None,
-        "ended_at": subscription.canceled_at,
+        "ended_at": subscription.ended_at,
         "items": {
             "object": "list",
             "data": items,
@@ -356,8 +356,15 @@ def subscription_json(subscription: Subscription, shape: Shape, livemode: bool) 
         "trial_end": subscription.trial_end,
         "trial_start": subscription.created if subscription.trial_end else None,
     }
+    if not shape.old_2020:
+        body["cancellation_details"] = {
+            "comment": subscription.comment,
+            "feedback": subscription.feedback,
+            "reason": subscription.why,
+        }
     if not shape.basil:
         body |= {
+            "discount": None,
             "current_period_end": subscription.current_period_end,
             "current_period_start": subscription.current_period_start,
         }

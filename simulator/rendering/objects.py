@@ -7,7 +7,14 @@ import orjson
 
 from simulator.rendering.billing import invoice_json, invoice_payment_json, subscription_json
 from simulator.rendering.credit_notes import credit_note_json
-from simulator.rendering.payments import address_json, dispute_json, payment_method_json, price_json, product_json
+from simulator.rendering.payments import (
+    address_json,
+    dispute_json,
+    payment_method_json,
+    payout_json,
+    price_json,
+    product_json,
+)
 from simulator.rendering.shapes import NEWEST, Shape, shape_of
 from simulator.world.objects import (
     Charge,
@@ -18,6 +25,7 @@ from simulator.world.objects import (
     Invoice,
     InvoicePayment,
     PaymentMethod,
+    Payout,
     Price,
     Product,
     Refund,
@@ -270,6 +278,11 @@ def customer_json(customer: Customer, shape: Shape, livemode: bool) -> Json:
     }
 
 
+def _payout_json(payout: Payout, shape: Shape, livemode: bool) -> Json:
+    """As it is when it is made."""
+    return payout_json(payout, shape, livemode, payout.created)
+
+
 _RENDERERS: dict[type[State], Callable[..., Json]] = {
     Charge: charge_json,
     Refund: refund_json,
@@ -282,6 +295,7 @@ _RENDERERS: dict[type[State], Callable[..., Json]] = {
     Dispute: dispute_json,
     Product: product_json,
     Price: price_json,
+    Payout: _payout_json,
 }
 
 

@@ -28,7 +28,8 @@ from simulator.world.truth import Fact
 class Entry:
     """A fact before its email is settled, which can depend on what comes later; `withdrawn` when it was undone.
 
-    `about`: the object that alone tells of it, if there is one.
+    `about`: the object that alone tells of it, if there is one, and `customer` whose that is. `told_only`: it is known
+    by its event, and no object tells of it.
     """
 
     metric: Metric
@@ -38,6 +39,8 @@ class Entry:
     charge: Charge | None = None
     invoice: Invoice | None = None
     about: State | None = None
+    customer: str = ""
+    told_only: bool = False
     attempt_count: int = 0
     reason: str = ""
     reason_code: str = ""
@@ -136,7 +139,8 @@ class Books:
         return [
             self._fact(entry, told, newest)
             for entry in self._entries
-            if not entry.withdrawn and (listed or entry.about is None or entry.about.id in self._told)
+            if not entry.withdrawn
+            and ((listed and not entry.told_only) or entry.about is None or entry.about.id in self._told)
         ]
 
     def _newest_invoice_emails(self) -> dict[str, str | None]:
@@ -147,7 +151,7 @@ class Books:
         charge, invoice = entry.charge, entry.invoice
         if charge and charge.invoice:
             invoice = self.invoices[charge.invoice]
-        customer = (charge.customer if charge else None) or (invoice.customer if invoice else None) or ""
+        customer = (charge.customer if charge else None) or (invoice.customer if invoice else None) or entry.customer
         known = sorted(told.get(customer, ()), key=lambda told: told[0])
         until = [email for at, email in known if at <= entry.occurred_at]
         candidates = (

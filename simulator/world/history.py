@@ -10,6 +10,7 @@ from itertools import count
 
 from simulator.world import catalog
 from simulator.world.books import Books
+from simulator.world.lives import STORIES as LIVES
 from simulator.world.objects import Customer, Event
 from simulator.world.people import Wheel, as_payer, new_customer, new_guest
 from simulator.world.purchases import CHARGES, INVOICES, PAYERS, handwritten_invoice, purchase
@@ -24,7 +25,7 @@ class World:
     About 10 events a customer and month. All of the 18 event types that Tillstream asks Stripe for occur from about
     40 customers an account and 30 days on. `extended` adds the events that `connect --extended` asks for. An account
     named `acct_…` is a connected one: its events name it. `until`: lived only up to this Unix second at first. `rare`
-    adds the stories of `simulator.world.rare`, one a customer.
+    adds the stories of `simulator.world.rare` and `simulator.world.lives`, one of each a customer.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class World:
         for number, customer in enumerate(people if rare else ()):
             at = max(self._moment(books, share=0.6), customer.created + HOUR + 60)
             self._plan(at, rarely(STORIES[number % len(STORIES)](shop, customer, at), at))
+            self._plan(at, rarely(LIVES[number % len(LIVES)](shop, customer, at), at))
 
     def _arrive(self, books: Books, number: int) -> Customer:
         """Three of four customers are older than the world; the others come in its first half."""

@@ -347,9 +347,19 @@ class Subscription(State):
     status: str = "active"
     collection_method: str = "charge_automatically"
     latest_invoice: str | None = None
-    canceled_at: int | None = None
+    canceled_at: int | None = None  # when somebody asked for it
+    ended_at: int | None = None
+    cancel_at_period_end: bool = False
+    why: str | None = None  # of the cancellation: Stripe's reason, and the customer's feedback and comment
+    feedback: str | None = None
+    comment: str | None = None
     trial_end: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def amount(self) -> int:
+        """What a month comes to."""
+        return sum(plan.unit_amount * quantity for _, plan, quantity in self.items)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from simulator.world import billing, catalog, payments, people
+from simulator.world import billing, catalog, payments, people, terms
 from simulator.world.books import Books
 from simulator.world.objects import Customer, Invoice, Line, Plan, Product, Subscription
 
@@ -72,6 +72,7 @@ def new_subscription(
         metadata={"campaign": books.rng.choice(("spring", "partner", "referral"))},
     )
     books.subscriptions[subscription.id] = subscription
+    terms.begin(books, subscription)
     return subscription
 
 
@@ -124,7 +125,7 @@ def subscribe(shop: Shop, customer: Customer, at: int, *, trial: bool) -> Story:
     """A subscription that starts in the world: the first invoice is due at once."""
     books = shop.books
     subscription = new_subscription(shop, customer, at, at, trial=trial)
-    books.emit("customer.subscription.created", subscription, at, request=True, extra=True)
+    terms.tell(books, subscription)
     lines = _lines(books, subscription, at, subscription.current_period_end, free=trial)
     first = billing.draft(books, customer, at, lines, "subscription_create", subscription=subscription)
     billing.finalize(books, first, at)
@@ -153,6 +154,8 @@ def renewals(shop: Shop, customer: Customer, subscription: Subscription) -> Stor
             preview=True,
         )
         billing.announce(books, preview, start - 3 * DAY, start)
+        if subscription.trial_end == start:
+            terms.announce_trial_end(books, subscription, start - 3 * DAY)
         yield start
         _life_goes_on(shop, customer, start)
         if rng.random() < 0.12:
@@ -168,8 +171,8 @@ def renewals(shop: Shop, customer: Customer, subscription: Subscription) -> Stor
             yield from collect(shop, customer, invoice, start + HOUR + rng.randint(5, 90), how)
             if invoice.status in ("uncollectible", "void"):
                 yield (gone := start + 8 * DAY)
-                subscription.status, subscription.canceled_at = "canceled", gone
-                books.emit("customer.subscription.deleted", subscription, gone, extra=True)
+                subscription.why = "payment_failed"
+                terms.cancel(books, subscription, gone)
                 return
 
 
@@ -177,7 +180,7 @@ def _renew(books: Books, subscription: Subscription, start: int, end: int, numbe
     """The next period; with the third one in the world, the seller marks the customer as loyal."""
     before = subscription.snapshot()
     subscription.current_period_start, subscription.current_period_end = start, end
-    subscription.status, subscription.trial_end = "active", None
+    subscription.status = "active"
     if number == 2:
         subscription.metadata = subscription.metadata | {"loyal": "yes"}
     books.emit("customer.subscription.updated", subscription, start, before=before, extra=True)

@@ -7,12 +7,13 @@ import difflib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from schemas.errors import ConfigurationError
 from schemas.stripe_types import EVENT_TYPES, FURTHER_TYPES
-from simulator.world import billing, catalog, payments, people
+from simulator.world import billing, catalog, payments, people, terms
 from simulator.world.books import Books
-from simulator.world.objects import Charge, CreditNote, Customer, Event, Invoice, Line
+from simulator.world.objects import Charge, CreditNote, Customer, Event, Invoice, Line, Payout
 from simulator.world.payments import Payer
 from simulator.world.subscriptions import Shop, new_subscription
 
@@ -20,6 +21,8 @@ TYPES = (*EVENT_TYPES, *FURTHER_TYPES)
 """What can be triggered."""
 _OVERRIDES = ("amount", "currency", "description", "email", "metadata.KEY", "name")
 _DAY = 86_400
+_SUBSCRIPTION_EVENTS = ("created", "updated", "deleted", "trial_will_end", "paused", "resumed")
+_PAYOUT_EVENTS = ("created", "updated", "paid", "failed", "canceled", "reconciliation_completed")
 
 
 @dataclass
@@ -162,15 +165,26 @@ def _upcoming(scene: Scene) -> None:
 
 
 def _subscription(scene: Scene) -> None:
-    """Made, marked and canceled: each of its events is somewhere on the way."""
+    """Made on trial, marked, paused, resumed and canceled: each of its events is somewhere on the way."""
     books, at = scene.books, scene.at
-    made = new_subscription(Shop(books), scene.customer, at, at)
-    books.emit("customer.subscription.created", made, at, request=True, extra=True)
-    before = made.snapshot()
-    made.metadata = made.metadata | scene.metadata | {"loyal": "yes"}
-    books.emit("customer.subscription.updated", made, at + 1, before=before, request=True, extra=True)
-    made.status, made.canceled_at = "canceled", at + 2
-    books.emit("customer.subscription.deleted", made, at + 2, request=True, extra=True)
+    made = new_subscription(Shop(books), scene.customer, at, at, trial=True)
+    terms.tell(books, made)
+    terms.change(books, made, at + 1, metadata=made.metadata | scene.metadata | {"loyal": "yes"})
+    terms.announce_trial_end(books, made, at + 2)
+    terms.pause(books, made, at + 3)
+    terms.resume(books, made, at + 4)
+    terms.cancel(books, made, at + 5)
+
+
+def _payout(scene: Scene, kind: str) -> None:
+    """Money on its way to the bank, as an object alone."""
+    books, at = scene.books, scene.at
+    made = Payout(
+        *(books.ids.next("po_1", at), at, scene.amount, scene.customer.currency, True, "standard", at + 2 * _DAY),
+        balance_transaction=books.ids.next("txn_1", at),
+        failed_at=at if kind == "failed" else None,
+    )
+    books.emit(f"payout.{kind}", made, at, extra=True)
 
 
 def _credited(scene: Scene) -> CreditNote:
@@ -225,7 +239,8 @@ _STORIES: dict[str, Callable[[Scene], object]] = {
     "payment_method.updated": lambda s: people.update_card(s.books, s.customer, s.at, by_network=False),
     "payment_method.automatically_updated": lambda s: people.update_card(s.books, s.customer, s.at),
     "payment_method.detached": lambda s: people.remove_card(s.books, s.customer, s.at),
-    **{f"customer.subscription.{name}": _subscription for name in ("created", "updated", "deleted")},
+    **{f"customer.subscription.{name}": _subscription for name in _SUBSCRIPTION_EVENTS},
+    **{f"payout.{name}": partial(_payout, kind=name) for name in _PAYOUT_EVENTS},
     "credit_note.created": _credited,
     "credit_note.updated": lambda s: billing.annotate_credit_note(s.books, _credited(s), s.at + 2, "Changed."),
     "credit_note.voided": _credit_voided,

@@ -35,6 +35,7 @@ from simulator.world.history import World
 from simulator.world.objects import Card, Customer, Event, Invoice, PaymentMethod, State
 from simulator.world.truth import Fact, Truth
 from streams.kafka import partitions_of
+from tests.e2e.ledger_subscriptions import SUBSCRIPTION_EVENTS, started_with
 from tests.e2e.running import SECRET, RunningUp, environment, settled, tillstream_async
 
 CUSTOMERS = int(os.environ.get("TILLSTREAM_YEAR_CUSTOMERS", "28"))  # about 125 events each
@@ -70,17 +71,30 @@ def knowable(world: World) -> Truth:
     """The truth without what only a lost webhook told."""
     deliveries, _ = plan(world.events, FAULTS, SEED)
     told = {(d.event.type, d.event.created, getattr(d.event.object, "customer", "")) for d in deliveries}
+    started = started_with([delivery.event for delivery in deliveries], world)
 
     def known(fact: Fact) -> bool:
         if fact.metric is Metric.UPCOMING_INVOICE:
             return ("invoice.upcoming", fact.occurred_at, fact.customer_id) in told
+        for metric, type_ in SUBSCRIPTION_EVENTS.items():
+            if fact.metric is metric and (fact.customer_id, fact.occurred_at) not in started:
+                return (f"customer.subscription.{type_}", fact.occurred_at, fact.customer_id) in told
         if fact.metric is Metric.FAILED_PAYMENT and not fact.charge_id:
             return ("invoice.payment_failed", fact.occurred_at, fact.customer_id) in told
         return True
 
     histories = emails([delivery.event for delivery in deliveries], world)
     facts = [fact for fact in world.truth(lookups=True, listed=True).facts if known(fact)]
-    return Truth([replace(fact, email=email_at(histories.get(fact.customer_id, []), fact)) for fact in facts])
+    facts = [replace(fact, email=email_at(histories.get(fact.customer_id, []), fact)) for fact in facts]
+    return Truth(
+        [
+            replace(fact, amount_minor=amount)
+            if fact.metric is Metric.SUBSCRIPTION_STARTED
+            and (amount := started.get((fact.customer_id, fact.occurred_at))) is not None
+            else fact
+            for fact in facts
+        ]
+    )
 
 
 def emails(events: Iterable[Event], world: World) -> dict[str, list[tuple[int, str]]]:
@@ -198,7 +212,8 @@ class Ours:
         found = self.ask(
             "SELECT account, properties.Subscription.:String AS name, "
             "groupUniqArray(toJSONString(mapSort(properties.metadata['subscription']))) "
-            "FROM metrics WHERE name != '' GROUP BY account, name"
+            "FROM metrics WHERE name != '' AND metric NOT LIKE 'Subscription%' AND metric != 'Trial Ending' "
+            "GROUP BY account, name"
         )
         return {row[:2]: set(row[2]) for row in found}
 
@@ -259,15 +274,21 @@ def stripes_profiles(facts: list[Fact], books: Books, saved: dict[str, set[Card]
 
 def _profile(facts: list[Fact], books: Books, saved: dict[str, set[Card]]) -> Any:
     money: dict[str, list[int]] = {}
+    lost = {one.charge: one.amount for one in books.disputes.values() if one.status == "lost"}
     for fact in facts:
         if fact.metric in (Metric.SUCCESSFULLY_PAID, Metric.REFUNDED_PAYMENT):
-            money.setdefault(fact.currency, [0, 0])[fact.metric is Metric.REFUNDED_PAYMENT] += fact.amount_minor
+            money.setdefault(fact.currency, [0, 0, 0])[fact.metric is Metric.REFUNDED_PAYMENT] += fact.amount_minor
+        elif fact.metric is Metric.DISPUTE:
+            money.setdefault(fact.currency, [0, 0, 0])[2] += lost.get(fact.charge_id, 0)
     cards = {card for fact in facts if fact.charge_id and (card := books.charges[fact.charge_id].card)}
     customers = {fact.customer_id for fact in facts}
     cards |= {card for customer in customers for card in saved.get(customer, ())}
     return (
         dict(Counter(fact.metric.value for fact in facts)),
-        [(code, paid, back, major_decimal(paid - back, code)) for code, (paid, back) in sorted(money.items())],
+        [
+            (code, paid, back, major_decimal(paid - back - gone, code))
+            for code, (paid, back, gone) in sorted(money.items())
+        ],
         sorted({(card.brand, card.last4, card.exp_month, card.exp_year) for card in cards}),
         min(fact.occurred_at for fact in facts),
         max(fact.occurred_at for fact in facts),

@@ -111,7 +111,7 @@ async def test_twice_changes_nothing_and_a_disabled_or_changed_endpoint_is_mende
     await here.connect()
     (made,) = here.endpoints
     assert (await here.connect())[0].plan.steps == ()
-    made.status, made.enabled_events = "disabled", ["charge.succeeded", "payout.paid"]
+    made.status, made.enabled_events = "disabled", ["charge.succeeded", "price.created"]
     await here.connect(extended=True)
     assert (made.status, set(made.enabled_events)) == ("enabled", {*EVENT_TYPES, *FURTHER_TYPES})
     assert (await here.connect())[0].plan.steps == ()

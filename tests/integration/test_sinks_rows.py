@@ -162,6 +162,26 @@ async def test_a_credit_note_is_read_by_its_columns(kafka: Publisher, config: Si
     ]
 
 
+async def test_every_metric_has_a_view_of_its_name(kafka: Publisher, config: SinkConfig, clickhouse: Client) -> None:
+    subscription = {"Subscription": "sub_1", "Quantity": 3, "Plan": "Berth", "TrialEnd": "2026-02-01T00:00:00.000Z"}
+    dispute = {"Dispute": "du_1", "Inquiry": True, "Outcome": "won", "OutcomeAt": "2026-02-02T00:00:00.000Z"}
+    async with running(config):
+        await kafka.facts(*(fact(metric=one, metric_id=one.slug, properties=subscription | dispute) for one in Metric))
+        views = [f"{config.warehouse.database}.{metric.slug}" for metric in Metric]
+        await eventually(lambda: all(rows(clickhouse, f"SELECT metric_id FROM {view}") for view in views))
+    for view, metric in zip(views, Metric, strict=True):
+        assert rows(clickhouse, f"SELECT metric_id FROM {view}") == [(metric.slug,)]
+    for name in ("subscription_started", "subscription_changed", "subscription_canceled", "trial_ending"):
+        columns = "subscription_id, plan, quantity, toString(trial_end)"
+        assert rows(clickhouse, f"SELECT {columns} FROM {config.warehouse.database}.{name}") == [
+            ("sub_1", "Berth", 3, "2026-02-01 00:00:00.000")
+        ]
+    columns = "dispute_id, inquiry, outcome, toString(outcome_at)"
+    assert rows(clickhouse, f"SELECT {columns} FROM {config.warehouse.database}.dispute") == [
+        ("du_1", True, "won", "2026-02-02 00:00:00.000")
+    ]
+
+
 async def test_a_profile_is_one_row_a_person_and_mode(kafka: Publisher, config: SinkConfig, clickhouse: Client) -> None:
     def profile(**changes: Any) -> Profile:
         values: dict[str, Any] = {

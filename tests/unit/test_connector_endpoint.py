@@ -33,7 +33,7 @@ def test_what_is_right_is_left_as_it_is() -> None:
     [
         ({"enabled": False}, "enable it"),
         ({"types": frozenset(EVENT_TYPES[1:])}, f"add {EVENT_TYPES[0]}"),
-        ({"types": frozenset({*EVENT_TYPES, "payout.paid"})}, "drop payout.paid"),
+        ({"types": frozenset({*EVENT_TYPES, "price.created"})}, "drop price.created"),
         ({"types": frozenset({"*"})}, "drop *"),
         ({"url": "https://old.example.com/webhooks/stripe"}, f"send to {URL} instead of"),
     ],
@@ -49,9 +49,9 @@ def test_further_types_may_stay_and_need_not_be_there() -> None:
     wish = replace(WISH, also=wanted_types(extended=True))
     further = replace(GOOD, types=frozenset({*EVENT_TYPES, "invoice.paid"}))
     assert planned(GOOD, wish=wish).steps == planned(further, wish=wish).steps == ()
-    (step,) = planned(replace(further, types=further.types | {"payout.paid"}), wish=wish).steps
+    (step,) = planned(replace(further, types=further.types | {"price.created"}), wish=wish).steps
     assert isinstance(step, Update)
-    assert (step.changes, step.types) == (("drop payout.paid",), (*EVENT_TYPES, "invoice.paid"))
+    assert (step.changes, step.types) == (("drop price.created",), (*EVENT_TYPES, "invoice.paid"))
 
 
 def test_of_two_that_are_stored_the_newer_one_stays() -> None:
@@ -117,7 +117,7 @@ endpoints = st.builds(
     Endpoint,
     id=st.sampled_from(["we_1", "we_2", "we_3", "we_4"]),
     url=st.sampled_from([URL, ELSEWHERE.url]),
-    types=st.frozensets(st.sampled_from([*EVENT_TYPES, "payout.paid", "*"])),
+    types=st.frozensets(st.sampled_from([*EVENT_TYPES, "price.created", "*"])),
     enabled=st.booleans(),
     api_version=st.sampled_from([VERSION, "2020-03-02", ""]),
     thin=st.booleans(),

@@ -144,7 +144,7 @@ def test_dropping_any_events_and_then_importing_is_as_if_none_was_dropped(
 
 
 def _kept(world: World) -> dict[str, Any]:
-    unkept = (":upcoming:", ":attempt:", ":paid:in_")
+    unkept = (":upcoming:", ":attempt:", ":paid:in_", ":trial_ending:", ":subscription_changed:")
     facts = {key: row for key, row in world.facts().items() if not any(part in key for part in unkept)}
     for row in facts.values():
         if row["metric"] == "Failed Payment":

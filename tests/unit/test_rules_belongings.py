@@ -118,8 +118,8 @@ def issued(name: str = "amber", tier: str | None = "skipper", shape: Shape = END
 
 
 def tiers(world: World) -> dict[str, Any]:
-    """Metric to the subscription's metadata on it."""
-    rows = world.rows().values()
+    """Metric to the subscription's metadata on it, of payments and invoices."""
+    rows = [row for row in world.rows().values() if not row["metric"].startswith("Subscription")]
     return {row["metric"]: row["properties"]["metadata"].get("subscription", {}).get("tier") for row in rows}
 
 

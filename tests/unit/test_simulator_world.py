@@ -30,9 +30,12 @@ EXTENDED_TYPES = {
     *("invoice.paid", "invoice_payment.paid"),
     *(f"payment_method.{name}" for name in "attached automatically_updated detached".split()),
     *(f"charge.dispute.{name}" for name in "created updated closed funds_withdrawn".split()),
-    *(f"customer.subscription.{name}" for name in "created updated deleted".split()),
+    *(f"customer.subscription.{name}" for name in "created updated deleted trial_will_end".split()),
 }
-ONLY_EXTENDED = {Metric.CREDIT_NOTE, Metric.DISPUTE}  # told by events that only `connect --extended` asks for
+ONLY_EXTENDED = set(Metric) - {
+    *(Metric.SUCCESSFULLY_PAID, Metric.FAILED_PAYMENT, Metric.REFUNDED_PAYMENT, Metric.ISSUED_INVOICE),
+    Metric.UPCOMING_INVOICE,
+}  # told by events that only `connect --extended` asks for
 worlds = st.builds(
     World,
     seed=st.integers(0, 10**6),
