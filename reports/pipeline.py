@@ -33,7 +33,7 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
     """Raises Unavailable."""
     mode = {"livemode": livemode}
     received, dead, unlinked = await asyncio.gather(
-        warehouse.rows(
+        warehouse.row(
             Query(
                 "SELECT count() AS deliveries, max(received_at) AS newest,\n"
                 "  uniqExactIf((account, event_id), received_at >= {hour:DateTime64(3, 'UTC')}) AS last_hour\n"
@@ -42,8 +42,8 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
                 mode | {"hour": now - RECENT, "since": now - LATELY},
             )
         ),
-        warehouse.rows(Query("SELECT count() AS messages FROM dead_letters")),
-        warehouse.rows(
+        warehouse.row(Query("SELECT count() AS messages FROM dead_letters")),
+        warehouse.row(
             Query(
                 "SELECT count() AS facts FROM unlinked "
                 "WHERE livemode = {livemode:Bool} AND occurred_at >= {since:DateTime64(3, 'UTC')}",
@@ -51,16 +51,16 @@ async def arrivals(warehouse: Warehouse, livemode: bool, now: datetime) -> Arriv
             )
         ),
     )
-    if not received[0]["deliveries"]:  # then it was longer ago, which takes longer to find out
-        received = await warehouse.rows(
+    if not received["deliveries"]:  # then it was longer ago, which takes longer to find out
+        received = await warehouse.row(
             Query(
                 "SELECT count() AS deliveries, max(received_at) AS newest, 0 AS last_hour\n"
                 "FROM stripe_event_arrivals WHERE livemode = {livemode:Bool}",
                 mode,
             )
         )
-    newest = aware(received[0]["newest"]) if received[0]["deliveries"] else None
-    return Arrivals(newest, received[0]["last_hour"], dead[0]["messages"], unlinked[0]["facts"])
+    newest = aware(received["newest"]) if received["deliveries"] else None
+    return Arrivals(newest, received["last_hour"], dead["messages"], unlinked["facts"])
 
 
 @dataclass(frozen=True, slots=True)
