@@ -50,6 +50,8 @@ class Views:
 
     def page(self, kind: str, query: Query, version: str, *, url: str = "") -> Json:
         """One page of a kind. Raises ApiError for an unknown kind, cursor, filter or value."""
+        if kind == "payment_intents":
+            return self._intents(query, version)
         if kind not in self._shelves:
             raise unknown_url("GET", f"/v1/{kind}")
         if kind == "balance_transactions" and query.get("payout") is not None:
@@ -83,6 +85,16 @@ class Views:
         taken = sorted(self._books.balance.contents[payout], key=lambda one: one.created, reverse=True)
         page, more = short_page([self._json(one, version) for one in taken], "balance_transaction", MultiDict(others))
         body: Json = {"object": "list", "data": list(page), "has_more": more, "url": "/v1/balance_transactions"}
+        self._expand(body, query, version)
+        return body
+
+    def _intents(self, query: Query, version: str) -> Json:
+        """The payment intents of charges, the newest first; of those without one no list is kept."""
+        charges = [row for row in self._books.charges.values() if row.created <= self._now() and row.payment_intent]
+        newest = dict.fromkeys(row.payment_intent for row in sorted(charges, key=lambda row: row.created, reverse=True))
+        page, more = short_page([{"id": intent} for intent in newest], "payment_intent", query)
+        data = [self._payment_intent(one["id"], version) for one in page]
+        body: Json = {"object": "list", "data": data, "has_more": more, "url": "/v1/payment_intents"}
         self._expand(body, query, version)
         return body
 
