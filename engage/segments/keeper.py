@@ -83,6 +83,7 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
         self._plans: dict[str, _Plan] = {}
         self._evaluating = asyncio.Lock()
         self._reload = True
+        self._listening = asyncio.Event()  # from then on a fact is news
         self._told: dict[str, str] = {}
         self._metric_of = {full_name(topic, config.topic_prefix): metric for metric, topic in METRICS.items()}
 
@@ -132,6 +133,7 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
 
     async def _evaluations(self) -> None:
         """One segment after the other, the one that has waited longest first."""
+        await self._listening.wait()  # else a fact that came after an evaluation and before that were nobody's
         while True:
             if self._library.refresh():
                 self._look_at_problems()
@@ -248,6 +250,7 @@ class SegmentKeeper(Listener):  # type: ignore[misc] # aiokafka has no types
     async def _see_facts(self, signs: Consumer) -> None:
         places = await partitions_of(self._config.kafka, *self._metric_of)
         seen = await signs.end_offsets(places)
+        self._listening.set()
         while True:
             await asyncio.sleep(_SIGN_SECONDS)
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +124,36 @@ async def test_two_keepers_share_the_segments_and_one_takes_over_from_the_other(
         await eventually(after, deadline=60)
     assert len(changes.all) == len({each.change_id for each in changes.all})
     assert {each.segment for each in changes.all} >= {*names, "after"}
+
+
+async def test_a_fact_that_comes_before_kafka_has_told_how_many_there_are_is_news(
+    config: KeeperConfig, project: Path, shop: Shop, kafka: Publisher, changes: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Topics that are new have no leader for some seconds, and this question waits for one."""
+    ends, answers = AIOKafkaConsumer.end_offsets, asyncio.Event()
+
+    async def late(self: AIOKafkaConsumer, places: Any) -> Any:
+        await answers.wait()
+        return await ends(self, places)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", late)
+    write(project, "payers", PAYERS)
+    keeper, stop = SegmentKeeper(config), asyncio.Event()
+    task = asyncio.create_task(keeper.run(stop))
+    try:
+        await eventually(lambda: keeper._owned)
+        with suppress(AssertionError):  # one that doesn't wait evaluates now, and once in an hour
+            await eventually(lambda: keeper._plans["payers"].due, deadline=3)
+        bob = paid("bob@example.com")
+        await shop.told(bob)
+        await kafka.facts(bob)
+        answers.set()
+
+        async def told() -> bool:
+            return [one[:2] for one in await changes.of("payers")] == [("bob@example.com", "entered")]
+
+        await eventually(told, deadline=30)
+    finally:
+        answers.set()
+        stop.set()
+        await asyncio.wait_for(task, 60)
