@@ -303,7 +303,7 @@ def _operand(
         first, second = (fields.get(f"{here}.{end}", "") for end in ("at", "to"))
         return [amount(f"{at}.at", "From", first), "and", amount(f"{at}.to", "To", second)]
     if operator in ("in the last", "in the next", "before", "after", "on", "between", *SPANS):
-        return _window(at, fields | {f"{here}.is": operator}, here)  # type: ignore[operator]  # a dict
+        return _window(at, {**fields, f"{here}.is": operator}, here)
     if numeric or operator in ("greater than", "at least", "less than", "at most"):
         return [amount(f"{at}.v", "Value", fields.get(f"{here}.v", ""))]
     return [Control(f"{at}.v", "Value", fields.get(f"{here}.v", ""), offers=offers, hint="value")]

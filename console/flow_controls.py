@@ -7,6 +7,7 @@ from console.building import Card, Control, Fault, FlowBuilt, Group, Line, Part,
 from console.building_controls import Maker, amount, menu
 from engage.conditions.problems import Problem
 from engage.editing import flow as editing
+from engage.editing.conditions import Part as Edited
 from engage.editing.placing import step_names
 from engage.editing.steps import UNITS, rows_of
 from engage.flows.parts import Weekday
@@ -115,8 +116,8 @@ class _Maker:
     def _wrong(self, path: str) -> tuple[str, ...]:
         return tuple(fault.text for fault in self._faults if fault.at == path)
 
-    def _part(self, part: object) -> Part | None:
-        return self._conditions.part(part) if part is not None else None  # type: ignore[arg-type]
+    def _part(self, part: Edited | None) -> Part | None:
+        return self._conditions.part(part) if part is not None else None
 
     def _kinds(self) -> tuple[tuple[str, str], ...]:
         """What can be added, what is used most first."""
