@@ -1,17 +1,26 @@
-"""A worker with one stage, for as long as a block lasts; and the two runtimes that it can be on."""
+"""A worker with one stage, for as long as a block lasts; and the two runtimes that it can be on.
+
+`python -m tests.conformance.running BOOTSTRAP PREFIX DIRECTORY NAME` is one with `Counting`, that stops itself.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.checkpoint import Checkpointer, Pace
+from embedded.child import die_with_parent
+from streams.checkpoint import Checkpointer, Output, Pace
 from streams.kafka import TopicPartition
-from streams.producer import Producer
+from streams.message import Message
+from streams.producer import Fenced, Producer
 from streams.reading import reader
 from streams.worker import Stage, Worker, WorkerConfig
 from tests.conftest import eventually
@@ -21,6 +30,7 @@ from tests.simulation.loop import Loop
 from tests.simulation.room import Machine, product
 
 PARTITIONS = 4
+PAUSE = b"pause"
 _PACE = Pace(min_age=0.01, share=1.0)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -30,6 +40,37 @@ class Staged(Stage, Protocol):
     """What a worker here runs: `checkpoint` is set before anything is given to it."""
 
     checkpoint: Checkpointer
+
+
+class Counting:
+    """Counts what it is given of each partition, and says each count; the first `PAUSE` has it call `pause`."""
+
+    checkpoint: Checkpointer
+
+    def __init__(self, words: str, pause: Callable[[], None] = lambda: None) -> None:
+        self._words, self._pause = words, pause
+
+    def take(self, message: Message, checkpoint: Checkpointer) -> None:
+        store = checkpoint.store(message.partition)
+        count = b"%d" % (int(store.get(b"count") or 0) + 1)
+        store.put(b"count", count)
+        checkpoint.send_after(message.partition, Output(self._words, b"%d" % message.partition, count))
+        if message.value == PAUSE:
+            pause, self._pause = self._pause, lambda: None
+            pause()
+
+    def drain(self, _: int) -> Iterable[Output]:
+        return ()
+
+    def forget(self, _: Collection[int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A process that has stopped itself; `ended` waits until it has, and says of what."""
+
+    go_on: Callable[[], None]
+    ended: Callable[[], Awaitable[str]]
 
 
 @asynccontextmanager
@@ -72,7 +113,10 @@ class Runtime(Protocol):
     def worker(self, name: str, stage: Staged, **more: Any) -> AbstractAsyncContextManager["asyncio.Task[None]"]:
         """A worker with a disk of its own."""
 
-    async def publish(self, count: int) -> None:
+    def process(self, name: str) -> AbstractAsyncContextManager[Paused]:
+        """A worker in a process of its own, `Counting`, that is paused by `PAUSE`."""
+
+    async def publish(self, count: int, value: bytes = b"") -> None:
         """So many messages more, over all partitions."""
 
     async def behind(self) -> int:
@@ -108,11 +152,31 @@ class OnFaust:
         config = WorkerConfig(f"{self._prefix}group", self._kafka, self._directory / name, PARTITIONS, 1)
         return worker(config, f"{self._prefix}kept", self.topic, stage, **more)
 
-    async def publish(self, count: int) -> None:
+    @asynccontextmanager
+    async def process(self, name: str) -> AsyncIterator[Paused]:
+        asked = (self._kafka["bootstrap_servers"], self._prefix, str(self._directory), name)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.conformance.running", *asked),
+            stdout=asyncio.subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
+
+        async def ended() -> str:
+            said = (await process.communicate())[0].decode().split()
+            return said[-1]
+
+        try:
+            yield Paused(lambda: process.send_signal(signal.SIGCONT), ended)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def publish(self, count: int, value: bytes = b"") -> None:
         producer = Producer(self._kafka)
         await producer.start()
         try:
-            each = [(None, b"%d" % number) for number in range(count // PARTITIONS)]
+            each = [(None, value or b"%d" % number) for number in range(count // PARTITIONS)]
             await producer.write({(self.topic, number): each for number in range(PARTITIONS)})
         finally:
             await producer.stop()
@@ -150,14 +214,28 @@ class Simulated:
         self._kafka.topic(self.topic)
 
     def worker(self, name: str, stage: Staged, **more: Any) -> AbstractAsyncContextManager["asyncio.Task[None]"]:
-        machine = Machine(name, Disks(), self._kafka)
+        return self._on(Machine(name, Disks(), self._kafka), stage, **more)
+
+    def _on(self, machine: Machine, stage: Staged, **more: Any) -> AbstractAsyncContextManager["asyncio.Task[None]"]:
         config = WorkerConfig("group", {}, Path("/nowhere"), PARTITIONS, 1)
         return worker(config, "kept", self.topic, stage, **more, spawn=lambda work: self._loop.spawn(machine, work))
 
-    async def publish(self, count: int) -> None:
+    @asynccontextmanager
+    async def process(self, name: str) -> AsyncIterator[Paused]:
+        machine = Machine(name, Disks(), self._kafka)
+        with suppress(Fenced):
+            async with self._on(machine, Counting(f"{self.topic}-words", machine.pause)) as running:
+
+                async def ended() -> str:
+                    await asyncio.wait([running])
+                    return type(running.exception()).__name__
+
+                yield Paused(lambda: machine.resume(self._loop), ended)
+
+    async def publish(self, count: int, value: bytes = b"") -> None:
         await asyncio.sleep(0.01)
         for number in range(PARTITIONS):
-            messages = [(None, b"%d" % each) for each in range(count // PARTITIONS)]
+            messages = [(None, value or b"%d" % each) for each in range(count // PARTITIONS)]
             self._kafka.append((self.topic, number), messages)
 
     async def behind(self) -> int:
@@ -192,3 +270,20 @@ def simulated(scenario: Callable[[Runtime], Awaitable[None]]) -> None:
 
     with product(loop, []):
         loop.run(run(), until=600.0)
+
+
+async def _count(bootstrap: str, prefix: str, directory: str, name: str) -> None:
+    """Until it is told that it is not the one any more."""
+    runtime = OnFaust(bootstrap, prefix, Path(directory))
+    stage = Counting(f"{runtime.topic}-words", lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    try:
+        async with runtime.worker(name, stage) as running:
+            await running
+    except Fenced:
+        sys.stdout.write("Fenced\n")
+        sys.stdout.flush()
+        os._exit(1)  # as roles end: what Faust has not closed by now may never be
+
+
+if __name__ == "__main__":
+    asyncio.run(_count(*sys.argv[1:]))

@@ -12,7 +12,7 @@ from streams.checkpoint import Checkpointer, Output
 from streams.message import Message
 from streams.producer import Fenced
 from streams.timers import Timers
-from tests.conformance.running import PARTITIONS, OnFaust, Runtime, simulated
+from tests.conformance.running import PARTITIONS, PAUSE, Counting, OnFaust, Runtime, simulated
 from tests.conftest import eventually
 
 Scenario = Callable[[Runtime], Awaitable[None]]
@@ -162,6 +162,40 @@ def test_whose_partitions_were_taken_over_can_neither_keep_nor_say_nor_commit(ho
         assert await runtime.log(stage.checkpoint.changelog) == before
         assert len(await runtime.log(words)) == 40
         assert await runtime.behind() == 40
+
+    hold(scenario)
+
+
+def test_who_was_paused_for_longer_than_its_session_changes_nothing_when_it_goes_on(
+    hold: Callable[[Scenario], None],
+) -> None:
+    async def scenario(runtime: Runtime) -> None:
+        words, two = f"{runtime.topic}-words", Counting(f"{runtime.topic}-words")
+
+        async def counted(each: int) -> bool:
+            """Whether so many messages of each partition have been counted, each once, and said; and all are done."""
+            said = defaultdict[bytes, set[int]](set)
+            for key, value in await runtime.log(words):
+                said[key or b""].add(int(value or b""))
+            told = [said[b"%d" % number] == set(range(1, each + 1)) for number in range(PARTITIONS)]
+            return all(told) and await runtime.behind() == 0
+
+        async with runtime.process("one") as one:
+            await runtime.publish(40)
+            await eventually(lambda: counted(10), deadline=60)
+            await runtime.publish(40, PAUSE)  # it stops with the first, which it has counted and not kept
+            async with runtime.worker("two", two):  # ready once it has what was the other's
+                await runtime.publish(40)
+                await eventually(lambda: counted(30), deadline=60)
+                await asyncio.wait_for(two.checkpoint.settle(), 60)
+                before = [await runtime.log(each) for each in (two.checkpoint.changelog, words)]
+                one.go_on()
+                assert await asyncio.wait_for(one.ended(), 60) == "Fenced"
+                assert [await runtime.log(each) for each in (two.checkpoint.changelog, words)] == before
+                await runtime.publish(40)
+                await eventually(lambda: counted(40), deadline=60)
+                kept = {int(two.checkpoint.store(number).get(b"count") or 0) for number in range(PARTITIONS)}
+                assert kept == {40}
 
     hold(scenario)
 
