@@ -64,6 +64,7 @@ class Console:
 
     def __init__(self, config: ConsoleConfig, actions: Actions | None, engagement: Engagement | None) -> None:
         self._warehouse = reader(config.warehouse)
+        self._engagement = engagement
         key = Key(config.state)
         self._gate = Gate(config, key)
         self._audit = Audit(config, key)
@@ -90,9 +91,13 @@ class Console:
         return app
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
-        sending = asyncio.create_task(self._audit.run(), name="audit")
+        beside = [asyncio.create_task(self._audit.run(), name="audit")]
+        if self._engagement is not None:
+            beside.append(asyncio.create_task(self._engagement.definitions.run(), name="definitions"))
         yield
-        sending.cancel()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._audit.close()
         await self._warehouse.close()
 

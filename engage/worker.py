@@ -20,6 +20,7 @@ import structlog
 
 from engage import telemetry, web
 from engage.config import EngageConfig
+from engage.definitions.keeping import Definitions
 from engage.dispatch import Dispatcher
 from engage.flows.library import Flows
 from engage.flows.rules.known import Zones
@@ -37,7 +38,7 @@ from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
 from schemas.erasures import Positions, reached
-from schemas.errors import ConfigurationError, Unavailable
+from schemas.errors import ConfigurationError, TillstreamError, Unavailable
 from schemas.topics import (
     ENGAGE_PEOPLE,
     ERASURES,
@@ -73,6 +74,7 @@ class Engage:
         self._clock = clock
         self._worker: Worker | None = None
         self._flows = Flows(config.project)
+        self._definitions = Definitions(lambda: (config.kafka, config.topic_prefix), config.project)
         self._owned: set[int] = set()
         self._coming: set[int] = set()  # assigned, and neither taken up in whole nor revoked meanwhile
         self._dates_due, self._waking = asyncio.Event(), asyncio.Event()
@@ -96,6 +98,10 @@ class Engage:
     async def run(self, stop: asyncio.Event) -> None:
         """Run flows until `stop` is set. Raises Unavailable when Kafka is away, and whatever made a stage fail."""
         config = self._config
+        try:
+            await self._definitions.settle()  # what was changed elsewhere meanwhile must not act as it was
+        except TillstreamError as error:
+            log.warning("flows and segments are as their files are", cause=str(error))
         self._flows.refresh()
         self._producer = Producer(config.kafka)
         await self._producer.start()
@@ -107,7 +113,7 @@ class Engage:
                 base = config.unsubscribe_url or f"http://{host}:{port}"
                 log.info("unsubscribe page", port=port, url=base)
                 keeping = (self._keeper.run(stop),) if self._keeper else ()
-                await _all(self._flow(stop, base, secret), *keeping)
+                await _all(_until(stop, self._definitions.run()), self._flow(stop, base, secret), *keeping)
         finally:
             await self._producer.stop()
 
@@ -346,6 +352,20 @@ async def _all(*work: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run it until `stop` is set."""
+    running = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
+        stopping.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
 
 
 async def _pass_on(stop: asyncio.Event, over: asyncio.Event) -> None:

@@ -10,8 +10,10 @@ from settings.table import Settings
 from streams.address import answering, open_broker
 from streams.kafka import Admin
 
-#: Topics that name nobody.
-_NOBODY: Final = frozenset({topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name})
+#: Topics that name nobody (but whom an operator wrote into a segment: see docs/privacy.md).
+_NOBODY: Final = frozenset(
+    {topics.ERASURES.name, topics.CONNECTOR_STATE.name, topics.TALLIES.name, topics.DEFINITIONS.name}
+)
 _CHECK_MS: Final = 15 * 60 * 1000  # the broker looks every five minutes, and deletes files a minute later
 _FOREVER_MS: Final = 100 * 365 * topics.DAY_MS
 

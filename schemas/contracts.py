@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from schemas import topics
 from schemas.balance import BalanceTransaction, Payout
 from schemas.dead_letter import DeadLetter
+from schemas.definitions import Revision
 from schemas.envelope import Envelope, EventHeaders
 from schemas.messages import Message, Suppression
 from schemas.metrics import MetricEvent
@@ -40,6 +41,7 @@ FILES: dict[str, type[BaseModel]] = {
     "suppression.schema.json": Suppression,
     "balance_transaction.schema.json": BalanceTransaction,
     "payout.schema.json": Payout,
+    "definition.schema.json": Revision,
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
@@ -150,6 +152,14 @@ def channels() -> list[Channel]:
             Payout,
             "Stripe's id of the payout",
             "Payouts to the bank. Keep the highest version of a payout_id.",
+        ),
+        Channel(
+            topics.DEFINITIONS,
+            Revision,
+            "KIND/NAME/ID: the kind, the definition's name and the revision's id",
+            "Segments, flows, mail templates and the brand: one message a revision, compacted, and none is ever "
+            "written over. All of one definition are on one partition. A revision follows its parent; of several "
+            "that follow the same one, the first is taken. The newest that was taken is what runs.",
         ),
     ]
     by_name = {channel.topic.name: channel for channel in known}

@@ -56,6 +56,9 @@ LOOKUPS = Topic("lookups", retention_ms=14 * DAY_MS)
 # Who was erased, as keyed digests, and how far each stage has taken that up: see `schemas.erasures`.
 ERASURES = Topic("erasures", grows=False)
 
+# Segments, flows, mail templates and the brand, as revisions: see `schemas.definitions`.
+DEFINITIONS = Topic("definitions", grows=False)
+
 # How far the connector has come: progress of imports and sweeps. Nobody else should read it.
 CONNECTOR_STATE = Topic("connector.state", grows=False)
 
@@ -85,6 +88,7 @@ ALL = (
     BALANCE_TRANSACTIONS,
     PAYOUTS,
     ENGAGE_PEOPLE,
+    DEFINITIONS,
     ERASURES,
     TALLIES,
 )

@@ -3,9 +3,7 @@
 A file that can't be read keeps the flow that it held before, and is named in `problems`; no other flow is affected.
 """
 
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from pydantic import BaseModel
 
 from engage.conditions.model import InSegment
 from engage.conditions.problems import Invalid, nearest
+from engage.files import write_whole, writing
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
 from engage.flows.parts import NAME
 from engage.flows.reading import parse
@@ -81,14 +80,7 @@ def write(project: Path, name: str, text: str) -> Path:
     """The project's file of a flow, whole or not at all. Raises Invalid, ConfigurationError when it can't be."""
     target = project / "flows" / f"{name}.yaml"
     parse(text, name, str(target))
-    temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.new")
-    with _writing(target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, "utf-8")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_whole(target, text)
     return target
 
 
@@ -102,7 +94,7 @@ def archive(project: Path, name: str) -> None:
         raise ConfigurationError(f"{name} came with Tillstream and is a draft", remedy="leave it as it is")
     aside = _aside(project, name)
     earlier = next(path for n in range(1, 10_000) if not (path := aside.with_suffix(f".{n}.yaml")).exists())
-    with _writing(aside):
+    with writing(aside):
         aside.parent.mkdir(parents=True, exist_ok=True)
         if aside.exists():
             aside.replace(earlier)
@@ -121,7 +113,7 @@ def restore(project: Path, name: str) -> None:
         raise ConfigurationError(f"no flow '{name}' is set aside", remedy="tillstream flows list")
     if target.exists():
         raise ConfigurationError(f"there is a flow '{name}' already", remedy="archive that one first")
-    with _writing(target):
+    with writing(target):
         text = aside.read_text("utf-8", "replace")
         flow = _read(aside).flow
         if flow is not None and flow.status is not Status.DRAFT:
@@ -133,16 +125,6 @@ def _aside(project: Path, name: str) -> Path:
     if not NAME.fullmatch(name):
         raise ConfigurationError(f"'{name}' can't be a flow's name", remedy="tillstream flows list")
     return project / "flows" / "archived" / f"{name}.yaml"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} can't be written: {error.strerror}", remedy="check TILLSTREAM_PROJECT"
-        ) from None
 
 
 def with_status(text: str, status: Status) -> str:

@@ -4,13 +4,13 @@ A file that can't be read is named with its problems, and affects no other segme
 """
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engage.conditions.model import Definition, InSegment
 from engage.conditions.problems import Invalid, Problem, nearest
 from engage.conditions.reading import parse
+from engage.files import write_whole
 from schemas.errors import ConfigurationError
 
 READY = Path(__file__).parent / "ready"
@@ -86,16 +86,7 @@ def write(project: Path, name: str, text: str) -> Path:
     if isinstance(found, list):
         raise Invalid(found)
     target = project / "segments" / f"{name}.yaml"
-    temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.new")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, "utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigurationError(
-            f"{target} can't be written: {error.strerror}", remedy="check TILLSTREAM_PROJECT"
-        ) from None
+    write_whole(target, text)
     return target
 
 
