@@ -85,6 +85,33 @@ async def dashboard_timezone(api: StripeApi) -> str:
     return str(((account.get("settings") or {}).get("dashboard") or {}).get("timezone") or "")
 
 
+@dataclass(frozen=True, slots=True)
+class Business:
+    """What Stripe's account says of its owner; '' for what it does not say, or the key may not know."""
+
+    name: str
+    url: str
+    address: str
+    email: str
+    timezone: str
+
+
+async def business(api: StripeApi) -> Business:
+    """From the account's `business_profile` and `settings.dashboard`. Raises KeyRevoked, Unavailable."""
+    account, _ = await _account(api)
+    profile, dashboard = account.get("business_profile") or {}, (account.get("settings") or {}).get("dashboard") or {}
+    where = profile.get("support_address") or {}
+    town = " ".join(str(where.get(part) or "") for part in ("postal_code", "city", "state")).strip()
+    lines = (*(str(where.get(part) or "") for part in ("line1", "line2")), town, str(where.get("country") or ""))
+    return Business(
+        name=str(profile.get("name") or dashboard.get("display_name") or ""),
+        url=str(profile.get("url") or ""),
+        address=", ".join(filter(None, lines)),
+        email=str(profile.get("support_email") or ""),
+        timezone=str(dashboard.get("timezone") or ""),
+    )
+
+
 async def _account(api: StripeApi) -> tuple[Json, float | None]:
     """The account, and how far this machine's clock is ahead; Stripe's `Date` has whole seconds."""
     for path in ("/v1/account", "/v1/charges?limit=1"):

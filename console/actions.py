@@ -24,6 +24,7 @@ from connector.permissions import dashboard_timezone, lacking
 from connector.places import find_places
 from connector.reconcile.account import Asked, reconcile
 from connector.stripe_api import StripeAccess, StripeApi
+from console.setting_up import SettingUp
 from console.shapes import Compared, Comparison, Connection, Kept, Merging, Mover, Part, Signing
 from doctor.facts import Facts, OwnBroker
 from doctor.gather import gather
@@ -59,6 +60,7 @@ class Actions:
 
     def __init__(self, settings: Settings, own_broker: Callable[[], OwnBroker]) -> None:
         self._data, self._own_broker = settings.tillstream_data, own_broker
+        self.setting_up = SettingUp(self._data)
         self._imports: dict[str, asyncio.subprocess.Process] = {}
         self._judging: asyncio.Task[Verdict] | None = None
         self._judged_at = -math.inf

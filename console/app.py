@@ -32,6 +32,7 @@ from console.pages.payouts import PayoutsPage
 from console.pages.profiles import ProfilePages
 from console.pages.search import SearchPage
 from console.pages.segments import SegmentPages
+from console.pages.settings import SettingsPage
 from console.pages.site import Site
 from console.templates_env import STATIC
 from schemas.errors import TillstreamError, Unavailable
@@ -53,6 +54,7 @@ PAGES: Final = (
     IntegrationPage,
     PayoutsPage,
     HealthPage,
+    SettingsPage,
     AuditPage,
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

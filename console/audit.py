@@ -62,6 +62,7 @@ class Action(StrEnum):
     SET_STATUS = "set a flow's status"
     RELEASE = "released held messages"
     SEND_TEST = "sent a test mail"
+    SET = "changed settings"
 
 
 @dataclass(frozen=True, slots=True)

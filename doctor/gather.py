@@ -69,8 +69,15 @@ async def gather(
         mail,
         segments,
         flows,
-        _lacking(settings) if runtime is None or runtime.mails is None else () if runtime.mails else ("SMTP_URL",),
+        _no_mail(settings, runtime),
     )
+
+
+def _no_mail(settings: Settings, runtime: Runtime | None) -> tuple[str, ...]:
+    """What a running `up` lacks for mails, else what these settings do; everybody reads what was set in the browser."""
+    if runtime is None or runtime.mails is None:
+        return _lacking(settings)
+    return () if runtime.mails or "smtp_url" in settings.from_browser else ("SMTP_URL",)
 
 
 def _lacking(settings: Settings) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engage.conditions import Clock
-from engage.senders.smtp import address
+from engage.senders.smtp import address, parse_url
 from engage.templates.context import Organization
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError
@@ -48,16 +48,28 @@ class EngageConfig:
     port: int = 0
 
 
-def engage_config(settings: Settings) -> EngageConfig:
-    """What the role needs. Raises ConfigurationError for an SMTP_URL that can't be used."""
-
-    if settings.tillstream_mail_from:
+def check_mail(settings: Settings) -> None:
+    """Raises ConfigurationError for a mail server or a sender by which no mail can go out."""
+    url, sender = plain(settings.smtp_url), settings.tillstream_mail_from
+    if sender:
         try:
-            address(settings.tillstream_mail_from)
+            address(sender)
         except ValueError as error:
             raise ConfigurationError(
                 f"TILLSTREAM_MAIL_FROM: {error}", remedy="export TILLSTREAM_MAIL_FROM='Shop <billing@shop.example>'"
             ) from None
+    if url:
+        parse_url(url)
+    if url and not sender:
+        raise ConfigurationError(
+            "SMTP_URL is set, but nobody is named whom mail comes from",
+            remedy="export TILLSTREAM_MAIL_FROM='Your Name <billing@your.domain>'",
+        )
+
+
+def engage_config(settings: Settings) -> EngageConfig:
+    """What the role needs. Raises ConfigurationError for an SMTP_URL that can't be used."""
+    check_mail(settings)
     return EngageConfig(
         kafka=kafka_arguments(settings),
         data=settings.tillstream_data / "engage",

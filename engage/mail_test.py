@@ -19,9 +19,22 @@ def mail_server(settings: Settings) -> str:
 
 async def send_test(settings: Settings, shown: Preview, to: str) -> tuple[bool, str]:
     """(whether the mail server has taken it, what it said). Raises ConfigurationError for an address that is none."""
+    mail = shown.mail
+    return await _send(settings, to, shown.sender, mail.subject, mail.html, mail.text, shown.flow)
+
+
+async def send_trial(settings: Settings, to: str) -> tuple[bool, str]:
+    """The same with a few words that say that mail can be sent."""
+    text = f"This came by the mail server of your settings: Tillstream can send mail to {to}.\n"
+    return await _send(settings, to, "", "Tillstream can send mail", "", text, "settings")
+
+
+async def _send(
+    settings: Settings, to: str, sender: str, subject: str, html: str, text: str, what: str
+) -> tuple[bool, str]:
     mailer = Smtp(mail_server(settings))
     try:
-        sender = shown.sender or settings.tillstream_mail_from or f"tillstream@{address(to).rpartition('@')[2]}"
+        sender = sender or settings.tillstream_mail_from or f"tillstream@{address(to).rpartition('@')[2]}"
         address(to)
     except ValueError as error:
         raise ConfigurationError(str(error), remedy="--to you@example.com") from None
@@ -31,10 +44,10 @@ async def send_test(settings: Settings, shown: Preview, to: str) -> tuple[bool, 
                 message_id=f"test-{token_hex(12)}",
                 sender=sender,
                 to=to,
-                subject=f"[Test] {shown.mail.subject}",
-                html=shown.mail.html,
-                text=shown.mail.text,
-                headers={"X-Tillstream-Test": shown.flow},
+                subject=f"[Test] {subject}",
+                html=html,
+                text=text,
+                headers={"X-Tillstream-Test": what},
             )
         )
     finally:

@@ -38,7 +38,7 @@ from engage.stages.reports import Reports, suppression
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
 from schemas.erasures import Positions, reached
-from schemas.errors import ConfigurationError, TillstreamError, Unavailable
+from schemas.errors import TillstreamError, Unavailable
 from schemas.topics import (
     ENGAGE_PEOPLE,
     ERASURES,
@@ -79,11 +79,6 @@ class Engage:
         self._coming: set[int] = set()  # assigned, and neither taken up in whole nor revoked meanwhile
         self._dates_due, self._waking = asyncio.Event(), asyncio.Event()
         self._woken = clock()  # since when a flow is live: when was last seen that none was
-        if config.smtp_url and not config.mail_from:
-            raise ConfigurationError(
-                "SMTP_URL is set, but nobody is named whom mail comes from",
-                remedy="export TILLSTREAM_MAIL_FROM='Your Name <billing@your.domain>'",
-            )
         self._told: dict[str, str] = {}  # what was said of flows that can't be read
         self._erased: Positions = {}  # how far the list of the erased is taken up
         self._refusal = "the worker is starting"

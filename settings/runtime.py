@@ -22,7 +22,7 @@ _BLOCK = 4096  # bytes: what disks are given out in
 # What `up` and the roles make in the data directory; the project in it is its user's own.
 _MADE = (
     *("kafka", "clickhouse", "processors", "engage", "connector", "roles", "secrets", "logs"),
-    *("runtime.json", "up.lock"),
+    *("runtime.json", "settings.json", "up.lock"),
 )
 
 

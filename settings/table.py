@@ -1,8 +1,9 @@
 """Every setting of Tillstream in one table: name, type, default and help. `docs/settings.md` is made from it.
 
 A setting is read from the environment under its name in capitals, else from the TOML file that `TILLSTREAM_CONFIG`
-names (same names, any case), else it has its default. `[accounts.NAME]` tables of that file describe several Stripe
-accounts; without any, the environment describes the one account `default`.
+names (same names, any case), else, for some, from what was set in the browser (`settings/browser.py`), else it has its
+default. `[accounts.NAME]` tables of that file describe several Stripe accounts; without any, the environment describes
+the one account `default`.
 """
 
 from collections.abc import Collection
@@ -261,6 +262,20 @@ class Settings(BaseModel):
     # What `connect` stored beside these settings: read at loading, and by every process for itself.
     _stored: dict[str, StoredAccount] = PrivateAttr(default_factory=dict)
 
+    # What of these settings is from the browser, as texts: every process reads it for itself.
+    _browser: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def with_browser(self, values: dict[str, str]) -> "Settings":
+        """The same settings, of which the named ones are from the browser."""
+        settings = self.model_copy()
+        settings._browser = values
+        return settings
+
+    @property
+    def from_browser(self) -> dict[str, str]:
+        """Setting → text, of those whose value in force was set in the browser."""
+        return self._browser
+
     def with_stored(self, stored: dict[str, StoredAccount]) -> "Settings":
         """The same settings beside what `connect` stored."""
         settings = self.model_copy()
@@ -338,11 +353,14 @@ class Settings(BaseModel):
         return {name: account.timezone or self.tillstream_timezone for name, account in self.all_accounts().items()}
 
     def as_environment(self) -> dict[str, str]:
-        """The same settings as a child's environment; the accounts stay in the file that TILLSTREAM_CONFIG names."""
+        """The same settings as a child's environment; the accounts stay in the file that TILLSTREAM_CONFIG names, and
+        what is from the browser in its own.
+        """
         values = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name != "accounts" and value != field.default and value is not None:
+            told = name != "accounts" and name not in self._browser
+            if told and value != field.default and value is not None:
                 values[name.upper()] = _as_text(value)
         return values
 

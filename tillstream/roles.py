@@ -28,6 +28,7 @@ from streams.topics import Partitions, partitions_in_force
 from tillstream.health import health_server
 from tillstream.logs import configure_logging
 from tillstream.ports import claim_port
+from tillstream.renewal import begin_anew, changed
 from warehouse.address import settings_address
 
 log = structlog.get_logger(__name__)
@@ -72,13 +73,15 @@ class Knowing:
 
 
 def run_role(name: str, work: Callable[[asyncio.Event], Awaitable[None]], settings: Settings) -> None:
-    """Run `work` until SIGTERM or SIGINT asks for a drain, then exit.
+    """Run `work` until SIGTERM or SIGINT asks for a drain, then exit; begin anew when its settings were changed.
 
     Exit code 0 after a drain, 2 when a person has to mend something first, 1 for everything else (start it again).
     """
     configure_logging(settings.tillstream_log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_signalled(name, work))
+        again = runner.run(_until_signalled(name, work, settings))
+    if again:
+        begin_anew()
 
 
 def _reported(name: str, error: Exception) -> int:
@@ -93,11 +96,19 @@ def _reported(name: str, error: Exception) -> int:
     return 1
 
 
-async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    stop = asyncio.Event()
+async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[None]], settings: Settings) -> bool:
+    """Whether it is to begin anew."""
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        ended.set()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
+    renewal = asyncio.create_task(changed(name, settings), name="settings")
+    renewal.add_done_callback(lambda _: stop.set())
     log.info("started", role=name)
     try:
         await work(stop)
@@ -108,6 +119,11 @@ async def _until_signalled(name: str, work: Callable[[asyncio.Event], Awaitable[
         # At once: what a broken library still has running may wait for ever, and the supervisor waits for this end.
         os._exit(code)
     log.info("stopped", role=name)
+    if not renewal.done() or ended.is_set():
+        renewal.cancel()
+        return False
+    renewal.result()
+    return True
 
 
 def _announce(settings: Settings, name: str, url: str) -> None:

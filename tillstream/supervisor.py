@@ -71,7 +71,7 @@ class Supervisor:
             database=settings.clickhouse_database,
             topic_prefix=settings.tillstream_topic_prefix,
             project=str(settings.project.absolute()),
-            mails=settings.smtp_url is not None,
+            mails=settings.smtp_url is not None and "smtp_url" not in settings.from_browser,
         )
         # Without a webhook secret the door says that it isn't ready, and nothing but a person can change that.
         has_secret = any(settings.webhook_secrets().values())

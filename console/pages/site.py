@@ -48,6 +48,7 @@ NAVIGATION: Final = (
     ("/payouts", "Payouts", "payouts"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
+    ("/settings", "Settings", "settings"),
     ("/audit", "Audit log", "audit"),
 )
 #: The entry of the navigation that a page below it belongs to.

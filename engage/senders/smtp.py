@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, parseaddr
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import aiosmtplib
 
@@ -89,6 +89,13 @@ def parse_url(url: str) -> Server:
         parts.scheme == "smtps",
         parts.scheme == "smtp+starttls",
     )
+
+
+def make_url(scheme: str, host: str, port: str = "", username: str = "", password: str = "") -> str:
+    """SMTP_URL of its parts, as `parse_url` takes it apart; an empty `port` is the usual one."""
+    login = quote(username, safe="") + (f":{quote(password, safe='')}" if password else "")
+    at = f"{login}@" if login else ""
+    return f"{scheme}://{at}{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
 def compose(mail: Mail, now: float) -> bytes:

@@ -288,7 +288,20 @@ def account_json(account_id: str, display_name: str, timezone: str, currency: st
     return {
         "id": account_id,
         "object": "account",
-        "business_profile": {"mcc": "5734", "name": display_name, "url": None},
+        "business_profile": {
+            "mcc": "5734",
+            "name": display_name,
+            "support_address": {
+                "city": "London",
+                "country": "GB",
+                "line1": "1 Harbour Street",
+                "line2": None,
+                "postal_code": "E1W 1AA",
+                "state": None,
+            },
+            "support_email": "help@harbour.example",
+            "url": "https://harbour.example",
+        },
         "business_type": "company",
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,

@@ -43,9 +43,11 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/flow/status": (Action.SET_STATUS, {"name": "receipt", "status": "live"}),
     "/flow/release": (Action.RELEASE, {"name": "receipt"}),
     "/flow/test": (Action.SEND_TEST, {"name": "receipt", "step": "mail", "to": EMAIL}),
+    "/settings/save": (Action.SET, {"form": "mail", "smtp_password": "whsec_secret"}),
+    "/settings/test": (Action.SEND_TEST, {"form": "mail", "smtp_password": "whsec_secret", "to": EMAIL}),
 }
 ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check", "/part/flow/build", "/part/flow/check"}
-ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail"}
+ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail", "/part/going-live", "/settings/stripe"}
 READS_FIRST = {"/profile/suppress", "/profile/unsuppress"}  # nothing is done to whom nobody knows
 WITH_FORM = {"/integration/connect", "/integration/secret/add"}
 SIGN_IN = {"/login", "/logout"}

@@ -1,5 +1,6 @@
 """`settings`: the table of all settings, for a person, a program or the documentation."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,8 @@ from pydantic_core import PydanticUndefined
 from rich.table import Table
 from rich.text import Text
 
-from settings.loading import load_settings
+from settings.browser import USED_BY
+from settings.loading import load_settings, origins
 from settings.table import Account, Settings
 from tillstream import screen
 from tillstream.commands.options import Data, Json
@@ -37,14 +39,16 @@ def settings(
         }
         screen.say_json({**values, "accounts": accounts})
         return
+    told = origins(tillstream_data=data)
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("setting", no_wrap=True)
     table.add_column("value", overflow="fold")
+    table.add_column("from", no_wrap=True)
     table.add_column("help", style="dim", overflow="fold")
     for name, value in values.items():
         field = Settings.model_fields[name.lower()]
         style = "dim" if value == shown(field.default) else "bold green"
-        table.add_row(name, Text(str(value), style=style), field.description)
+        table.add_row(name, Text(str(value), style=style), told.get(name.lower(), ""), field.description)
     screen.out.print(table)
     for name, account in loaded.all_accounts().items():
         secrets = len(account.webhook_secrets)
@@ -71,7 +75,12 @@ def settings_page() -> str:
         "Made by `tillstream settings --markdown` from `settings/table.py`; change it there.",
         "",
         "A flag of a command comes first, then the environment, then the TOML file that `TILLSTREAM_CONFIG` names (the",
-        "same names, any case), then the default. `tillstream settings` shows what is in force.",
+        "same names, any case), then what was set in the browser, then the default. `tillstream settings` shows what",
+        "is in force and from where.",
+        "",
+        "What the page [Settings](console.md#settings) sets is kept in `settings.json` in `TILLSTREAM_DATA`, for its",
+        "owner’s eyes alone. Every role that shares that directory takes it up by itself, within seconds. These can be",
+        f"set there: {_listed(USED_BY)}.",
         "",
         "| setting | default | what it does |",
         "|---|---|---|",
@@ -108,6 +117,10 @@ def settings_page() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name.upper()}`" for name in names)
 
 
 def _default(value: Any) -> str:
