@@ -23,26 +23,41 @@ Message = EventMessage
 
 
 def object_message(
-    account: str, livemode: bool, obj: Json, source: Source, fetched_at: float, kind: str = "", name: str = ""
+    account: str,
+    livemode: bool,
+    obj: Json,
+    source: Source,
+    fetched_at: float,
+    kind: str = "",
+    name: str = "",
+    webhook_at: str = "",
 ) -> Message:
     """An API object as it was at `fetched_at` (Unix seconds, Stripe's clock); `kind` is '', TELL_AGAIN, or
-    `invoice.upcoming` for the preview of one. `name` is the id that it was asked for by, when that isn't its own.
+    `invoice.upcoming` for the preview of one. `name` is the id that it was asked for by, when that isn't its own;
+    `webhook_at` as in `Envelope`.
     """
     observed_at = rfc3339(fetched_at)
     # An object without an own mode, such as one that is missing, is of the key's.
     mode = obj["livemode"] if isinstance(obj.get("livemode"), bool) else livemode
     event_id = f"{name or obj['id']}@{observed_at}"
-    return _message(account, mode, obj, event_id, kind, API_VERSION, source, observed_at)
+    return _message(account, mode, obj, event_id, kind, API_VERSION, source, observed_at, webhook_at)
 
 
-def event_message(account: str, livemode: bool, event: Json, source: Source = Source.SWEEP, name: str = "") -> Message:
-    """An event of the Events API, which is the body that its webhook would have had; `name` as in `object_message`."""
+def event_message(
+    account: str,
+    livemode: bool,
+    event: Json,
+    source: Source = Source.SWEEP,
+    name: str = "",
+    webhook_at: str = "",
+) -> Message:
+    """An event of the Events API, which is the body that its webhook would have had; the rest is as above."""
     mode = event["livemode"] if isinstance(event.get("livemode"), bool) else livemode
     version = str(event.get("api_version") or "")
     created = event.get("created")  # without it, it is for the ledger to say that the event can't be used
     at = rfc3339(created if type(created) is int else time.time())
     event_id = f"{name}@{at}" if name else event["id"]
-    return _message(account, mode, event, event_id, event.get("type", ""), version, source, at)
+    return _message(account, mode, event, event_id, event.get("type", ""), version, source, at, webhook_at)
 
 
 def _message(
@@ -54,6 +69,7 @@ def _message(
     version: str,
     source: Source,
     observed_at: str,
+    webhook_at: str,
 ) -> Message:
     return envelope_message(
         body,
@@ -65,6 +81,7 @@ def _message(
         source=source,
         observed_at=observed_at,
         received_at=rfc3339(time.time()),
+        webhook_at=webhook_at,
         body=_dumps(body),
     )
 

@@ -49,7 +49,7 @@ def again(envelope: Envelope, topic: str, now: float) -> Message:
 
     Its source becomes `replay`, on which nobody acts; its key leads to the same partition as the first time.
     """
-    told = envelope.model_dump() | {"source": Source.REPLAY, "received_at": rfc3339(now)}
+    told = envelope.model_dump() | {"source": Source.REPLAY, "received_at": rfc3339(now), "webhook_at": ""}
     message = envelope_message(_parsed(envelope.body), **told | {"body": envelope.body.encode()})
     return Message(topic, message.key, message.value, headers=message.headers)
 

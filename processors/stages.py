@@ -15,10 +15,10 @@ from processors import telemetry
 from processors.records import Records
 from processors.rules import people, profiles, transfers
 from processors.rules.ledger import Ledger
-from processors.rules.observation import observe, thin
+from processors.rules.observation import noticed, observe, thin
 from processors.tallying import Tallying
 from schemas.dead_letter import DeadLetter, Stage, headers_kept, payload_kept
-from schemas.envelope import envelope_fields
+from schemas.envelope import Source, envelope_fields
 from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 from schemas.lookup import Lookup
@@ -141,8 +141,11 @@ class LedgerStage:
             if wanted is None:
                 return "unmapped"
             scope = f"{envelope['account']}|{'live' if envelope['livemode'] else 'test'}"
+            webhook_at = envelope["received_at"] if envelope["source"] == Source.WEBHOOK else ""
             for kind, identifier, at in wanted:
-                ledger.changes.want(scope, kind, identifier, "thin event", at)
+                ledger.changes.want(scope, kind, identifier, "thin event", at, webhook_at)
+            if (notice := noticed(envelope, body)) is not None:
+                ledger.apply(notice)
             return "thin"
         if self._mode != "both" and observation.livemode != (self._mode == "live"):
             return "other_mode"
@@ -170,9 +173,17 @@ class LedgerStage:
             if transfers.needless(transfer, at_home=at_home):
                 continue
             yield Output(self._transfers, owner.encode(), orjson.dumps(transfer), "transfer")
-        for (scope, kind, identifier), (reason, at) in changes.lookups.items():
+        for (scope, kind, identifier), wanted in changes.lookups.items():
             account, _, mode = scope.rpartition("|")
-            lookup = Lookup(account=account, livemode=mode == "live", object=kind, id=identifier, at=at, reason=reason)
+            lookup = Lookup(
+                account=account,
+                livemode=mode == "live",
+                object=kind,
+                id=identifier,
+                at=wanted.at,
+                reason=wanted.reason,
+                webhook_at=wanted.webhook_at,
+            )
             yield Output(self._lookups, identifier.encode(), orjson.dumps(lookup.model_dump()), "lookup")
         tally = self._tallies[partition].drain(self._clock())
         if tally is not None:

@@ -56,6 +56,10 @@ class Envelope(BaseModel):
     source: Source
     observed_at: str = Field(description="RFC 3339: when Stripe made the event, or when the object was fetched")
     received_at: str = Field(description="RFC 3339: when it entered through the door")
+    webhook_at: str = Field(
+        default="",
+        description="RFC 3339: of what a webhook's thin event had looked up, when that webhook came in; else empty",
+    )
     body: str = Field(description="Stripe's body, byte for byte (it is UTF-8)")
 
 
@@ -85,6 +89,9 @@ class EventHeaders(BaseModel):
     source: Source
     api_version: str = Field("", description="Of the body's shape; empty when nobody knows")
     received_at: str = Field(description="RFC 3339: when it entered through the door")
+    webhook_at: str = Field(
+        "", description="RFC 3339: of what a webhook's thin event had looked up, when that webhook came in"
+    )
 
 
 class EventMessage(NamedTuple):
@@ -110,13 +117,14 @@ def envelope_message(
     received_at: str,
     body: bytes,
     api_version: str = "",
+    webhook_at: str = "",
 ) -> EventMessage:
     """The message on `stripe.events`; `parsed` is what `body` holds, the rest as in `Envelope`.
 
     Without a check of each field, since the door makes one of every event.
     """
     whose = account.encode()
-    headers = (
+    headers: tuple[tuple[str, bytes], ...] = (
         *_SAME,
         ("ce_id", event_id.encode()),
         ("ce_source", b"/stripe/" + whose),
@@ -128,6 +136,8 @@ def envelope_message(
         ("api_version", api_version.encode()),
         ("received_at", received_at.encode()),
     )
+    if webhook_at:
+        headers = (*headers, ("webhook_at", webhook_at.encode()))
     return EventMessage(message_key(parsed, event_id), body, headers)
 
 
@@ -152,7 +162,7 @@ def envelope_fields(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -
         "observed_at": told["ce_time"].decode(),
         "received_at": told["received_at"].decode(),
         "body": value or b"",
-    }
+    } | ({"webhook_at": told["webhook_at"].decode()} if "webhook_at" in told else {})
 
 
 def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:

@@ -14,3 +14,6 @@ class Lookup(BaseModel):
     id: str
     at: float = Field(default=0, description="Unix seconds: an answer that was fetched before then does not do")
     reason: str = Field(description="thin event, customer unknown, or more lines than the event carried")
+    webhook_at: str = Field(
+        default="", description="RFC 3339: when the webhook came in whose thin event asks; '' when no webhook's does"
+    )

@@ -60,23 +60,27 @@ class World:
     def _partition(self, key: str) -> int:
         return crc32(key.encode()) % len(self.stores)
 
+    def ledger(self, key: str) -> Ledger:
+        """The one to which a message with this key goes."""
+        return self.ledgers[self._partition(key)]
+
     def feed(self, event: dict[str, Any], source: str = Source.WEBHOOK, account: str = "default") -> None:
         """Fold one event, as it comes out of an envelope."""
         observation = observe(envelope_of(event, source, account), event)
         if observation is None:
             self.outcomes["unmapped"] += 1
             return
-        ledger = self.ledgers[self._partition(partition_key(event["data"]["object"]))]
+        ledger = self.ledger(partition_key(event["data"]["object"]))
         self.outcomes["folded" if ledger.apply(observation) else "duplicate"] += 1
 
-    def fetch(self, obj: dict[str, Any], at: int, account: str = "default") -> None:
+    def fetch(self, obj: dict[str, Any], at: int, account: str = "default", *, livemode: bool = True) -> None:
         """Fold an API object, as an import does."""
         envelope = envelope_of(obj, Source.IMPORT, account)
         # A refund does not say its mode: whoever fetched it knows by its key.
-        envelope |= {"event_id": f"{obj['id']}@{at}", "observed_at": rfc3339(at), "livemode": True}
+        envelope |= {"event_id": f"{obj['id']}@{at}", "observed_at": rfc3339(at), "livemode": livemode}
         observation = observe(envelope, orjson.loads(orjson.dumps(obj)))
         assert observation is not None
-        self.ledgers[self._partition(partition_key(obj))].apply(observation)
+        self.ledger(partition_key(obj)).apply(observation)
 
     def erase(self, email: str, at: int) -> None:
         """Put `email` on the list, and have every partition take that up."""

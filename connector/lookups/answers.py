@@ -44,7 +44,8 @@ async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
         found = await with_all_lines(api, found)
     # Stripe was asked after what happened at `begun` was known here, whatever the clocks and their seconds say.
     fetched_at = max(fetched_at, question.begun)
-    message = object_message(question.account, question.livemode, found, Source.LOOKUP, fetched_at)
+    whose = (question.account, question.livemode)
+    message = object_message(*whose, found, Source.LOOKUP, fetched_at, webhook_at=question.begun_for)
     return message, fetched_at
 
 
@@ -57,7 +58,7 @@ async def _of_thin_event(api: StripeApi, question: Question) -> Message:
     snapshot = notice.get("snapshot_event")
     event = await _found(api, f"/v1/events/{quote(snapshot, safe='')}") if snapshot else {}
     if event:
-        return event_message(question.account, question.livemode, event, Source.LOOKUP, question.id)
+        return event_message(question.account, question.livemode, event, Source.LOOKUP, question.id, question.begun_for)
     data = notice.get("data") or {}
     whose = {name: data[name] for name in ("customer", "subscription") if data.get(name)}
     if question.object == "upcoming" and whose:
@@ -67,7 +68,7 @@ async def _of_thin_event(api: StripeApi, question: Question) -> Message:
             pass  # nothing is to come any more
         else:
             at = unix_seconds(notice["created"])  # so that the fact has the event's own time
-            told = (preview, Source.LOOKUP, at, "invoice.upcoming", question.id)
+            told = (preview, Source.LOOKUP, at, "invoice.upcoming", question.id, question.begun_for)
             return object_message(question.account, question.livemode, *told)
     return object_message(question.account, question.livemode, missing(question), Source.LOOKUP, api.now())
 

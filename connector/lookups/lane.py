@@ -72,6 +72,8 @@ class Lane:
         old = [question for question in questions if question.at < time.time() - _FRESH]
         if not old:
             return questions
+        for question in old:
+            question.begin()
         try:
             kept = await answers_kept(self._warehouse, old)
         except Unavailable:
@@ -89,7 +91,7 @@ class Lane:
                 self._ended.unanswered(question, why, words)
                 return
         question.attempts += 1
-        question.begun = question.at
+        question.begin()
         try:
             answer = await ask(self._api, question)
         except KeyRevoked as error:

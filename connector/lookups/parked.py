@@ -51,7 +51,8 @@ async def waiting(
     """
     modes = [f"{account}|{'live' if livemode else 'test'}" for account, livemode in accounts]
     query = f"""
-        SELECT account, livemode, object, id, reason, at, attempts, toUnixTimestamp64Milli(asked_at) / 1000 AS asked
+        SELECT account, livemode, object, id, reason, at, attempts, webhook_at,
+            toUnixTimestamp64Milli(asked_at) / 1000 AS asked
         FROM {_TABLE} FINAL
         WHERE updated_at < parseDateTime64BestEffort({{before:String}}, 3, 'UTC')
             AND concat(account, '|', if(livemode, 'live', 'test')) IN {{modes:Array(String)}}
@@ -68,6 +69,7 @@ async def waiting(
                 row["at"],
                 row["asked"],
                 row["attempts"],
+                row["webhook_at"],
                 kept=True,
             )
             for row in found
@@ -95,11 +97,11 @@ async def answers_kept(warehouse: Warehouse, questions: Sequence[Question]) -> d
         identifier = row["event_id"].rpartition("@")[0]
         question, fetched_at = wanted.get(identifier), row["observed"]
         if question and fetched_at >= question.at and bool(row["livemode"]) == question.livemode:
-            found[identifier] = _again(row), fetched_at
+            found[identifier] = _again(row, question), fetched_at
     return found
 
 
-def _again(row: dict[str, Any]) -> Message:
+def _again(row: dict[str, Any], question: Question) -> Message:
     return envelope_message(
         orjson.loads(row["body"]),
         event_id=row["event_id"],
@@ -110,6 +112,7 @@ def _again(row: dict[str, Any]) -> Message:
         source=Source.LOOKUP,
         observed_at=rfc3339(row["observed"]),
         received_at=rfc3339(row["received"]),
+        webhook_at=question.begun_for,
         body=row["body"].encode(),
     )
 
@@ -124,6 +127,7 @@ def _row(question: Question, now: float, state: str, error: str) -> dict[str, An
         "at": question.at,
         "state": state,
         "attempts": question.attempts,
+        "webhook_at": question.webhook_at,
         "error": error,
         "asked_at": rfc3339(question.asked_at or now),
         "updated_at": rfc3339(now),

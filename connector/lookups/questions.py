@@ -14,8 +14,8 @@ Key = tuple[str, bool, str, str]  # account, livemode, object, id
 class Question:
     """One thing to ask Stripe, whose answer must hold at `at` or later (Unix seconds).
 
-    `places` are the messages that wait for it; `kept` when a record of it is parked; `begun` is what `at` was when
-    Stripe was asked.
+    `webhook_at`: as in `Lookup`. `places` are the messages that wait for it; `kept` when a record of it is parked;
+    `begun` and `begun_for` are what `at` and `webhook_at` were when Stripe was asked.
     """
 
     account: str
@@ -26,9 +26,19 @@ class Question:
     at: float = 0.0
     asked_at: float = 0.0
     attempts: int = 0
+    webhook_at: str = ""
     begun: float = 0.0
+    begun_for: str = ""
     kept: bool = False
     places: list[Place] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Stripe is asked now: what is wanted from now on needs another answer."""
+        self.begun, self.begun_for = self.at, self.webhook_at
+
+    def answers(self, fetched_at: float) -> bool:
+        """Does an answer of then, to the question as it was when it was begun, do for all who wait by now?"""
+        return fetched_at >= self.at and bool(self.begun_for or not self.webhook_at)
 
     @property
     def key(self) -> Key:
@@ -37,20 +47,24 @@ class Question:
 
 
 class Memory:
-    """What was answered and when, the latest `size` of it: asking again soon is free."""
+    """What was answered and when, the latest `size` of it: asking again soon is free.
+
+    What a webhook asks has to be told as that webhook's, so that flows act: another's answer does not do.
+    """
 
     def __init__(self, size: int = 100_000) -> None:
         self._size = size
-        self._answered: OrderedDict[Key, float] = OrderedDict()
+        self._answered: OrderedDict[Key, tuple[float, float]] = OrderedDict()  # for anybody, for a webhook
 
-    def knows(self, key: Key, at: float) -> bool:
+    def knows(self, key: Key, at: float, *, webhook: bool = False) -> bool:
         """Was there an answer that was true at `at` or later?"""
-        fetched_at = self._answered.get(key)
-        return fetched_at is not None and fetched_at >= at
+        answered = self._answered.get(key)
+        return answered is not None and answered[webhook] >= at
 
-    def learn(self, key: Key, fetched_at: float) -> None:
+    def learn(self, key: Key, fetched_at: float, *, webhook: bool = False) -> None:
         """Remember an answer, also that there is no such object."""
-        self._answered[key] = max(fetched_at, self._answered.pop(key, 0.0))
+        anybodys, webhooks = self._answered.pop(key, (-1.0, -1.0))
+        self._answered[key] = max(fetched_at, anybodys), max(fetched_at, webhooks) if webhook else webhooks
         while len(self._answered) > self._size:
             self._answered.popitem(last=False)
 

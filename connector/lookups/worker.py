@@ -113,8 +113,9 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
             log.error("not a look-up", partition=message.partition, offset=message.offset, cause=str(error))
             self._offsets.done(place)
             return
+        whose = (asked.account, asked.livemode, asked.object, asked.id)
         question = Question(
-            asked.account, asked.livemode, asked.object, asked.id, asked.reason, asked.at, message.timestamp / 1000
+            *whose, asked.reason, asked.at, asked_at=message.timestamp / 1000, webhook_at=asked.webhook_at
         )
         question.places.append(place)
         self._ask(question)
@@ -124,8 +125,9 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
         if (other := self._pending.get(question.key)) is not None:
             other.places += question.places
             other.at = max(other.at, question.at)
+            other.webhook_at = other.webhook_at or question.webhook_at
             other.kept |= question.kept
-        elif self._memory.knows(question.key, question.at):
+        elif self._memory.knows(question.key, question.at, webhook=bool(question.webhook_at)):
             telemetry.LOOKUPS.labels("known").inc()
             self._finish(question)
         elif (lane := self._lane(question)) is not None:
@@ -150,12 +152,12 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     def answered(self, questions: list[Question], fetched_at: list[float]) -> None:
         """They are in Kafka."""
         for question, at in zip(questions, fetched_at, strict=True):
-            self._memory.learn(question.key, at)
+            self._memory.learn(question.key, at, webhook=bool(question.begun_for))
             self._pending.pop(question.key, None)
-            if at < question.at:  # somebody asked for something newer meanwhile
-                self._ask(question)
-            else:
+            if question.answers(at):
                 self._finish(question)
+            else:  # somebody asked for something newer meanwhile
+                self._ask(question)
 
     def unanswered(self, question: Question, why: Why, error: str) -> None:
         """To be parked."""

@@ -6,6 +6,7 @@ The record (about 1 KB):
     inv               [at, invoice id]: the explicit link; '' is Stripe's word that there is none; absent: unknown
     failed, succeeded, captured    when it came to that, by the first event that says so: for a bank debit days after it
                       was made. No object tells, so an imported charge has none of them
+    noticed           when it succeeded, by a thin event, which does not tell whether it was captured at once
     seen              {amount_refunded: [first seen, last seen, [times of charge.refunded events that showed it]]}
     parts             the same while parts were captured and no final one (multicapture)
     expired           when the rest was released all the same, by the first that says so
@@ -36,13 +37,14 @@ _OUTCOME = (
     ("advice", "advice_code"),
     ("risk", "risk_level"),
 )
+_SOURCES = {"card": "card", "bank_account": "ach_debit"}  # others have a type
 _BILLING = (("name", "name"), ("phone", "phone"))
 _TELL = {
     "charge.failed": ("failed",),
     "charge.succeeded": ("succeeded", "captured"),  # an authorization isn't captured yet
     "charge.captured": ("captured",),
 }
-MOMENTS = ("failed", "succeeded", "captured")
+MOMENTS = ("failed", "succeeded", "captured", "noticed")
 _BANKS_SECONDS = 15 * 86_400  # until a bank has told at the latest that a debit failed
 
 
@@ -70,8 +72,10 @@ def normalize(body: Obj, path: str) -> Record:
     at = f"{path}.payment_method_details.card"
     method = f.child(body, "payment_method_details", path)
     card = f.child(method, "card", f"{path}.payment_method_details")
-    if not card and isinstance(source := body.get("source"), dict) and source.get("object") == "card":
-        card, at = source, f"{path}.source"  # before payment methods
+    source = f.child(body, "source", path) if not method and isinstance(body.get("source"), dict) else {}
+    kind = f.opt(source, "object", f"{path}.source")  # before payment methods
+    if kind == "card":
+        card, at = source, f"{path}.source"
     f.texts(body, _TEXTS, path, core)
     f.texts(billing, _BILLING, f"{path}.billing_details", core)
     outcome = f.child(body, "outcome", path)
@@ -80,7 +84,9 @@ def normalize(body: Obj, path: str) -> Record:
         "receipt": f.email(body.get("receipt_email"), f"{path}.receipt_email", core),
         "billing": f.email(billing.get("email"), f"{path}.billing_details.email", core),
         "pi": f.reference(body, "payment_intent", path),
-        "via": f.opt(method, "type", f"{path}.payment_method_details"),
+        "via": f.opt(method, "type", f"{path}.payment_method_details")
+        or _SOURCES.get(kind)
+        or f.opt(source, "type", f"{path}.source"),
         "disputed": f.flag(body, "disputed", path) or bool(body.get("dispute")),
         "transfer": f.reference(body, "source_transfer", path),
         "fee": f.amount(body, "application_fee_amount", path, default=0),
@@ -219,6 +225,24 @@ def learn_refund(record: Record, refund_id: str, at: int, size: int, created: in
     if reason == "expired_uncaptured_charge":
         _expired(record, created)
     return True
+
+
+def fold_notice(record: Record, observation: Observation) -> bool:
+    """Take in that it succeeded by then (see `observation.noticed`)."""
+    if observation.at >= record.get("noticed", HORIZON):
+        return False
+    record["noticed"] = observation.at
+    return True
+
+
+def moments(record: Record) -> tuple[int, int]:
+    """When it succeeded and when it was captured; 0 where no event tells.
+
+    A card's payment is captured as it succeeds, unless an event tells of the capture.
+    """
+    succeeded = record.get("succeeded", 0)
+    noticed = record.get("noticed", 0) if not succeeded else 0
+    return succeeded or noticed, record.get("captured", 0) or (noticed if record["core"]["captured"] else 0)
 
 
 def fold_dispute(record: Record, observation: Observation) -> bool:

@@ -18,7 +18,7 @@ from processors.rules import fields as f
 from processors.rules import invoice as invoices
 from processors.rules.lattice import HORIZON, RULES, Record, newer
 from processors.rules.linking import learn_error, link_charge, link_invoice
-from processors.rules.observation import Observation, expanded_customer
+from processors.rules.observation import NOTICE, Observation, expanded_customer
 from processors.rules.session import Changes, PartitionStore, Session, remember
 from processors.rules.telling import forget_told, tell
 from schemas.envelope import TELL_AGAIN
@@ -26,7 +26,12 @@ from schemas.erasing import mask
 from schemas.erasures import Erasures
 from schemas.errors import BadEvent
 
-_CHARGE_FOLDS = {"charge": charges.fold, "refund": charges.fold_refund, "dispute": disputes.fold}
+_CHARGE_FOLDS = {
+    "charge": charges.fold,
+    "refund": charges.fold_refund,
+    "dispute": disputes.fold,
+    NOTICE: charges.fold_notice,
+}
 
 
 class Ledger:
@@ -84,7 +89,7 @@ def _fold(session: Session, observation: Observation) -> bool:
     if observation.fetched and observation.kind != "customer" and observation.negative:
         return True  # nothing follows from it: what is known of the object stays, and no row is invented
     match observation.kind:
-        case "charge" | "refund" | "dispute":
+        case "charge" | "refund" | "dispute" | "notice":
             return _charge(session, observation)
         case "invoice":
             return _invoice(session, observation)

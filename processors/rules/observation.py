@@ -66,6 +66,11 @@ TOLD_BY_EVENTS = frozenset(
     }
 )
 
+#: The kind of observation that a thin event is by itself: see `noticed`.
+NOTICE = "notice"
+
+_A_DAY = 86_400
+
 #: Sources whose bodies may be API objects rather than events.
 _FETCHED = frozenset({Source.IMPORT, Source.SWEEP, Source.LOOKUP, Source.REPLAY})
 
@@ -169,6 +174,19 @@ def thin(event: Any) -> list[tuple[str, str, int]] | None:
     return wanted
 
 
+def noticed(envelope: dict[str, Any], event: Obj) -> Observation | None:
+    """What a thin event tells by itself: that a charge succeeded, and when. No object shows that.
+
+    None for every other. Whose charge it is, it does not tell.
+    """
+    at = _thin_moment(event)
+    if event["type"] != "v1.charge.succeeded" or not at:
+        return None
+    about = {"object": NOTICE, "charge": event["related_object"]["id"]}
+    told = envelope | {"type": NOTICE}
+    return _observation(told, NOTICE, about | {"id": event["id"]}, at, envelope["livemode"], "")
+
+
 def _thin_moment(event: Obj) -> int:
     """A thin event's time is RFC 3339 text; 0 when it makes no sense, since the object matters alone."""
     try:
@@ -205,6 +223,7 @@ def _observation(
         identifier = f.reference(obj, "charge", path) or f.required_id(obj, path)
     else:
         identifier = f.required_id(obj, path)
+    source, received_at = _came(envelope)
     return Observation(
         kind=kind,
         id=identifier,
@@ -215,12 +234,23 @@ def _observation(
         account=envelope["account"],
         livemode=livemode,
         event_id=envelope["event_id"],
-        source=envelope["source"],
+        source=source,
         api_version=envelope["api_version"],
-        received_at=envelope["received_at"],
+        received_at=received_at,
         customer=identifier if kind == "customer" else f.reference(obj, "customer", path),
         path=path,
     )
+
+
+def _came(envelope: dict[str, Any]) -> tuple[str, str]:
+    """How it came, and when. What a webhook's thin event had looked up is that webhook's fact, and so news.
+
+    Not when it took more than a day, as without an API key: nobody wants that mail any more.
+    """
+    webhook_at: str = envelope.get("webhook_at", "")
+    if webhook_at and unix_seconds(envelope["received_at"]) - unix_seconds(webhook_at) <= _A_DAY:
+        return Source.WEBHOOK, webhook_at
+    return envelope["source"], envelope["received_at"]
 
 
 def expanded_customer(observation: Observation) -> Observation | None:

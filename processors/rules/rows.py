@@ -310,8 +310,8 @@ def _charge_properties(core: Record, record: Record, context: Context, invoice_c
 
 
 def _moments(record: Record) -> Row:
-    told = {"SucceededAt": record.get("succeeded"), "CapturedAt": record.get("captured")}
-    return {name: rfc3339(at) for name, at in told.items() if at}
+    told = zip(("SucceededAt", "CapturedAt"), charges.moments(record), strict=True)
+    return {name: rfc3339(at) for name, at in told if at}
 
 
 def _declined(code: str, decline: str, network: str, advice: str) -> Row:

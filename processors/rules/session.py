@@ -12,7 +12,7 @@ State is records in a PartitionStore, by key; `scope` is account and mode:
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from processors.rules import identity, people
 from processors.rules.lattice import RULES, Record, renew
@@ -31,6 +31,14 @@ class PartitionStore(Protocol):
     def put(self, key: str, record: Record) -> None: ...
 
 
+class Wanted(NamedTuple):
+    """What is to be asked of an object, as in `schemas.lookup`."""
+
+    reason: str
+    at: int
+    webhook_at: str
+
+
 @dataclass(slots=True)
 class Changes:
     """What came of observations since the last flush; a later version of a row takes an earlier one's place."""
@@ -38,7 +46,7 @@ class Changes:
     rows: dict[tuple[str, str], tuple[str, bool, bytes]] = field(default_factory=dict)  # -> metric, unlinked, message
     people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
     transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
-    lookups: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)  # (scope, kind, id): reason, at
+    lookups: dict[tuple[str, str, str], Wanted] = field(default_factory=dict)  # by (scope, kind, id)
 
     def tell(self, row: Row, message: bytes) -> None:
         """Remember `message`, the form of `row` for Kafka."""
@@ -46,10 +54,11 @@ class Changes:
         self.rows.pop(key, None)  # so that the order of telling is kept
         self.rows[key] = (row["metric"], not row["email"] and not row.get("withdrawn"), message)
 
-    def want(self, scope: str, kind: str, identifier: str, reason: str, at: int) -> None:
-        """Remember to ask Stripe for an object, as it was at `at` or later."""
-        _, before = self.lookups.get((scope, kind, identifier), ("", 0))
-        self.lookups[scope, kind, identifier] = (reason, max(at, before))
+    def want(self, scope: str, kind: str, identifier: str, reason: str, at: int, webhook_at: str = "") -> None:
+        """Remember to ask Stripe for an object, as it was at `at` or later; `webhook_at` as in `Lookup`."""
+        before = self.lookups.get((scope, kind, identifier), Wanted("", 0, ""))
+        wanted = Wanted(reason, max(at, before.at), before.webhook_at or webhook_at)
+        self.lookups[scope, kind, identifier] = wanted
 
     def clear(self) -> None:
         """All of it was sent."""

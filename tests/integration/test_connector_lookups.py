@@ -286,6 +286,33 @@ async def test_without_a_key_questions_wait_until_there_is_one(place: Place, str
     assert sorted(one["id"] for one in answers) == wanted
 
 
+async def test_what_a_webhook_asks_is_told_as_its_fact_also_when_it_had_to_wait(
+    place: Place, stripe: Stripe, world: World
+) -> None:
+    """So that flows act on it. What is looked up for the ledger's own sake is nobody's news, whoever asks first."""
+    charge = next(iter(world.accounts["default"].charges))
+    ours = about(charge, "charge", at=START)
+    theirs = ours.model_copy(update={"reason": "thin event", "webhook_at": "2026-01-05T10:00:03.000Z"})
+
+    async def told(number: int) -> list[str]:
+        await place.answered(number)
+        return sorted(one["webhook_at"] for one in await published(place.bootstrap, place.prefix))
+
+    async with place.connector():
+        await place.ask(theirs)
+        await eventually(lambda: place.parked() == [("charge", charge, "no API key")])
+        await place.done()
+    async with place.connector(stripe.access()):
+        assert await told(1) == [theirs.webhook_at]
+        await place.ask(ours, theirs)  # both are known by now
+        await place.done()
+    async with place.connector(stripe.access()):  # which remembers nothing
+        await place.ask(ours)
+        assert await told(2) == ["", theirs.webhook_at]
+        await place.ask(theirs)
+        assert await told(3) == ["", theirs.webhook_at, theirs.webhook_at]
+
+
 async def test_a_missing_permission_is_named_and_asked_again_when_it_is_given(place: Place, stripe: Stripe) -> None:
     async def forbidden(request: web.Request) -> web.Response | None:
         return error(403, "No") if request.path.startswith("/v1/invoices") else await no_sweeps(request)

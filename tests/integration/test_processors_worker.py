@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +14,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from connector.publish import object_message
 from embedded.child import die_with_parent
 from ingest.admission import admit
 from processors.worker import Processor, ProcessorConfig
-from schemas.envelope import Envelope, Source
+from schemas.envelope import Source
 from schemas.metrics import Metric
-from schemas.routing import partition_key
 from schemas.times import rfc3339
 from schemas.topics import DEAD_LETTERS, LOOKUPS, METRICS, PROFILES, STRIPE_EVENTS
 from simulator.rendering.objects import event_body, object_json
@@ -44,10 +45,10 @@ async def processor(bootstrap: str, prefix: str, data: Path) -> AsyncIterator[Pr
             stop.set()
 
 
-async def publish(bootstrap: str, topic: str, bodies: list[bytes]) -> None:
+async def publish(bootstrap: str, topic: str, bodies: list[bytes], came_at: float = START) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5) as producer:
         for body in bodies:
-            message = admit(body, "default", START)
+            message = admit(body, "default", came_at)
             await producer.send(topic, value=message.value, key=message.key, headers=list(message.headers))
 
 
@@ -201,37 +202,32 @@ async def test_a_thin_event_asks_for_its_object_and_is_folded_when_it_comes(
         "related_object": {"id": charge.id, "type": "charge", "url": f"/v1/charges/{charge.id}"},
     }
     events = topic_prefix + STRIPE_EVENTS.name
-    await publish(kafka_bootstrap, events, [orjson.dumps(thin)])
+    came_at = time.time()
+    await publish(kafka_bootstrap, events, [orjson.dumps(thin)], came_at)
     async with processor(kafka_bootstrap, topic_prefix, tmp_path):
         asked = await newest(
             kafka_bootstrap, [topic_prefix + LOOKUPS.name], lambda known: any(k == charge.id for k in known)
         )
         assert asked[charge.id] | {"reason": "thin event", "object": "charge", "livemode": True} == asked[charge.id]
-        await answer(kafka_bootstrap, events, object_json(charge))
+        webhook_at = asked[charge.id]["webhook_at"]
+        assert webhook_at == rfc3339(came_at)
+        await answer(kafka_bootstrap, events, object_json(charge), webhook_at)
         rows = await newest(
             kafka_bootstrap,
             [topic_prefix + METRICS[Metric.SUCCESSFULLY_PAID].name],
             lambda known: any(row["charge_id"] == charge.id for row in known.values()),
         )
     (row,) = [row for row in rows.values() if row["charge_id"] == charge.id]
-    assert (row["source"], row["amount_minor"]) == ("lookup", charge.amount_captured)
+    assert (row["source"], row["amount_minor"]) == ("webhook", charge.amount_captured)
+    assert row["properties"]["SucceededAt"] == thin["created"]
 
 
-async def answer(bootstrap: str, topic: str, obj: dict[str, Any]) -> None:
+async def answer(bootstrap: str, topic: str, obj: dict[str, Any], webhook_at: str) -> None:
     """Publish what a look-up found, as the connector does."""
-    envelope = Envelope(
-        event_id=f"{obj['id']}@{START}",
-        type="",
-        account="default",
-        livemode=True,
-        source=Source.LOOKUP,
-        observed_at=rfc3339(START + 86_400 * 20),
-        received_at=rfc3339(START),
-        body=orjson.dumps(obj).decode(),
-    )
+    at = START + 86_400 * 20
+    message = object_message("default", True, obj, Source.LOOKUP, at, webhook_at=webhook_at)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        value = orjson.dumps(envelope.model_dump(mode="json"))
-        await producer.send_and_wait(topic, value=value, key=partition_key(obj).encode())
+        await producer.send_and_wait(topic, value=message.value, key=message.key, headers=list(message.headers))
 
 
 async def test_state_survives_a_restart_and_a_lost_disk(

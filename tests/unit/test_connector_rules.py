@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.errors import PermissionMissing
-from connector.lookups.questions import Memory, Offsets
+from connector.lookups.questions import Memory, Offsets, Question
 from connector.permissions import lacking
 from connector.windows import KEPT, OVERLAP, chunks, joined, window
 from schemas.errors import in_words
@@ -52,6 +52,29 @@ def test_memory_is_bounded_and_an_older_answer_does_not_do() -> None:
     memory.learn(third, 1.0)
     assert not memory.knows(first, 0.0)
     assert memory.knows(third, 0.0)
+
+
+def test_what_a_webhook_asks_is_not_known_from_an_answer_that_was_nobodys_news() -> None:
+    memory, key = Memory(), ("default", True, "charge", "ch_1")
+    memory.learn(key, 10.0)
+    assert memory.knows(key, 9.0)
+    assert not memory.knows(key, 9.0, webhook=True)
+    memory.learn(key, 9.5, webhook=True)
+    assert memory.knows(key, 9.0, webhook=True)
+    assert not memory.knows(key, 9.8, webhook=True)
+    assert memory.knows(key, 9.8)
+
+
+def test_an_answer_does_for_those_who_had_asked_when_stripe_was_asked() -> None:
+    question = Question("default", True, "charge", "ch_1", "customer unknown", at=10.0)
+    question.begin()
+    assert question.answers(10.0)
+    question.webhook_at = "2026-09-01T10:00:02.000Z"  # a webhook asks while the answer is under way
+    assert not question.answers(10.0)
+    question.begin()
+    assert question.answers(10.0)
+    question.at = 11.0
+    assert not question.answers(10.5)
 
 
 @given(st.integers(0, 10**7), st.integers(10**8, 10**9))

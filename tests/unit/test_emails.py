@@ -10,7 +10,7 @@ from schemas.emails import normal, problem
 from schemas.erasing import mask_text, owners
 from schemas.profile import profile_key
 from tests.fixtures.stripe.charges import charge
-from tests.fixtures.stripe.shapes import ENDIVE, V2018, Json
+from tests.fixtures.stripe.shapes import ENDIVE, Json
 from tests.fixtures.stripe.story import happened, outcome
 
 NOBODY = {"email": None, "name": None, "phone": None, "address": None}
@@ -142,22 +142,6 @@ def test_a_customer_that_came_whole_and_deleted_is_deleted() -> None:
     gone = {"id": "cus_Iris01", "object": "customer", "deleted": True}
     [row] = outcome(happened("charge.succeeded", "09-01 10:00:02", nameless(customer=gone))).rows().values()
     assert row["unlinked_reason"] == "customer deleted"
-
-
-def test_an_old_dispute_without_an_id_marks_its_charge() -> None:
-    dispute = {
-        "object": "dispute",
-        "charge": "ch_amber",
-        "status": "needs_response",
-        "reason": "general",
-        "amount": 4200,
-    }
-    world = outcome(
-        happened("charge.succeeded", "09-01 10:00:02", charge(V2018, "amber"), shape=V2018),
-        happened("charge.dispute.created", "09-03 10:00:02", dispute, shape=V2018),
-    )
-    [row] = world.rows().values()
-    assert (row["properties"]["Disputed"], row["properties"]["DisputeStatus"]) == (True, "needs_response")
 
 
 @pytest.mark.parametrize("code", ["zwg", "eurc"])

@@ -52,6 +52,7 @@ def test_the_envelope_says_what_the_event_says_of_itself() -> None:
         "source": "webhook",
         "observed_at": "2026-01-05T09:59:59.000Z",
         "received_at": RECEIVED_TEXT,
+        "webhook_at": "",
     }
 
 

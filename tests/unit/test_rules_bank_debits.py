@@ -40,15 +40,6 @@ def tried(shape: Shape, name: str, day: int, fails: int, attempt: int) -> list[J
 
 
 @versions
-def test_a_debit_that_fails_days_later_is_one_failure_of_the_time_at_which_it_was_made(shape: Shape) -> None:
-    world = outcome(*tried(shape, "slow", 1, 5, attempt=1))
-    assert told(world, "amount_minor", "attempt_count", "reason", "occurred_at", "invoice_id") == [
-        ("failed:ch_slow", 4200, 1, WHY, "2026-09-01T10:00:00.000Z", "in_slow"),
-        ("issued:in_slow", 4200, 1, "", "2026-09-01T09:58:00.000Z", "in_slow"),
-    ]
-
-
-@versions
 def test_each_debit_that_was_tried_again_has_the_attempt_at_whose_time_it_failed(shape: Shape) -> None:
     events = [*tried(shape, "one", 1, 5, attempt=1), *tried(shape, "two", 5, 9, attempt=2)]
     assert told(outcome(*events), "attempt_count", "reason") == [

@@ -53,12 +53,6 @@ def test_credit_notes_change_neither_what_was_issued_nor_the_failure_and_break_n
 
 
 @versions
-def test_a_failure_without_a_charge_keeps_what_was_to_be_paid_then(shape: Shape) -> None:
-    world = outcome(*failed(shape, with_charge=False), *credited(shape))
-    assert told(world, "amount_minor") == [("failed:in_big:attempt:1", 24900), ("issued:in_big", 24900)]
-
-
-@versions
 def test_what_is_left_after_a_credit_note_is_what_the_next_attempt_was_about(shape: Shape) -> None:
     again = issued(shape, 5000, attempt_count=2, attempted=True)
     events = [

@@ -5,7 +5,7 @@ import pytest
 from tests.fixtures.stripe.charges import charge, declined
 from tests.fixtures.stripe.invoices import invoice, invoice_payment
 from tests.fixtures.stripe.shapes import BASIL, ENDIVE, V2020, V2024, Json, Shape, at
-from tests.fixtures.stripe.story import happened, told
+from tests.fixtures.stripe.story import happened
 from tests.ledger_harness import World
 
 versions = pytest.mark.parametrize("shape", [V2020, V2024, BASIL, ENDIVE], ids=lambda shape: shape.version)
@@ -43,13 +43,6 @@ def imported(made: list[Json]) -> World:
         worlds.append(world)
     assert worlds[0].facts() == worlds[1].facts()
     return worlds[0]
-
-
-@versions
-def test_imported_failures_have_the_number_of_their_place_in_time(shape: Shape) -> None:
-    world = imported(objects(shape, count=3))
-    assert attempts(world) == [("ch_try1", 1, True), ("ch_try4", 2, True)]
-    assert dict(told(world, "attempt_count"))["failed:ch_try4"] == 2
 
 
 @versions

@@ -8,36 +8,11 @@ from tests.fixtures.stripe.invoices import invoice
 from tests.fixtures.stripe.shapes import ENDIVE, V2020, V2024, Json, Shape
 from tests.fixtures.stripe.story import happened, outcome
 
-NEW = (
-    "PaymentMethodType RiskLevel DeclineCode NetworkDeclineCode AdviceCode DeclineClass PresentmentAmount "
-    "PresentmentCurrency"
-).split()
-
 
 def properties(type_: str, body: Json, shape: Shape = ENDIVE) -> Json:
     [row] = outcome(happened(type_, "09-01 10:00:02", body, shape=shape)).rows().values()
     told: Json = row["properties"]
     return told
-
-
-def test_a_failure_tells_why_and_whether_another_try_makes_sense() -> None:
-    told = {
-        "network_status": "declined_by_network",
-        "reason": "insufficient_funds",
-        "network_decline_code": "51",
-        "advice_code": "try_again_later",
-        "risk_level": "normal",
-    }
-    body = charge(ENDIVE, "dune", status="failed", captured=False) | {"outcome": told}
-    body |= {"payment_method_details": {"type": "card"}}
-    assert {name: value for name, value in properties("charge.failed", body).items() if name in NEW} == {
-        "PaymentMethodType": "card",
-        "RiskLevel": "normal",
-        "DeclineCode": "insufficient_funds",
-        "NetworkDeclineCode": "51",
-        "AdviceCode": "try_again_later",
-        "DeclineClass": "soft",
-    }
 
 
 @pytest.mark.parametrize(
@@ -65,15 +40,6 @@ def test_whether_another_try_helps(code: str, decline: str, advice: str, told: s
 def test_every_payment_tells_how_it_was_made(shape: Shape, method: str) -> None:
     body = charge(shape, "amber") | {"payment_method_details": {"type": method, method: {}}}
     assert properties("charge.succeeded", body, shape)["PaymentMethodType"] == method
-
-
-def test_what_the_buyer_paid_in_their_own_currency_is_told_beside_the_amount() -> None:
-    body = charge(ENDIVE, "amber") | {
-        "presentment_details": {"presentment_amount": 6100, "presentment_currency": "jpy"}
-    }
-    told = properties("charge.succeeded", body)
-    assert (told["Amount"], told["Currency"]) == ("42.00", "USD")
-    assert (told["PresentmentAmount"], told["PresentmentCurrency"]) == ("6100", "JPY")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def asked(*events: Json) -> list[tuple[str, str, int]]:
     for event in events:
         world.feed(event)
         lookups = world.ledgers[0].changes.lookups
-        found += [(key[2], *asked) for key, asked in lookups.items() if key[1] == "invoice"]
+        found += [(key[2], asked.reason, asked.at) for key, asked in lookups.items() if key[1] == "invoice"]
         world.checkpoint()
     return found
 

@@ -29,13 +29,6 @@ def test_a_card_payment_succeeds_and_is_captured_at_once(shape: Shape) -> None:
 
 
 @versions
-def test_an_authorization_is_captured_later(shape: Shape) -> None:
-    authorized = says("charge.succeeded", "09-01 10:00:02", shape, captured=False, amount_captured=0)
-    captured = says("charge.captured", "09-03 09:00:00", shape)
-    assert moments(outcome(authorized, captured)) == ("2026-09-01T10:00:02.000Z", "2026-09-03T09:00:00.000Z")
-
-
-@versions
 def test_a_debit_succeeds_days_after_it_was_made(shape: Shape) -> None:
     pending = says("charge.pending", "09-01 10:00:01", shape, status="pending", paid=False)
     came = says("charge.succeeded", "09-06 04:00:00", shape)

@@ -50,17 +50,6 @@ def test_each_part_is_a_payment_at_its_own_time(shape: Shape) -> None:
 
 
 @modern
-def test_a_part_counts_also_when_the_rest_is_given_up(shape: Shape) -> None:
-    events = (
-        paid(FIRST, "09-02 10:00:00", shape),
-        happened(
-            "invoice.marked_uncollectible", "09-20 09:00:00", invoice(shape, "cash", "uncollectible"), shape=shape
-        ),
-    )
-    assert amounts(*events) == {"issued:in_cash": 4200, "paid:inpay_cash1": 1200}
-
-
-@modern
 def test_one_that_was_canceled_is_taken_back(shape: Shape) -> None:
     gone = record(1, 1200, "09-02 09:00:00", status="canceled")
     events = (

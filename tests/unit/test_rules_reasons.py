@@ -61,15 +61,6 @@ def links(shape: Shape) -> list[tuple[Json, int]]:
     return [(payment(), at("09-01 10:00:06"))] if shape.basil else []
 
 
-@versions
-def test_the_payment_intents_error_is_the_reason(shape: Shape) -> None:
-    world = in_any_order((failed(shape), 0), *links(shape), (intent(), at("09-01 10:00:08")))
-    assert failures(world) == [(1, SENTENCE, CODE)]
-    [row] = [row for row in world.rows().values() if row["metric"] == "Failed Payment"]
-    assert (row["properties"]["Reason"], row["properties"]["ReasonCode"]) == (SENTENCE, CODE)
-    assert row["properties"]["DeclineClass"] == "authentication"
-
-
 @pytest.mark.parametrize("shape", [V2020, ENDIVE], ids=lambda shape: shape.version)
 def test_an_expanded_payment_intent_tells_it_too(shape: Shape) -> None:
     body = invoice(shape, "dune", "open", attempt_count=1, attempted=True)
@@ -111,7 +102,7 @@ def asked(*things: tuple[Json, int]) -> list[tuple[str, int]]:
     for body, fetched_at in things:
         world.fetch(body, fetched_at) if fetched_at else world.feed(body)
         lookups = world.ledgers[0].changes.lookups
-        found += [(key[2], when) for key, (_, when) in lookups.items() if key[1] == "payment_intent"]
+        found += [(key[2], wanted.at) for key, wanted in lookups.items() if key[1] == "payment_intent"]
         world.checkpoint()
     return found
 

@@ -16,7 +16,7 @@ from processors.rules import invoice as invoices
 from processors.rules import receipt
 from schemas.errors import BadEvent
 from tests.fixtures.stripe.invoices import invoice
-from tests.fixtures.stripe.shapes import BASIL, ENDIVE, SHAPES, V2018, V2020, V2024, Json, Shape
+from tests.fixtures.stripe.shapes import BASIL, ENDIVE, SHAPES, V2020, V2024, Json, Shape
 from tests.fixtures.stripe.story import happened, outcome
 
 PARTS = ("Subtotal", "Discount", "CreditGrants", "Shipping", "Tax", "NotToldByStripe")
@@ -71,19 +71,6 @@ def test_a_discount_of_an_item_is_in_the_subtotal_and_not_subtracted_again(shape
     }
 
 
-@pytest.mark.parametrize(
-    ("shape", "taxes"),
-    [
-        (V2020, {"tax": 261, "total_tax_amounts": [{"amount": 261, "inclusive": True, "tax_rate": "txr_1"}]}),
-        (ENDIVE, {"total_taxes": [{"amount": 261, "tax_behavior": "inclusive"}]}),
-    ],
-    ids=lambda value: getattr(value, "version", ""),
-)
-def test_a_tax_in_the_prices_is_not_added(shape: Shape, taxes: Json) -> None:
-    prices = {"subtotal": 2000, "total": 2000, "discounts": [], "total_discount_amounts": []}
-    assert shown(told(shape, prices | taxes)) == {"Subtotal": "20.00", "TaxIncluded": "2.61", "Total": "20.00"}
-
-
 def test_both_kinds_of_tax_on_one_invoice_are_kept_apart() -> None:
     taxes = [{"amount": 100, "tax_behavior": "inclusive"}, {"amount": 300, "tax_behavior": "exclusive"}] * 2
     properties = told(ENDIVE, {"subtotal": 4000, "total": 4600, "total_taxes": taxes})
@@ -109,33 +96,10 @@ def test_the_tax_of_shipping_counts_whether_or_not_it_is_among_the_taxes() -> No
         assert shown(properties) == {"Subtotal": "40.00", "Shipping": "5.00", "Tax": "4.50", "Total": "49.50"}
 
 
-def test_billing_credits_are_subtracted_and_the_discounts_beside_them_only_once() -> None:
-    credits = [
-        {"amount": 300, "type": "discount", "discount": "di_all", "credit_balance_transaction": None},
-        {"amount": 1000, "type": "credit_balance_transaction", "credit_balance_transaction": "cbtxn_1"},
-    ]
-    body = discounts(("di_all", 300), own=["di_all"]) | {"subtotal": 4000, "total": 2700}
-    assert shown(told(ENDIVE, body | {"total_pretax_credit_amounts": credits})) == {
-        "Subtotal": "40.00",
-        "Discount": "3.00",
-        "CreditGrants": "10.00",
-        "Total": "27.00",
-    }
-
-
 def test_discounts_are_known_by_their_ids_also_when_they_were_expanded() -> None:
     body = discounts(("di_all", 300), own=[{"id": "di_all", "object": "discount"}]) | {"subtotal": 4000, "total": 3700}
     body["total_discount_amounts"][0]["discount"] = {"id": "di_all", "object": "discount"}
     assert told(ENDIVE, body)["Discount"] == "3.00"
-
-
-@pytest.mark.parametrize("shape", [V2018, V2020], ids=lambda shape: shape.version)
-def test_what_an_old_shape_does_not_tell_is_said_and_not_guessed(shape: Shape) -> None:
-    """A coupon of 10 %, of which the shape tells the percentage only, and a tax."""
-    coupon = {"discount": {"object": "discount", "coupon": {"percent_off": 10.0}}, "tax": 378, "tax_percent": 10.0}
-    body = invoice(shape, "amber", "open") | coupon | {"total": 4158}
-    parts = receipt.parts(body, "data.object")
-    assert parts == {"subtotal": 4200, "tax": 378, "rest": -420}
 
 
 def test_a_tax_of_which_it_is_not_told_whether_it_is_in_the_price_is_not_guessed() -> None:

@@ -21,7 +21,7 @@ def ask(world: World, obj: Json, kind: str, moment: int) -> None:
     about = {"event_id": f"{obj['id']}@{moment}", "observed_at": rfc3339(moment), "type": kind}
     observation = observe(envelope_of(obj, Source.LOOKUP) | about, obj)
     assert observation is not None
-    world.ledgers[world._partition(partition_key(obj))].apply(observation)
+    world.ledger(partition_key(obj)).apply(observation)
     world.settle()
 
 

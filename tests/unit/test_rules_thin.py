@@ -1,10 +1,11 @@
 """A thin destination ends in the rows of a snapshot endpoint: what only an event tells is asked of the event."""
 
 from collections import Counter
+from itertools import permutations
 
 import pytest
 
-from processors.rules.observation import observe, thin
+from processors.rules.observation import noticed, observe, thin
 from schemas.envelope import Source
 from schemas.errors import BadEvent
 from schemas.times import rfc3339
@@ -13,6 +14,7 @@ from simulator.rendering.shapes import NEWEST
 from simulator.rendering.thin import notice_json
 from simulator.world.history import World as Stripe
 from simulator.world.objects import Event, Invoice
+from tests.fixtures.stripe.charges import charge
 from tests.fixtures.stripe.invoices import upcoming
 from tests.fixtures.stripe.shapes import ENDIVE, SHAPES, Json, Shape, at
 from tests.fixtures.stripe.story import happened
@@ -85,9 +87,89 @@ def test_a_preview_and_the_event_of_an_upcoming_invoice_are_one_row(shape: Shape
     assert worlds[0].facts() == worlds[1].facts()
 
 
+SECONDS = ("SucceededAt", "CapturedAt")
+
+
+def announced(world: World, when: str, about: str = "ch_amber") -> None:
+    """A thin `charge.succeeded` has come."""
+    body = notice("charge.succeeded", about) | {"created": f"2026-{when.replace(' ', 'T')}.000Z", "livemode": True}
+    told = noticed(envelope_of(body), body)
+    assert told is not None
+    world.ledger(about).apply(told)
+
+
+def moments(*steps: str) -> tuple[str | None, ...]:
+    """When the payment succeeded and was captured, after these, in any order."""
+    captured, held = charge(ENDIVE, "amber"), charge(ENDIVE, "amber", captured=False, amount_captured=0)
+    found = set()
+    for order in permutations(steps):
+        world = World(partitions=3)
+        for step in order:
+            match step:
+                case "notice":
+                    announced(world, "09-01 10:00:02")
+                case "object":
+                    world.fetch(captured, at("09-05 10:00:00"))
+                case "captured":
+                    world.feed(happened("charge.captured", "09-03 09:00:00", captured))
+                case "held":
+                    world.feed(happened("charge.succeeded", "09-01 10:00:02", held))
+            world.checkpoint()
+        world.settle()
+        [row] = world.rows().values()
+        found.add(tuple(row["properties"].get(name) for name in SECONDS))
+    [same] = found
+    return same
+
+
+def test_a_notice_tells_when_a_payment_succeeded_which_its_object_does_not_show() -> None:
+    then = "2026-09-01T10:00:02.000Z"
+    assert moments("object") == (None, None)
+    assert moments("notice", "object") == (then, then)
+    assert moments("notice", "notice", "object") == (then, then)
+
+
+def test_a_notice_does_not_tell_that_an_authorization_was_captured() -> None:
+    succeeded, later = "2026-09-01T10:00:02.000Z", "2026-09-03T09:00:00.000Z"
+    assert moments("notice", "captured", "object") == (succeeded, later)
+    assert moments("notice", "held", "object") == (succeeded, None)
+    assert moments("notice", "held", "captured", "object") == (succeeded, later)
+
+
+def test_other_notices_tell_nothing_by_themselves() -> None:
+    body = notice("charge.updated")
+    assert noticed(envelope_of(body), body) is None
+    body = notice("charge.succeeded") | {"created": "soon"}
+    assert noticed(envelope_of(body), body) is None
+
+
+def asked_by_a_webhook(answered_at: str) -> tuple[str, str]:
+    """Source and time of the row of a payment that a webhook's thin event had looked up at 10:00:03."""
+    body = charge(ENDIVE, "amber")
+    envelope = envelope_of(body, Source.LOOKUP) | {"event_id": "ch_amber@1", "livemode": True}
+    envelope |= {"received_at": answered_at, "observed_at": answered_at, "webhook_at": "2026-09-01T10:00:03.000Z"}
+    world, observation = World(), observe(envelope, body)
+    assert observation is not None
+    world.ledgers[0].apply(observation)
+    world.settle()
+    [row] = world.rows().values()
+    return row["source"], row["received_at"]
+
+
+def test_what_a_webhooks_notice_had_looked_up_is_the_webhooks_fact() -> None:
+    assert asked_by_a_webhook("2026-09-01T10:00:04.000Z") == ("webhook", "2026-09-01T10:00:03.000Z")
+
+
+def test_an_answer_that_took_more_than_a_day_is_no_news_any_more() -> None:
+    late = "2026-09-02T10:00:04.000Z"
+    assert asked_by_a_webhook(late) == ("lookup", late)
+
+
 def answer(stripe: Stripe, world: World, event: Event) -> None:
     """Ask for what a notice makes one ask for, at once, and fold the answers."""
     books = stripe.accounts["default"]
+    if (told := noticed(envelope_of(notice_json(event)), notice_json(event))) is not None:
+        world.ledger(event.object.id).apply(told)
     for kind, _, when in thin(notice_json(event)) or ():
         if kind in ("event", "upcoming"):
             world.feed(event_json(event, NEWEST), Source.LOOKUP)
@@ -127,3 +209,6 @@ def test_a_month_of_notices_ends_in_the_true_rows(seed: int, rare: bool) -> None
     )
     assert ours - expected == Counter()
     assert expected - ours == Counter()
+    succeeded = {e.object.id: rfc3339(e.created) for e in stripe.events if e.type == "charge.succeeded"}
+    paid = [row for row in world.rows().values() if row["metric"] == "Successfully Paid" and row.get("charge_id")]
+    assert [row["properties"].get("SucceededAt") for row in paid] == [succeeded[row["charge_id"]] for row in paid]
