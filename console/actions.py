@@ -30,9 +30,10 @@ from doctor.facts import Facts, OwnBroker
 from doctor.gather import gather
 from doctor.rules import findings
 from engage import requests
-from operations import forgetting, merging, rewriting
+from operations import closing, forgetting, merging, rewriting
 from operations.dead_letters import try_again
 from operations.relink import Customer
+from reports.books import Closing, Month
 from reports.dead_letters import Choice
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.money import major
@@ -41,6 +42,8 @@ from settings.loading import load_settings
 from settings.runtime import running
 from settings.secrets import read_account
 from settings.table import Settings
+from warehouse.address import find_address
+from warehouse.client import Warehouse
 from warehouse.waiting import open_warehouse
 
 _JUDGED_SECONDS = 2.0  # several pages that are open get one verdict
@@ -130,6 +133,11 @@ class Actions:
             endpoint=ours[-1].id if ours else "",
             enabled=frozenset(ours[-1].types) if ours else frozenset(),
         )
+
+    async def close_books(self, month: Month, who: str) -> Closing:
+        """What the month comes to is kept."""
+        async with Warehouse(find_address(self._settings())) as warehouse:
+            return await closing.close(warehouse, month, who)
 
     async def kept(self, account: str) -> Kept:
         """Reads the settings and what is stored beside them."""

@@ -21,6 +21,7 @@ from console.engagement import Engagement
 from console.notices import Notices
 from console.pages.activity import ActivityPages
 from console.pages.audit import AuditPage
+from console.pages.books import BooksPages
 from console.pages.flow_editor import FlowEditorPages
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
@@ -53,6 +54,7 @@ PAGES: Final = (
     FlowEditorPages,
     IntegrationPage,
     PayoutsPage,
+    BooksPages,
     HealthPage,
     SettingsPage,
     AuditPage,

@@ -61,6 +61,7 @@ class Action(StrEnum):
     RESTORE_FLOW = "brought a flow back"
     SET_STATUS = "set a flow's status"
     RELEASE = "released held messages"
+    CLOSE_BOOKS = "closed the books"
     SEND_TEST = "sent a test mail"
     SET = "changed settings"
 

@@ -205,6 +205,25 @@ class SuppressForm(Asked):
     why: Annotated[Text, Field(max_length=200)] = ""
 
 
+class MonthForm(Asked):
+    """A month of an account."""
+
+    account: Text = "default"
+    month: Annotated[str, Field(pattern=r"^(19[7-9]\d|20\d\d)-(0[1-9]|1[0-2])$", description="Such as 2026-10")]
+
+    @property
+    def first(self) -> date:
+        """Its first day."""
+        return date.fromisoformat(f"{self.month}-01")
+
+
+class BooksQuery(MonthForm):
+    """What has changed in a month: since its last closing, or since any time."""
+
+    closing: Text = Field(default="", description="Since this closing, by its id; since the last one by default")
+    as_of: datetime | None = Field(default=None, description="Since this time, whether books were closed or not")
+
+
 async def posted(request: web.Request) -> Mapping[str, str]:
     """The fields of a form that are text."""
     return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}

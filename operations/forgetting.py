@@ -57,7 +57,7 @@ def find(warehouse: Warehouse, email: str) -> Person:
         "SELECT groupUniqArray(metric_id) AS metrics, groupUniqArrayArray([charge_id, invoice_id]) AS objects, "
         "toUnixTimestamp(max(occurred_at)) AS newest FROM ("
         "SELECT metric_id, charge_id, invoice_id, occurred_at FROM metric_rows WHERE email = {email:String} UNION ALL "
-        "SELECT metric_id, charge_id, invoice_id, occurred_at FROM metric_version_rows WHERE email = {email:String})",
+        "SELECT metric_id, charge_id, invoice_id, occurred_at FROM metric_history_rows WHERE email = {email:String})",
         {"email": email},
     )[0]
     people = warehouse.rows(

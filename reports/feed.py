@@ -74,10 +74,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a row said from `written_at` on; `amount` in major units."""
+    """What a row said from `written_at` on, by which event ('' where none was kept); `amount` in major units."""
 
     version: int
     written_at: datetime
+    event_id: str
     received_at: datetime
     occurred_at: datetime
     account: str
@@ -254,7 +255,7 @@ async def versions(warehouse: Warehouse, metric_id: str, livemode: bool) -> list
     """How a row came to be what it is: its versions, oldest first, the last VERSIONS of them. Raises Unavailable."""
     found = await warehouse.rows(
         Query(
-            "SELECT version, written_at, received_at, occurred_at, account, source, api_version, email, "
+            "SELECT version, written_at, event_id, received_at, occurred_at, account, source, api_version, email, "
             "unlinked_reason, customer_id, charge_id, invoice_id, currency, amount, attempt_count, reason, "
             "reason_code, status, withdrawn\nFROM metric_versions\n"
             "WHERE metric_id = {id:String} AND livemode = {livemode:Bool}\n"

@@ -5,7 +5,7 @@ Amount), and metrics beyond it.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,9 @@ class Metric(StrEnum):
         """Snake case, as in the topic `metrics.failed_payment` and the view `failed_payment`."""
         return self.value.lower().replace(" ", "_")
 
+
+#: From this bit on a version is the revision of the rules that told it: above all knowledge (see the ledger's lattice).
+RULES_BIT: Final = 49
 
 #: What Stripe's API does not keep: these come from events alone.
 TOLD_BY_EVENTS = frozenset({Metric.UPCOMING_INVOICE, Metric.SUBSCRIPTION_CHANGED, Metric.TRIAL_ENDING})
@@ -84,5 +87,6 @@ class MetricEvent(BaseModel):
     properties: dict[str, Any] = Field(default={}, description="Klaviyo's names, and `metadata` by origin")
     lines: list[LineItem] = Field(default=[], description="Issued Invoice only: the invoice's lines")
     received_at: str
+    event_id: str = Field(default="", description="The event, or the fetched object, that made this version")
     version: int = Field(ge=0)
     withdrawn: bool = False

@@ -150,7 +150,7 @@ class World:
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """The rows without what tells of the telling."""
-        telling = ("version", "received_at", "source", "api_version")
+        telling = ("version", "received_at", "event_id", "source", "api_version")
         return {key: {k: v for k, v in row.items() if k not in telling} for key, row in self.rows().items()}
 
     def profiles(self) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +18,7 @@ ENGINE = MergeTree ORDER BY version
 
 
 _FEEDS = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS\s(.*)", re.DOTALL)
+_DROPS = re.compile(r"DROP (?:TABLE|VIEW) IF EXISTS (\w+)")
 _MAKES = re.compile(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW|MATERIALIZED VIEW) (?:IF NOT EXISTS )?(\w+)")
 
 
@@ -31,8 +32,13 @@ class Migration:
 
     @property
     def makes(self) -> frozenset[str]:
-        """The tables and views that are there after it."""
-        return frozenset(found[1] for found in map(_MAKES.match, self.statements) if found)
+        """The tables and views that are there after it, of its own making."""
+        return frozenset(found[1] for found in map(_MAKES.match, self.statements) if found) - self.drops
+
+    @property
+    def drops(self) -> frozenset[str]:
+        """Those that are not there any more."""
+        return frozenset(found[1] for found in map(_DROPS.match, self.statements) if found)
 
     def fills(self, gone: Collection[str] | None = None) -> list[str]:
         """What brings into the targets of its materialized views the rows that were there before the views.
@@ -52,6 +58,14 @@ def migrations() -> list[Migration]:
         Migration(int(file.name[:4]), file.name.removesuffix(".sql"), statements(file.read_text("utf-8")))
         for file in sorted(files, key=lambda entry: entry.name)
     ]
+
+
+def made(applied: Iterable[Migration]) -> set[str]:
+    """The tables and views that are there after all of them."""
+    names: set[str] = set()
+    for migration in applied:
+        names = names - migration.drops | migration.makes
+    return names
 
 
 def statements(script: str) -> tuple[str, ...]:

@@ -92,4 +92,4 @@ async def _apply(warehouse: Warehouse, view: str, archive_days: int) -> None:
 async def _gone(warehouse: Warehouse, applied: list[ddl.Migration]) -> set[str]:
     """The tables and views that somebody dropped."""
     there = set((await warehouse.run("SELECT name FROM system.tables WHERE database = currentDatabase()")).split())
-    return {name for migration in applied for name in migration.makes} - there
+    return ddl.made(applied) - there

@@ -63,10 +63,10 @@ PAYOUTS: Final = _kept(
     "payout_rows", "payouts", "account livemode payout_id", topics.PAYOUTS, back=BALANCE_TRANSACTIONS.back
 )
 METRIC_VERSIONS: Final = _told(
-    "metric_version_rows",
+    "metric_history_rows",
     "metric_versions",
     "metric_id version",
-    f"nothing for the newest versions; for all, {_REBUILD}",
+    "nothing for the newest versions, which count as known from now on; older ones come back from a backup alone",
 )
 SEARCH: Final = _told("search_rows", "search", "livemode term kind target", _MADE)
 IMPORTS: Final = _told("import_rows", "imports", "account livemode import_id resource", "tillstream import")
@@ -80,6 +80,7 @@ BALANCES: Final = _told("balance_rows", "balances", "account livemode currency a
 TIEOUTS: Final = _told(
     "tieout_rows", "tieouts", "account livemode run_id day payout_id currency name state", "tillstream tieout"
 )
+CLOSINGS: Final = _told("closing_rows", "closings", "account livemode month closing_id metric currency")
 SEGMENT_MEMBERS: Final = _told("segment_member_rows", "segment_members", "segment livemode email")
 SEGMENT_CHANGES: Final = _told("segment_change_rows", "segment_changes", "segment generation livemode email")
 SEGMENT_EVALUATIONS: Final = _told("segment_evaluation_rows", "segment_evaluations", "segment generation")
@@ -106,6 +107,7 @@ ALL: Final = (
     BALANCES,
     RECONCILIATIONS,
     TIEOUTS,
+    CLOSINGS,
     SEGMENT_MEMBERS,
     SEGMENT_CHANGES,
     SEGMENT_EVALUATIONS,

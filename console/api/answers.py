@@ -5,7 +5,8 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from console.api import models
+from console.api import books_models, models
+from reports.books import Closing, Comparison, Total, Worth
 from reports.days import Calendar, before
 from reports.feed import Fact, Line, StripeEvent, Version, WholeFact
 from reports.metrics import Answer, Cell, Series
@@ -109,6 +110,52 @@ def profile(found: Profile) -> models.ProfileAnswer:
     return models.ProfileAnswer(**asdict(found) | {"value": _values(found.value)})
 
 
+def closing(found: Closing) -> books_models.Closing:
+    """A month that was closed."""
+    return books_models.Closing(**asdict(found) | {"totals": [_priced(one) for one in found.totals]})
+
+
+def changes(found: Comparison, calendar: Calendar, livemode: bool) -> books_models.ChangesAnswer:
+    """What has changed in a month."""
+    return books_models.ChangesAnswer(
+        **head(calendar, livemode),
+        account=found.account,
+        month=found.month,
+        as_of=found.at,
+        closing=closing(found.closing) if found.closing else None,
+        equal=found.equal,
+        altered=found.altered,
+        more=found.more,
+        totals=[
+            books_models.TotalChange(
+                metric=one.metric,
+                currency=one.currency,
+                count_then=one.count_then,
+                count_now=one.count_now,
+                amount_then=exact(one.amount_then, one.currency),
+                amount_now=exact(one.amount_now, one.currency),
+            )
+            for one in found.totals
+        ],
+        rows=[
+            books_models.ChangedRow(
+                metric_id=one.metric_id,
+                metric=one.metric,
+                email=one.email,
+                then=_worth(one.before),
+                now=_worth(one.after),
+                moved_to=one.moved_to,
+                causes=[books_models.Cause(**asdict(cause)) for cause in one.causes],
+            )
+            for one in found.rows
+        ],
+    )
+
+
+def _worth(one: Worth | None) -> books_models.Worth | None:
+    return books_models.Worth(currency=one.currency, amount=exact(one.amount, one.currency)) if one else None
+
+
 def _periods(series: Series, periods: Sequence[date]) -> list[models.Period]:
     return [models.Period(begin=begin, **_cell(series.at(begin))) for begin in periods]
 
@@ -122,7 +169,7 @@ def _amounts(one: Cell) -> dict[str, str]:
     return {currency: exact(amount, currency) for currency, amount in sorted(one.amounts.items())}
 
 
-def _priced(one: Fact | Line | Version) -> dict[str, Any]:
+def _priced(one: Fact | Line | Version | Total) -> dict[str, Any]:
     """Its values, `amount` as text with the places of its currency."""
     return asdict(one) | {"amount": exact(one.amount, one.currency)}
 

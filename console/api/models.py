@@ -171,7 +171,10 @@ class Version(Answer):
     """What a row said at some time."""
 
     version: int
-    written_at: Moment = Field(description="When it came to ClickHouse")
+    written_at: Moment = Field(description="When it first came to ClickHouse")
+    event_id: str = Field(
+        description="The event, or the fetched object, that made this version; '' where none was kept"
+    )
     received_at: Moment
     occurred_at: Moment
     source: str

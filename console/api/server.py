@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from console import forms, health
 from console.actions import Actions
-from console.api import answers, models
+from console.api import answers, books_models, models
 from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
 from console.engagement import Engagement
-from reports import feed, pipeline, profiles, search
+from reports import books, feed, pipeline, profiles, search
 from reports.days import span
 from reports.metrics import ask
 from reports.properties import known
@@ -118,6 +118,23 @@ class Api:
                 models.SearchAnswer,
                 self.search,
             ),
+            Operation(
+                "/api/v1/closings",
+                "closings",
+                "Months whose books were closed, with what they came to",
+                forms.Asked,
+                books_models.ClosingsAnswer,
+                self.closings,
+            ),
+            Operation(
+                "/api/v1/closings/changes",
+                "changes",
+                "What has changed in a month since its books were closed, or since any time, and why",
+                forms.BooksQuery,
+                books_models.ChangesAnswer,
+                self.changes,
+                statuses=(400, 401, 403, 409, 503),
+            ),
             *self._engagement.operations(_NAME),
             Operation(
                 "/api/v1/health",
@@ -201,6 +218,17 @@ class Api:
         if found is None:
             raise web.HTTPNotFound(text="nobody is known by that email in this mode")
         return answers.profile(found)
+
+    async def closings(self, wanted: forms.Asked, _: Mapping[str, str]) -> books_models.ClosingsAnswer:
+        """The newest month first."""
+        found = await books.closings(self._warehouse, wanted.live)
+        return books_models.ClosingsAnswer(**self._head(wanted), closings=[answers.closing(one) for one in found])
+
+    async def changes(self, wanted: forms.BooksQuery, _: Mapping[str, str]) -> books_models.ChangesAnswer:
+        """Row by row."""
+        month = books.Month(wanted.account, wanted.live, wanted.first, self._calendar.zone_of(wanted.account))
+        found = await books.compared(self._warehouse, month, wanted.closing, wanted.as_of)
+        return answers.changes(found, self._calendar, wanted.live)
 
     async def health(self, wanted: forms.Asked, _: Mapping[str, str]) -> models.HealthAnswer:
         """How things stand."""

@@ -46,6 +46,7 @@ NAVIGATION: Final = (
     ("/segments", "Segments", "segments"),
     ("/flows", "Flows", "flows"),
     ("/payouts", "Payouts", "payouts"),
+    ("/books", "Closed books", "books"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
     ("/settings", "Settings", "settings"),

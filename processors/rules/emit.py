@@ -59,8 +59,9 @@ def withdrawal(metric_id: str, told: Told, scope: tuple[str, bool], until: Until
     }
 
 
-def complete(text: bytes, record: Record, version: int) -> bytes:
-    """The message: the row's JSON, with its version and where the newest knowledge of its object came from."""
+def complete(text: bytes, record: Record, event_id: str, version: int) -> bytes:
+    """The message: the row's JSON, its version, what made it, and where the newest snapshot of its object came from."""
     source, api_version, received_at = record["told"]
-    told = {"source": source, "api_version": api_version, "received_at": received_at, "version": version}
+    told = {"source": source, "api_version": api_version, "received_at": received_at, "event_id": event_id}
+    told["version"] = version
     return b"%b,%b" % (text[:-1], orjson.dumps(told)[1:])

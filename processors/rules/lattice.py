@@ -8,14 +8,15 @@ from typing import Any
 
 import orjson
 
+from schemas.metrics import RULES_BIT
+
 Record = dict[str, Any]
 
 #: The rules' revision. Raise it with a change by which the same observations come to other rows or profiles: what the
 #: mended rules tell has to go before what the ones before them told of the same knowledge.
 RULES = 2
-# Above every version of before there was a revision: profiles had a clock's milliseconds (2**41), rows of all but the
-# largest customers less. Below 2**53, which is as far as JavaScript counts, for the first 15 revisions.
-_RULES_BIT = 49
+# RULES_BIT is above every version of before there was a revision: profiles had a clock's milliseconds (2**41), rows of
+# all but the largest customers less. Below 2**53, which is as far as JavaScript counts, for the first 15 revisions.
 
 #: 'Earlier is better' knowledge counts as this less its time, so that it grows as it gets earlier.
 HORIZON = 2**32
@@ -27,7 +28,7 @@ def ranked(knowledge: int) -> int:
     The two are added, so that nothing overflows: of a customer with so much knowledge that it reaches into the
     revision, a new revision is not before all of what was told, but before all that was told of the same or less.
     """
-    return (RULES << _RULES_BIT) + knowledge
+    return (RULES << RULES_BIT) + knowledge
 
 
 def renew(record: Record) -> None:

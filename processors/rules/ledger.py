@@ -50,6 +50,7 @@ class Ledger:
         if customer is not None:
             identity.fold_customer({}, customer)  # raises here, before anything changed
         session = self._session(observation.scope)
+        session.event_id = observation.event_id
         fresh = _fold(session, observation)
         tell(session)
         if customer is not None:
@@ -64,6 +65,7 @@ class Ledger:
         if self._erasures:
             message = mask(message, self._erasures.at(message.get("record", {}).get("core", {}).get("created", 0)))
         session = self._session(message["scope"])
+        session.event_id = message.get("event_id", "")
         if message["kind"] == "claim":
             transfers.claimed(session, message["id"], message["customer"])
             return

@@ -79,6 +79,7 @@ class Session:
         account, _, mode = scope.rpartition("|")
         self.account = account
         self.livemode = mode == "live"
+        self.event_id = ""  # what is being folded; what follows from it names it
         self.touched: dict[str, Record] = {}  # objects whose rows may change, by id
         self.recount = False
         self._ticked = False
@@ -144,6 +145,7 @@ class Session:
             self.party["pages"] = number
         if self.customer and record["kind"] in ("charge", "invoice"):
             claim = {"kind": "claim", "scope": self.scope, "id": identifier, "customer": self.customer}
+            claim["event_id"] = self.event_id
             self.changes.transfers.append((identifier, claim))
 
     def _leave(self, record: Record) -> None:

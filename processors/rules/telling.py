@@ -139,15 +139,15 @@ def _tell(session: Session, identifier: str, record: Record, version: int) -> No
     for metric_id, before in record.pop("elsewhere", ()):
         gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
         known_by = disputes.origin(disputed, metric_id, origin)
-        session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, version))
+        session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, session.event_id, version))
     for metric_id, before, now, told_now in list(emit.changes(told, _derive(session, identifier, record))):
         known_by = disputes.origin(disputed, metric_id, origin)
         if before is not None and (now is None or now[1] != before[1]):
             gone = emit.withdrawal(metric_id, before, (session.account, session.livemode), session.until)
-            session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, version))
+            session.changes.tell(gone, emit.complete(orjson.dumps(gone), known_by, session.event_id, version))
         if told_now is not None:
             row, text = told_now
-            session.changes.tell(row, emit.complete(text, known_by, version + 1))
+            session.changes.tell(row, emit.complete(text, known_by, session.event_id, version + 1))
         if before is None or now is None or before[1:] != now[1:]:
             if before is not None:
                 session.recount |= people.remove(session.party, before)

@@ -75,6 +75,7 @@ def claimed(session: Session, identifier: str, customer: str) -> None:
     guest = session.store.get(guest_key) or {}
     forget(session, record, identifier, guest)
     handoff: Record = {"kind": "handoff", "scope": session.scope, "id": identifier, "customer": customer}
+    handoff["event_id"] = session.event_id
     handoff |= {"record": record, "ticks": guest.get("ticks", 0), "who": guest.get("who", {})}
     session.changes.transfers.append((customer, handoff))
     guest["ticks"] = guest.get("ticks", 0) + 1  # what it takes back from profiles is newer than what it gave

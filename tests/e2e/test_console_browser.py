@@ -34,6 +34,8 @@ SHOWN = {
     "profile": "/profile?email=ada.20@example.com",
     "integration": "/integration",
     "payouts": "/payouts",
+    "books": "/books",
+    "books since": "/books/since?month=2026-01&as_of=2200-01-01T00:00",
     "health": "/health",
     "raw": "/raw?id=evt_1",
     "missing": "/event?id=nope",

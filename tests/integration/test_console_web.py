@@ -27,6 +27,8 @@ PAGES = (
     "/search?q=ada",
     "/integration",
     "/payouts",
+    "/books",
+    "/books/since?month=2026-01&as_of=2200-01-01T00:00",
     "/health",
     "/part/health",
     "/part/feed",

@@ -92,12 +92,16 @@ def test_a_person_is_gone_from_every_table_and_from_the_topic(
 
     sums = "SELECT metric, day, currency, count, amount FROM daily_metrics ORDER BY ALL"
     money = clickhouse.query(sums).result_rows
+    history = "SELECT metric_id, version, known_at, amount_minor FROM metric_versions ORDER BY ALL"
+    known = clickhouse.query(history).result_rows
     code, told = run(EMAIL, "--yes")
+    assert clickhouse.query(history).result_rows == known  # closed books are compared with what was known
+    assert left("SELECT count() FROM metric_versions WHERE unlinked_reason = 'erased' AND customer_id = ''") > 0
     assert (code, told["waiting"]) == (3, ["engage", "process", "sink"])  # nobody runs here
     assert told["rows"]["profile_rows"] == 1
     assert told["rows"]["stripe_event_rows"] == 3
     assert told["kafka"][topics.full_name(topics.STRIPE_EVENTS, topic_prefix)] > "2026"
-    for table in ("metric_rows", "metric_version_rows", "profile_rows"):
+    for table in ("metric_rows", "metric_history_rows", "profile_rows"):
         assert left(f"SELECT count() FROM {table} WHERE email = '{EMAIL}'") == 0
     assert left("SELECT count() FROM stripe_events") == 4
     assert clickhouse.query(sums).result_rows == money
@@ -162,7 +166,7 @@ async def test_killed_anywhere_the_same_command_ends_the_same(place: str, clickh
     code, _ = run(EMAIL, "--yes")
     assert code == 3  # nobody runs here
     assert clickhouse.query(sums).result_rows == money
-    for table in ("metric_rows", "metric_version_rows", "profile_rows"):
+    for table in ("metric_rows", "metric_history_rows", "profile_rows"):
         assert value(f"SELECT count() FROM {table} WHERE email = '{EMAIL}'") == 0
     bodies = "SELECT countIf(positionCaseInsensitiveUTF8(body, '{}') > 0) FROM stripe_event_rows"
     assert value(bodies.format(EMAIL)) == 0

@@ -19,7 +19,7 @@ from tests.ledger_harness import run
 from tests.simulation.loop import START
 
 HISTORIES = 12
-_TELLING = ("version", "received_at", "source", "api_version", "updated_at")
+_TELLING = ("version", "received_at", "event_id", "source", "api_version", "updated_at")
 
 Row = dict[str, Any]
 

@@ -37,6 +37,7 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/segment/add": (Action.SAVE_SEGMENT, {"start": "mine"}),
     "/segment/remove": (Action.REMOVE_SEGMENT, {"name": "mine"}),
     "/flow/save": (Action.SAVE_FLOW, {"name": "receipt", "yaml": "title: Receipt"}),
+    "/books/close": (Action.CLOSE_BOOKS, {"month": "2026-01"}),
     "/flow/archive": (Action.ARCHIVE_FLOW, {"name": "receipt"}),
     "/flow/restore": (Action.RESTORE_FLOW, {"name": "receipt"}),
     "/flow/draft/test": (Action.SEND_TEST, {"template": "receipt", "recipient": EMAIL}),

@@ -27,7 +27,7 @@ from tests.simulation.disk import Disks, Table, in_memory
 from tests.unit.test_ledger_convergence import in_order, told
 
 PARTITIONS = 3
-TELLING = ("version", "received_at", "source", "api_version")
+TELLING = ("version", "received_at", "event_id", "source", "api_version")
 
 
 class Dead(Exception):

@@ -15,7 +15,7 @@ from tests.ledger_harness import World, run
 
 #: Events, and what the rules of revision 1 made of them: state (`book`), rows, and the state of profiles.
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "upgrade" / "rules_1.json"
-FIRST = lattice.RULES << lattice._RULES_BIT
+FIRST = lattice.RULES << lattice.RULES_BIT
 
 Json = dict[str, Any]
 

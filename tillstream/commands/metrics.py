@@ -14,6 +14,7 @@ from tillstream.commands.options import Csv, Data, Json, MetricName, Test, Timez
 if TYPE_CHECKING:  # heavy: loaded only when it is asked
     from reports.days import Calendar
     from reports.metrics import Answer, Measure
+    from settings.table import Settings
 
 _DAYS: Final = {"hour": 2, "day": 30, "week": 182, "month": 365}
 _WIDEST: Final = 100  # columns, also on a wider screen
@@ -39,6 +40,12 @@ def metrics(
     measure: Annotated[
         Literal["count", "amount", "people"], typer.Option("--measure", help="What the bars show.")
     ] = "count",
+    closed: Annotated[
+        str, typer.Option("--closed", metavar="MONTH", help="What has changed in it since it was closed: 2026-10.")
+    ] = "",
+    as_of: Annotated[
+        str, typer.Option("--as-of", metavar="TIME", help="With --closed: since then instead, UTC, such as 2026-11-05.")
+    ] = "",
     timezone: Timezone = "",
     test: Test = False,
     data: Data = None,
@@ -47,7 +54,8 @@ def metrics(
 ) -> None:
     """Each metric as a chart, the last 30 days by day; one alone with its table of data below.
 
-    The numbers are the console's, and so is their JSON: that of /api/v1/metrics/METRIC, one a metric.
+    The numbers are the console's, and so is their JSON: that of /api/v1/metrics/METRIC, one a metric. With --closed it
+    is that of /api/v1/closings/changes, one an account, and the exit code 1 when something has changed.
 
     Example:  tillstream metrics --metric failed_payment --by reason --interval week
     """
@@ -56,6 +64,10 @@ def metrics(
     if as_json and as_csv:
         raise ConfigurationError("--json and --csv are two answers", remedy="leave one of them out")
     settings = load_settings(tillstream_data=data)
+    if as_of and not closed:
+        raise ConfigurationError("--as-of says since when, and not of which month", remedy="--closed 2026-10 --as-of …")
+    if closed:
+        raise typer.Exit(asyncio.run(_closed(settings, closed, as_of, timezone, not test, as_json)))
     names = [metric_of(metric)] if metric else list(Metric)
 
     async def work() -> None:
@@ -81,6 +93,34 @@ def metrics(
             _show(answers, calendar, Measure(measure))
 
     asyncio.run(work())
+
+
+async def _closed(settings: "Settings", closed: str, as_of: str, timezone: str, live: bool, as_json: bool) -> int:
+    from datetime import date, datetime
+
+    from console.api.answers import changes
+    from reports.books import Month, closings, compared
+    from tillstream.closed_books import show
+    from tillstream.reading import reading
+
+    try:
+        first, at = date.fromisoformat(f"{closed}-01"), datetime.fromisoformat(as_of) if as_of else None
+    except ValueError as error:
+        told = f"--closed is a month, and --as-of a time ({error})"
+        raise ConfigurationError(told, remedy="tillstream metrics --closed 2026-10 --as-of 2026-11-05T09:00Z") from None
+    async with reading(settings, timezone) as (warehouse, calendar):
+        names = list(settings.timezones())
+        if at is None:
+            kept = {one.account for one in await closings(warehouse, live, month=first)}
+            names = sorted(kept) or names[:1]  # of none it is said that it was not closed
+        months = [Month(name, live, first, calendar.zone_of(name)) for name in names]
+        found = [await compared(warehouse, month, as_of=at) for month in months]
+    if as_json:
+        screen.say_json([changes(one, calendar, live).model_dump(mode="json", by_alias=True) for one in found])
+    else:
+        for one in found:
+            show(one)
+    return 0 if all(one.equal for one in found) else 1
 
 
 def _show(answers: "list[Answer]", calendar: "Calendar", measure: "Measure") -> None:

@@ -197,7 +197,7 @@ SHAPES: Final[dict[str, Any]] = {
         "pid": "",
         "data": "",
     },
-    "metrics": ["@MetricAnswer"],
+    "metrics": Either({"": ["@MetricAnswer"], "with --closed": ["@ChangesAnswer"]}),
     "feed": Either({"": ["@Event"], "with --follow, one a line": "@Event"}),
     "profile": {
         "profile": Either({"": "@ProfileAnswer", "when nobody is known": None}),
