@@ -49,7 +49,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A metric row that is money: of a refund `refund` is Stripe's id, '' when only the charge told of it."""
+    """A metric row that is money: of a refund `refund` is Stripe's id, '' when only the charge told of it.
+
+    Of a dispute, `dispute` and `status` are Stripe's id and word, `reinstated` whether the money is said to be back.
+    """
 
     metric_id: str
     metric: str
@@ -59,6 +62,9 @@ class Row:
     amount: int
     at: float
     received: float
+    dispute: str = ""
+    status: str = ""
+    reinstated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ _SPAN: Final = (
     "{column} >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC') "
     "AND {column} < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')"
 )
-_MONEY: Final = f"metric IN ('{Metric.SUCCESSFULLY_PAID}', '{Metric.REFUNDED_PAYMENT}')"
+_MONEY: Final = f"metric IN ('{Metric.SUCCESSFULLY_PAID}', '{Metric.REFUNDED_PAYMENT}', '{Metric.DISPUTE}')"
 _CHARGES: Final = f"""(
     SELECT charge_id FROM balance_transaction_rows
     WHERE {_WHOSE} AND charge_id != '' AND {_SPAN.format(column="created")}
@@ -45,7 +45,9 @@ WHERE {_WHOSE} AND (
 """
 _ROWS: Final = f"""
 SELECT metric, metric_id, charge_id, ifNull(properties.Refund.:String, '') AS refund, currency, amount_minor,
-    toUnixTimestamp64Milli(occurred_at) AS at, toUnixTimestamp64Milli(received_at) AS received
+    toUnixTimestamp64Milli(occurred_at) AS at, toUnixTimestamp64Milli(received_at) AS received,
+    ifNull(properties.Dispute.:String, '') AS dispute, ifNull(properties.status.:String, '') AS status,
+    ifNull(properties.FundsReinstatedAt.:String, '') AS reinstated
 FROM metrics
 WHERE {_WHOSE} AND {_MONEY} AND ({_SPAN.format(column="occurred_at")} OR charge_id IN {_CHARGES})
 """
@@ -166,6 +168,9 @@ def _row(row: dict[str, Any]) -> Row:
         amount=int(row["amount_minor"]),
         at=row["at"] / 1000,
         received=row["received"] / 1000,
+        dispute=row["dispute"],
+        status=row["status"],
+        reinstated=bool(row["reinstated"]),
     )
 
 

@@ -14,10 +14,9 @@ from schemas.money import major
 
 _PAYMENT: Final = frozenset({"charge", "partial_capture_reversal", "charge_failure"})
 _REFUND: Final = frozenset({"refund", "refund_failure"})
+_DISPUTE: Final = frozenset({"dispute", "dispute_reversal"})
 #: Every other of Stripe's reporting categories, by what it is called here. One that is not here is a difference.
 REASONS: Final = {
-    "dispute": "dispute",
-    "dispute_reversal": "dispute won",
     "fee": "Stripe's fee",
     "tax": "tax on fees",
     "network_cost": "network cost",
@@ -60,7 +59,10 @@ FAILED_DEBIT, PENDING_DEBIT, TRANSFERRED, FAILED_REFUND, OLDER = (
     "refund that failed",
     "older than what is known",
 )
+WON: Final = "dispute won"
 _LOST: Final = ("failed", "canceled")
+#: A dispute that takes no money: an inquiry, or one that was settled before it began.
+_NO_MONEY: Final = ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
 
 
 class _Tying:
@@ -122,6 +124,11 @@ def tie(
         refunded = [row for row in told if row.metric == Metric.REFUNDED_PAYMENT]
         transfer = any(line.transfer for line in of_charge)
         _refunds(tying, charge, [line for line in of_charge if line.category in _REFUND], refunded, transfer=transfer)
+        _disputes(
+            tying,
+            [line for line in of_charge if line.category in _DISPUTE],
+            [row for row in told if row.metric == Metric.DISPUTE],
+        )
     for line in lines:
         if span.start <= line.created < span.end or line.charge in about:
             _alone(tying, line)
@@ -222,6 +229,59 @@ def _refunded(line: Line) -> int:
     return 0 if line.source_status in _LOST else line.source_amount or 0
 
 
+def _disputes(tying: _Tying, lines: list[Line], rows: list[Row]) -> None:
+    """Each dispute of a charge: what it took is what its row says, and it came back if it was won."""
+    for dispute in sorted({line.source for line in lines} | {row.dispute for row in rows}):
+        mine = [line for line in lines if line.source == dispute]
+        ours = [row for row in rows if row.dispute == dispute]
+        text = f"{dispute} {_disputed(mine, ours)}"
+        if not ours:
+            tying.apart("no row", mine, [], text)
+        elif not mine:
+            if ours[0].status not in _NO_MONEY:
+                tying.apart("no transaction", [], ours, text)
+        elif currency := _other_currency(mine, ours):
+            tying.apart("currency", mine, ours, f"{dispute} is {ours[0].currency} in its row and {currency} at Stripe")
+        elif _disputed(mine, ours):
+            tying.apart("amount", mine, ours, text, Metric.DISPUTE)
+        else:
+            tying.name([line for line in mine if line.category == "dispute"], Metric.DISPUTE, rows=ours)
+            tying.name([line for line in mine if line.category == "dispute_reversal"], WON, rows=ours)
+
+
+def _disputed(lines: list[Line], rows: list[Row]) -> str:
+    """What does not tie of one dispute, '' when all does. A converted one is worth what it says itself.
+
+    Some time before Stripe says who has won, the money may be back already.
+    """
+    if not lines:
+        return "has a row, and Stripe has no transaction of it"
+    newest = max(lines, key=lambda line: line.observed)
+    currency = newest.source_currency or newest.currency
+    settled = -sum(line.amount for line in lines if line.category == "dispute")
+    back = sum(line.amount for line in lines if line.category == "dispute_reversal")
+    taken = (newest.source_amount or 0) if newest.converted and settled else settled
+    if not rows:
+        return f"took {_told(taken, currency)}, and has no row"
+    (row,) = rows[:1]
+    if taken != row.amount:
+        return f"is {_told(row.amount, row.currency)} in its row and took {_told(taken, currency)} at Stripe"
+    if row.status == "won" and back != settled:
+        return f"is won, and {_told(back, newest.currency)} of {_told(settled, newest.currency)} came back"
+    if row.status == "lost" and back:
+        return f"is lost, and {_told(back, newest.currency)} came back"
+    if row.reinstated and not back:
+        return "is said to have come back, and Stripe has no transaction of it"
+    if back not in (0, settled):
+        return f"took {_told(settled, newest.currency)}, and {_told(back, newest.currency)} came back"
+    return ""
+
+
+def _other_currency(lines: list[Line], rows: list[Row]) -> str:
+    currency = lines[0].source_currency or lines[0].currency
+    return currency if currency != rows[0].currency else ""
+
+
 def _alone(tying: _Tying, line: Line) -> None:
     """What a transaction says by itself: its arithmetic, and its name where that is its category's."""
     if line.net != line.amount - line.fee or line.parts != line.fee:
@@ -234,7 +294,7 @@ def _alone(tying: _Tying, line: Line) -> None:
         return
     if reason := REASONS.get(line.category):
         tying.name([line], reason)
-    elif line.category in _PAYMENT | _REFUND:
+    elif line.category in _PAYMENT | _REFUND | _DISPUTE:
         tying.apart("no source", [line], [], f"{line.id} is a {line.category}, and Stripe does not say of which charge")
     else:
         tying.apart("no name", [line], [], f"{line.id} is a {line.category}, which nobody knows here")

@@ -127,7 +127,7 @@ async def test_a_quarter_ties_out_to_the_cent_and_every_transaction_has_its_name
         "charge_failure": {"debit that failed"},
         "refund": {"Refunded Payment", "refund that failed"},
         "refund_failure": {"refund that failed"},
-        "dispute": {"dispute"},
+        "dispute": {"Dispute"},
         "dispute_reversal": {"dispute won"},
         "fee": {"Stripe's fee"},
         "payout": {"payout"},

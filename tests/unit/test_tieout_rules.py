@@ -179,12 +179,90 @@ def test_what_began_before_anything_was_known_is_no_difference() -> None:
     assert tied(line("b", "refund", -300, source_created=AT), span=span).state is Tied.DIFFERENT
 
 
+def disputed(amount: int = 1_000, status: str = "needs_response", **more: Any) -> Row:
+    return row(amount, "Dispute", **{"dispute": "dp_1", "status": status, "metric_id": "dispute:dp_1"} | more)
+
+
+def withdrawn(amount: int = 1_000, **more: Any) -> Line:
+    """With Stripe's fee for a dispute."""
+    return line("w", "dispute", -amount, **{"fee": 1_500, "source": "dp_1"} | more)
+
+
+def back(amount: int = 1_000, **more: Any) -> Line:
+    return line("b", "dispute_reversal", amount, **{"source": "dp_1", "source_amount": 1_000} | more)
+
+
+@pytest.mark.parametrize(
+    ("facts", "named_as"),
+    [
+        ((disputed(), withdrawn()), {"txn_w": "Dispute"}),
+        ((disputed(status="lost"), withdrawn()), {"txn_w": "Dispute"}),
+        ((disputed(status="won"), withdrawn(), back()), {"txn_w": "Dispute", "txn_b": "dispute won"}),
+        (
+            (disputed(status="under_review", reinstated=True), withdrawn(), back()),
+            {"txn_w": "Dispute", "txn_b": "dispute won"},
+        ),
+        ((disputed(status="warning_closed"),), {}),  # an inquiry takes no money
+        ((disputed(400), withdrawn(400)), {"txn_w": "Dispute"}),  # of a part of the payment
+        # 10.00 EUR, worth 11.00 USD when they went and when they came back
+        (
+            (
+                disputed(currency="eur", status="won"),
+                withdrawn(1_100, source_currency="eur", source_amount=1_000),
+                back(1_100, source_currency="eur"),
+            ),
+            {"txn_w": "Dispute", "txn_b": "dispute won"},
+        ),
+    ],
+)
+def test_a_disputes_transactions_are_what_its_row_says(facts: tuple[Line | Row, ...], named_as: dict[str, str]) -> None:
+    found = tied(line("c"), row(), *facts)
+    assert found.state is Tied.TIED
+    assert {one: name for one, (name, _) in names(found).items() if one != "txn_c"} == named_as
+    assert all(name.rows == ("dispute:dp_1",) for one, name in found.names.items() if one in named_as)
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "ids", "says"),
+    [
+        ((withdrawn(),), "no row", ("txn_w",), "dp_1 took 10.00 USD, and has no row"),
+        ((disputed(),), "no transaction", ("dispute:dp_1",), "dp_1 has a row, and Stripe has no transaction of it"),
+        (
+            (disputed(900), withdrawn()),
+            "amount",
+            ("txn_w", "dispute:dp_1"),
+            "is 9.00 USD in its row and took 10.00 USD",
+        ),
+        ((disputed(currency="eur"), withdrawn()), "currency", ("txn_w", "dispute:dp_1"), "eur in its row and usd"),
+        ((disputed(status="won"), withdrawn()), "amount", ("txn_w", "dispute:dp_1"), "won, and 0.00 USD of 10.00 USD"),
+        (
+            (disputed(status="lost"), withdrawn(), back()),
+            "amount",
+            ("txn_w", "txn_b", "dispute:dp_1"),
+            "lost, and 10.00 USD came back",
+        ),
+        ((disputed(reinstated=True), withdrawn()), "amount", ("txn_w", "dispute:dp_1"), "said to have come back"),
+        ((disputed(status="warning_closed"), withdrawn(900)), "amount", ("txn_w", "dispute:dp_1"), "took 9.00 USD"),
+    ],
+)
+def test_a_dispute_that_is_not_what_its_row_says_is_named(
+    facts: tuple[Line | Row, ...], kind: str, ids: tuple[str, ...], says: str
+) -> None:
+    found = tied(line("c"), row(), *facts)
+    assert named(found) == [(kind, ids)]
+    assert says in found.differences[0].text
+
+
+def test_two_disputes_of_one_charge_are_tied_one_by_one() -> None:
+    other = disputed(300, dispute="dp_2", metric_id="dispute:dp_2")
+    second = line("x", "dispute", -400, fee=1_500, source="dp_2")
+    found = tied(line("c"), row(), disputed(600), withdrawn(600), other, second)
+    assert named(found) == [("amount", ("txn_x", "dispute:dp_2"))]
+
+
 def test_categories_that_are_no_rows_have_names_of_their_own() -> None:
-    found = tied(
-        line("a", "fee", -250, charge="", source=""), line("b", "dispute", -1_000, fee=1_500), line("c"), row()
-    )
+    found = tied(line("a", "fee", -250, charge="", source=""), line("c"), row())
     assert names(found)["txn_a"] == ("Stripe's fee", "tied")
-    assert names(found)["txn_b"] == ("dispute", "tied")
     assert tied(line("a", transfer=True)).names["txn_a"].name == "share of a platform's charge"
 
 
