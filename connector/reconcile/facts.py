@@ -7,17 +7,25 @@ from zoneinfo import ZoneInfo
 
 from schemas.metrics import Metric
 
-#: What is compared: payments and invoices. Upcoming invoices come from events alone.
-COMPARED = (Metric.SUCCESSFULLY_PAID, Metric.FAILED_PAYMENT, Metric.REFUNDED_PAYMENT, Metric.ISSUED_INVOICE)
+#: What is compared: what is money, and invoices. Upcoming invoices come from events alone.
+COMPARED = (
+    Metric.SUCCESSFULLY_PAID,
+    Metric.FAILED_PAYMENT,
+    Metric.REFUNDED_PAYMENT,
+    Metric.ISSUED_INVOICE,
+    Metric.CREDIT_NOTE,
+    Metric.DISPUTE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A payment, failure, refund or issued invoice.
+    """A payment, failure, refund, issued invoice, credit note or dispute.
 
-    `owner` is the charge or invoice whose row it is; `object` is what names it in Stripe: the same, or the refund
-    ('' in our rows when only the charge told of it). Money in minor units, `at` in Unix seconds. `details` is what else
-    is known of it, by name: email, linked (to anybody: yes or no), reason, reason code, invoice, status.
+    `owner` is the charge, invoice, credit note or dispute whose row it is; `object` is what names it in Stripe: the
+    same, or the refund ('' in our rows when only the charge told of it). Money in minor units, `at` in Unix seconds.
+    `details` is what else is known of it, by name: email, linked (to anybody: yes or no), reason, reason code, invoice,
+    status.
     """
 
     metric: Metric

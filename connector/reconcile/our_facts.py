@@ -97,6 +97,8 @@ async def our_facts(
     for row in rows:
         metric = Metric(row["metric"])
         owner = row["invoice_id"] if metric is Metric.ISSUED_INVOICE else row["charge_id"] or row["invoice_id"]
+        if metric in (Metric.CREDIT_NOTE, Metric.DISPUTE):
+            owner = row["object"]
         name = row["refund"] if metric is Metric.REFUNDED_PAYMENT else owner
         if metric is Metric.SUCCESSFULLY_PAID and not row["charge_id"]:
             name = row["object"]  # the invoice, or one of several payments of it outside Stripe
@@ -110,7 +112,7 @@ def _details(metric: Metric, row: Json) -> dict[str, str]:
     """What Stripe's objects tell too; of a row whose person was erased nothing is left of that."""
     if not row["email"] and not row["nobodys"]:
         return {}
-    if metric is Metric.ISSUED_INVOICE:
+    if metric in (Metric.ISSUED_INVOICE, Metric.CREDIT_NOTE, Metric.DISPUTE):
         return {"status": row["status"]}
     found = {"invoice": row["invoice_id"], "email": row["email"], "linked": "yes" if row["email"] else "no"}
     if metric is Metric.FAILED_PAYMENT:

@@ -9,7 +9,15 @@ from typing import Any
 from connector.errors import NotFound
 from connector.invoices import EXPAND, with_all_lines
 from connector.reconcile.facts import Fact
-from connector.reconcile.stripe_side import charge_facts, charges_of, invoice_facts, partly_captured, refund_facts
+from connector.reconcile.stripe_side import (
+    charge_facts,
+    charges_of,
+    credit_note_facts,
+    dispute_facts,
+    invoice_facts,
+    partly_captured,
+    refund_facts,
+)
 from connector.stripe_api import Json, StripeApi
 
 DAY = 24 * 60 * 60
@@ -19,6 +27,19 @@ DRAFTS = (
 _EVENTS_KEPT = 30 * DAY - 60  # Stripe's Events API, less a minute
 _RANGES = 8  # parts of a time range that are listed at once
 _AT_ONCE = 16
+_CHARGE = ("charges", ["refunds"])
+#: The list of an object and what of it is expanded, by how its id begins; all others are charges.
+_KINDS = {
+    "in": ("invoices", list(EXPAND)),
+    "cn": ("credit_notes", []),
+    "dp": ("disputes", []),
+    "du": ("disputes", []),
+}
+_FACTS: dict[str, Callable[[Json], Iterable[Fact]]] = {
+    "invoice": invoice_facts,
+    "credit_note": credit_note_facts,
+    "dispute": dispute_facts,
+}
 
 OnPage = Callable[[str, int], None]  # (resource, objects)
 
@@ -35,31 +56,34 @@ class StripeFacts:
         """Every fact from `start` until before `end` (Unix seconds). Raises what `connector.errors` names."""
         invoice_of: dict[str, str] = {}  # by payment intent or charge
         charges, *others = await asyncio.gather(
-            self._charges(start, end), self._refunds(start, end), self._invoices(start, end, now, invoice_of)
+            self._charges(start, end),
+            self._refunds(start, end),
+            self._invoices(start, end, now, invoice_of),
+            self._created("credit_notes", credit_note_facts, start, end),
+            self._created("disputes", dispute_facts, start, end),
         )
         linked = [replace(fact, details={**fact.details, **_invoice(charge, invoice_of)}) for fact, charge in charges]
         return [fact for facts in (linked, *others) for fact in facts if start <= fact.at < end]
 
     async def of(self, owner: str) -> list[Fact]:
-        """What one charge or invoice says, at any time; [] when Stripe has none of that id."""
+        """What one object says, at any time; [] when Stripe has none of that id."""
         found = await self._object(owner)
         return _facts_of(found[0]) if found else []
 
     async def whole(self, owner: str) -> tuple[Json, float] | None:
-        """All that the API tells of a charge or invoice, and when it was fetched; None when Stripe has none."""
+        """All that the API tells of an object, and when it was fetched; None when Stripe has none."""
         found = await self._object(owner)
         return (await with_all_lines(self._api, found[0]), found[1]) if found else None
 
     async def _object(self, owner: str) -> tuple[Json, float] | None:
-        invoice = owner.startswith("in_")
-        path = f"/v1/invoices/{owner}" if invoice else f"/v1/charges/{owner}"
+        list_of, expanded = _KINDS.get(owner.partition("_")[0], _CHARGE)
         async with self._gate:
             try:
-                body, at = await self._api.fetch(path, {"expand": list(EXPAND) if invoice else ["refunds"]})
+                body, at = await self._api.fetch(f"/v1/{list_of}/{owner}", {"expand": expanded} if expanded else {})
             except NotFound:
                 return None
             refunds = body.get("refunds")
-            if not invoice and (not refunds or refunds.get("has_more")):
+            if list_of == "charges" and (not refunds or refunds.get("has_more")):
                 listed = [refund async for refund in self._list("refunds", {"charge": owner})]
                 body["refunds"] = {"object": "list", "data": listed, "has_more": False}
         return body, at
@@ -114,6 +138,12 @@ class StripeFacts:
             facts.extend(told)
         return facts
 
+    async def _created(
+        self, resource: str, facts_of: Callable[[Json], Iterable[Fact]], start: int, end: int
+    ) -> list[Fact]:
+        asked = {"created": {"gte": start, "lt": end}}
+        return [fact async for one in self._list(resource, asked) for fact in facts_of(one)]
+
     async def _told_by_events(self, start: int, end: int) -> set[str]:
         """Invoices that were issued or paid then, however old their drafts are."""
         if start >= end:
@@ -129,8 +159,8 @@ class StripeFacts:
 
 
 def _facts_of(body: Json) -> list[Fact]:
-    if body["object"] == "invoice":
-        return list(invoice_facts(body))
+    if (facts_of := _FACTS.get(body["object"])) is not None:
+        return list(facts_of(body))
     return [*charge_facts(body), *refund_facts(body, body["refunds"]["data"])]
 
 

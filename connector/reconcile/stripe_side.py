@@ -1,6 +1,7 @@
 """What Stripe's API objects say happened: pure, and on purpose not a line of the ledger's code.
 
-Sources: Stripe's API reference of the Charge, Refund and Invoice objects (API version `stripe_api.API_VERSION`).
+Sources: Stripe's API reference of the Charge, Refund, Invoice, Credit Note and Dispute objects (API version
+`stripe_api.API_VERSION`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -83,6 +84,19 @@ def invoice_facts(invoice: Json) -> Iterator[Fact]:
     if outside > 0 and invoice["status"] == "paid":
         at = moments.get("paid_at") or finalized or invoice["created"]
         yield Fact(Metric.SUCCESSFULLY_PAID, identifier, identifier, currency, outside, at)
+
+
+def credit_note_facts(note: Json) -> Iterator[Fact]:
+    """One a credit note, a voided one too: its status says so. Source: Stripe, the Credit Note object."""
+    details = {"status": note["status"]}
+    yield Fact(Metric.CREDIT_NOTE, note["id"], note["id"], note["currency"], note["total"], note["created"], details)
+
+
+def dispute_facts(dispute: Json) -> Iterator[Fact]:
+    """One a dispute or inquiry, whatever came of it. Source: Stripe, the Dispute object."""
+    identifier, details = dispute["id"], {"status": dispute["status"]}
+    at, currency = dispute["created"], dispute["currency"]
+    yield Fact(Metric.DISPUTE, identifier, identifier, currency, dispute["amount"], at, details)
 
 
 def charges_of(invoice: Json) -> Iterator[str]:

@@ -40,7 +40,7 @@ SPAN = Span(datetime.fromtimestamp(START, NEW_YORK).date(), LAST)
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World(4, START, DAYS, 60, rare=True)
+    return World(4, START, DAYS, 60, rare=True, extended=True)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,8 @@ async def test_rows_that_were_removed_added_or_changed_by_hand_are_named(
     gone, refund = first(Metric.SUCCESSFULLY_PAID, lambda row: row["charge_id"]), first(Metric.REFUNDED_PAYMENT)
     changed = first(Metric.ISSUED_INVOICE)
     higher = changed["version"] + 1
+    note, dispute = first(Metric.CREDIT_NOTE), first(Metric.DISPUTE)
+    named = {row["metric_id"]: row["metric_id"].rpartition(":")[2] for row in (note, dispute)}
     await warehouse.insert(
         "metric_rows",
         [
@@ -130,6 +132,8 @@ async def test_rows_that_were_removed_added_or_changed_by_hand_are_named(
             refund | {"withdrawn": True, "version": refund["version"] + 1},
             changed | {"amount_minor": changed["amount_minor"] + 1, "version": higher},
             gone | {"metric_id": "made-up", "charge_id": "ch_made_up"},
+            note | {"withdrawn": True, "version": note["version"] + 1},
+            dispute | {"amount_minor": dispute["amount_minor"] + 1, "version": dispute["version"] + 1},
         ],
     )
     comparison = await compared(stripe, warehouse)
@@ -139,6 +143,8 @@ async def test_rows_that_were_removed_added_or_changed_by_hand_are_named(
             ("missing", refund["metric"], refund["charge_id"]),
             ("different", changed["metric"], changed["invoice_id"]),
             ("extra", gone["metric"], "ch_made_up"),
+            ("missing", note["metric"], named[note["metric_id"]]),
+            ("different", dispute["metric"], named[dispute["metric_id"]]),
         ]
     )
     assert next(one.id for one in comparison.differences if one.fact.metric is Metric.REFUNDED_PAYMENT)[:3] == "re_"

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from connector.reconcile.facts import COMPARED, Fact
-from connector.reconcile.stripe_side import charge_facts, charges_of, invoice_facts, partly_captured, refund_facts
+from connector.reconcile.stripe_side import (
+    charge_facts,
+    charges_of,
+    credit_note_facts,
+    dispute_facts,
+    invoice_facts,
+    partly_captured,
+    refund_facts,
+)
 from schemas.metrics import Metric
 from simulator.rendering.objects import object_json
 from simulator.rendering.shapes import NEWEST
@@ -153,8 +161,22 @@ def test_the_objects_of_rare_stories_say_what_is_true(seed: int) -> None:
     for issued in books.invoices.values():
         body = object_json(issued, NEWEST) | {"payments": {"data": payments[issued.id]}}
         facts += invoice_facts(body | {"amount_paid_off_stripe": issued.paid_off_stripe})
+    for note in books.credit_notes.values():
+        facts += credit_note_facts(object_json(note, NEWEST))
+    for dispute in books.disputes.values():
+        facts += dispute_facts(object_json(dispute, NEWEST))
     kept = [fact for fact in world.truth().facts if fact.metric in COMPARED]
     kept = [fact for fact in kept if fact.charge_id or fact.metric is not Metric.FAILED_PAYMENT]
-    assert Counter((fact.metric, fact.owner, fact.amount, fact.at) for fact in facts) == Counter(
-        (fact.metric, fact.charge_id or fact.invoice_id, fact.amount_minor, fact.occurred_at) for fact in kept
+    about = Metric.CREDIT_NOTE, Metric.DISPUTE  # whose truth names the charge and the invoice
+    assert Counter(
+        (fact.metric, "" if fact.metric in about else fact.owner, fact.amount, fact.at) for fact in facts
+    ) == Counter(
+        (
+            fact.metric,
+            "" if fact.metric in about else fact.charge_id or fact.invoice_id,
+            fact.amount_minor,
+            fact.occurred_at,
+        )
+        for fact in kept
     )
+    assert {fact.metric for fact in facts} == set(COMPARED)
