@@ -1,15 +1,19 @@
 """Which Stripe accounts can be asked, and with which key."""
 
+from connector.pace import BESIDE
 from connector.stripe_api import StripeAccess
 from schemas.errors import ConfigurationError
 from settings.table import DEFAULT_ACCOUNT, Settings
 
 
-def accesses(settings: Settings, account: str = "", *, patience: float = 60.0) -> list[StripeAccess]:
+def accesses(
+    settings: Settings, account: str = "", *, patience: float = 60.0, share: float = BESIDE
+) -> list[StripeAccess]:
     """Every configured account that has an API key, or the one called `account`; [] when there is none.
 
     An account called `acct_…` without a key of its own is a connected one: it is reached through the platform's key,
-    which is STRIPE_API_KEY, or that of the only account that has one. Raises ConfigurationError for an unknown name.
+    which is STRIPE_API_KEY, or that of the only account that has one. `share` of the pace is for who asks: that of a
+    process beside the connector, whose own is 1. Raises ConfigurationError for an unknown name.
     """
     accounts = settings.all_accounts()
     if account and account not in accounts:
@@ -24,13 +28,15 @@ def accesses(settings: Settings, account: str = "", *, patience: float = 60.0) -
         key = own or (platform if connected else "")
         if key and account in ("", name):
             base, rate = settings.stripe_api_base, settings.tillstream_stripe_rate
-            found.append(StripeAccess(name, key, base, connected, rate, patience))
+            found.append(StripeAccess(name, key, base, connected, rate, patience, share))
     return found
 
 
-def required_accesses(settings: Settings, account: str = "", *, patience: float = 60.0) -> list[StripeAccess]:
+def required_accesses(
+    settings: Settings, account: str = "", *, patience: float = 60.0, share: float = BESIDE
+) -> list[StripeAccess]:
     """The same; raises ConfigurationError when there is no key."""
-    if found := accesses(settings, account, patience=patience):
+    if found := accesses(settings, account, patience=patience, share=share):
         return found
     if account in ("", DEFAULT_ACCOUNT):
         raise ConfigurationError(

@@ -1,9 +1,12 @@
-"""One client of Stripe's an account and mode, made when it is first needed."""
+"""One pace an account and mode, and a client for each priority that is asked with, made when it is first needed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from connector.pace import Priority, Turns
 from connector.stripe_api import StripeAccess, StripeApi
+
+IMPORT_PATIENCE = 6 * 3600.0  # seconds of Stripe being away that an import waits for
 
 
 class Accounts:
@@ -11,7 +14,8 @@ class Accounts:
 
     def __init__(self, accesses: Sequence[StripeAccess]) -> None:
         self._accesses = {(access.account, access.livemode): access for access in accesses}
-        self._clients: dict[tuple[str, bool], StripeApi] = {}
+        self._clients: dict[tuple[str, bool, Priority], StripeApi] = {}
+        self._turns: dict[tuple[str, bool], Turns] = {}
 
     async def __aenter__(self) -> "Accounts":
         return self
@@ -20,23 +24,26 @@ class Accounts:
         for client in self._clients.values():
             await client.aclose()
 
-    def configured(self) -> list[StripeApi]:
+    def configured(self, priority: Priority = Priority.LOOKUP) -> list[StripeApi]:
         """Every account that has a key."""
-        found = (self.find(account, livemode) for account, livemode in self._accesses)
+        found = (self.find(account, livemode, priority) for account, livemode in self._accesses)
         return [client for client in found if client is not None]
 
-    def find(self, account: str, livemode: bool) -> StripeApi | None:
+    def find(self, account: str, livemode: bool, priority: Priority = Priority.LOOKUP) -> StripeApi | None:
         """The client for an account, None without a key for it in that mode.
 
         An `acct_…` that nobody configured is a connected account: it is asked through a platform's key.
         Source: Stripe, "Making API calls for connected accounts".
         """
-        key = (account, livemode)
+        whose, key = (account, livemode), (account, livemode, priority)
         if key not in self._clients:
-            access = self._accesses.get(key) or self._connected(account, livemode)
+            access = self._accesses.get(whose) or self._connected(account, livemode)
             if access is None:
                 return None
-            self._clients[key] = StripeApi(access)
+            if priority is Priority.IMPORT:
+                access = replace(access, patience=IMPORT_PATIENCE)
+            self._clients[key] = client = StripeApi(access, self._turns.get(whose), priority)
+            self._turns[whose] = client.turns
         return self._clients[key]
 
     def _connected(self, account: str, livemode: bool) -> StripeAccess | None:

@@ -88,7 +88,7 @@ def keys_now(settings: Settings, before: list[StripeAccess]) -> list[StripeAcces
 
 def usable(settings: Settings) -> list[StripeAccess]:
     """Every account that has a key. Raises ConfigurationError when one is no key of Stripe's."""
-    found = accesses(settings)
+    found = accesses(settings, share=1.0)
     for access in found:
         _ = access.livemode
     return found

@@ -29,7 +29,7 @@ from connector.errors import (
     RateLimited,
     StripeDown,
 )
-from connector.pace import LIVE, TEST, Pace, Turns
+from connector.pace import LIVE, TEST, Pace, Priority, Turns
 from schemas.errors import ConfigurationError, TillstreamError, in_words
 
 Json = dict[str, Any]
@@ -47,8 +47,8 @@ _CONNECTIONS = 64
 class StripeAccess:
     """How to reach one account. `account` is its configured name; `connected` an `acct_…` that acts through its key.
 
-    `rate` is requests a second, 0 for what suits the key's mode; `patience` how many seconds one request is tried
-    anew while Stripe is away or refuses for too many requests.
+    `rate` is requests a second, 0 for what suits the key's mode, and `share` what is taken of it; `patience` how many
+    seconds one request is tried anew while Stripe is away or refuses for too many requests.
     """
 
     account: str
@@ -57,6 +57,7 @@ class StripeAccess:
     connected: str = ""
     rate: float = 0.0
     patience: float = 60.0
+    share: float = 1.0
 
     @property
     def livemode(self) -> bool:
@@ -84,13 +85,14 @@ class Page:
 
 
 class StripeApi:
-    """The client; close it with `aclose`, or use it as an async context."""
+    """The client; close it with `aclose`, or use it as an async context. `turns` are shared with whom else asks."""
 
-    def __init__(self, access: StripeAccess) -> None:
+    def __init__(self, access: StripeAccess, turns: Turns | None = None, priority: Priority = Priority.LOOKUP) -> None:
         self.access = access
         self.account = access.account
         self.livemode = access.livemode
-        self.turns = Turns(Pace(access.rate or (LIVE if self.livemode else TEST)))
+        self.turns = turns or Turns(Pace((access.rate or (LIVE if self.livemode else TEST)) * access.share))
+        self._priority = priority
         self.waiting = ""  # why requests wait just now, '' when they don't
         self._ahead = 0.0  # seconds that Stripe's clock is ahead of the one here
         self._http: _RawClient | None = None
@@ -153,7 +155,7 @@ class StripeApi:
         """Ask until there is an answer, or patience ends."""
         began, attempt = time.monotonic(), 0
         while True:
-            await self.turns.turn()
+            await self.turns.turn(self._priority)
             try:
                 answer = await self._once(method, path, params)
             except (RateLimited, StripeDown) as error:
