@@ -8,6 +8,8 @@ from settings.table import Settings
 from streams.address import open_broker
 from warehouse.address import Address, find_address
 
+GROUP = "tillstream-connector"  # of consumers, behind the topics' prefix: whoever has the role is in it
+
 
 @dataclass(frozen=True, slots=True)
 class Places:

@@ -1,4 +1,6 @@
-"""The role `connector`: look-ups and the auditor all the time, a sweep now and then, a comparison every day."""
+"""The role `connector`: look-ups, imports and the auditor whenever there is something, a sweep now and then, a
+comparison every day.
+"""
 
 import asyncio
 import time
@@ -13,7 +15,9 @@ from connector.accounts import Accounts
 from connector.auditing.auditor import AuditConfig, Auditor
 from connector.balance_sweep import BalanceSweeper
 from connector.imports.records import record_again
+from connector.imports.work import ImportWork
 from connector.lookups.worker import Lookups
+from connector.pace import Priority
 from connector.publish import Publisher
 from connector.reconcile.daily import DailyComparison, DailyPlan
 from connector.state import StateLog
@@ -45,7 +49,7 @@ class ConnectorConfig:
 
 
 class Connector:
-    """One is enough; several share the look-ups."""
+    """One is enough; several share the look-ups, and each import is done by one of them."""
 
     def __init__(self, config: ConnectorConfig) -> None:
         self._config = config
@@ -72,14 +76,25 @@ class Connector:
             auditor = Auditor(AuditConfig(config.kafka, config.topic_prefix, config.audit_seconds), warehouse)
             sweeper = Sweeper(publisher, state, warehouse)
             balance = BalanceSweeper(publisher, state, warehouse)
+            imports = ImportWork(
+                config.kafka,
+                config.topic_prefix,
+                lambda account, livemode: accounts.find(account, livemode, Priority.IMPORT),
+                publisher,
+                warehouse,
+                "the connector",
+            )
             tying = DailyTieOut(config.comparison.zone, config.sweep_minutes * 60, warehouse)
             async with together() as group:
                 beside = [
                     group.create_task(auditor.run()),
+                    group.create_task(imports.run()),
                     group.create_task(self._sweep_for_ever(accounts, sweeper, balance, tying)),
                     group.create_task(self._catch_up_for_ever(sweeper, balance, state, warehouse)),
                     group.create_task(
-                        DailyComparison(config.comparison, publisher, warehouse).run(accounts.configured())
+                        DailyComparison(config.comparison, publisher, warehouse).run(
+                            accounts.configured(Priority.COMPARISON)
+                        )
                     ),
                 ]
                 await self._lookups.run(stop)
@@ -93,7 +108,7 @@ class Connector:
         every = self._config.sweep_minutes * 60
         due = {
             api: time.monotonic() + first_wait(await sweeper.swept_at(api), every, time.time())
-            for api in accounts.configured()
+            for api in accounts.configured(Priority.SWEEP)
         }
         while due:
             api = min(due, key=lambda one: due[one])

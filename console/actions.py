@@ -5,7 +5,6 @@ Settings are read anew for each, since connecting changes what is stored beside 
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector import connecting, disconnecting, endpoint_api
 from connector.access import accesses, required_accesses
 from connector.errors import KeyRevoked
+from connector.imports.board import Board, connector_runs
+from connector.imports.jobs import Job, new_id
+from connector.imports.ranges import FOUNDED
+from connector.imports.resources import chosen
 from connector.permissions import dashboard_timezone, lacking
 from connector.places import find_places
 from connector.reconcile.account import Asked, reconcile
@@ -64,7 +67,6 @@ class Actions:
     def __init__(self, settings: Settings, own_broker: Callable[[], OwnBroker]) -> None:
         self._data, self._own_broker = settings.tillstream_data, own_broker
         self.setting_up = SettingUp(self._data)
-        self._imports: dict[str, asyncio.subprocess.Process] = {}
         self._judging: asyncio.Task[Verdict] | None = None
         self._judged_at = -math.inf
         self._facts: Facts | None = None
@@ -218,20 +220,19 @@ class Actions:
         return [*told, *(sentence for sentence, _ in lacking(account, prepared.report.missing))]
 
     async def start_import(self, account: str) -> str:
-        """`tillstream import` as a process of its own: it goes on when the console ends."""
+        """As `tillstream import` does: the connector goes on with it whatever becomes of the console."""
         settings = self._settings()
-        required_accesses(settings, account)  # raises where a person can still read why
-        known = self._imports.get(account)
-        if known is not None and known.returncode is None:
+        (access,) = required_accesses(settings, account)
+        places = find_places(settings)
+        resources = tuple(resource.name for resource in chosen(""))
+        async with Board(places.kafka, places.prefix) as board:
+            under_way = board.open(account) is not None
+            await board.ask(Job(new_id(time.time()), account, access.livemode, FOUNDED, resources))
+        if under_way:
             return f"the import of {account} is under way"
-        self._imports[account] = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "tillstream", "import"),
-            *("--account", account, "--data", str(self._data), "--json"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        return f"the import of {account} has begun"
+        if await connector_runs(places.kafka, places.prefix):
+            return f"the import of {account} has begun"
+        return f"the import of {account} begins as soon as a connector runs: tillstream connector"
 
     async def compare(self, account: str, day: date) -> Comparison:
         """As `tillstream reconcile` does for one day."""

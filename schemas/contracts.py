@@ -47,6 +47,7 @@ ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
 _OWN = (
     topics.LOOKUPS,
+    topics.JOBS,
     topics.CONNECTOR_STATE,
     topics.LEDGER_TRANSFERS,
     topics.LEDGER_PEOPLE,

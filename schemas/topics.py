@@ -59,6 +59,9 @@ ERASURES = Topic("erasures", grows=False)
 # Segments, flows, mail templates and the brand, as revisions: see `schemas.definitions`.
 DEFINITIONS = Topic("definitions", grows=False)
 
+# Work for the connector: which account is to be imported, and who does it. See `connector.imports.jobs`.
+JOBS = Topic("jobs", grows=False)
+
 # How far the connector has come: progress of imports and sweeps. Nobody else should read it.
 CONNECTOR_STATE = Topic("connector.state", grows=False)
 
@@ -79,6 +82,7 @@ ALL = (
     UNLINKED,
     DEAD_LETTERS,
     LOOKUPS,
+    JOBS,
     CONNECTOR_STATE,
     LEDGER_TRANSFERS,
     LEDGER_PEOPLE,

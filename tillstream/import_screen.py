@@ -46,7 +46,7 @@ class ImportScreen:
             name = f"{one.account} {one.resource}" if several else one.resource
             if self._bars:
                 self._draw(key, name, one, rate)
-            elif lines or one.state in (State.FINISHED, State.FAILED, State.SKIPPED):
+            elif lines or one.state in imports.ENDED:
                 self._say(key, name, one, rate)
         if lines:
             self._line_at = now
@@ -78,6 +78,8 @@ def _told(one: imports.Progress, rate: imports.Rate) -> str:
             return f"{objects}   finished" + (f", but {one.error}" if one.error else "")
         case State.FAILED:
             return f"{objects}   failed: {one.error}"
+        case State.CANCELED:
+            return f"{objects}   canceled"
         case State.SKIPPED:
             return f"{objects}   not checked: {one.error}"
         case State.WAITING:

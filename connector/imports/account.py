@@ -1,7 +1,6 @@
 """The import of one account: its resources stage by stage, each with an end of its own."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from connector.errors import ENDS_ALL, ENDS_ONE, PermissionMissing
+from connector.imports.jobs import new_id
 from connector.imports.progress import Progress, State, state_key
 from connector.imports.ranges import DAY, FOUNDED, Range
 from connector.imports.reader import Reader
@@ -35,28 +35,26 @@ class AccountImport:
     state: StateLog
     warehouse: Warehouse
     progress: list[Progress] = field(default_factory=list)
-    resumed: bool = False
-    unrecorded: str = ""  # why the view `imports` is behind
+    unrecorded: str = ""  # why the view `imports` is behind: the connector tells it after its next sweep
 
-    async def prepare(self, since: int | None, *, again: bool = False) -> bool:
+    async def prepare(self, since: int | None, *, again: bool = False, import_id: str = "") -> bool:
         """Find what is left to do of an import from `since` (Unix seconds) on; False when all of it was done before.
 
-        An unfinished import of at least that time is gone on with. `again` begins anew.
+        An unfinished import of at least that time is gone on with. `again` begins anew what is not the import
+        `import_id` itself.
         """
         since = FOUNDED if since is None else since
         known = await self.state.read("import|")
         now = time.time()
-        import_id = f"imp_{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}_{secrets.token_hex(3)}"
+        import_id = import_id or new_id(now)
         for resource in self.resources:
             found = known.get(state_key(self.api.account, self.api.livemode, resource.name))
             before = Progress.from_json(found) if found else None
-            if before is None or before.since > since or again:
+            if before is None or before.since > since or (again and before.import_id != import_id):
                 # A day ahead: whatever the clock here says, nothing that exists is left out.
                 until = int(now) + (DAY if self.api.livemode else _TEST_CLOCKS)
                 before = Progress(import_id, self.api.account, self.api.livemode, resource.name, since, until, now)
                 before.left = [Range(since, before.until)]
-            elif before.state not in (State.FINISHED, State.SKIPPED):
-                self.resumed = True
             self.progress.append(before)
         return any(progress.state is not State.FINISHED for progress in self.progress)
 
@@ -74,6 +72,13 @@ class AccountImport:
             await asyncio.sleep(_RECORD_SECONDS)
             self.unrecorded = await record(self.warehouse, self.progress, time.time())
 
+    async def cancel(self) -> None:
+        """In place of `run`: what is left is left, until it is asked for again. Raises Unavailable."""
+        for progress in self.progress:
+            if progress.state is not State.FINISHED:
+                await self._ended(progress, "", State.CANCELED)
+        self.unrecorded = await record(self.warehouse, self.progress, time.time())
+
     async def _read_all(self) -> None:
         recording = asyncio.create_task(self._record_for_ever())
         todo = [pair for pair in zip(self.resources, self.progress, strict=True) if pair[1].state is not State.FINISHED]
@@ -87,7 +92,7 @@ class AccountImport:
         except ENDS_ALL as error:
             for _, progress in todo:
                 if progress.state is not State.FINISHED:
-                    await self._failed(progress, error)
+                    await self._ended(progress, str(error), State.FAILED)
         finally:
             recording.cancel()
             with suppress(asyncio.CancelledError):
@@ -98,19 +103,20 @@ class AccountImport:
             await Reader(self.api, resource, progress, self.publisher, self.state, time.time).run()
         except ENDS_ONE as error:
             optional = resource.witness and isinstance(error, PermissionMissing)
-            await self._failed(progress, error, State.SKIPPED if optional else State.FAILED)
+            await self._ended(progress, str(error), State.SKIPPED if optional else State.FAILED)
 
-    async def _failed(self, progress: Progress, error: Exception, state: State = State.FAILED) -> None:
-        progress.state, progress.error = state, str(error)
+    async def _ended(self, progress: Progress, why: str, state: State) -> None:
+        progress.state, progress.error = state, why
         progress.updated_at = time.time()
         await self.state.put(progress.key, progress.as_json())
 
     async def _record_for_ever(self) -> None:
         while True:
             for progress in self.progress:
-                if progress.state is State.RUNNING and self.api.waiting:
-                    progress.state, progress.error = State.WAITING, self.api.waiting
-                elif progress.state is State.WAITING and not self.api.waiting:
-                    progress.state, progress.error = State.RUNNING, ""
+                waits = progress.state is State.RUNNING and bool(self.api.waiting)
+                if waits or (progress.state is State.WAITING and not self.api.waiting):
+                    progress.state = State.WAITING if waits else State.RUNNING
+                    progress.error = self.api.waiting
+                    await self.state.put(progress.key, progress.as_json())
             self.unrecorded = await record(self.warehouse, self.progress, time.time())
             await asyncio.sleep(_RECORD_SECONDS)

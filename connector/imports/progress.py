@@ -15,7 +15,11 @@ class State(StrEnum):
     WAITING = "waiting"
     FINISHED = "finished"
     FAILED = "failed"
+    CANCELED = "canceled"  # by a person, before it was all read
     SKIPPED = "skipped"  # the key may not read it, and nothing but the tie-out needs it
+
+
+ENDED = (State.FINISHED, State.FAILED, State.CANCELED, State.SKIPPED)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from connector.imports.progress import Progress, State
+from connector.imports.progress import ENDED, Progress
 from connector.state import StateLog
 from schemas.errors import Unavailable
 from schemas.times import rfc3339
@@ -45,5 +45,5 @@ async def record_again(state: StateLog, warehouse: Warehouse) -> None:
     Changes nothing that is there already. Raises Unavailable.
     """
     known = [Progress.from_json(record) for record in (await state.read("import|")).values()]
-    ended = [progress for progress in known if progress.state in (State.FINISHED, State.FAILED, State.SKIPPED)]
+    ended = [progress for progress in known if progress.state in ENDED]
     await warehouse.insert(IMPORTS.name, [row(progress, progress.updated_at) for progress in ended])

@@ -18,6 +18,7 @@ from connector.accounts import Accounts
 from connector.lookups.lane import Lane
 from connector.lookups.parked import Why, park, release, waiting
 from connector.lookups.questions import Key, Memory, Offsets, Question
+from connector.places import GROUP
 from connector.publish import Publisher
 from connector.together import together
 from schemas.errors import Unavailable
@@ -61,8 +62,7 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises Unavailable when Kafka is away: start it again, nothing is lost."""
         try:
-            group = f"{self._prefix}tillstream-connector"
-            async with member(self._kafka, group, fetch_max_wait_ms=_FETCH_MS) as consumer:
+            async with member(self._kafka, self._prefix + GROUP, fetch_max_wait_ms=_FETCH_MS) as consumer:
                 consumer.subscribe([full_name(LOOKUPS, self._prefix)], listener=self)
                 async with together() as self._group:
                     self._started.set()

@@ -238,7 +238,6 @@ async def test_a_key_that_is_revoked_in_the_middle_ends_it_and_nothing_is_repeat
     place.stripe.fault = None
     async with place.importing() as account:
         assert await account.prepare(None)
-        assert account.resumed
         await account.run()
         assert all(progress.state is State.FINISHED for progress in account.progress)
     assert await place.ids() == everything(world)

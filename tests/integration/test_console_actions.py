@@ -1,6 +1,8 @@
 """What people have done from the console, against the simulated Stripe: connect, compare, erase; and who may."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +12,14 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from connector.keyed import KeyedConnector
 from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig
 from schemas.stripe_types import EVENT_TYPES
 from schemas.topics import SUPPRESSIONS
 from settings.loading import load_settings
+from settings.needs import only_for
 from settings.secrets import read_account, secrets_path
 from simulator.api.app import create_app as create_stripe
 from simulator.api.virtual import VirtualStripe
@@ -187,8 +191,21 @@ async def test_a_key_that_was_revoked_can_be_disconnected_and_says_what_stays(pl
         assert not secrets_path(place.data, "default").exists()
 
 
-async def test_a_finished_import_is_told_on_the_open_page(place: Place) -> None:
-    async with await place.serve() as server, aiohttp.ClientSession(server.make_url("/")) as http:
+@asynccontextmanager
+async def connector() -> AsyncIterator[None]:
+    """The role, with the settings of now."""
+    role, stop = KeyedConnector(only_for("connector", load_settings())), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(role.run(stop))
+        try:
+            await eventually(lambda: not role.ready(), deadline=60)
+            yield
+        finally:
+            stop.set()
+
+
+async def test_an_import_that_nobody_can_do_yet_is_kept_and_told_on_the_open_page_when_it_is_done(place: Place) -> None:
+    async with await place.serve() as server, browsing(server) as http:
 
         async def page(path: str) -> str:
             async with http.get(path) as answer:
@@ -199,8 +216,10 @@ async def test_a_finished_import_is_told_on_the_open_page(place: Place) -> None:
             assert answer.status == 200
         assert "was never imported" in await page("/part/judged")
         assert "Import everything" in await page("/part/imports")
-        async with http.post("/integration/import", data={"account": "default"}) as answer:
-            assert answer.status == 200
+        for told in ("begins as soon as a connector runs", "is under way"):
+            async with http.post("/integration/import", data={"account": "default"}) as answer:
+                assert answer.status == 200
+                assert told in await answer.text()
 
         async def finished() -> bool:
             return "✓ all of it" in await page("/part/imports")
@@ -209,8 +228,9 @@ async def test_a_finished_import_is_told_on_the_open_page(place: Place) -> None:
             told = await page("/part/judged")
             return "imported" not in told and "import of" not in told
 
-        await eventually(finished, deadline=90)
-        await eventually(judged, interval=1.0)  # the page asks every four seconds
+        async with connector():
+            await eventually(finished, deadline=90)
+            await eventually(judged, interval=1.0)  # the page asks every four seconds
 
 
 async def test_a_person_is_erased_only_when_the_email_is_written_out(place: Place) -> None:

@@ -156,7 +156,7 @@ def test_a_message_with_a_field_from_a_later_version_is_still_readable() -> None
 def test_the_document_tells_every_topic_that_outsiders_may_read_and_no_other() -> None:
     told = [channel["address"] for channel in asyncapi()["channels"].values()]
     assert told == [topic.name for topic in topics.ALL if topic.name not in contracts.INTERNAL]
-    between = {"lookups", "connector.state", "ledger.transfers", "ledger.people", "engage.people"}
+    between = {"lookups", "jobs", "connector.state", "ledger.transfers", "ledger.people", "engage.people"}
     internal = between | {"erasures", "tallies"}
     assert internal == contracts.INTERNAL
 

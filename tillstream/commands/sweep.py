@@ -56,8 +56,10 @@ async def _sweep(settings: "Settings", account: str) -> "list[tuple[Swept, Balan
     from connector.state import StateLog
     from connector.stripe_api import StripeApi
     from connector.sweep import Sweeper
+    from tillstream.logs import configure_logging
     from warehouse.client import Warehouse
 
+    configure_logging("warning")  # what does the work logs as a role does; standard output is for the answer
     found = required_accesses(settings, account)
     places = find_places(settings)
     async with AsyncExitStack() as stack:
