@@ -45,7 +45,7 @@ async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
     # Stripe was asked after what happened at `begun` was known here, whatever the clocks and their seconds say.
     fetched_at = max(fetched_at, question.begun)
     whose = (question.account, question.livemode)
-    message = object_message(*whose, found, Source.LOOKUP, fetched_at, webhook_at=question.begun_for)
+    message = object_message(*whose, found, Source.LOOKUP, fetched_at, webhook_at=question.webhook_at)
     return message, fetched_at
 
 
@@ -58,7 +58,9 @@ async def _of_thin_event(api: StripeApi, question: Question) -> Message:
     snapshot = notice.get("snapshot_event")
     event = await _found(api, f"/v1/events/{quote(snapshot, safe='')}") if snapshot else {}
     if event:
-        return event_message(question.account, question.livemode, event, Source.LOOKUP, question.id, question.begun_for)
+        return event_message(
+            question.account, question.livemode, event, Source.LOOKUP, question.id, question.webhook_at
+        )
     data = notice.get("data") or {}
     whose = {name: data[name] for name in ("customer", "subscription") if data.get(name)}
     if question.object == "upcoming" and whose:
@@ -68,7 +70,7 @@ async def _of_thin_event(api: StripeApi, question: Question) -> Message:
             pass  # nothing is to come any more
         else:
             at = unix_seconds(notice["created"])  # so that the fact has the event's own time
-            told = (preview, Source.LOOKUP, at, "invoice.upcoming", question.id, question.begun_for)
+            told = (preview, Source.LOOKUP, at, "invoice.upcoming", question.id, question.webhook_at)
             return object_message(question.account, question.livemode, *told)
     return object_message(question.account, question.livemode, missing(question), Source.LOOKUP, api.now())
 

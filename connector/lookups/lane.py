@@ -72,8 +72,6 @@ class Lane:
         old = [question for question in questions if question.at < time.time() - _FRESH]
         if not old:
             return questions
-        for question in old:
-            question.begin()
         try:
             kept = await answers_kept(self._warehouse, old)
         except Unavailable:
@@ -91,7 +89,7 @@ class Lane:
                 self._ended.unanswered(question, why, words)
                 return
         question.attempts += 1
-        question.begin()
+        question.begun = question.at
         try:
             answer = await ask(self._api, question)
         except KeyRevoked as error:
@@ -112,6 +110,8 @@ class Lane:
             await self._told([question], [answer], "answered")
 
     async def _told(self, questions: list[Question], answers: list[tuple[Message, float]], outcome: str) -> None:
+        for question in questions:
+            question.told_at = question.webhook_at  # as the messages say, which were written just now
         refused = set(await self._publisher.publish(message for message, _ in answers))
         telemetry.LOOKUPS.labels(outcome).inc(len(questions))
         if refused:

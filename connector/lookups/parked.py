@@ -112,7 +112,7 @@ def _again(row: dict[str, Any], question: Question) -> Message:
         source=Source.LOOKUP,
         observed_at=rfc3339(row["observed"]),
         received_at=rfc3339(row["received"]),
-        webhook_at=question.begun_for,
+        webhook_at=question.webhook_at,
         body=row["body"].encode(),
     )
 

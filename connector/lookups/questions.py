@@ -15,7 +15,7 @@ class Question:
     """One thing to ask Stripe, whose answer must hold at `at` or later (Unix seconds).
 
     `webhook_at`: as in `Lookup`. `places` are the messages that wait for it; `kept` when a record of it is parked;
-    `begun` and `begun_for` are what `at` and `webhook_at` were when Stripe was asked.
+    `begun` is what `at` was when Stripe was asked, and `told_at` what `webhook_at` was when the answer was written.
     """
 
     account: str
@@ -28,17 +28,13 @@ class Question:
     attempts: int = 0
     webhook_at: str = ""
     begun: float = 0.0
-    begun_for: str = ""
+    told_at: str = ""
     kept: bool = False
     places: list[Place] = field(default_factory=list)
 
-    def begin(self) -> None:
-        """Stripe is asked now: what is wanted from now on needs another answer."""
-        self.begun, self.begun_for = self.at, self.webhook_at
-
-    def answers(self, fetched_at: float) -> bool:
-        """Does an answer of then, to the question as it was when it was begun, do for all who wait by now?"""
-        return fetched_at >= self.at and bool(self.begun_for or not self.webhook_at)
+    def answered(self, fetched_at: float) -> bool:
+        """Does an answer of then, as it was told, do for all who wait by now?"""
+        return fetched_at >= self.at and bool(self.told_at or not self.webhook_at)
 
     @property
     def key(self) -> Key:

@@ -152,9 +152,9 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
     def answered(self, questions: list[Question], fetched_at: list[float]) -> None:
         """They are in Kafka."""
         for question, at in zip(questions, fetched_at, strict=True):
-            self._memory.learn(question.key, at, webhook=bool(question.begun_for))
+            self._memory.learn(question.key, at, webhook=bool(question.told_at))
             self._pending.pop(question.key, None)
-            if question.answers(at):
+            if question.answered(at):
                 self._finish(question)
             else:  # somebody asked for something newer meanwhile
                 self._ask(question)

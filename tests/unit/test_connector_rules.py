@@ -67,14 +67,13 @@ def test_what_a_webhook_asks_is_not_known_from_an_answer_that_was_nobodys_news()
 
 def test_an_answer_does_for_those_who_had_asked_when_stripe_was_asked() -> None:
     question = Question("default", True, "charge", "ch_1", "customer unknown", at=10.0)
-    question.begin()
-    assert question.answers(10.0)
-    question.webhook_at = "2026-09-01T10:00:02.000Z"  # a webhook asks while the answer is under way
-    assert not question.answers(10.0)
-    question.begin()
-    assert question.answers(10.0)
+    assert question.answered(10.0)
+    question.webhook_at = "2026-09-01T10:00:02.000Z"  # a webhook asks while the answer is on its way to Kafka
+    assert not question.answered(10.0)
+    question.told_at = question.webhook_at
+    assert question.answered(10.0)
     question.at = 11.0
-    assert not question.answers(10.5)
+    assert not question.answered(10.5)
 
 
 @given(st.integers(0, 10**7), st.integers(10**8, 10**9))
