@@ -22,10 +22,12 @@ from console.notices import Notices
 from console.pages.activity import ActivityPages
 from console.pages.audit import AuditPage
 from console.pages.books import BooksPages
+from console.pages.brand import BrandPage
 from console.pages.flow_editor import FlowEditorPages
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
 from console.pages.integration import IntegrationPage
+from console.pages.mails import MailPages
 from console.pages.messages import MessagePage
 from console.pages.metric import MetricPage
 from console.pages.overview import OverviewPage
@@ -41,7 +43,7 @@ from warehouse.client import reader
 
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the address of a file changes with its content
 _KEPT_HEADERS: Final = ("WWW-Authenticate", "HX-Redirect", "Retry-After")  # of an error that is told as a page
-FORM_BYTES: Final = 64 * 1024
+FORM_BYTES: Final = 512 * 1024  # a mail in HTML, in which a character may be nine bytes of a form
 PAGES: Final = (
     OverviewPage,
     MetricPage,
@@ -52,6 +54,8 @@ PAGES: Final = (
     SegmentPages,
     FlowPages,
     FlowEditorPages,
+    MailPages,
+    BrandPage,
     IntegrationPage,
     PayoutsPage,
     BooksPages,

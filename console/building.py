@@ -71,7 +71,8 @@ class Way:
 class Card:
     """One step, or what starts the flow. `adds` are buttons below it, `moves` those that put it elsewhere.
 
-    `number` is its place as people count, such as '2' or '3 yes 1'; `by_hand` its YAML when it has no controls.
+    `number` is its place as people count, such as '2' or '3 yes 1'; `by_hand` its YAML when it has no controls;
+    `template` the mail that it sends, '' for none that is known.
     """
 
     path: str
@@ -86,6 +87,7 @@ class Card:
     ways: tuple[Way, ...] = ()
     by_hand: str = ""
     mistakes: tuple[str, ...] = ()
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

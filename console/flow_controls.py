@@ -211,6 +211,7 @@ class _Maker:
             ways,
             "" if step.fields is not None else step.text,
             self._wrong(step.path),
+            template if (template := (step.fields or {}).get("template", "")) in self._templates else "",
         )
 
     def _moves(self, home: editing.Steps, number: int) -> Iterable[tuple[str, str]]:

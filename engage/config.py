@@ -8,6 +8,7 @@ from typing import Any
 
 from engage.conditions import Clock
 from engage.senders.smtp import address, parse_url
+from engage.templates.brand import of_settings
 from engage.templates.context import Organization
 from schemas.erasures import Erasures
 from schemas.errors import ConfigurationError
@@ -81,13 +82,7 @@ def engage_config(settings: Settings) -> EngageConfig:
         smtp_url=plain(settings.smtp_url),
         mail_from=settings.tillstream_mail_from,
         mail_rate=settings.tillstream_mail_rate,
-        organization=Organization(
-            name=settings.tillstream_organization,
-            url=settings.tillstream_organization_url,
-            address=settings.tillstream_organization_address,
-            portal_url=settings.tillstream_portal_url,
-            timezone=settings.tillstream_timezone,
-        ),
+        organization=of_settings(settings),
         timezones=settings.timezones(),
         default_timezone=settings.tillstream_timezone,
         unsubscribe_url=settings.tillstream_unsubscribe_url,

@@ -3,6 +3,8 @@
 GET shows a button (link scanners open every link: opening must change nothing), POST is the answer, also RFC 8058's
 one-click. The page speaks of nothing but the address, and only to those who have its link: the signed link is what
 lets one in, so any name of the host will do. A proxy that gives another one must not keep people from unsubscribing.
+
+The logo of the brand is served here too, since mail programs can reach nothing else of ours.
 """
 
 import html
@@ -12,6 +14,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from engage.links import PATH, person_of
+from engage.templates import logo
+from engage.templates.brand import Branding
 from schemas.errors import ConfigurationError
 from schemas.profile import split_key
 
@@ -31,7 +35,7 @@ _HEADERS = {
 }
 
 
-def create_app(secret: bytes, organization: str, unsubscribe: Callable[[str], Awaitable[None]]) -> web.Application:
+def create_app(secret: bytes, branding: Branding, unsubscribe: Callable[[str], Awaitable[None]]) -> web.Application:
     """`unsubscribe(person's key)` returns when it is durable."""
 
     def found(request: web.Request) -> str:
@@ -43,7 +47,8 @@ def create_app(secret: bytes, organization: str, unsubscribe: Callable[[str], Aw
 
     async def ask(request: web.Request) -> web.Response:
         email = html.escape(split_key(found(request))[0])
-        who = f" from {html.escape(organization)}" if organization else ""
+        name = branding.now().name
+        who = f" from {html.escape(name)}" if name else ""
         form = f'<p>No more mail{who} to <b>{email}</b>?</p><form method="post"><button>Unsubscribe</button></form>'
         return _answer("Unsubscribe", form)
 
@@ -53,7 +58,16 @@ def create_app(secret: bytes, organization: str, unsubscribe: Callable[[str], Aw
         email = html.escape(split_key(person)[0])
         return _answer("You are unsubscribed", f"<p><b>{email}</b> gets receipts and notices about payments only.</p>")
 
+    async def show_logo(_: web.Request) -> web.Response:
+        branding.now()
+        found = logo.unpacked(branding.brand.logo)
+        if found is None:
+            raise web.HTTPNotFound(text="There is no logo.", headers=_HEADERS)
+        kept = _HEADERS | {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=found[1], content_type=found[0], headers=kept)
+
     app = web.Application(client_max_size=64 * 1024)
+    app.router.add_get("/logo", show_logo)
     app.router.add_get(PATH + "{token}", ask)
     app.router.add_post(PATH + "{token}", agree)
     return app

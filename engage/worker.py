@@ -35,6 +35,7 @@ from engage.stages.outbox import Outbox
 from engage.stages.people import PeopleStage
 from engage.stages.records import whose
 from engage.stages.reports import Reports, suppression
+from engage.templates.brand import Branding
 from engage.templates.rendering import Library
 from schemas.erasing import Until, names
 from schemas.erasures import Positions, reached
@@ -101,7 +102,7 @@ class Engage:
         self._producer = Producer(config.kafka)
         await self._producer.start()
         secret = self._secret()
-        page = web.create_app(secret, config.organization.name, self._unsubscribe)
+        page = web.create_app(secret, Branding(config.project, config.organization), self._unsubscribe)
         try:
             async with web.serve(page, config.host, config.port) as port:
                 host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
@@ -172,9 +173,8 @@ class Engage:
         read = {"people": full_name(ENGAGE_PEOPLE, prefix), "profiles": full_name(PROFILES, prefix)}
         read |= {"suppressions": full_name(SUPPRESSIONS, prefix), "segments": full_name(SEGMENTS_CHANGES, prefix)}
         reports = Reports(prefix)
-        post = Post(
-            Library((config.project / "templates",)), config.organization, config.mail_from, base, secret, prefix
-        )
+        branding = Branding(config.project, config.organization, base)
+        post = Post(Library((config.project / "templates",)), branding, config.mail_from, base, secret, prefix)
         outbox = Outbox(self._flows, post, reports, mails=self._smtp is not None)
         zones = Zones(config.timezones, config.default_timezone)
         grown, erasures = config.partitions if config.grown else 0, config.erasures

@@ -45,6 +45,7 @@ NAVIGATION: Final = (
     ("/profiles", "Profiles", "people"),
     ("/segments", "Segments", "segments"),
     ("/flows", "Flows", "flows"),
+    ("/templates", "Templates", "mail"),
     ("/payouts", "Payouts", "payouts"),
     ("/books", "Closed books", "books"),
     ("/integration", "Integration", "plug"),
@@ -60,6 +61,8 @@ _BELOW: Final = {
     "/message": "/profiles",
     "/segment": "/segments",
     "/flow": "/flows",
+    "/template": "/templates",
+    "/brand": "/templates",
 }
 _ONE_THING: Final = ("/event", "/raw", "/profile", "/message")  # of one mode: the other mode has no such page
 THEMES: Final = ("light", "dark")

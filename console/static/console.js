@@ -160,8 +160,8 @@
   document.addEventListener("htmx:before:swap", () => {
     const used = document.activeElement?.closest(".addstep button")?.closest(".addstep"); // a step comes there now
     unfolded = [...document.querySelectorAll("#building details[id][open]")].filter((one) => one !== used).map((one) => one.id);
-    const at = document.activeElement?.closest("#building :is(input, select, button, summary)");
-    typing = at && { id: at.id, value: at.value, text: at.matches("input") };
+    const at = document.activeElement?.closest("#building :is(input, select, textarea, button, summary)");
+    typing = at && { id: at.id, value: at.value, text: at.matches("input, textarea") };
   });
   document.addEventListener("htmx:after:swap", () => {
     const building = document.getElementById("building");
@@ -169,7 +169,7 @@
     if (!building || !typing || building.contains(document.activeElement)) return;
     const told = document.getElementById(building.querySelector("[data-focus]")?.dataset.focus);
     if (told && !typing.id) {
-      const inside = [...told.querySelectorAll(":scope > :is(.sentence, .groupof) :is(select, input:not([type=hidden]))")];
+      const inside = [...told.querySelectorAll(":scope > :is(.sentence, .groupof) :is(select, textarea, input:not([type=hidden]))")];
       const how = building.querySelector("[data-focus]").dataset.how;
       const moves = told.querySelector(`:scope > .adds [data-move=${how}]`) ?? told.querySelector(":scope > .adds [data-move]");
       (told.matches("button") ? told : how === "last" ? inside.pop() : how === "first" ? inside[0] ?? moves : moves)?.focus();
@@ -182,13 +182,14 @@
     (again || fields[fields.length - 1] || building.querySelector("button"))?.focus();
     typing = undefined;
   });
-  document.addEventListener("htmx:after:swap", (event) => event.target.id === "building" && tell("built"));
+  document.addEventListener("htmx:after:swap", (event) => event.detail.ctx?.target?.id === "building" && tell("built"));
 
   // The flow editor: a step that is wrong is marked, and moves by Alt and the arrows.
   document.addEventListener("htmx:after:swap", (event) => {
-    if (event.target.id !== "checked") return;
+    const checked = event.detail.ctx?.target;
+    if (checked?.id !== "checked") return;
     const told = {};
-    for (const one of event.target.querySelectorAll("[data-at]")) (told[one.dataset.at] ??= []).push(one.querySelector("bdi").textContent);
+    for (const one of checked.querySelectorAll("[data-at]")) (told[one.dataset.at] ??= []).push(one.querySelector("bdi").textContent);
     for (const place of document.querySelectorAll("[data-wrong]")) {
       const text = (told[place.dataset.wrong] ?? []).join("; ");
       if (place.textContent !== text) place.firstElementChild.textContent = text;
@@ -209,6 +210,42 @@
     event.preventDefault();
     button.focus();
     button.click();
+  });
+
+  // Tags of a mail: a menu is filled when it opens; the chosen one goes where the cursor was, and so does the focus.
+  let written;
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("#building :is(input, textarea)")) written = event.target.id;
+  });
+  const fill = (menu) => {
+    const offered = document.getElementById("tags")?.innerHTML ?? "<p>No tags are known yet.</p>";
+    if (menu.lastElementChild.innerHTML !== offered) menu.lastElementChild.innerHTML = offered;
+  };
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.detail.ctx?.target?.id === "checked") document.querySelectorAll(".tags[open]").forEach(fill);
+  });
+  document.addEventListener("toggle", (event) => {
+    if (!event.target.open || !event.target.matches(".tags")) return;
+    fill(event.target);
+    for (const other of document.querySelectorAll(".tags[open]")) if (other !== event.target) other.open = false;
+  }, true);
+  document.addEventListener("click", (event) => {
+    const menu = event.target.closest(".tags");
+    if (!menu) for (const other of document.querySelectorAll(".tags[open]")) other.open = false;
+    const tag = event.target.closest("[data-tag]");
+    if (!tag || !menu) return;
+    const field = document.getElementById(menu.dataset.into);
+    const [from, to] = written === field.id ? [field.selectionStart, field.selectionEnd] : [field.value.length, field.value.length];
+    field.setRangeText(tag.dataset.tag, from, to, "end");
+    menu.open = false;
+    field.focus();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest?.(".tags[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.firstElementChild.focus();
   });
 
   // Nobody looks at a hidden tab, so it asks for nothing.

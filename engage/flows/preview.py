@@ -11,6 +11,7 @@ from engage.flows.rules.known import Known, Zones
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.steps import Email
 from engage.flows.trial import Begin, Past, of_change, of_day, of_fact
+from engage.templates.brand import Branding, of_settings
 from engage.templates.context import Organization, values
 from engage.templates.rendering import Library, Rendered
 from reports.flow_data import FlowData, Row
@@ -36,14 +37,8 @@ class Preview:
 
 
 def organization(settings: Settings) -> Organization:
-    """Who sends, as the settings have it."""
-    return Organization(
-        name=settings.tillstream_organization,
-        url=settings.tillstream_organization_url,
-        address=settings.tillstream_organization_address,
-        portal_url=settings.tillstream_portal_url,
-        timezone=settings.tillstream_timezone,
-    )
+    """Who sends, by the settings and the project's brand; an uploaded logo is in the mail, and fetched from nowhere."""
+    return Branding(settings.project, of_settings(settings)).now()
 
 
 def library(settings: Settings) -> Library:

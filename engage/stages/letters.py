@@ -17,7 +17,8 @@ from engage.senders.smtp import Mail
 from engage.senders.topic import Publication
 from engage.senders.webhook import Hook
 from engage.templates import short
-from engage.templates.context import Organization, Values, values
+from engage.templates.brand import Branding
+from engage.templates.context import Values, values
 from engage.templates.rendering import Library
 from schemas.profile import split_key
 
@@ -40,7 +41,7 @@ class Post:
     """How messages are made: templates, who sends, and where unsubscribing leads."""
 
     library: Library
-    organization: Organization
+    branding: Branding
     mail_from: str
     unsubscribe_base: str
     unsubscribe_secret: bytes
@@ -102,7 +103,7 @@ class Post:
 
     def _values(self, key: str, known: Known) -> Values:
         event = known.event if "metric" in known.event else None
-        return values(event, known.profile, self.organization, unsubscribe_url=self._unsubscribe(key))
+        return values(event, known.profile, self.branding.now(), unsubscribe_url=self._unsubscribe(key))
 
     def _unsubscribe(self, key: str) -> str:
         return unsubscribe_url(self.unsubscribe_base, self.unsubscribe_secret, key)

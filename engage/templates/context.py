@@ -10,7 +10,7 @@ from typing import Any
 
 from babel import Locale
 
-from engage.templates import locales
+from engage.templates import colours, locales
 from engage.templates.scope import Scope
 
 Row = Mapping[str, Any]
@@ -19,7 +19,7 @@ _EVENT_COLUMNS = (
     "metric metric_id occurred_at email account livemode customer_id charge_id invoice_id currency attempt_count "
     "reason reason_code source"
 ).split()
-_MONEY = frozenset(
+MONEY = frozenset(
     (
         "Amount Total AmountPaid AmountDue AmountRemaining Subtotal Discount DiscountIncluded CreditGrants Shipping "
         "Tax TaxIncluded NotToldByStripe TotalExcludingTax RefundedInAll ApplicationFee StartingBalance"
@@ -30,13 +30,19 @@ _ORIGINS = ("charge", "invoice", "subscription", "line", "customer", "payment_in
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """Who sends: the name, address and links in a mail's frame; '' for what is not set."""
+    """Who sends: the name, address and links in a mail's frame, and how it looks; '' for what is not set.
+
+    `logo` is an address, `colour` that of buttons and `background` that of what is around the mail, as `#rrggbb`.
+    """
 
     name: str = ""
     url: str = ""
     address: str = ""
     portal_url: str = ""
     timezone: str = "UTC"
+    logo: str = ""
+    colour: str = ""
+    background: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ def values(event: Row | None, person: Row | None, organization: Organization, *,
         "address": organization.address,
         "portal_url": organization.portal_url,
         "timezone": organization.timezone,
+        "logo": organization.logo,
+        **colours.named(organization.colour, organization.background),
     }
     named = {"event": told, "person": who, "organization": about}
     return Values(
@@ -96,7 +104,7 @@ def event_names(row: Row) -> dict[str, Any]:
         "AttemptCount": row.get("attempt_count", 0),
         "Reason": row.get("reason", ""),
     }
-    names |= {name: _amount(value) if name in _MONEY else value for name, value in properties.items()}
+    names |= {name: _amount(value) if name in MONEY else value for name, value in properties.items()}
     names["Amount"] = names["amount"]
     names["metadata"] = _metadata(properties.get("metadata") or {})
     items = row.get("lines") or properties.get("Items") or ()

@@ -25,7 +25,10 @@ from engage.templates.text import plain_text
 from engage.templates.writing import one_line, run, runtime, syntax
 
 DEEPEST = 500  # elements within each other: tables in tables make fifty, and css-inline dies of ten thousand
-_BAD_LINK = re.compile(r'(\s(?:href|src|action|background)=")\s*(?!(?:https?:|mailto:|tel:|#))[^"]*"', re.IGNORECASE)
+_BAD_LINK = re.compile(
+    r'(\s(?:href|src|action|background)=")\s*(?!(?:https?:|mailto:|tel:|#|data:image/(?:png|jpeg|gif);base64,))[^"]*"',
+    re.IGNORECASE,
+)
 _LANGUAGE = re.compile(r"""<html\b[^>]*?\slang\s*=\s*["']([A-Za-z]{2,3}(?:[-_][A-Za-z]+)*)["']""", re.IGNORECASE)
 _EXTENDS = re.compile(r"""\{%-?\s*extends\s+["']([^"']+)["']""")
 _ELEMENT = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
@@ -55,20 +58,21 @@ class Maker:
         self._text = Sandbox(loader, escape=False)
         self._strings = lru_cache(maxsize=256)(self._text.from_string)
 
-    def check(self, name: str, subject: str = "") -> None:
+    def check(self, name: str, subject: str = "", draft: str = "") -> None:
         """Raises TemplateProblem when the template `name`, a translation of it, or a subject can't be used.
 
         It is tried with made-up values, so that one that would never end is found before a customer's mail needs it.
+        A `draft` stands for the text of `name`, which need not be there, and is all that is tried.
         """
-        self._load(name)
-        for each in [name, *self._translations(name)]:
-            self._load(each)
+        self._load(name, draft)
+        for each in [name, *([] if draft else self._translations(name))]:
+            self._load(each, draft)
             try:
-                self._html.check_names(f"{each}.html")
+                self._html.check_names(f"{each}.html", draft)
             except TemplateSyntaxError as error:
                 raise syntax(error, f"{each}.html") from None
             try:
-                self._made(each, samples.payment(), subject)
+                self._made(each, samples.payment(), subject, draft)
             except DataProblem:  # of what was made up; a real event may have better
                 continue
 
@@ -76,20 +80,22 @@ class Maker:
         """Raises TemplateProblem for a short text that can't be read as a template."""
         self._string(source, name)
 
-    def render(self, name: str, values: Values, *, subject: str = "", strict: bool = False) -> Rendered:
+    def render(
+        self, name: str, values: Values, *, subject: str = "", strict: bool = False, draft: str = ""
+    ) -> Rendered:
         """The mail, in the customer's language when the template is translated into it (`NAME.de.html`).
 
-        `subject` is a template that takes the place of the one that the template itself has. Raises TemplateProblem
-        for a template that can't be used, and when `strict` MissingVariables for all that it asks for in vain; else
-        blanks stand there and `missing` names them.
+        `subject` is a template that takes the place of the one that the template itself has, and `draft` a text that
+        takes the place of the template. Raises TemplateProblem for a template that can't be used, and when `strict`
+        MissingVariables for all that it asks for in vain; else blanks stand there and `missing` names them.
         """
-        made = self._made(self._translated(name, values.locale), values, subject)
+        made = self._made(name if draft else self._translated(name, values.locale), values, subject, draft)
         if strict and made.missing:
             raise MissingVariables(made.missing, template=f"{name}.html")
         return made
 
-    def _made(self, name: str, values: Values, subject: str) -> Rendered:
-        template, language = self._load(name), self._language(name)
+    def _made(self, name: str, values: Values, subject: str, draft: str = "") -> Rendered:
+        template, language = self._load(name, draft), self._language(name, draft)
         locale = locales.written_in(language, values.locale)
         given = {**values.names, "language": language.replace("_", "-")}
         state = Rendering(f"{name}.html", locale, values.timezone, values.currency, frozenset(given))
@@ -118,9 +124,12 @@ class Maker:
         wanted = (f"{name}.{customer.language}_{customer.territory}", f"{name}.{customer.language}")
         return next((each for each in wanted if each in known), name)
 
-    def _language(self, name: str) -> str:
+    def _language(self, name: str, draft: str = "") -> str:
         """Which language a template is in: what its name or its frame's `<html lang>` says, else English."""
         found, file, seen = language_of(name), f"{name}.html", set[str]()
+        if draft and not found:
+            found, frame = _named(draft)
+            file = frame or file
         while not found and file not in seen:
             seen.add(file)
             path = next((path for folder in self._folders if (path := folder / file).is_file()), None)
@@ -130,9 +139,11 @@ class Maker:
             file = frame or file
         return found or "en"
 
-    def _load(self, name: str) -> Template:
+    def _load(self, name: str, draft: str = "") -> Template:
         try:
-            return self._html.get_template(f"{name}.html")
+            template = self._html.from_string(draft) if draft else self._html.get_template(f"{name}.html")
+            template.name = f"{name}.html"
+            return template
         except TemplateNotFound as error:
             if error.name != f"{name}.html":
                 raise TemplateProblem(f"there is no template '{error.name}'", template=f"{name}.html") from None
@@ -160,7 +171,10 @@ class Maker:
 @lru_cache(maxsize=256)
 def _told(path: Path, _changed: int) -> tuple[str, str]:
     """The language that a file names, as Babel writes it, and the frame that it extends."""
-    source = path.read_text("utf-8")
+    return _named(path.read_text("utf-8"))
+
+
+def _named(source: str) -> tuple[str, str]:
     language, frame = _LANGUAGE.search(source), _EXTENDS.search(source)
     return known_language(language[1]) if language else "", frame[1] if frame else ""
 

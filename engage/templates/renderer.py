@@ -62,7 +62,7 @@ class Renderer:
     def ask(self, folders: tuple[str, ...], method: str, *args: Any, **kwargs: Any) -> Any:
         """What `Maker`'s method answers. Raises TemplateProblem as it does, and Unavailable."""
         request = pickle.dumps((folders, method, args, kwargs))
-        key = (folders, args[0], kwargs.get("subject", ""))
+        key = (folders, args[0], kwargs.get("subject", ""), hash(kwargs.get("draft", "")))
         with self._lock:
             self._refuse(key)
             try:

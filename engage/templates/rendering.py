@@ -45,22 +45,27 @@ class Library:
             return str(error)
         return ""
 
-    def check(self, name: str, subject: str = "") -> None:
-        """Nothing when the template `name` and the subject can be read, and make a mail of a made-up payment."""
-        self._ask("check", name, subject=subject)
+    def check(self, name: str, subject: str = "", draft: str = "") -> None:
+        """Nothing when the template `name` and the subject can be read, and make a mail of a made-up payment.
+
+        `draft` is a text that would take the template's place.
+        """
+        self._ask("check", name, subject=subject, draft=draft)
 
     def check_text(self, source: str, name: str = "subject") -> None:
         """Nothing when a subject can be read as a template."""
         self._ask("check_text", source, name)
 
-    def render(self, name: str, values: Values, *, subject: str = "", strict: bool = False) -> Rendered:
+    def render(
+        self, name: str, values: Values, *, subject: str = "", strict: bool = False, draft: str = ""
+    ) -> Rendered:
         """The mail, in the customer's language when the template is translated into it.
 
-        `subject` is a template that takes the place of the one that the template itself has. When `strict`,
-        MissingVariables is raised for all that the template asks for in vain; else blanks stand there, and `missing`
-        names them.
+        `subject` is a template that takes the place of the one that the template itself has, and `draft` a text that
+        takes the template's place. When `strict`, MissingVariables is raised for all that the template asks for in
+        vain; else blanks stand there, and `missing` names them.
         """
-        made = self._ask("render", name, values, subject=subject, strict=strict)
+        made = self._ask("render", name, values, subject=subject, strict=strict, draft=draft)
         return Rendered(made["subject"], made["html"], made["text"], tuple(Lack(**lack) for lack in made["missing"]))
 
     async def rendered(self, name: str, values: Values, *, subject: str = "") -> Rendered:

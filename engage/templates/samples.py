@@ -52,3 +52,9 @@ def payment() -> Values:
     """All that one mail is made from."""
     shop = Organization("Shop", "https://shop.example", "1 Main Street", "https://billing.example")
     return values(_EVENT, _PERSON, shop, unsubscribe_url="https://unsubscribe.invalid/sample")
+
+
+def made_up(organization: Organization, metric: str) -> Values:
+    """The same of an organization, as an event of the metric; without an event when that is ''."""
+    event = {**_EVENT, "metric": metric} if metric else None
+    return values(event, _PERSON, organization, unsubscribe_url="https://unsubscribe.invalid/sample")

@@ -45,10 +45,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         _guard(tree, self.autoescape is True)
         return tree
 
-    def check_names(self, name: str) -> None:
+    def check_names(self, name: str, draft: str = "") -> None:
         """Raises TemplateSyntaxError for a name that no mail will ever have, such as `evnt`."""
         assert self.loader is not None
-        source, filename, _ = self.loader.get_source(self, name)
+        source, filename = (draft, None) if draft else self.loader.get_source(self, name)[:2]
         tree = super()._parse(source, name, filename)
         known = {*NAMES, *self.globals, "self", "loop", "caller", "varargs", "kwargs", *_declared(tree)}
         for used in tree.find_all(nodes.Name):

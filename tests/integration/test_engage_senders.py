@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,9 @@ from engage.links import person_of, token, unsubscribe_url
 from engage.senders.outcome import Again, Refused, Sent, Unknown
 from engage.senders.smtp import Mail, Smtp, parse_url
 from engage.senders.webhook import SIGNATURE, Hook, Webhooks
+from engage.templates import logo
+from engage.templates.brand import FILE, Brand, Branding, write
+from engage.templates.context import Organization
 from engage.web import create_app, serve
 from schemas.errors import ConfigurationError
 from tests.postbox import OK, postbox
@@ -201,7 +205,7 @@ def test_an_unsubscribe_link_is_the_persons_alone() -> None:
     assert person_of(b"secret", f"{token(b'secret', 'ann@example.com').partition('.')[0]}.{own[2]}") == ""
 
 
-async def test_opening_the_link_changes_nothing_and_agreeing_does() -> None:
+async def test_opening_the_link_changes_nothing_and_agreeing_does(tmp_path: Path) -> None:
     import aiohttp
 
     gone: list[str] = []
@@ -209,7 +213,7 @@ async def test_opening_the_link_changes_nothing_and_agreeing_does() -> None:
     async def unsubscribe(person: str) -> None:
         gone.append(person)
 
-    app = create_app(b"secret", "Shop & Sons", unsubscribe)
+    app = create_app(b"secret", Branding(tmp_path, Organization("Shop & Sons")), unsubscribe)
     async with serve(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
         url = unsubscribe_url(f"http://127.0.0.1:{port}", b"secret", "<ann>@example.com")
         async with session.get(url) as response:
@@ -224,3 +228,26 @@ async def test_opening_the_link_changes_nothing_and_agreeing_does() -> None:
         async with session.post(url[:-2] + "xx") as response:
             assert response.status == 404
     assert gone == ["<ann>@example.com"]
+
+
+async def test_mail_programs_fetch_the_logo_where_people_unsubscribe(tmp_path: Path) -> None:
+    import aiohttp
+
+    async def unsubscribe(_: str) -> None:
+        raise AssertionError
+
+    image = b"\x89PNG\r\n\x1a\n" + bytes(200)
+    app = create_app(b"secret", Branding(tmp_path, Organization()), unsubscribe)
+    async with serve(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+        base = f"http://127.0.0.1:{port}"
+        async with session.get(f"{base}/logo") as response:
+            assert response.status == 404
+        (tmp_path / FILE).parent.mkdir()
+        (tmp_path / FILE).write_text(write(Brand(logo=logo.packed(image))), "utf-8")
+        address = Branding(tmp_path, Organization(), base).now().logo
+        assert address.startswith(f"{base}/logo?v=")
+        async with session.get(address) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "image/png"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert await response.read() == image
