@@ -1,5 +1,5 @@
-"""What several integration tests ask about: one shop, made once a session and only read."""
+"""What several integration tests ask about: two shops, each made once a session and only read."""
 
-from tests.integration.cookbook_support import told
+from tests.integration.cookbook_support import finance, told
 
-__all__ = ["told"]
+__all__ = ["finance", "told"]

@@ -17,6 +17,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from pydantic import BaseModel
 
+from connector.balance.messages import payout, transaction
 from schemas.dead_letter import DeadLetter, Stage
 from schemas.envelope import Envelope, Source
 from schemas.metrics import Metric
@@ -24,6 +25,9 @@ from schemas.money import major_decimal
 from schemas.times import rfc3339
 from simulator.delivery.plan import Delivery, Faults, plan, told_by
 from simulator.rendering.objects import event_body, event_json
+from simulator.rendering.payments import payout_json, transaction_json
+from simulator.rendering.shapes import shape_of
+from simulator.world.books import Books
 from simulator.world.history import World
 from simulator.world.objects import Charge, Event, Invoice
 from simulator.world.truth import Fact
@@ -34,6 +38,7 @@ from tests.ledger_harness import run
 from warehouse.address import Address
 from warehouse.client import Warehouse
 from warehouse.migrate import migrate
+from warehouse.tables import BALANCE_TRANSACTIONS, CLOSINGS, PAYOUTS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sql.md"
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -56,6 +61,11 @@ LETTERS: Final = ((Stage.LEDGER, "no id"), (Stage.LEDGER, "no id"), (Stage.SINK,
 
 Answer = Callable[["Shop", datetime], Rows]
 ANSWERS: Final[dict[str, Answer]] = {}
+FINANCE: Final[set[str]] = (
+    set()
+)  # questions to a shop that has disputes, credit notes and Stripe's account of the money
+#: What the books of January said of payments when they were closed, by account and currency: less than there were.
+CLOSED: Final = {("default", "usd"): (3, Decimal("10.50")), ("acct_1Shop", "usd"): (0, Decimal("0.00"))}
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Shop:
     charges: dict[str, Charge]
     invoices: dict[str, Invoice]
     events: list[Event]
+    accounts: list[Books]
 
     def of(self, *metrics: Metric) -> Iterator[Fact]:
         """The facts of these metrics, in order of time."""
@@ -132,6 +143,12 @@ def answers(function: Answer) -> Answer:
     """Registers the answer to one question, whose heading is the function's name."""
     ANSWERS[function.__name__] = function
     return function
+
+
+def finance_answers(function: Answer) -> Answer:
+    """The same, of the shop that has more."""
+    FINANCE.add(function.__name__)
+    return answers(function)
 
 
 def recipes() -> dict[str, list[str]]:
@@ -230,12 +247,13 @@ async def _insert(sink: Warehouse, table: str, rows: Iterable[bytes]) -> None:
 
 
 def _shop(world: World, deliveries: list[Delivery]) -> Shop:
-    books = world.accounts.values()
+    books = list(world.accounts.values())
     return Shop(
         told_by(deliveries, world.truth()).facts,
         {charge.id: charge for each in books for charge in each.charges.values()},
         {invoice.id: invoice for each in books for invoice in each.invoices.values()},
         world.events,
+        books,
     )
 
 
@@ -255,7 +273,61 @@ async def told(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Clien
         await _tell(sink, deliveries)
         await _tell(sink, [*map(_in_test_mode, deliveries), *_deliveries(others)])
         await _insert(sink, "dead_letter_rows", map(_bytes, _letters()))
+        await sink.insert(CLOSINGS.name, [row for closed_at in (1, 2) for row in _closings(closed_at)])
     client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
     yield client, _shop(live, deliveries)
     client.command(f"DROP DATABASE {name} SYNC")
     client.close()
+
+
+def _closings(number: int) -> Iterator[dict[str, Any]]:
+    """January of payments, closed by hand; an earlier closing knew less still."""
+    for (account, currency), (count, amount) in CLOSED.items():
+        yield {
+            "closing_id": f"{account}{number}",
+            "account": account,
+            "livemode": True,
+            "month": "2026-01-01",
+            "timezone": ZONES[account],
+            "metric": Metric.SUCCESSFULLY_PAID.value,
+            "currency": currency,
+            "count": count if number == 2 else 0,
+            "amount": str(amount),
+            "amount_minor": int(amount * 100),
+            "known_at": rfc3339(END.timestamp() + number),
+            "closed_at": rfc3339(END.timestamp() + number),
+            "closed_by": "ada",
+        }
+
+
+@pytest.fixture(scope="session")
+async def finance(clickhouse_server: ClickHouseServer) -> AsyncIterator[tuple[Client, Shop]]:
+    """The same of a shop with the rarer stories, and Stripe's account of the money; others' in test mode beside it."""
+    worlds = [
+        World(SEED, START, DAYS, 60, accounts=ACCOUNTS, extended=True, rare=True),
+        World(1, START, DAYS, 24, accounts=ACCOUNTS, extended=True, rare=True, livemode=False),
+    ]
+    name, default = f"finance_{secrets.token_hex(3)}", ZONES["default"]
+    config = SinkConfig({}, Address(clickhouse_server.url, database=name), timezones=ZONES, default_timezone=default)
+    async with Warehouse(config.warehouse) as sink:
+        await migrate(sink, config.timezones, config.default_timezone)
+        for world in worlds:
+            ledger = run([event_json(event, SHAPES[-1]) for event in world.events])
+            await _insert(sink, "metric_rows", map(orjson.dumps, ledger.told.values()))
+            for books in world.accounts.values():
+                whose, late = (books.name, books.livemode), int(END.timestamp()) + 30 * 86_400
+                moved = [
+                    transaction_json(one, shape_of(SHAPES[-1]), late) for one in books.balance.transactions.values()
+                ]
+                paid = [
+                    payout_json(one, shape_of(SHAPES[-1]), books.livemode, late)
+                    for one in books.balance.payouts.values()
+                ]
+                await _insert(
+                    sink, BALANCE_TRANSACTIONS.name, [_bytes(transaction(*whose, one, late)) for one in moved]
+                )
+                await _insert(sink, PAYOUTS.name, [_bytes(payout(*whose, one, late)) for one in paid])
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database=name)
+    live = worlds[0]
+    yield client, _shop(live, plan(live.events, Faults(), SEED)[0])
+    client.command(f"DROP DATABASE {name} SYNC")

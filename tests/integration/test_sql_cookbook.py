@@ -6,10 +6,10 @@ from typing import Any, Final
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.integration import cookbook_collection, cookbook_sales
-from tests.integration.cookbook_support import ANSWERS, END, MOMENTS, Shop, answer, asked_at, person, recipes
+from tests.integration import cookbook_books, cookbook_collection, cookbook_sales
+from tests.integration.cookbook_support import ANSWERS, END, FINANCE, MOMENTS, Shop, answer, asked_at, person, recipes
 
-__all__ = ["cookbook_collection", "cookbook_sales"]  # the answers register themselves
+__all__ = ["cookbook_books", "cookbook_collection", "cookbook_sales"]  # the answers register themselves
 
 RECIPES: Final = recipes()
 EMPTY: Final = {"is_anything_counted_twice"}  # the only questions that should have no answer
@@ -24,12 +24,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWar
 
 def test_every_question_has_one_query_and_is_asked_here() -> None:
     assert RECIPES.keys() == ANSWERS.keys()
-    assert len(RECIPES) >= 25
+    assert len(RECIPES) >= 40
     assert {len(queries) for queries in RECIPES.values()} == {1}
 
 
 @pytest.mark.parametrize("question", sorted(RECIPES))
-def test_the_answer_is_the_simulated_stripes_own(told: Told, question: str) -> None:
+def test_the_answer_is_the_simulated_stripes_own(question: str, request: pytest.FixtureRequest) -> None:
+    told: Told = request.getfixturevalue("finance" if question in FINANCE else "told")
     client, shop = told
     (query,) = RECIPES[question]
     found = 0
