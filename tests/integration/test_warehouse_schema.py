@@ -1,5 +1,7 @@
 """A schema of which something was dropped is whole again after the next start, and it is said what that cost."""
 
+import re
+
 import pytest
 from clickhouse_connect.driver.client import Client
 from structlog.testing import capture_logs
@@ -9,6 +11,7 @@ from tests.integration.sinks_support import config, fact, one
 from warehouse.client import Warehouse
 from warehouse.ddl import made, migrations
 from warehouse.migrate import migrate
+from warehouse.query import Query
 
 __all__ = ["config"]  # a fixture
 
@@ -44,3 +47,27 @@ async def test_what_was_dropped_is_made_again(config: SinkConfig, clickhouse: Cl
         await connection.insert("metric_rows", fact("m1").model_dump_json().encode())
         for view in ("metrics", "metric_versions", "daily_metrics"):
             assert one(clickhouse, f"SELECT count() FROM {config.warehouse.database}.{view}") == 1
+
+
+async def test_every_view_since_the_new_metrics_says_what_its_columns_hold(
+    config: SinkConfig, clickhouse: Client
+) -> None:
+    async with Warehouse(config.warehouse) as connection:
+        await migrate(connection)
+        await migrate(connection)
+        views = {
+            name
+            for migration in migrations()
+            if migration.version >= 30
+            for statement in migration.statements
+            for name in re.findall(r"CREATE OR REPLACE VIEW (\w+)", statement)
+        } - {"dead_letters"}  # which is older
+        assert {"credit_note", "dispute", "trial_ending", "metric_versions", "closings"} <= views
+        told = await connection.rows(
+            Query(
+                "SELECT table, name FROM system.columns "
+                "WHERE database = {database:String} AND table IN {views:Array(String)} AND comment = ''",
+                {"database": config.warehouse.database, "views": sorted(views)},
+            )
+        )
+        assert told == []
