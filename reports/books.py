@@ -252,7 +252,7 @@ async def since(warehouse: Warehouse, month: Month, at: datetime) -> Comparison:
     if at < first:
         told = f"what was known on {at:%Y-%m-%d %H:%M} UTC was not kept: the history of versions begins later"
         raise ConfigurationError(told, remedy=f"ask as of {first:%Y-%m-%dT%H:%M:%SZ} or later")
-    return await _compare(warehouse, month, at, None)
+    return await _compare(warehouse, month, min(at, _FOREVER), None)
 
 
 async def _compare(warehouse: Warehouse, month: Month, at: datetime, closing: Closing | None) -> Comparison:

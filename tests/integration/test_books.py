@@ -128,6 +128,9 @@ async def test_what_was_known_before_the_history_began_is_not_made_up(october: W
     with pytest.raises(ConfigurationError, match="history of versions begins later") as refused:
         await books.since(october, OCTOBER, datetime(2025, 9, 30, tzinfo=UTC))
     assert "2025-10-01T00:00:00Z" in refused.value.remedy
+    with pytest.raises(ConfigurationError, match="history of versions begins later"):
+        await books.since(october, OCTOBER, datetime.fromisoformat("0001-01-01T00:00+14:00"))
+    assert (await books.since(october, OCTOBER, datetime.fromisoformat("9999-12-31T23:59-14:00"))).equal
 
 
 async def test_a_month_that_is_not_over_is_not_closed(warehouse: Warehouse) -> None:
