@@ -7,8 +7,8 @@ LOOKUPS = Counter("tillstream_connector_lookups_total", "What became of question
 
 WAITING = Gauge("tillstream_connector_lookups_waiting", "Questions that are read from Kafka and not answered yet.")
 
-MISSING = Gauge("tillstream_missing_events", "Events that were accepted and are nowhere, by what they lack.", ["lost"])
-"""`lost`: ledger, stripe_events."""
+MISSING = Gauge("tillstream_missing_events", "Events and rows that are nowhere, by what they lack.", ["lost"])
+"""`lost`: ledger, stripe_events; of rows that were told, metrics."""
 
 AUDITED = Gauge("tillstream_audited_timestamp_seconds", "When the auditor looked last, Unix seconds.")
 

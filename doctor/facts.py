@@ -83,7 +83,10 @@ class KafkaFacts:
 
 @dataclass(frozen=True, slots=True)
 class MissingFacts:
-    """An event that was taken in and is `missing_from` the ledger or a table; where it is in Kafka."""
+    """An event that was taken in and is `missing_from` the ledger or a table; where it is in Kafka.
+
+    From `metrics` a row is missing: then `event_id` is its metric's id, and `type` says which metric and version.
+    """
 
     account: str
     event_id: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from connector.lookups.parked import Why
-from doctor.facts import NO_KEY, Facts, PartFacts
+from doctor.facts import NO_KEY, Facts, MissingFacts, PartFacts
 from doctor.health import SILENT
 from schemas.tally import REMEDY
 from schemas.verdict import Finding, Severity
@@ -13,8 +13,9 @@ JAVA = 17
 _DISK_SHARE, _DISK_BYTES = 0.05, 2 * 1024**3  # free: less than a twentieth, or less than 2 GiB
 _LAG = 1_000  # messages: more than what is under way in a second of heavy traffic
 _RESTARTS = 3
-_NAMED = 3  # missing events in a sentence; `status --json` and the console name all of them
+_NAMED = 3  # of what is missing, in a sentence; `status --json` and the console name all of them
 _LOST = {"ledger": "the ledger", "stripe_events": "ClickHouse"}
+_ROWS = "metrics"  # what rows are missing from, not events
 _WAITING = {
     NO_KEY: "tillstream connect --api-key -   (they are of the other mode, or of an account that is not configured)",
     Why.REVOKED: "tillstream connect --api-key -",
@@ -206,17 +207,25 @@ def events_missing(facts: Facts) -> Iterator[Finding]:
     if audit is None or not audit.missing:
         return
     count, waited = len(audit.missing), audit.seconds
+    rows = sum(event.missing_from == _ROWS for event in audit.missing)
+    kinds = (("event", count - rows), ("row", rows))
+    what = " and ".join(f"{number:,} {kind}{'s' * (number != 1)}" for kind, number in kinds if number)
     named = ", ".join(
-        f"{event.event_id or 'one without an id'} from {_LOST.get(event.missing_from, event.missing_from)} "
+        f"{_named(event)} from {_LOST.get(event.missing_from, event.missing_from)} "
         f"({event.topic} {event.partition}/{event.offset})"
         for event in audit.missing[:_NAMED]
     )
     more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
     text = (
-        f"{count:,} event{' is' if count == 1 else 's are'} missing for more than "
+        f"{what} {'is' if count == 1 else 'are'} missing for more than "
         f"{f'{waited / 60:g} minutes' if waited >= 120 else f'{waited:g} s'}: {named}{more}"
     )
     yield Finding("events-missing", _ERROR, text, REMEDY)
+
+
+def _named(event: MissingFacts) -> str:
+    name = event.event_id or "one without an id"
+    return f"{name} ({event.type})" if event.missing_from == _ROWS else name
 
 
 def audit_stale(facts: Facts) -> Iterator[Finding]:

@@ -1,7 +1,9 @@
 """Which events are missing: ClickHouse keeps them and Kafka no longer has them, or Kafka has them and nobody else.
 
+And which rows: the ledger told them, and ClickHouse lacks them.
+
 The first because the disk of a broker is an older one than it was; what Kafka has let go of by its own dates is not
-missing. The others are those that the auditor names (`connector/auditing/`).
+missing. The others, and the rows, are those that the auditor names (`connector/auditing/`).
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from typing import Any
 from operations.replay import HOUR_MS, MATCHES, Selection, Window, windows
 from schemas.envelope import Envelope, envelope_fields, read_envelope
 from streams.kafka import Admin, TopicPartition, unavailable
+from streams.publishing import Message
 from streams.reading import Consumer, read, reader
 from warehouse.waiting import Warehouse
 
@@ -75,19 +78,33 @@ async def missing(
     return Missing([(hour, hour + HOUR_MS, count) for hour, count in sorted(hours.items())], ids)
 
 
-async def named(warehouse: Warehouse, kafka: Mapping[str, Any], topic: str) -> list[Envelope]:
-    """The events that the auditor names, as `topic` has them. Raises as `missing` does."""
-    rows = await asyncio.to_thread(warehouse.rows, "SELECT partition, offset FROM missing_events")
-    found: list[Envelope] = []
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the auditor names: events, and the messages of rows as they were told."""
+
+    events: list[Envelope]
+    rows: list[Message]
+
+    def __len__(self) -> int:
+        return len(self.events) + len(self.rows)
+
+
+async def named(warehouse: Warehouse, kafka: Mapping[str, Any], topic: str) -> Named:
+    """As Kafka has it, the events from `topic`. Raises as `missing` does."""
+    rows = await asyncio.to_thread(warehouse.rows, "SELECT topic, partition, offset FROM missing_events")
+    found = Named([], [])
     if not rows:
         return found
-    with unavailable(f"the topic {topic} can't be read", "tillstream status"):
+    with unavailable("the topics of what is missing can't be read", "tillstream status"):
         async with reader(kafka) as consumer:
             for row in rows:
-                place, offset = TopicPartition(topic, row["partition"]), row["offset"]
+                place, offset = TopicPartition(row["topic"], row["partition"]), row["offset"]
                 async for run in read(consumer, {place: offset}, {place: offset + 1}, _PATIENCE):  # if it is not gone
+                    if place.topic != topic:
+                        found.rows.append(Message(place.topic, run[0].key, run[0].value))
+                        continue
                     with suppress(ValueError):  # what is no event can't be folded
-                        found.append(read_envelope(run[0].value, run[0].headers))
+                        found.events.append(read_envelope(run[0].value, run[0].headers))
     return found
 
 

@@ -119,7 +119,10 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An event that was read and has no outcome (`missing_from` ledger), or no row (`missing_from` stripe_events)."""
+    """An event that was read and has no outcome (`missing_from` ledger), or no row (`missing_from` stripe_events).
+
+    Or (`missing_from` metrics) a row that was told: by the metric's id, and by `type` which metric and version.
+    """
 
     event_id: str
     account: str

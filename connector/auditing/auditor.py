@@ -4,7 +4,8 @@
 2. compare   how many events ClickHouse has of what was told, and the sum of their ids
 3. read      from Kafka, the ids of what the ledger went past, and of what differs: nothing, as a rule
 4. name      those that are nowhere; and ask again for those that were named before
-5. tell      ClickHouse, where `status` and the console look, and Prometheus
+5. rows      what the ledger told of facts is in ClickHouse as well: see `fact_audit`
+6. tell      ClickHouse, where `status` and the console look, and Prometheus
 """
 
 import asyncio
@@ -18,6 +19,8 @@ import structlog
 
 from connector import telemetry
 from connector.auditing.coverage import Coverage, Place, Span, Told
+from connector.auditing.fact_audit import FactAudit
+from connector.auditing.facts import Where
 from connector.auditing.log import Log
 from connector.auditing.rows import Rows
 from connector.auditing.rules import RECENT, Lost, Mark, Missing, Progress, differs, due, joined, missing, passed_over
@@ -56,8 +59,10 @@ class Auditor:
         self._log = Log(config.kafka, config.topic_prefix)
         self._rows = Rows(warehouse, self._log.events)
         self._coverage, self._progress = Coverage(), Progress()
+        self.facts = FactAudit(self._log, self._rows, config.seconds)
         self.missing: dict[Place, Missing] | None = None  # not known yet
-        self._told: tuple[float, dict[Place, Missing]] = (0.0, {})
+        self._named: dict[Where, float] = {}  # rows that were missing when somebody looked last, and since when
+        self._told: tuple[float, list[Any]] = (0.0, [])
 
     async def run(self) -> None:
         """For ever. While Kafka or ClickHouse is away nothing is judged, and what was found stays as it is."""
@@ -76,22 +81,24 @@ class Auditor:
         Raises Unavailable, KafkaError or OSError.
         """
         if self.missing is None:
-            self.missing = await self._rows.last()
+            self.missing, self._named = await self._rows.last()
         grace = self._config.seconds
         async with self._log.open():
+            await self.facts.begin(now - _WINDOW * grace, self._named)
             for tally, at in await self._log.tallies(now - _WINDOW * grace):
                 self._coverage.add(tally, min(at, now))
-            mark, written = await self._mark(now)
-            horizon = self._progress.add(mark, written)
+            mark = await self._mark(now)
+            horizon = self._progress.add(mark)
             if horizon is not None:
                 await self._judge(self.missing, mark, horizon, now)
+            await self.facts.look(self._progress.written_at(now - grace), now)
         self._coverage.forget(now - _WINDOW * grace)
         self._progress.forget(now - grace)
         if horizon in self._progress.marks[-RECENT:]:  # else the sink does nothing, and nobody should believe in more
             await self._tell(self.missing, now)
         return horizon is not None
 
-    async def _mark(self, now: float) -> tuple[Mark, dict[tuple[str, int], int]]:
+    async def _mark(self, now: float) -> Mark:
         config, events = self._config, self._log.events
         ledger_group, sink_group = (config.topic_prefix + name for name in (config.ledger_group, config.sink_group))
         alive = await self._log.alive(ledger_group)
@@ -101,7 +108,7 @@ class Auditor:
             {partition: offset for (topic, partition), offset in offsets.items() if topic == events}
             for offsets in (taken, written)
         )
-        return Mark(now, ledger, sink, ends, alive), written
+        return Mark(now, ledger, sink, ends, alive, written)
 
     async def _judge(self, named: dict[Place, Missing], mark: Mark, horizon: Mark, now: float) -> None:
         """Bring `named` up to what is so now."""
@@ -126,7 +133,7 @@ class Auditor:
         for place, before in named.items():
             found[place], since[place] = before.event, before.since
             holes |= {place} if before.lost is Lost.LEDGER else set()
-        rows, letters = await self._rows.known(found.values()), await self._rows.letters(found)
+        rows, letters = await self._rows.known(found.values()), await self._rows.letters(self._log.events, found)
         lost = missing(found, holes, rows, letters, lambda place: coverage.covers(place, mark.ledger))
         for place in [place for place in named if place not in lost]:
             log.info("found again", id=named.pop(place).event.identity)
@@ -150,17 +157,18 @@ class Auditor:
     async def _tell(self, named: Mapping[Place, Missing], now: float) -> None:
         """ClickHouse when something has changed or it is time; Prometheus always."""
         at, before = self._told
-        grace = self._config.seconds
-        if before != named or not 0 <= now - at < grace:
+        grace, told = self._config.seconds, [*named.items(), *self.facts.missing.values()]
+        if before != told or not 0 <= now - at < grace:
             counts: Counter[str] = Counter()
             for known in self._coverage.told.values():
                 for one in known:
                     counts.update(one.tally.counts)
             stale_after = now + grace * (1 + 3 / _LOOKS)
-            await self._rows.tell(now, stale_after, grace, counts, named)
-            self._told = now, dict(named)
+            await self._rows.tell(now, stale_after, grace, counts, named, self.facts.missing.values())
+            self._told = now, told
+        missing = Counter(one.lost for one in named.values()) + Counter({Lost.METRICS: len(self.facts.missing)})
         for lost in Lost:
-            telemetry.MISSING.labels(str(lost)).set(sum(one.lost is lost for one in named.values()))
+            telemetry.MISSING.labels(str(lost)).set(missing[lost])
         telemetry.AUDITED.set(now)
 
 

@@ -1,12 +1,13 @@
 """What the auditor asks Kafka: tallies, how far everybody is, and the ids of events. Open for one look at a time."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
 from connector.auditing.coverage import Place, Span
+from connector.auditing.facts import Fact, read_fact
 from connector.auditing.rules import Event
 from schemas import topics
 from schemas.envelope import envelope_fields
@@ -29,7 +30,7 @@ class Log:
         self._tallies, self.events, self.letters = (
             topics.full_name(topic, prefix) for topic in (topics.TALLIES, topics.STRIPE_EVENTS, topics.DEAD_LETTERS)
         )
-        self._outputs = (self.letters, *(topics.full_name(topic, prefix) for topic in topics.METRICS.values()))
+        self.metrics = frozenset(topics.full_name(topic, prefix) for topic in topics.METRICS.values())
         self._given: dict[TopicPartition, int] = {}
 
     @asynccontextmanager
@@ -42,9 +43,7 @@ class Log:
         """Those that came since the last call, with when they were told; the first time, since `since`."""
         partitions = await self._admin.partitions(self._tallies)
         if not self._given:
-            found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, int(since * 1000)))
-            ends = await self._consumer.end_offsets(partitions)
-            self._given = {tp: one.offset if (one := found.get(tp)) else ends[tp] for tp in partitions}
+            self._given = await self._since(partitions, since)
         given: list[tuple[Tally, float]] = []
         async for run in read(self._consumer, {tp: self._given.get(tp, 0) for tp in partitions}):
             for record in run:
@@ -54,6 +53,25 @@ class Log:
                 except (ValueError, KeyError, TypeError) as error:
                     log.warning("no tally", topic=record.topic, partition=record.partition, cause=repr(error))
         return given
+
+    async def _since(self, partitions: Iterable[TopicPartition], since: float) -> dict[TopicPartition, int]:
+        found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, int(since * 1000)))
+        ends = await self._consumer.end_offsets(partitions)
+        return {tp: one.offset if (one := found.get(tp)) else ends[tp] for tp in partitions}
+
+    async def facts_since(self, since: float) -> Offsets:
+        """The first row of each metric's topic that was told then (Unix seconds) or later."""
+        found = await self._since(await self._admin.partitions(*self.metrics), since)
+        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+    async def facts(self, starts: Offsets, ends: Offsets) -> AsyncIterator[Fact]:
+        """The rows from `starts` until before `ends`, as far as Kafka has them."""
+        first, after = ({TopicPartition(*place): offset for place, offset in some.items()} for some in (starts, ends))
+        async for run in read(self._consumer, first, after):
+            for record in run:
+                with suppress(ValueError):
+                    where = (record.topic, record.partition, record.offset)
+                    yield read_fact(where, record.value or b"", record.timestamp / 1000)
 
     async def committed(self, group: str) -> Offsets:
         """By topic and partition, what the group has done with."""
@@ -65,7 +83,7 @@ class Log:
 
     async def outputs(self) -> Offsets:
         """The ends of the topics that the ledger and the sink write to, where anything is on them."""
-        partitions = await self._admin.partitions(*self._outputs)
+        partitions = await self._admin.partitions(self.letters, *self.metrics)
         starts, ends = await self._consumer.beginning_offsets(partitions), await self._consumer.end_offsets(partitions)
         return {(tp.topic, tp.partition): ends[tp] for tp in partitions if starts[tp] < ends[tp]}
 

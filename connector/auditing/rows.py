@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from connector.auditing.coverage import Place, Span
+from connector.auditing.facts import BUCKETS, Fact, Key, Where
 from connector.auditing.rules import Event, Lost, Missing
 from schemas.times import rfc3339, unix_seconds
 from warehouse.client import Warehouse
@@ -11,15 +12,20 @@ from warehouse.query import Query, literal
 from warehouse.tables import CONSERVATION
 
 _AT_ONCE = 1_000  # ids in a question
+_LETTERS = "SELECT partition, offset FROM dead_letter_rows WHERE topic = {topic:String}"
+_VERSIONS = """
+SELECT toString(occurred_at) AS at, metric_id, max(version) AS newest FROM metric_rows
+WHERE (occurred_at, metric_id) IN ({keys}) GROUP BY occurred_at, metric_id
+"""
 
 
 class Rows:
-    """The tables behind `stripe_events`, `dead_letters` and `conservation`."""
+    """The tables behind `stripe_events`, `metrics`, `dead_letters` and `conservation`."""
 
     def __init__(self, warehouse: Warehouse, events: str) -> None:
         """`events`: the full name of the topic."""
         self._warehouse = warehouse
-        self._events = events
+        self.events = events
 
     async def sums(self, spans: Collection[Span]) -> dict[Span, tuple[int, int]]:
         """How many offsets of each span there are rows of, and the sum of the digests of their ids."""
@@ -49,54 +55,90 @@ class Rows:
                 found[row["identity"]] = {(place[0], place[1]) for place in row["places"]}
         return found
 
-    async def letters(self, places: Collection[Place]) -> set[Place]:
-        """Those of `places` of which there is a dead letter."""
+    async def letters(self, topic: str, places: Collection[Place]) -> set[Place]:
+        """Those of `places` on a topic (its full name) of which there is a dead letter."""
         listed, found = sorted(places), set[Place]()
         for start in range(0, len(listed), _AT_ONCE):
             some = ", ".join(map(str, listed[start : start + _AT_ONCE]))
             query = "SELECT partition, offset FROM dead_letter_rows WHERE topic = {topic:String}"
             rows = await self._warehouse.json_rows(
-                Query(f"{query} AND (partition, offset) IN ({some})", {"topic": self._events})
+                Query(f"{query} AND (partition, offset) IN ({some})", {"topic": topic})
             )
             found |= {(row["partition"], row["offset"]) for row in rows}
         return found
 
-    async def last(self) -> dict[Place, Missing]:
-        """What was missing when somebody looked last."""
-        return {
-            (row["partition"], row["offset"]): Missing(
-                Event(f"{row['account']}|{row['event_id']}", row["type"]),
-                Lost(row["missing_from"]),
-                unix_seconds(row["since"]),
-            )
-            for row in await self._warehouse.json_rows("SELECT * FROM missing_events")
-        }
+    async def fact_sums(self, facts: Collection[Fact]) -> dict[int, int]:
+        """`facts.sums` of the newest versions that there are of these rows."""
+        rows = await self._warehouse.json_rows(
+            f"SELECT halfMD5(metric_id) % {BUCKETS} AS bucket, "
+            "sum(halfMD5(concat(metric_id, '|', toString(newest)))) AS ids "
+            f"FROM ({_VERSIONS.format(keys=_keys(facts))}) GROUP BY bucket"
+        )
+        return {int(row["bucket"]): int(row["ids"]) for row in rows}
+
+    async def versions(self, facts: Collection[Fact]) -> dict[Key, int]:
+        """The newest version that there is of each of these rows."""
+        rows = await self._warehouse.json_rows(_VERSIONS.format(keys=_keys(facts)))
+        return {(row["at"], row["metric_id"]): int(row["newest"]) for row in rows}
+
+    async def last(self) -> tuple[dict[Place, Missing], dict[Where, float]]:
+        """What was missing when somebody looked last: events, and rows, these with since when (Unix seconds)."""
+        events: dict[Place, Missing] = {}
+        facts: dict[Where, float] = {}
+        for row in await self._warehouse.json_rows("SELECT * FROM missing_events"):
+            since, lost = unix_seconds(row["since"]), Lost(row["missing_from"])
+            if lost is Lost.METRICS:
+                facts[row["topic"], row["partition"], row["offset"]] = since
+            else:
+                event = Event(f"{row['account']}|{row['event_id']}", row["type"])
+                events[row["partition"], row["offset"]] = Missing(event, lost, since)
+        return events, facts
 
     async def tell(
-        self, at: float, stale_after: float, seconds: float, counts: Mapping[str, int], lost: Mapping[Place, Missing]
+        self,
+        at: float,
+        stale_after: float,
+        seconds: float,
+        counts: Mapping[str, int],
+        lost: Mapping[Place, Missing],
+        facts: Iterable[Fact],
     ) -> None:
         """Keep what was found by a look at `at` (Unix seconds), which nobody should rely on after `stale_after`."""
+        told = [
+            _missing(one.event.identity, one.event.type, one.lost, (self.events, *place), one.since)
+            for place, one in sorted(lost.items())
+        ]
+        for fact in sorted(facts, key=lambda one: one.where):
+            kind = f"{fact.metric}, version {fact.version}"
+            told.append(_missing(f"{fact.account}|{fact.key[1]}", kind, Lost.METRICS, fact.where, fact.since))
         row: dict[str, Any] = {
             "at": rfc3339(at),
             "stale_after": rfc3339(stale_after),
             "seconds": seconds,
             "events": sum(counts.values()),
             "counts": counts,
-            "missing": [
-                {
-                    "account": one.event.identity.partition("|")[0],
-                    "event_id": one.event.identity.partition("|")[2],
-                    "type": one.event.type,
-                    "missing_from": str(one.lost),
-                    "topic": self._events,
-                    "partition": partition,
-                    "offset": offset,
-                    "since": rfc3339(one.since),
-                }
-                for (partition, offset), one in sorted(lost.items())
-            ],
+            "missing": told,
         }
         await self._warehouse.insert(CONSERVATION.name, [row])
+
+
+def _missing(identity: str, kind: str, lost: Lost, where: Where, since: float) -> dict[str, Any]:
+    account, _, name = identity.partition("|")
+    topic, partition, offset = where
+    return {
+        "account": account,
+        "event_id": name,
+        "type": kind,
+        "missing_from": str(lost),
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "since": rfc3339(since),
+    }
+
+
+def _keys(facts: Iterable[Fact]) -> str:
+    return ", ".join(f"({literal(fact.key[0])}, {literal(fact.key[1])})" for fact in facts)
 
 
 def _within(spans: Iterable[Span]) -> str:

@@ -20,6 +20,7 @@ class Lost(StrEnum):
 
     LEDGER = "ledger"  # it is in Kafka, and was passed over
     EVENTS = "stripe_events"  # it is in Kafka, and not in ClickHouse
+    METRICS = "metrics"  # a row that the ledger told, and ClickHouse has neither this version nor a newer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Missing:
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How far all were at `at` (Unix seconds): the ledger, the sink, and the `ends` of the topics that they write to
-    (topic, partition), which were asked for after the others. `alive`: the ledger had a worker.
+    (topic, partition), which were asked for after the others. `alive`: the ledger had a worker. `written`: how far the
+    sink was on all topics.
     """
 
     at: float
@@ -50,6 +52,7 @@ class Mark:
     sink: Offsets
     ends: Mapping[tuple[str, int], int] = field(default_factory=dict)
     alive: bool = True
+    written: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,11 +61,17 @@ class Progress:
 
     marks: list[Mark] = field(default_factory=list)
 
-    def add(self, mark: Mark, written: Mapping[tuple[str, int], int]) -> Mark | None:
-        """The newest mark whose outputs are all `written` by the sink, dead letters of its own too; None so far."""
+    def add(self, mark: Mark) -> Mark | None:
+        """The newest mark whose outputs are all written by now, dead letters of the sink's own too; None so far."""
+        written = mark.written
         found = [one for one in self.marks if all(written.get(place, 0) >= end for place, end in one.ends.items())]
         self.marks.append(mark)
         return found[-1] if found else None
+
+    def written_at(self, at: float) -> Mapping[tuple[str, int], int]:
+        """How far the sink was by then; {} when nobody knows."""
+        before = [one for one in self.marks if one.at <= at]
+        return before[-1].written if before else {}
 
     def lived_since(self, at: float) -> Mark | None:
         """The newest mark from before `at`, if the ledger has lived ever since."""

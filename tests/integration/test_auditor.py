@@ -17,19 +17,21 @@ from clickhouse_connect.driver.client import Client
 from connector.auditing.auditor import AuditConfig, Auditor
 from connector.auditing.log import Log
 from operations import rewriting
+from operations.missing import named
 from operations.rebuild import STATES, forget_state
+from operations.replay import publisher
 from operations.rewriting import Person
 from processors.stages import LedgerStage
 from processors.worker import Processor, ProcessorConfig
 from schemas.erasures import Erasures, entry_message, new_key
-from schemas.topics import STRIPE_EVENTS
+from schemas.topics import METRICS, STRIPE_EVENTS
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
 from sinks.config import SinkConfig
 from streams.checkpoint import Checkpointer
 from streams.message import Message
 from tests.conftest import MakeTopics, eventually
-from tests.integration.sinks_support import config, one, rows, running
+from tests.integration.sinks_support import config, fact, one, rows, running
 from tests.integration.test_processors_fenced import worker
 from tests.integration.test_processors_worker import START, publish
 from warehouse.client import Warehouse
@@ -194,6 +196,51 @@ async def test_what_is_gone_from_clickhouse_is_named_until_it_is_published_again
         await eventually(lambda: not stack.named(), 90)
 
 
+async def test_a_row_s_version_that_is_gone_from_clickhouse_is_named_until_its_message_is_published_again(
+    stack: Stack,
+) -> None:
+    database = stack.config.warehouse.database
+    table, held = f"{database}.metric_rows", f"SELECT count() FROM {database}.metrics"
+    async with stack.whole():
+        await stack.send(month())
+        await eventually(lambda: one(stack.clickhouse, held) > 0 and stack.told(), 90)
+        newest = f"SELECT metric_id, max(version) FROM {table} GROUP BY metric_id ORDER BY metric_id LIMIT 2"
+        (gone, _), (older, version) = rows(stack.clickhouse, newest)
+        stack.clickhouse.command(
+            f"INSERT INTO {table} SELECT * REPLACE(version - 1 AS version) FROM {table} "
+            f"WHERE metric_id = '{older}' AND version = {version}"
+        )
+        which = f"metric_id = '{gone}' OR metric_id = '{older}' AND version = {version}"
+        stack.clickhouse.command(f"DELETE FROM {table} WHERE {which}")
+        await eventually(lambda: stack.named() == dict.fromkeys([gone, older], "metrics"), 90)
+        told = f"SELECT type, topic, partition, offset FROM {database}.missing_events WHERE event_id = '{older}'"
+        assert rows(stack.clickhouse, told)[0][0].endswith(f", version {version}")
+    async with stack.whole():  # what is missing is still known after a restart
+        assert stack.named() == dict.fromkeys([gone, older], "metrics")
+        kafka = dict(stack.config.kafka)
+        found = await named(WholeWarehouse(stack.config.warehouse), kafka, stack.events)
+        assert found.events == []
+        async with publisher(kafka) as publish:
+            await publish(found.rows)
+        await eventually(lambda: not stack.named(), 90)
+    assert one(stack.clickhouse, f"SELECT max(version) FROM {table} WHERE metric_id = '{older}'") == version
+
+
+async def test_a_row_that_clickhouse_refused_is_a_dead_letter_and_not_missing(stack: Stack) -> None:
+    good = fact("m1")
+    bad = good.model_dump_json().replace('"amount_minor":1234', '"amount_minor":"much"').encode()
+    async with stack.whole() as auditor, AIOKafkaProducer(bootstrap_servers=stack.bootstrap) as producer:
+        topic = stack.config.topic_prefix + METRICS[good.metric].name
+        for value in (bad.replace(b'"m1"', b'"m2"'), b"nonsense", good.model_dump_json().encode()):
+            await producer.send_and_wait(topic, value, key=b"k", partition=0)
+
+        def looked() -> bool:
+            return any(done.ends.get((topic, 0)) == 3 for done in auditor.facts._looked)
+
+        await eventually(looked, 90)
+        assert auditor.facts.missing == {}
+
+
 @pytest.mark.slow
 async def test_nobody_who_is_slow_or_stopped_makes_an_event_missing(stack: Stack) -> None:
     bodies = month()
@@ -211,6 +258,7 @@ async def test_nobody_who_is_slow_or_stopped_makes_an_event_missing(stack: Stack
         async with stack.processor(), running(stack.config):
             await stack.looked(auditor)
         assert auditor.missing == {}
+        assert auditor.facts.missing == {}
     assert set(stack.told()) == {0}
 
 

@@ -5,11 +5,14 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.auditing.coverage import Coverage, Place, Span, Told
+from connector.auditing.facts import Fact, bucket, lacking, newest, read_fact, sums
 from connector.auditing.rules import (
     Event,
     Lost,
@@ -239,11 +242,11 @@ def test_a_ledger_has_lived_if_it_was_seen_alive_each_time() -> None:
 
 def test_the_horizon_is_the_newest_mark_whose_outputs_are_all_written() -> None:
     progress, place = Progress(), ("dead_letters", 0)
-    marks = [Mark(float(number), {}, {}, {place: number * 10}) for number in range(4)]
-    assert progress.add(marks[0], {place: 0}) is None
-    assert progress.add(marks[1], {place: 5}) == marks[0]
-    assert progress.add(marks[2], {place: 9}) == marks[0]
-    assert progress.add(marks[3], {place: 25}) == marks[2]
+    written = [0, 5, 9, 25]
+    marks = [Mark(float(at), {}, {}, {place: at * 10}, written={place: written[at]}) for at in range(4)]
+    assert [progress.add(mark) for mark in marks] == [None, marks[0], marks[0], marks[2]]
+    assert progress.written_at(1.5) == {place: 5}
+    assert progress.written_at(-1.0) == {}
 
 
 @FEW
@@ -313,3 +316,34 @@ def test_only_events_are_counted_and_not_what_stages_tell_each_other() -> None:
 def test_whatever_is_on_the_topic_has_an_identity(value: Any) -> None:
     assert "|" in identity(value)
     assert total([identity(value)]) < 2**64
+
+
+def told(offset: int, metric_id: str = "default:live:paid:ch_1", version: int = 1, at: str = "10:00:00.000") -> Fact:
+    row = {"metric": "Successfully Paid", "metric_id": metric_id, "occurred_at": f"2026-01-05T{at}Z", "email": ""}
+    value = orjson.dumps(row | {"account": "default", "version": version, "properties": {}})
+    return read_fact(("metrics.successfully_paid", 0, offset), value, 60.0)
+
+
+def test_of_a_row_the_newest_version_must_be_there_and_one_that_moved_in_time_at_both_places() -> None:
+    facts = newest([told(1), told(2, version=3), told(3, version=2), told(4, version=4, at="10:00:01.000")])
+    assert {key: fact.version for key, fact in facts.items()} == {
+        ("2026-01-05 10:00:00.000", "default:live:paid:ch_1"): 3,
+        ("2026-01-05 10:00:01.000", "default:live:paid:ch_1"): 4,
+    }
+    assert lacking(facts.values(), dict.fromkeys(facts, 4)) == []
+    assert [fact.where[2] for fact in lacking(facts.values(), dict.fromkeys(facts, 3))] == [4]
+    assert len(lacking(facts.values(), {})) == 2
+
+
+def test_sums_differ_by_any_version_and_in_no_other_bucket() -> None:
+    facts = [told(number, f"default:live:paid:ch_{number}") for number in range(500)]
+    other = told(500, "default:live:paid:ch_7", version=2)
+    was, now = sums(facts), sums([other if fact.key == other.key else fact for fact in facts])
+    assert [number for number in was if was[number] != now[number]] == [bucket(other)]
+    assert sums(facts[::-1]) == was
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b"no JSON", b'{"metric":"Dispute"}', b'{"metric":7}'])
+def test_what_is_no_row_is_the_sink_s_to_bury(value: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read_fact(("metrics.dispute", 0, 1), value, 0.0)

@@ -237,6 +237,19 @@ def test_one_thing_that_is_wrong_is_found_by_its_name_with_the_command_that_mend
     assert verdict([found]).light is light
 
 
+def test_of_what_is_missing_rows_are_told_from_events() -> None:
+    row = replace(
+        GONE, event_id="paid:ch_1", type="Dispute, version 7", missing_from="metrics", topic="metrics.dispute"
+    )
+    (finding,) = findings(clickhouse(audit=AuditFacts(30.0, missing=(GONE, GONE, row))))
+    assert finding.text == (
+        "2 events and 1 row are missing for more than 5 minutes: evt_1 from the ledger (stripe.events 3/17), "
+        "evt_1 from the ledger (stripe.events 3/17), paid:ch_1 (Dispute, version 7) from metrics (metrics.dispute 3/17)"
+    )
+    (finding,) = findings(clickhouse(audit=AuditFacts(30.0, missing=(row,))))
+    assert finding.text.startswith("1 row is missing for more than 5 minutes: paid:ch_1 ")
+
+
 def test_far_more_than_twenty_misconfigurations_have_a_name() -> None:
     assert len({name for name, *_ in WRONG}) >= 40
 

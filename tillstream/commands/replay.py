@@ -19,10 +19,9 @@ from tillstream.commands.options import Account, Data, DryRun, Json, Yes, agree
 from tillstream.commands.times import moment
 
 if TYPE_CHECKING:  # heavy: loaded only by the commands that need it
-    from operations.missing import Missing
+    from operations.missing import Missing, Named
     from operations.rebuild import Rebuild
     from operations.replay import Selection
-    from schemas.envelope import Envelope
     from settings.table import Settings
 
 
@@ -81,8 +80,8 @@ def replay(
     After an upgrade with newer rules, a replay of everything has each row told by these, and taken back where they
     know of none.
 
-    With --missing, exactly those events that ClickHouse has and Kafka has lost, and those that `status` names as
-    missing. What Kafka let go of by its own dates is not among them.
+    With --missing, exactly those events that ClickHouse has and Kafka has lost, and those events and rows that
+    `status` names as missing. What Kafka let go of by its own dates is not among them.
 
     With --rebuild, while `up` (or every `process`) is stopped: the processors' state is dropped, and with the next
     start they read every event that Kafka keeps from its start, which ends in the same rows. What only ClickHouse
@@ -108,9 +107,9 @@ def replay(
         if text
     }
     selection = Selection(**bounds, account=account, type=type_)
-    lost, named = asyncio.run(_missing(settings, selection)) if missing else (None, [])
+    lost, named = asyncio.run(_missing(settings, selection)) if missing else (None, None)
     parts = windows(open_warehouse(settings), selection) if lost is None else lost.windows
-    total = sum(count for *_, count in parts) + len(named)
+    total = sum(count for *_, count in parts) + (len(named) if named else 0)
     done = 0
     if total and not dry_run:
         agree(f"process {total:,} events once more?", yes)
@@ -125,7 +124,7 @@ def replay(
         screen.out.print(f"{total:,} events would be" if dry_run else f"{done:,} events", "published once more")
 
 
-async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, list[Envelope]]":
+async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missing, Named]":
     from operations.missing import missing, named
     from streams.address import open_broker
     from warehouse.waiting import open_warehouse
@@ -145,7 +144,7 @@ async def _missing(settings: "Settings", selection: "Selection") -> "tuple[Missi
 
 
 async def _publish(
-    settings: "Settings", selection: "Selection", total: int, lost: "Missing | None", named: "list[Envelope]"
+    settings: "Settings", selection: "Selection", total: int, lost: "Missing | None", named: "Named | None"
 ) -> int:
     from operations.replay import again, publisher
     from operations.replay import replay as publish_again
@@ -167,9 +166,9 @@ async def _publish(
             async with publisher(kafka) as publish:
                 topic = full_name(STRIPE_EVENTS, prefix)
                 warehouse = open_warehouse(settings)
-                if lost is None:
+                if lost is None or named is None:
                     return await publish_again(warehouse, publish, topic, selection, on_progress)
-                await publish([again(envelope, topic, time.time()) for envelope in named])
+                await publish([*(again(envelope, topic, time.time()) for envelope in named.events), *named.rows])
                 rest = publish_again(warehouse, publish, topic, selection, on_progress, lost.windows, lost.has)
                 return len(named) + await rest
         except (TillstreamError, asyncio.CancelledError):

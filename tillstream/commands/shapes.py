@@ -183,9 +183,9 @@ SHAPES: Final[dict[str, Any]] = {
         "missing_events": [
             {
                 "account": "",
-                "event_id": "",
-                "type": "",
-                "missing_from": "ledger or stripe_events",
+                "event_id": "of a row the metric's id",
+                "type": "of a row the metric and its version",
+                "missing_from": "ledger or stripe_events; metrics: a row",
                 "topic": "where in Kafka it is",
                 "partition": "",
                 "offset": "",
