@@ -12,7 +12,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -232,7 +232,9 @@ class Engage:
                     next="tillstream flows list, and tillstream flows backfill for who should hear of it all the same",
                 )
             checkpoint.went_back -= partitions
-        if any(stage.waking(partition) for stage in (self._facts, self._people) for partition in self._owned):
+        if self._worker is None:  # it is lying down: these must as well, or what comes meanwhile would be news
+            await self._say_that_it_sleeps(partitions)
+        elif any(stage.waking(partition) for stage in (self._facts, self._people) for partition in self._owned):
             self._waking.set()
         log.info("flows run", partitions=len(self._owned), flows=len(self._flows.programs))
 
@@ -270,9 +272,10 @@ class Engage:
                 look_at = time.monotonic() + _BUSY_SECONDS
                 if not any(True for partition in self._owned for _ in self._people.records(partition).busy()):
                     self._woken = looked
-                    await self._lie_down()
-                    over.set()
-                    return
+                    if await self._lie_down():
+                        over.set()
+                        return
+                    look_at = 0.0
             await asyncio.sleep(_REFRESH_SECONDS)
 
     def _is_clean(self) -> bool:
@@ -283,12 +286,24 @@ class Engage:
         clean = all(reached(erasures.done.get(place, {}), wanted) for place in places)
         return clean and self._worker is not None and not self._worker.ready()
 
-    async def _lie_down(self) -> None:
+    async def _lie_down(self) -> bool:
+        """Whether the state of all that is owned here says that it sleeps.
+
+        Others who lie down leave the group, and partitions move: what is given to this worker meanwhile has not lain
+        down, and what it says of one that is taken from it is never kept.
+        """
+        self._erased = self._config.erasures.positions
+        await self._say_that_it_sleeps(self._owned)
+        stages = (self._facts, self._people)
+        asleep = self._is_clean() and all(stage.asleep(partition) for stage in stages for partition in self._owned)
+        if asleep:
+            self._worker, self._refusal = None, ""  # whoever sleeps is ready, and so it is on the way there
+        return asleep
+
+    async def _say_that_it_sleeps(self, partitions: Iterable[int]) -> None:
         assert self._facts.checkpoint is not None
         assert self._people.checkpoint is not None
-        self._worker, self._refusal = None, ""  # whoever sleeps is ready, and so it is on the way there
-        self._erased = self._config.erasures.positions
-        for partition in self._owned:
+        for partition in partitions:
             self._facts.lie_down(partition)
             self._people.lie_down(partition)
         await asyncio.gather(self._facts.checkpoint.durable(), self._people.checkpoint.durable())

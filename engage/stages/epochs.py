@@ -67,6 +67,10 @@ class Epochs:
         self._known[partition].rest = Rest.ASLEEP
         self._keep(partition)
 
+    def asleep(self, partition: int) -> bool:
+        """Whether it has lain down, and was not taken up anew since."""
+        return self._known[partition].rest is Rest.ASLEEP
+
     def since(self, partition: int) -> float:
         """What was told before is history."""
         epoch = self._known[partition]

@@ -106,6 +106,10 @@ class FactStage:
         epoch.rest = Rest.ASLEEP
         self._keep_epoch(partition, epoch)
 
+    def asleep(self, partition: int) -> bool:
+        """Whether it has lain down, and was not taken up anew since."""
+        return self._epochs[partition].rest is Rest.ASLEEP
+
     def forget(self, partitions: Collection[int]) -> None:
         """These partitions are another worker's now."""
         for partition in partitions:

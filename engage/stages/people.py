@@ -68,7 +68,7 @@ class PeopleStage:
         self._moving = Moving(flows, outbox, self, topics["people"])
         self._clock = clock
         self._epochs = Epochs(self._store, self.changed)
-        self.waking, self.lie_down = self._epochs.waking, self._epochs.lie_down
+        self.waking, self.lie_down, self.asleep = self._epochs.waking, self._epochs.lie_down, self._epochs.asleep
         self.timers = Timers(self.fire, clock)
         self.checkpoint: Checkpointer | None = None
 

@@ -53,11 +53,12 @@ Told = tuple[str, bytes, bytes, Headers]  # topic, key, value, headers
 
 
 class Cast(Protocol):
-    """One role. `spared` are the faults that it makes no promise about."""
+    """One role. `spared` are the faults that it makes no promise about; `sleeps`: when it has nothing to do."""
 
     group: str
     topics: tuple[str, ...]
     spared: frozenset[str]
+    sleeps: bool
 
     def told(self, number: int) -> list[Told]:
         """The messages of a history, in their true order."""
@@ -70,6 +71,9 @@ class Cast(Protocol):
 
     def waits(self, room: "Room") -> bool:
         """Whether something must still come, other than that all is read."""
+
+    def awake(self, room: "Room") -> bool:
+        """Whether all that sleep have woken up."""
 
     def verdict(self, room: "Room") -> list[str]:
         """What is wrong, in words, once all has settled."""
@@ -87,6 +91,7 @@ class Processors:
     group = "tillstream"
     topics = (STRIPE_EVENTS.name, LEDGER_TRANSFERS.name, LEDGER_PEOPLE.name)
     spared: frozenset[str] = frozenset()
+    sleeps = False
     tell = staticmethod(on_the_log)
 
     @cache  # noqa: B019 (there is one cast, for ever)
@@ -98,6 +103,9 @@ class Processors:
 
     def waits(self, room: "Room") -> bool:
         return False
+
+    def awake(self, room: "Room") -> bool:
+        return True
 
     def verdict(self, room: "Room") -> list[str]:
         return judge.rows_and_profiles(room, truth(room.plan.history, frozenset(place for _, place in room.plan.told)))
@@ -116,12 +124,14 @@ steps:
     email: {template: plain}
 """
 _STEPS = ("now", "tell", "later")
+_LATE = 5.0  # seconds that a fact may be on its way to flows, and a live flow to a worker
 
 
 class Mails:
     """Payments in, mails and webhooks out.
 
-    Spared: a blackout takes back that a mail was being sent, and a clock that is ahead takes news for history.
+    Spared: a blackout takes back that a mail was being sent, and a clock that is ahead takes news for history. Where
+    flows sleep at first, what is told before all workers are awake may be history, and goes out once at most.
     """
 
     group = "tillstream-engage"
@@ -130,7 +140,18 @@ class Mails:
         *(topic.name for topic in (ENGAGE_PEOPLE, PROFILES, SUPPRESSIONS, SEGMENTS_CHANGES)),
     )
     spared = frozenset({"blackout", "jump", "retention"})
-    tell = staticmethod(on_the_log)
+    sleeps = True
+
+    def tell(self, room: "Room", told: Told) -> None:
+        if room.plan.live:
+            topic, key, value, headers = told
+            told = (
+                topic,
+                key,
+                orjson.dumps(orjson.loads(value) | {"received_at": rfc3339(START + room.loop.now)}),
+                headers,
+            )
+        on_the_log(room, told)
 
     @cache  # noqa: B019 (as above)
     def told(self, number: int) -> list[Told]:
@@ -146,18 +167,37 @@ class Mails:
 
     def waits(self, room: "Room") -> bool:
         ended = {key for key, row in judge.messages(room).items() if row["status"] not in ("waiting", "skipped")}
-        return not self._expected(room).keys() <= ended
+        return not judge.due(room, self._expected(room), self._history(room)) <= ended
+
+    def awake(self, room: "Room") -> bool:
+        there = [slot.machine for slot in room.slots if slot.machine is not None and slot.machine.alive]
+        owned = {number for machine in there for number in machine.role._owned if machine.role._worker is not None}
+        return owned == set(range(room.plan.partitions)) and not any(machine.paused for machine in there)
 
     def verdict(self, room: "Room") -> list[str]:
         last = {told[1]: orjson.loads(told[2]) for told in map(self.told(room.plan.history).__getitem__, _places(room))}
         if not all(map(_stands, last.values())):
             return []  # a schedule that was cut down: whether something has gone out by then is a matter of luck
-        return judge.once_or_unknown(room, self._expected(room))
+        wrong = judge.once_or_unknown(room, self._expected(room), self._history(room))
+        return wrong + [f"{fact} went out, which was told while flows slept" for fact in self._slept(room)]
 
     def _expected(self, room: "Room") -> dict[tuple[str, str], set[str]]:
         """By fact and step, the addresses that the fact has had."""
         news = self._news(room.plan.history, frozenset(_places(room)))
         return {(fact, step): addresses for fact, addresses in news.items() for step in _STEPS}
+
+    def _history(self, room: "Room") -> set[str]:
+        """Facts of which something was told before flows were awake."""
+        told = self.told(room.plan.history)
+        return {told[place][1].decode() for at, place in room.plan.told if at <= room.awake}
+
+    def _slept(self, room: "Room") -> set[str]:
+        """Facts of which something has gone out, and all was told while flows slept, and nobody was late."""
+        told, plan = self.told(room.plan.history), room.plan
+        if plan.faults or plan.loss:
+            return set()
+        news = {told[at][1].decode() for when, at in plan.told if not room.asleep < when < plan.live - _LATE}
+        return {fact for fact, _ in judge.messages(room)} - news
 
     @cache  # noqa: B019 (as above)
     def _news(self, number: int, places: frozenset[int]) -> dict[str, set[str]]:
@@ -266,6 +306,7 @@ class Ends:
 
     group = "tillstream-sink"
     topics = tuple(OF_TOPIC)
+    sleeps = False
     spared = frozenset({"restore", "replace", "blackout", "retention"})  # they keep nothing, and the log must be whole
 
     def told(self, number: int) -> list[Told]:
@@ -305,13 +346,16 @@ class Ends:
     def waits(self, room: "Room") -> bool:
         return any(room.outside.values())
 
+    def awake(self, room: "Room") -> bool:
+        return True
+
     def verdict(self, room: "Room") -> list[str]:
         return judge.nothing_lost(room)
 
 
 @cache
-def _programs() -> dict[str, Any]:
-    return {"paid": compile_flow(parse(_FLOW, "paid", "paid.yaml"))}
+def _programs(status: str) -> dict[str, Any]:
+    return {"paid": compile_flow(parse(_FLOW.replace("live", status), "paid", "paid.yaml"))}
 
 
 def parts() -> list[Any]:
@@ -322,8 +366,9 @@ def parts() -> list[Any]:
         yield 1
 
     def refresh(flows: Flows) -> bool:
-        changed, flows.programs = not flows.programs, _programs()
-        return changed
+        machine: Any = here()
+        before, flows.programs = flows.programs, _programs("live" if machine.kafka.live else "draft")
+        return before is not flows.programs
 
     async def rendered(*_: Any, **__: Any) -> Rendered:
         machine: Any = here()
@@ -332,6 +377,9 @@ def parts() -> list[Any]:
 
     async def ready(*_: Any) -> None: ...
 
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
     return [
         patch("streams.batching.AIOKafkaProducer", Producer),
         patch("streams.publishing.AIOKafkaProducer", Producer),
@@ -339,9 +387,11 @@ def parts() -> list[Any]:
         patch("sinks.worker.Warehouse", ClickHouse),
         patch("sinks.worker.migrate", ready),
         patch("engage.worker.web", SimpleNamespace(serve=serve, create_app=lambda *_: None)),
+        patch("engage.worker.Definitions", lambda *_: SimpleNamespace(settle=ready, run=for_ever)),
         patch("engage.worker.Smtp", Post),
         patch("engage.worker.Webhooks", Post),
         patch("engage.worker.until_read", until_read),
+        patch.object(Engage, "_require_same_partitions", ready),
         patch.object(Flows, "refresh", refresh),
         patch.object(Library, "rendered", rendered),
     ]

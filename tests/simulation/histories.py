@@ -2,8 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 
@@ -14,11 +15,15 @@ from simulator.delivery.plan import Delivery, told_by
 from simulator.rendering.objects import event_body
 from simulator.rendering.shapes import VERSIONS
 from simulator.world.history import World
+from simulator.world.rare import credit_voided, credited, credited_after_payment, disputed_and_lost, inquired
 from tests.envelopes import older
 from tests.ledger_harness import run
 from tests.simulation.loop import START
 
 HISTORIES = 12
+#: Histories in which each customer has a story of these besides, and changes, tries or ends a subscription. They are
+#: those in which little happens otherwise, so that a schedule takes no longer.
+_RARE = {3: (disputed_and_lost, credited_after_payment), 9: (credited, inquired, credit_voided)}
 _TELLING = ("version", "received_at", "event_id", "source", "api_version", "updated_at")
 
 Row = dict[str, Any]
@@ -88,4 +93,8 @@ def _version(number: int) -> str:
 
 @cache
 def _world(number: int) -> World:
-    return World(seed=number, start=int(START) - 30 * 86_400, days=25, customers=3)
+    made = partial(World, seed=number, start=int(START) - 30 * 86_400, days=25)
+    if number not in _RARE:
+        return made(customers=3)
+    with patch("simulator.world.history.STORIES", _RARE[number]):
+        return made(customers=len(_RARE[number]), extended=True, rare=True)

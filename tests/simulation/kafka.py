@@ -112,6 +112,7 @@ class Kafka:
         self.groups: dict[str, Group] = {}
         self.delivered: Counter[str] = Counter()  # outside: how often each message has gone out
         self.rows: dict[str, list[bytes]] = {}  # ClickHouse's, by table
+        self.live = True  # outside: whether the flow is, by its file
         self._named: dict[str, list[int]] = {}  # transactional id: producer id, epoch
         self._producers = 0
         self._polls: list[tuple[Mapping[Any, int], int, asyncio.Future[Any]]] = []

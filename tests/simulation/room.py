@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,8 @@ class Room:
         self.outside: Counter[bytes] = Counter()  # what Stripe still has to get rid of
         self.accepted: list[bytes] = []  # what was answered 200
         self.busy: set[asyncio.Task[None]] = set()
+        self.asleep = math.inf  # since when nobody was there
+        self.awake = math.inf if plan.live else 0.0  # since when every partition has a worker who knows of the flow
 
     def note(self, text: str) -> None:
         self.trace.append(f"{self.loop.now:8.3f} {text}")
@@ -82,15 +85,15 @@ class Room:
         while not self.ready():  # noqa: ASYNC110 (time is free here)
             await asyncio.sleep(0.05)
         self.began = self.loop.now
+        if self.plan.live:
+            self.work_on(self.wake())
         for coming in sorted(
             [(at, 0, place) for at, place in self.plan.told] + [(f.at, 1, f) for f in self.plan.faults],
             key=lambda each: each[:2],
         ):
             await self.until(coming[0])
             if isinstance(coming[2], Fault):
-                task = self.loop.create_task(self.suffer(coming[2]))
-                self.busy.add(task)
-                task.add_done_callback(self.busy.discard)
+                self.work_on(self.suffer(coming[2]))
             else:
                 self.cast.tell(self, self.cast.told(self.plan.history)[coming[2]])
         while self.busy:
@@ -108,6 +111,28 @@ class Room:
             await asyncio.sleep(0.25)
         self.note("settled")
         return "; ".join(self.wrong or [*self.cast.verdict(self), *judge.state(self)])
+
+    def work_on(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self.busy.add(task)
+        task.add_done_callback(self.busy.discard)
+
+    async def wake(self) -> None:
+        """No flow is live, then one is."""
+        self.kafka.live, group = False, self.kafka.group(self.cast.group)
+        while self.loop.now < self.began + self.plan.live:
+            await asyncio.sleep(0.25)
+            if self.asleep == math.inf and group.empty():
+                self.asleep = self.loop.now - self.began
+                self.note("flows are asleep")
+        self.kafka.live = True
+        self.note("the flow goes live")
+        still = 0
+        while still < 12:  # three seconds: whoever was about to lie down has by then
+            await asyncio.sleep(0.25)
+            still = still + 1 if self.ready() and self.cast.awake(self) else 0
+        self.awake = self.loop.now - self.began
+        self.note("flows are awake")
 
     async def until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, self.began + at - self.loop.now))

@@ -36,7 +36,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`told` are the places of the history's messages in the order of their coming, at seconds `at`."""
+    """`told` are the places of the history's messages in the order of their coming, at seconds `at`.
+
+    `live`: when flows go live; 0 when they are from the start.
+    """
 
     seed: int
     cast: str
@@ -46,11 +49,12 @@ class Schedule:
     loss: float
     told: tuple[tuple[float, int], ...]
     faults: tuple[Fault, ...]
+    live: float = 0.0
 
     def __str__(self) -> str:
         lines = [
             f"seed {self.seed}: {self.cast}, {self.workers} workers, {self.partitions} partitions, "
-            f"loss {self.loss:.3f}, {len(self.told)} messages of history {self.history}"
+            f"loss {self.loss:.3f}, {len(self.told)} messages of history {self.history}, live at {self.live:.3f}"
         ]
         lines += [f"  {each.at:7.3f} {each.kind} who {each.who:.3f} size {each.size:.3f}" for each in self.faults]
         return "\n".join(lines)
@@ -81,4 +85,10 @@ def schedule(seed: int) -> Schedule:
         rng.choice((0.0, 0.0, 0.005, 0.03)),
         tuple(zip(at, order, strict=True)),
         tuple(sorted(faults, key=lambda fault: fault.at)),
+        _live(seed) if cast.sleeps else 0.0,
     )
+
+
+def _live(seed: int) -> float:
+    rng = Random(f"live {seed}")  # of its own: what else a seed makes stays as it was
+    return rng.uniform(0.2, 0.7) * _SECONDS if rng.random() < 0.25 else 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.metrics import Metric
 from tests.simulation.bugs import BUGS
 from tests.simulation.histories import HISTORIES, by_the_books, by_the_rules
 from tests.simulation.room import simulate
@@ -44,6 +45,10 @@ def test_a_known_mistake_is_found(bug: str) -> None:
 @pytest.mark.parametrize("number", range(HISTORIES))
 def test_what_is_expected_is_what_stripe_s_own_books_say(number: int) -> None:
     assert by_the_rules(number) == by_the_books(number)
+
+
+def test_every_metric_is_in_some_history() -> None:
+    assert {fact[0] for number in range(HISTORIES) for fact in by_the_books(number)} == {str(each) for each in Metric}
 
 
 def test_the_same_seed_is_the_same_history() -> None:
