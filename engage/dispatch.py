@@ -7,13 +7,14 @@ its end, the whole lane waits, longer each time, and what is in it keeps its pla
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from engage import telemetry
 from engage.senders.outcome import Again, Outcome, Sender, Unknown
-from engage.stages.letters import Letter, Made
+from engage.stages.letters import Letter
+from engage.stages.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -23,31 +24,12 @@ _IDLE = 60.0  # seconds after which an empty lane's workers go
 Job = tuple[int, str, str]  # partition, person's key, message id
 
 
-class Counter(Protocol):
-    """Where messages are begun and finished: the outbox."""
-
-    async def make(self, partition: int, key: str, identifier: str, now: float) -> Made | None:
-        """What is to be sent, or why it can't be; None when there is nothing to send. Nothing is changed by it."""
-
-    def begin(self, partition: int, key: str, identifier: str, made: Made, now: float) -> Letter | None:
-        """The thing to send, None when there is nothing to send."""
-
-    def begun(self, partition: int, key: str, identifier: str) -> bool:
-        """Whether that it is being sent is kept."""
-
-    def gone(self, key: str, identifier: str) -> None:
-        """Its partition is another worker's now."""
-
-    def finish(self, partition: int, key: str, identifier: str, letter: Letter, outcome: Outcome, now: float) -> None:
-        """What became of it."""
-
-
 class Dispatcher:
     """All lanes. `durable` returns when all that was done so far is; `failed` is told of what must end the process."""
 
     def __init__(
         self,
-        outbox: Counter,
+        outbox: Outbox,
         senders: Mapping[type, Sender[Any]],
         durable: Callable[[], Awaitable[None]],
         failed: Callable[[Exception], None],

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
 
 import structlog
 
@@ -27,21 +27,23 @@ _FRESH = 60.0  # seconds: an answer for something as new as this can't have been
 _BLOCKED = 300.0  # seconds without asking after the key or a permission was refused
 
 
-class Ended(Protocol):
-    """Who wants to know how questions ended."""
-
-    def answered(self, questions: list[Question], fetched_at: list[float]) -> None:
-        """They are published."""
-
-    def unanswered(self, question: Question, why: Why, error: str) -> None:
-        """It could not be answered now."""
-
-
 class Lane:
-    """Run `run` as a task; `put` never waits."""
+    """Run `run` as a task; `put` never waits.
 
-    def __init__(self, api: StripeApi, publisher: Publisher, warehouse: Warehouse, ended: Ended) -> None:
-        self._api, self._publisher, self._warehouse, self._ended = api, publisher, warehouse, ended
+    `answered` is told of questions whose answers are published, and when each was fetched; `unanswered` of one that
+    could not be answered now, and why.
+    """
+
+    def __init__(
+        self,
+        api: StripeApi,
+        publisher: Publisher,
+        warehouse: Warehouse,
+        answered: Callable[[list[Question], list[float]], None],
+        unanswered: Callable[[Question, Why, str], None],
+    ) -> None:
+        self._api, self._publisher, self._warehouse = api, publisher, warehouse
+        self._answered, self._unanswered = answered, unanswered
         self._waiting: deque[Question] = deque()
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -50,7 +52,7 @@ class Lane:
     def put(self, question: Question) -> None:
         """Have it answered."""
         if len(self._waiting) >= _LONGEST:
-            self._ended.unanswered(question, Why.PUT_OFF, f"{_LONGEST} others were waiting")
+            self._unanswered(question, Why.PUT_OFF, f"{_LONGEST} others were waiting")
             return
         self._waiting.append(question)
         self._news.set()
@@ -86,7 +88,7 @@ class Lane:
         for kind in ("", question.object):
             until, why, words = self._refusals.get(kind, (0.0, Why.GIVEN_UP, ""))
             if time.monotonic() < until:
-                self._ended.unanswered(question, why, words)
+                self._unanswered(question, why, words)
                 return
         question.attempts += 1
         question.begun = question.at
@@ -94,18 +96,18 @@ class Lane:
             answer = await ask(self._api, question)
         except KeyRevoked as error:
             self._refused("", Why.REVOKED, error)
-            self._ended.unanswered(question, Why.REVOKED, str(error))
+            self._unanswered(question, Why.REVOKED, str(error))
         except PermissionMissing as error:
             self._refused(question.object, Why.PERMISSION, error)
-            self._ended.unanswered(question, Why.PERMISSION, str(error))
+            self._unanswered(question, Why.PERMISSION, str(error))
         except (StripeDown, RateLimited) as error:
             if question.attempts < _ATTEMPTS:
                 self._waiting.append(question)
                 self._news.set()
             else:
-                self._ended.unanswered(question, Why.GIVEN_UP, str(error))
+                self._unanswered(question, Why.GIVEN_UP, str(error))
         except TillstreamError as error:
-            self._ended.unanswered(question, Why.GIVEN_UP, str(error))
+            self._unanswered(question, Why.GIVEN_UP, str(error))
         else:
             await self._told([question], [answer], "answered")
 
@@ -116,9 +118,9 @@ class Lane:
         telemetry.LOOKUPS.labels(outcome).inc(len(questions))
         if refused:
             for question in questions:
-                self._ended.unanswered(question, Why.GIVEN_UP, "the answer is larger than a Kafka message may be")
+                self._unanswered(question, Why.GIVEN_UP, "the answer is larger than a Kafka message may be")
             return
-        self._ended.answered(questions, [fetched_at for _, fetched_at in answers])
+        self._answered(questions, [fetched_at for _, fetched_at in answers])
 
     def _refused(self, kind: str, why: Why, error: TillstreamError) -> None:
         if time.monotonic() >= self._refusals.get(kind, (0.0,))[0]:

@@ -136,7 +136,7 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
         else:
             mode = "live" if question.livemode else "test"
             self._pending[question.key] = question
-            self.unanswered(question, Why.NO_KEY, f"account {question.account} has no API key for {mode} mode")
+            self._unanswered(question, Why.NO_KEY, f"account {question.account} has no API key for {mode} mode")
 
     def _lane(self, question: Question) -> Lane | None:
         """The lane of the question's account; None without a key."""
@@ -145,11 +145,11 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
             api = self._accounts.find(*key)
             if api is None or self._group is None:
                 return None
-            self._lanes[key] = lane = Lane(api, self._publisher, self._warehouse, self)
+            self._lanes[key] = lane = Lane(api, self._publisher, self._warehouse, self._answered, self._unanswered)
             self._running.append(self._group.create_task(lane.run()))
         return self._lanes[key]
 
-    def answered(self, questions: list[Question], fetched_at: list[float]) -> None:
+    def _answered(self, questions: list[Question], fetched_at: list[float]) -> None:
         """They are in Kafka."""
         for question, at in zip(questions, fetched_at, strict=True):
             self._memory.learn(question.key, at, webhook=bool(question.told_at))
@@ -159,7 +159,7 @@ class Lookups(Listener):  # type: ignore[misc]  # aiokafka has no types
             else:  # somebody asked for something newer meanwhile
                 self._ask(question)
 
-    def unanswered(self, question: Question, why: Why, error: str) -> None:
+    def _unanswered(self, question: Question, why: Why, error: str) -> None:
         """To be parked."""
         telemetry.LOOKUPS.labels("parked").inc()
         self._parking.append((question, why, error))

@@ -9,9 +9,8 @@ For other parts:
 - `event_matches(filters, event, clock)` asks a metric event (a dict as on `metrics.*`) in pure Python;
   `matches(value, operator, operand, clock)` asks one value.
 - `compile_members(definition, clock) -> Query(text, parameters)` gives `email, livemode` of the members,
-  `compile_counts` how many satisfy each condition; `compile_holds(condition, email, livemode, clock)` gives one row,
-  `holds`, for one person. All are for ClickHouse's HTTP interface with bound parameters, in the database that holds
-  the views.
+  `compile_counts` how many satisfy each condition: for ClickHouse's HTTP interface with bound parameters, in the
+  database that holds the views.
 
 `Clock(now, timezone)` is what time it is, and where days begin.
 """
@@ -20,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engage.conditions.catalog import of_event
-from engage.conditions.compile import compile_counts, compile_holds, compile_members
+from engage.conditions.compile import compile_counts, compile_members
 from engage.conditions.model import Condition, Definition, Filter, Group
 from engage.conditions.moments import Clock
 from engage.conditions.operators import Operator, matches
@@ -39,7 +38,6 @@ __all__ = [
     "Problem",
     "Reader",
     "compile_counts",
-    "compile_holds",
     "compile_members",
     "event_filters",
     "event_matches",

@@ -1,4 +1,4 @@
-"""A definition as one query over the views: who is a member, or whether one person is.
+"""A definition as one query over the views: who is a member.
 
 Each condition is a column of one row a person. The columns come from few passes, each of which reads a view once and
 aggregates by person: all conditions on facts in one pass over `metrics` (a `countIf` or `sumIf` each), each condition
@@ -27,6 +27,7 @@ _KEYS: Final = {
 }
 _SUM: Final = "toDecimal128({}, 3)"
 _PERSON: Final = "email, livemode"
+_SOMEBODY: Final = "email != ''"
 
 
 def compile_members(definition: Definition, clock: Clock) -> Query:
@@ -34,14 +35,6 @@ def compile_members(definition: Definition, clock: Clock) -> Query:
     compiler = _Compiler(clock)
     source = compiler.source(definition.root)
     sql = f"SELECT {_PERSON}\nFROM (\n{source}\n)\nWHERE {compiler.tree(definition.root)}"
-    return Query(sql, compiler.parameters.values)
-
-
-def compile_holds(root: Condition, email: str, livemode: bool, clock: Clock) -> Query:
-    """One row, `holds`: whether the person satisfies `root` now, known or not. Reads little: see the indexes."""
-    compiler = _Compiler(clock, (email, livemode))
-    source = compiler.source(root)
-    sql = f"SELECT count() > 0 AS holds\nFROM (\n{source}\n)\nWHERE {compiler.tree(root)}"
     return Query(sql, compiler.parameters.values)
 
 
@@ -66,7 +59,6 @@ class _Pass:
 @dataclass(slots=True)
 class _Compiler:
     clock: Clock
-    person: tuple[str, bool] | None = None  # only this one, else all
     parameters: Parameters = field(default_factory=Parameters)
     _names: dict[int, int] = field(default_factory=dict)  # a condition's place among the leaves, by identity
 
@@ -80,11 +72,9 @@ class _Compiler:
         passes += [self._related(leaf, leaf.related) for leaf in done if leaf.related is not None]
         about = [leaf for leaf in found if isinstance(leaf, About)]
         nobody = everybody or _satisfied_by_nothing(root)
-        if about or (nobody and self.person is None):
+        if about or nobody:
             passes.append(self._profiles(about, root, everybody, nobody))
         passes += [self._segment(leaf) for leaf in found if isinstance(leaf, InSegment)]
-        if self.person is not None:
-            passes.append(_Pass({}, f"FROM (SELECT {self._the_email()} AS email, {self._the_mode()} AS livemode)"))
         return _together(passes)
 
     def tree(self, root: Condition) -> str:
@@ -114,18 +104,15 @@ class _Compiler:
             columns |= self._measures(leaf, "" if alone else " AND ".join(where))
             places.append(" AND ".join(where if alone else place))
         either = places[0] if alone else " OR ".join(f"({place})" for place in places)
-        rest = f"FROM metrics\nWHERE {self._people()} AND ({either})\nGROUP BY {_PERSON}"
+        rest = f"FROM metrics\nWHERE {_SOMEBODY} AND ({either})\nGROUP BY {_PERSON}"
         return _Pass(columns, rest)
 
     def _related(self, leaf: Done, related: Related) -> _Pass:
         """Facts beside a summary of the related ones: how many, and the first and last time."""
         key = f"sipHash128(account, livemode, {_KEYS[related.same]})"
-        facts = [self._people(), *self._place(leaf), *self._filters(leaf)]
+        facts = [_SOMEBODY, *self._place(leaf), *self._filters(leaf)]
         others = [f"metric = {self.parameters.text(related.metric)}", f"{_KEYS[related.same]} != ''"]
         others += [self._event(each) for each in related.where]
-        if self.person is not None:
-            ours = f"SELECT {_KEYS[related.same]} FROM metrics WHERE {' AND '.join(facts)}"
-            others.append(f"{_KEYS[related.same]} IN ({ours})")
         there = "other.times > 0"
         if related.within:
             there += f" AND other.first <= fact.occurred_at + {self._milliseconds(related.within.milliseconds)}"
@@ -158,7 +145,7 @@ class _Compiler:
         needed = [
             f"about{self._names[id(part)]}" for part in _conjuncts(root) if isinstance(part, About) and not everybody
         ]
-        where = [self._people(), *needed]
+        where = [_SOMEBODY, *needed]
         if not needed and not nobody:
             where.append(f"({' OR '.join(told)})")
         columns = {name: f"toUInt64({sql})" for name, sql in told.items()}
@@ -173,7 +160,7 @@ class _Compiler:
         return f"ifNull({' AND '.join(found)}, 0)"
 
     def _segment(self, leaf: InSegment) -> _Pass:
-        where = f"{self._people()} AND segment = {self.parameters.text(leaf.segment)}"
+        where = f"{_SOMEBODY} AND segment = {self.parameters.text(leaf.segment)}"
         return _Pass({f"inside{self._names[id(leaf)]}": "toUInt64(1)"}, f"FROM segment_members\nWHERE {where}")
 
     def _measures(self, leaf: Done, where: str) -> dict[str, str]:
@@ -207,19 +194,6 @@ class _Compiler:
 
     def _milliseconds(self, number: int) -> str:
         return f"toIntervalMillisecond({self.parameters.bind(number, 'Int64')})"
-
-    def _people(self) -> str:
-        if self.person is None:
-            return "email != ''"
-        return f"email = {self._the_email()} AND livemode = {self._the_mode()}"
-
-    def _the_email(self) -> str:
-        assert self.person is not None
-        return self.parameters.text(self.person[0])
-
-    def _the_mode(self) -> str:
-        assert self.person is not None
-        return self.parameters.bind(self.person[1], "Bool")
 
 
 def _together(passes: Sequence[_Pass]) -> str:

@@ -28,23 +28,12 @@ class Filter(_Frozen):
     operator: Operator
     operand: Operand = None
 
-    def __str__(self) -> str:
-        if isinstance(self.operand, Window):
-            return f"{self.property} {self.operand}"
-        if isinstance(self.operand, bool):
-            return f"{self.property} is {str(self.operand).lower()}"
-        operands = self.operand if isinstance(self.operand, tuple) else () if self.operand is None else (self.operand,)
-        return f"{self.property} {self.operator} {', '.join(map(str, operands))}".rstrip()
-
 
 class Comparison(_Frozen):
     """A number that a count or a sum is compared with."""
 
     operator: Operator
     number: Decimal
-
-    def __str__(self) -> str:
-        return f"{self.operator} {self.number}".replace("equals", "exactly")
 
     def holds(self, value: Decimal | int) -> bool:
         """Whether `value` is as wanted."""
@@ -61,9 +50,6 @@ class Sum(_Frozen):
     currency: str = ""
     comparison: Comparison
 
-    def __str__(self) -> str:
-        return f"sum of {self.of} {self.comparison} {self.currency.upper()}".rstrip()
-
 
 class Related(_Frozen):
     """Another fact about the same object that has to be there, or (`absent`) must not be.
@@ -78,12 +64,6 @@ class Related(_Frozen):
     within: Span | None = None
     after: Span | None = None
     where: tuple[Filter, ...] = ()
-
-    def __str__(self) -> str:
-        parts = ["without" if self.absent else "with", str(self.metric), f"of the same {self.same}"]
-        parts += [f"within {self.within}"] if self.within else []
-        parts += [f"later than {self.after}"] if self.after else []
-        return " ".join([*parts, *_told(self.where)])
 
 
 class Done(_Frozen):
@@ -107,20 +87,12 @@ class Done(_Frozen):
         """Whether somebody without any such fact satisfies it."""
         return all(comparison is None or comparison.holds(0) for comparison in self.comparisons)
 
-    def __str__(self) -> str:
-        parts = [str(self.metric), str(self.count or ("" if self.sum else ONCE)), str(self.sum or "")]
-        parts += [str(self.when) if self.when else "over all time", *_told(self.where), str(self.related or "")]
-        return ", ".join(part for part in parts if part)
-
 
 class About(_Frozen):
     """Properties about someone; all filters hold."""
 
     kind: Literal["about"] = "about"
     filters: tuple[Filter, ...]
-
-    def __str__(self) -> str:
-        return "person: " + " and ".join(map(str, self.filters))
 
 
 class InSegment(_Frozen):
@@ -130,9 +102,6 @@ class InSegment(_Frozen):
     segment: str
     inside: bool = True
 
-    def __str__(self) -> str:
-        return f"{'in' if self.inside else 'not in'} segment {self.segment}"
-
 
 class Group(_Frozen):
     """Conditions of which all, or any, have to hold."""
@@ -140,9 +109,6 @@ class Group(_Frozen):
     kind: Literal["group"] = "group"
     every: bool = Field(description="all of them (AND), else any of them (OR)")
     conditions: tuple["Condition", ...]
-
-    def __str__(self) -> str:
-        return (" AND " if self.every else " OR ").join(f"({condition})" for condition in self.conditions)
 
 
 Condition = Annotated[Done | About | InSegment | Group, Field(discriminator="kind")]
@@ -175,10 +141,6 @@ def leaves(condition: Done | About | InSegment | Group) -> Iterator[Done | About
             yield from leaves(part)
     else:
         yield condition
-
-
-def _told(where: tuple[Filter, ...]) -> list[str]:
-    return ["where " + " and ".join(map(str, where))] if where else []
 
 
 Group.model_rebuild()

@@ -39,6 +39,13 @@ def words(condition: Condition) -> Words:
     return Words(sentence(condition))
 
 
+def line(told: Words) -> str:
+    """The tree on one line."""
+    if not told.parts:
+        return told.text
+    return (" and " if told.text == "all of" else " or ").join(f"({line(part)})" for part in told.parts)
+
+
 def sentence(condition: Done | About | InSegment) -> str:
     """One condition, such as `has a Failed Payment in the last 30 days`."""
     if isinstance(condition, Done):

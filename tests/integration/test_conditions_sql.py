@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engage.conditions import Clock, event_matches
 from engage.conditions.catalog import EVENT, Kind, of_event, of_person
-from engage.conditions.compile import compile_counts, compile_holds, compile_members
+from engage.conditions.compile import compile_counts, compile_members
 from engage.conditions.model import (
     About,
     Comparison,
@@ -30,7 +30,7 @@ from engage.conditions.operators import Operator
 from engage.conditions.sql import Parameters, condition
 from schemas.metrics import Metric
 from tests.integration.conditions_oracle import Oracle
-from tests.integration.conditions_world import EMAILS, KEYS, NOW, SEGMENT, TEXTS, ZONE, World, world
+from tests.integration.conditions_world import KEYS, NOW, SEGMENT, TEXTS, ZONE, World, world
 from warehouse.query import Query
 
 __all__ = ["world"]
@@ -181,15 +181,6 @@ def test_members_are_those_that_brute_force_finds(world: World, root: Condition)
     assert set(found) == expected
 
 
-@settings(MANY, max_examples=25)
-@given(root=conditions, email=st.sampled_from(EMAILS), livemode=st.booleans())
-def test_a_condition_holds_for_one_person_as_it_does_among_all(
-    world: World, root: Condition, email: str, livemode: bool
-) -> None:
-    [(holds,)] = world.rows(compile_holds(root, email, livemode, CLOCK))
-    assert bool(holds) == Oracle(world, NOW, ZONE).holds(root, email, livemode)
-
-
 @settings(MANY, max_examples=10)
 @given(root=conditions)
 def test_counts_tell_how_many_satisfy_each_condition(world: World, root: Condition) -> None:
@@ -212,14 +203,6 @@ def test_python_and_clickhouse_say_the_same_of_every_event(world: World, asked: 
     [found] = world.rows(Query(f"SELECT {', '.join(columns)} FROM metrics", parameters.values))
     for each, ids in zip(asked, found, strict=True):
         assert set(ids) == {fact["metric_id"] for fact in world.facts if event_matches([each], fact, CLOCK)}, each
-
-
-def test_somebody_of_whom_nothing_is_known_has_done_nothing(world: World) -> None:
-    never = Done(metric=Metric.FAILED_PAYMENT, count=Comparison(operator=Operator.EQUALS, number=Decimal(0)))
-    assert world.rows(compile_holds(never, "stranger@example.com", True, CLOCK)) == [(True,)]
-    assert world.rows(compile_holds(Done(metric=Metric.FAILED_PAYMENT), "stranger@example.com", True, CLOCK)) == [
-        (False,)
-    ]
 
 
 def test_nothing_that_a_person_writes_is_in_the_text_of_the_query() -> None:

@@ -274,7 +274,7 @@ async def test_klaviyos_segments_and_flows_are_taken_over_and_used_at_once(offic
     (listed,) = [each for each in await said("flows", "list") if each["flow"] == flow]
     assert (listed["status"], listed["trigger"], listed["problem"]) == (
         "draft",
-        "Failed Payment where Currency equals USD",
+        "Failed Payment where Currency is USD",
         "",
     )
     # The first mail goes out at once; the second waits for the next Friday or Monday at 09:30.

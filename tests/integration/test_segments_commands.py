@@ -64,8 +64,8 @@ async def test_a_segment_is_counted_listed_explained_and_exported_live(
     assert [row["email"] for row in rest] == ["bob@example.com"]  # type: ignore[attr-defined]
     told = said("explain", "vip")
     assert told["conditions"] == [  # type: ignore[index]
-        {"condition": "Successfully Paid, at least 2, over all time", "live": 4, "test": 1},
-        {"condition": "person: email not contains +", "live": 4, "test": 1},
+        {"condition": "has at least 2 × Successfully Paid", "live": 4, "test": 1},
+        {"condition": "email does not contain +", "live": 4, "test": 1},
     ]
     assert told["members"] == {"live": 3, "test": 1}  # type: ignore[index]
     sql, parameters = told["sql"], told["parameters"]  # type: ignore[index]
@@ -83,7 +83,7 @@ async def test_a_segment_is_counted_listed_explained_and_exported_live(
     exported = run("export", "vip", "--format", "json").stdout.splitlines()
     assert [json.loads(line)["email"] for line in exported][1:] == ["ada@example.com", "bob@example.com"]
     assert people.rows("SELECT count() FROM segment_change_rows") == [(0,)]
-    assert "Successfully Paid, at least 2" in run("show", "vip").output
+    assert "(has at least 2 × Successfully Paid) and (email does not contain +)" in run("show", "vip").output
 
 
 async def test_what_is_wrong_is_named_and_has_exit_code_1(people: Shop, project: Path) -> None:

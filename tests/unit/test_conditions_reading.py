@@ -4,6 +4,7 @@ import pytest
 
 from engage.conditions import Invalid, parse, validate
 from engage.conditions.model import Definition, Done
+from engage.conditions.words import sentence
 
 EVERYTHING = """
 name: Owes us money
@@ -41,13 +42,14 @@ def test_a_definition_says_what_was_written() -> None:
     found = parse(EVERYTHING, "owes")
     assert (found.name, found.title, found.description) == ("owes", "Owes us money", "Several conditions at once.")
     assert str(found.every) == "10 minutes"
-    assert [str(leaf) for leaf in found.leaves()] == [
-        "Issued Invoice, at least 2, sum of Amount greater than 100.50 USD, in the last 30 days, where status equals "
-        "open and Amount at least 10 and Amount less than 2000 and Currency equals USD and metadata.subscription.plan "
-        "in pro, 007, NO and DueDate before today, without Successfully Paid of the same invoice within 7 days",
-        "person: country in DE, NO and lifetime_value.usd at least 5 and card_expiration_date in the next 30 days",
-        "not in segment lapsed",
-        "Failed Payment, exactly 0, over all time",
+    assert [sentence(leaf) for leaf in found.leaves()] == [
+        "has at least 2 × Issued Invoice whose Amount adds up to more than 100.50 USD in the last 30 days where status "
+        "is open and Amount is at least 10 and Amount is less than 2000 and Currency is USD and "
+        "metadata.subscription.plan is one of pro, 007, NO and DueDate is before today but no Successfully Paid of the "
+        "same invoice within 7 days",
+        "country is one of DE, NO and lifetime value.usd is at least 5 and card expiration date is in the next 30 days",
+        "is not in the segment lapsed",
+        "has no Failed Payment",
     ]
     assert {metric.slug for metric in found.metrics} == {"issued_invoice", "successfully_paid", "failed_payment"}
 

@@ -15,6 +15,7 @@ from tillstream.commands.options import Data, Flow, Json
 
 if TYPE_CHECKING:
     from engage.flows.library import Found
+    from engage.flows.steps import Kind
     from reports.messages import Message
     from settings.table import Settings
 
@@ -179,21 +180,13 @@ def _table(found: dict[str, "Found"], counted: dict[str, dict[str, int]] | None)
 
 
 def _trigger(file: "Found") -> str:
-    from engage.flows.model import DateTrigger, SegmentTrigger
+    from engage.flows import words
 
-    if file.flow is None:
-        return ""
-    trigger = file.flow.trigger
-    if isinstance(trigger, SegmentTrigger):
-        return f"{trigger.on} segment {trigger.segment}"
-    if isinstance(trigger, DateTrigger):
-        days = trigger.days_before or trigger.days_after
-        where = "before" if trigger.days_before else "after"
-        return f"{days} days {where} {trigger.date}" if days else trigger.date
-    return str(trigger.metric) + (f" where {' and '.join(map(str, trigger.where))}" if trigger.where else "")
+    return words.trigger(file.flow) if file.flow else ""
 
 
-def _told(kind: Any) -> str:
+def _told(kind: "Kind") -> str:
     """What a step does, on one line."""
-    said = kind.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"then", "otherwise", "when"})
-    return f"{kind.KIND.replace('_', ' ')}  " + ", ".join(f"{name} {value}" for name, value in said.items())
+    from engage.flows import words
+
+    return f"{kind.KIND.replace('_', ' ')}  {words.step(kind)}"

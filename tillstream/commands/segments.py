@@ -79,6 +79,7 @@ def show(name: Segment, data: Data = None, as_json: Json = False) -> None:
 
     Example:  tillstream segments show lapsed-customers
     """
+    from engage.conditions.words import line, words
     from engage.segments.library import get
     from tillstream.segments import definition_text
 
@@ -90,7 +91,7 @@ def show(name: Segment, data: Data = None, as_json: Json = False) -> None:
     screen.out.print(Text(definition.title, style="bold"))
     if definition.description:
         screen.out.print(definition.description)
-    screen.out.print(Text(f"\n{definition.root}\n", style="cyan"))
+    screen.out.print(Text(f"\n{line(words(definition.root))}\n", style="cyan"))
     screen.out.print(Text(f"# {path}", style="dim"))
     screen.out.print(Text(text.rstrip()))
 
@@ -154,6 +155,7 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     Example:  tillstream segments explain lapsed-customers
     """
     from engage.conditions import compile_members
+    from engage.conditions.words import sentence
     from engage.config import clock
     from engage.segments.library import get
     from tillstream.segments import counts
@@ -162,7 +164,7 @@ def explain(name: Segment, data: Data = None, as_json: Json = False) -> None:
     settings = load_settings(tillstream_data=data)
     definition, now = get(settings.project, name), clock(settings)
     query, found = compile_members(definition, now), counts(open_warehouse(settings), definition, now)
-    told = [str(leaf) for leaf in definition.leaves()]
+    told = [sentence(leaf) for leaf in definition.leaves()]
     if as_json:
         conditions: list[dict[str, Any]] = [
             {"condition": each, "live": live, "test": test}
