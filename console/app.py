@@ -30,6 +30,7 @@ from console.pages.integration import IntegrationPage
 from console.pages.mails import MailPages
 from console.pages.messages import MessagePage
 from console.pages.metric import MetricPage
+from console.pages.mrr import MrrPage
 from console.pages.overview import OverviewPage
 from console.pages.payouts import PayoutsPage
 from console.pages.profiles import ProfilePages
@@ -47,6 +48,7 @@ FORM_BYTES: Final = 512 * 1024  # a mail in HTML, in which a character may be ni
 PAGES: Final = (
     OverviewPage,
     MetricPage,
+    MrrPage,
     ActivityPages,
     ProfilePages,
     SearchPage,

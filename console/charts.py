@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from reports.days import Interval
 from reports.metrics import Answer, Cell, Measure, Series
+from reports.mrr import Kind, Month, rounded
 from reports.summary import Summary
 from reports.text import money, number, period, shortened, tick
 from schemas.metrics import Metric
@@ -26,6 +28,17 @@ COLOUR_OF: Final = {
     Metric.SUBSCRIPTION_CHANGED: "changed",
     Metric.SUBSCRIPTION_CANCELED: "canceled",
     Metric.TRIAL_ENDING: "trial",
+}
+
+_UPWARDS: Final = (Kind.OPENING, Kind.NEW, Kind.REACTIVATION, Kind.EXPANSION)
+_DOWNWARDS: Final = (Kind.CONTRACTION, Kind.CHURN)
+_OF_KIND: Final = {
+    Kind.OPENING: "muted",
+    Kind.NEW: "issued",
+    Kind.REACTIVATION: "upcoming",
+    Kind.EXPANSION: "paid",
+    Kind.CONTRACTION: "refunded",
+    Kind.CHURN: "failed",
 }
 
 Value = Callable[[Cell], tuple[float, str]]
@@ -84,6 +97,32 @@ def of_revenue(found: Summary, currency: str, zone: ZoneInfo) -> dict[str, Any]:
             }
             for label, colour, days, amounts, dashed in lines
         ],
+    }
+
+
+def of_movements(months: Sequence[Month], currency: str, zone: ZoneInfo) -> dict[str, Any]:
+    """Bars by month of what came and went, one upon the other, the outermost first: each hides what it stands on."""
+    up = [kind for kind in _UPWARDS if any(kind in one.moved for one in months)]
+    down = [kind for kind in _DOWNWARDS if any(kind in one.moved for one in months)]
+    series = []
+    for kinds in (up, down):
+        for size in range(len(kinds), 0, -1):
+            kind = kinds[size - 1]
+            stacks = [sum((one.moved.get(each, Decimal(0)) for each in kinds[:size]), Decimal(0)) for one in months]
+            own = [one.moved.get(kind, Decimal(0)) for one in months]
+            series.append(
+                {
+                    "label": "first seen" if kind is Kind.OPENING else kind.value,
+                    "colour": _OF_KIND[kind],
+                    "values": [float(each) for each in stacks],
+                    "texts": [money(rounded(each, currency), currency) for each in own],
+                }
+            )
+    return {
+        "stacked": True,
+        "labels": [period(one.begin, Interval.MONTH, zone) for one in months],
+        "ticks": [tick(one.begin, Interval.MONTH, zone) for one in months],
+        "series": series,
     }
 
 

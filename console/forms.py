@@ -4,13 +4,14 @@ Everything wrong is a 400 that names the parameter and says what it may be.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from reports import mrr
 from reports.days import EARLIEST, LATEST, Calendar, Interval, check, last_days, today
 from reports.feed import PAGE, Cursor, Filter
 from reports.metrics import Measure, Question
@@ -87,6 +88,19 @@ class Range(Asked):
         except ValueError as error:
             raise bad(str(error)) from None
         return first, last
+
+
+class MrrQuery(Range):
+    """Which days of monthly recurring revenue, and which of its movements; the last twelve months by default."""
+
+    kind: mrr.Kind | None = Field(default=None, description="Only movements of this kind")
+    currency: str = Field(default="", pattern="^([a-z][a-z0-9]{2,4})?$", description="Only movements in it")
+
+    def months(self, calendar: Calendar, now: datetime) -> tuple[date, date]:
+        """First and last day: eleven months before this one begin by default. Raises 400."""
+        last = self.last or today(calendar.zones, now)
+        first = self.first or max(Interval.MONTH.begin(last - timedelta(days=335)), EARLIEST)
+        return self.model_copy(update={"first": first, "last": last}).days(calendar, now)
 
 
 class Where(Asked):

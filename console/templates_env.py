@@ -12,7 +12,7 @@ import jinja2
 from console import charts
 from console.config import ConsoleConfig
 from console.stripe_events import dashboard_url
-from reports import text
+from reports import mrr, text
 from reports.days import Interval
 from schemas.metrics import Metric
 
@@ -30,6 +30,7 @@ def environment(config: ConsoleConfig) -> jinja2.Environment:
     )
     env.filters |= {
         "money": text.money,
+        "monthly": lambda amount, currency: text.money(mrr.rounded(amount, currency), currency),
         "number": text.number,
         "iso": text.iso,
         "ago": text.ago,

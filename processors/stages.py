@@ -1,4 +1,4 @@
-"""The two stages: `stripe.events` ▸ ledger ▸ metric rows and contributions; `ledger.people` ▸ profiles.
+"""The two stages: `stripe.events` ▸ ledger ▸ metric rows, MRR and contributions; `ledger.people` ▸ profiles.
 
 Each takes one Kafka message at a time and never fails on a bad one: that goes whole to `dead_letters`.
 """
@@ -32,6 +32,7 @@ from schemas.topics import (
     LEDGER_TRANSFERS,
     LOOKUPS,
     METRICS,
+    MRR_MOVEMENTS,
     PROFILES,
     TALLIES,
     UNLINKED,
@@ -67,6 +68,7 @@ class LedgerStage:
         self._topics = {metric.value: full_name(METRICS[metric], prefix) for metric in Metric}
         self._unlinked = full_name(UNLINKED, prefix)
         self._people = full_name(LEDGER_PEOPLE, prefix)
+        self._mrr = full_name(MRR_MOVEMENTS, prefix)
         self._lookups = full_name(LOOKUPS, prefix)
         self._transfers = full_name(LEDGER_TRANSFERS, prefix)
         self._dead = full_name(DEAD_LETTERS, prefix)
@@ -168,6 +170,8 @@ class LedgerStage:
                 continue
             key = profile_key(email, contribution["livemode"]).encode()
             yield Output(self._people, key, orjson.dumps(contribution), "person")
+        for customer, value in changes.mrr.values():
+            yield Output(self._mrr, customer.encode(), value, "mrr")
         for owner, transfer in changes.transfers:
             at_home = bool(self._partitions) and partition_of(owner.encode(), self._partitions) == partition
             if transfers.needless(transfer, at_home=at_home):

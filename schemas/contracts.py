@@ -25,6 +25,7 @@ from schemas.definitions import Revision
 from schemas.envelope import Envelope, EventHeaders
 from schemas.messages import Message, Suppression
 from schemas.metrics import MetricEvent
+from schemas.mrr import MrrMovement
 from schemas.profile import Profile
 from schemas.segments import SegmentChange
 
@@ -42,6 +43,7 @@ FILES: dict[str, type[BaseModel]] = {
     "balance_transaction.schema.json": BalanceTransaction,
     "payout.schema.json": Payout,
     "definition.schema.json": Revision,
+    "mrr_movement.schema.json": MrrMovement,
 }
 ASYNCAPI = "asyncapi.yaml"
 #: Between Tillstream's own parts: no promise is made about them.
@@ -161,6 +163,12 @@ def channels() -> list[Channel]:
             "Segments, flows, mail templates and the brand: one message a revision, compacted, and none is ever "
             "written over. All of one definition are on one partition. A revision follows its parent; of several "
             "that follow the same one, the first is taken. The newest that was taken is what runs.",
+        ),
+        Channel(
+            topics.MRR_MOVEMENTS,
+            MrrMovement,
+            "The customer's id",
+            "Changes of what subscriptions come to a month. Keep the highest version of a movement_id.",
         ),
     ]
     by_name = {channel.topic.name: channel for channel in known}

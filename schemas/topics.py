@@ -47,6 +47,8 @@ DEAD_LETTERS = Topic("dead_letters", retention_ms=90 * DAY_MS)
 BALANCE_TRANSACTIONS = Topic("balance_transactions", retention_ms=90 * DAY_MS)
 PAYOUTS = Topic("payouts", retention_ms=90 * DAY_MS)
 
+MRR_MOVEMENTS = Topic("mrr_movements", retention_ms=90 * DAY_MS)
+
 SEGMENTS_CHANGES = Topic("segments.changes", retention_ms=90 * DAY_MS)
 MESSAGES = Topic("messages", retention_ms=90 * DAY_MS)
 SUPPRESSIONS = Topic("suppressions")
@@ -91,6 +93,7 @@ ALL = (
     SUPPRESSIONS,
     BALANCE_TRANSACTIONS,
     PAYOUTS,
+    MRR_MOVEMENTS,
     ENGAGE_PEOPLE,
     DEFINITIONS,
     ERASURES,

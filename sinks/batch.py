@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from streams.message import Headers
-from warehouse.tables import BALANCE_TRANSACTIONS, PAYOUTS, PROFILES, STRIPE_EVENTS
+from warehouse.tables import BALANCE_TRANSACTIONS, MRR_MOVEMENTS, PAYOUTS, PROFILES, STRIPE_EVENTS
 
 # How many times as long as a lone metric row others may wait: what is looked at as it happens goes first, and an insert
 # of twenty rows costs as much as one of five hundred.
@@ -13,6 +13,7 @@ PATIENCE: Final = {
     STRIPE_EVENTS.name: 10.0,
     BALANCE_TRANSACTIONS.name: 10.0,
     PAYOUTS.name: 10.0,
+    MRR_MOVEMENTS.name: 4.0,
 }
 COMPANY: Final = 2.5  # and metric rows themselves, where the last batch had FEW or more: others are coming then
 FEW: Final = 20

@@ -13,6 +13,7 @@ from warehouse.tables import (
     DEAD_LETTERS,
     MESSAGES,
     METRICS,
+    MRR_MOVEMENTS,
     PAYOUTS,
     PROFILES,
     STRIPE_EVENTS,
@@ -30,6 +31,7 @@ NEEDED: Final = {
     SUPPRESSIONS.name: b'"email"',
     BALANCE_TRANSACTIONS.name: b'"transaction_id"',
     PAYOUTS.name: b'"payout_id"',
+    MRR_MOVEMENTS.name: b'"movement_id"',
 }
 
 

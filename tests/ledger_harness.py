@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from decimal import Decimal
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -52,6 +53,7 @@ class World:
         self.ledgers = [Ledger(store, self.erasures) for store in self.stores]
         self.transit: list[deque[bytes]] = [deque() for _ in range(partitions)]
         self.told: dict[tuple[str, str], dict[str, Any]] = {}
+        self.moved: dict[str, dict[str, Any]] = {}  # the newest version of each movement of MRR
         self.people: dict[str, dict[str, Any]] = {}
         self.contributed: list[dict[str, Any]] = []  # in the order of telling, as the profiles are
         self.profiles_told: list[dict[str, Any]] = []
@@ -103,6 +105,10 @@ class World:
                 known = self.told.get((metric_id, occurred_at))
                 if known is None or row["version"] >= known["version"]:
                     self.told[metric_id, occurred_at] = row
+            for movement_id, (_, message) in changes.mrr.items():
+                movement = orjson.loads(message)
+                if movement["version"] >= self.moved.get(movement_id, movement)["version"]:
+                    self.moved[movement_id] = movement
             for scope, party_id, email in changes.people:
                 contribution = orjson.loads(orjson.dumps(ledger.contribution(scope, party_id, email)))
                 if not people.stale(contribution, self.erasures):
@@ -152,6 +158,21 @@ class World:
         """The rows without what tells of the telling."""
         telling = ("version", "received_at", "event_id", "source", "api_version")
         return {key: {k: v for k, v in row.items() if k not in telling} for key, row in self.rows().items()}
+
+    def movements(self) -> dict[str, dict[str, Any]]:
+        """The movements of MRR that stand, without their versions, in order of time."""
+        standing = [one for one in self.moved.values() if not one.get("withdrawn")]
+        standing.sort(key=lambda one: (one["occurred_at"], one["movement_id"]))
+        return {one["movement_id"]: {k: v for k, v in one.items() if k != "version"} for one in standing}
+
+    def mrr(self, at: int) -> dict[tuple[str, str, str], Decimal]:
+        """(customer, product, currency) to major units a month, as of the Unix second `at`; without zeros."""
+        sums: dict[tuple[str, str, str], Decimal] = {}
+        for one in self.movements().values():
+            for item in one["items"] if one["occurred_at"] <= rfc3339(at) else ():
+                key = one["customer_id"], item["product_id"], item["currency"]
+                sums[key] = sums.get(key, Decimal(0)) + Decimal(item["amount"])
+        return {key: amount for key, amount in sums.items() if amount}
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The profiles by key, without their versions."""

@@ -62,6 +62,13 @@ BALANCE_TRANSACTIONS: Final = _kept(
 PAYOUTS: Final = _kept(
     "payout_rows", "payouts", "account livemode payout_id", topics.PAYOUTS, back=BALANCE_TRANSACTIONS.back
 )
+MRR_MOVEMENTS: Final = _kept(
+    "mrr_movement_rows",
+    "mrr_movements",
+    "account livemode customer_id subscription_id occurred_at",
+    topics.MRR_MOVEMENTS,
+    back=_READ + _REBUILD,
+)
 METRIC_VERSIONS: Final = _told(
     "metric_history_rows",
     "metric_versions",
@@ -98,6 +105,7 @@ ALL: Final = (
     SUPPRESSIONS,
     BALANCE_TRANSACTIONS,
     PAYOUTS,
+    MRR_MOVEMENTS,
     METRIC_VERSIONS,
     SEARCH,
     IMPORTS,

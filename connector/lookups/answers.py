@@ -7,6 +7,8 @@ from connector.invoices import EXPAND, with_all_lines
 from connector.lookups.questions import Question
 from connector.publish import Message, event_message, object_message
 from connector.stripe_api import Json, StripeApi
+from connector.subscriptions import EXPAND as OF_SUBSCRIPTIONS
+from connector.subscriptions import with_coupons
 from schemas.envelope import Source
 from schemas.times import unix_seconds
 
@@ -22,6 +24,7 @@ _PATHS = {
     "subscription": "subscriptions",
     "payment_method": "payment_methods",
 }
+_EXPAND = {"invoice": EXPAND, "subscription": OF_SUBSCRIPTIONS}
 #: What is asked for by the id of a thin event.
 _OF_THIN_EVENTS = ("event", "upcoming")
 
@@ -37,11 +40,12 @@ async def ask(api: StripeApi, question: Question) -> tuple[Message, float]:
         raise BadRequest(f"nobody knows how to ask Stripe for an object of the kind {question.object!r}")
     path = f"/v1/{_PATHS[question.object]}/{quote(question.id, safe='')}"
     try:
-        found, fetched_at = await api.fetch(path, {"expand": list(EXPAND)} if question.object == "invoice" else None)
+        expand = _EXPAND.get(question.object)
+        found, fetched_at = await api.fetch(path, {"expand": list(expand)} if expand else None)
     except NotFound:
         found, fetched_at = missing(question), api.now()
     else:
-        found = await with_all_lines(api, found)
+        found = await with_coupons(api, await with_all_lines(api, found))
     # Stripe was asked after what happened at `begun` was known here, whatever the clocks and their seconds say.
     fetched_at = max(fetched_at, question.begun)
     whose = (question.account, question.livemode)

@@ -10,6 +10,7 @@ from reports.books import Closing, Comparison, Total, Worth
 from reports.days import Calendar, before
 from reports.feed import Fact, Line, StripeEvent, Version, WholeFact
 from reports.metrics import Answer, Cell, Series
+from reports.mrr import Overview as Mrr
 from reports.profiles import Found, Profile, Value
 from reports.summary import Summary
 from reports.text import exact
@@ -44,6 +45,35 @@ def metrics(found: Summary, calendar: Calendar, livemode: bool) -> models.Metric
             )
             for metric, series in found.series.items()
         ],
+    )
+
+
+def mrr(found: Mrr, calendar: Calendar, livemode: bool) -> models.MrrAnswer:
+    """Monthly recurring revenue."""
+    return models.MrrAnswer(
+        **head(calendar, livemode),
+        first=found.first,
+        last=found.last,
+        known_since=found.begun,
+        mrr={one.currency: f"{one.total:f}" for one in found.whole},
+        products=[
+            models.MrrProduct(
+                product_id=one.product_id, currency=one.currency, mrr=f"{one.total:f}", customers=one.customers
+            )
+            for one in found.products
+        ],
+        months=[
+            models.MrrMonth(
+                month=one.begin,
+                currency=currency,
+                opening=f"{one.opening:f}",
+                moved={kind.value: f"{amount:f}" for kind, amount in one.moved.items()},
+                closing=f"{one.closing:f}",
+            )
+            for currency, months in found.months.items()
+            for one in months
+        ],
+        movements=[models.MrrMovement(**asdict(one) | {"amount": f"{one.amount:f}"}) for one in found.movers],
     )
 
 

@@ -107,6 +107,54 @@ class MetricsAnswer(Head):
     metrics: list[MetricSummary]
 
 
+class MrrProduct(Answer):
+    """What a product comes to a month in one currency."""
+
+    product_id: str
+    currency: str
+    mrr: Money
+    customers: int
+
+
+class MrrMonth(Answer):
+    """How a month went in one currency: opening and all that moved is closing."""
+
+    month: date = Field(description="Its first day")
+    currency: str
+    opening: Money
+    moved: dict[str, Money] = Field(description="By kind; opening is what was first seen then, and is older")
+    closing: Money
+
+
+class MrrMovement(Answer):
+    """A movement, as the view `mrr_movements` has it."""
+
+    occurred_at: Moment
+    kind: str
+    account: str
+    customer_id: str
+    email: str = Field(description="'' when nobody is known")
+    subscription_id: str
+    product_id: str
+    currency: str
+    amount: Money
+    status: str
+    excludes: str
+    found_late: bool
+
+
+class MrrAnswer(Head):
+    """Monthly recurring revenue at the end of a day, and how it came to that. Exact: round it where it is shown."""
+
+    first: date = Field(serialization_alias="from")
+    last: date = Field(serialization_alias="to")
+    known_since: Moment | None = Field(description="Before that MRR is unknown, not nothing")
+    mrr: Amounts = Field(description="At the end of the last day")
+    products: list[MrrProduct]
+    months: list[MrrMonth]
+    movements: list[MrrMovement] = Field(description="The newest hundred")
+
+
 class PropertyItem(Answer):
     """What a metric can be split and filtered by."""
 

@@ -17,7 +17,7 @@ from console.api.engagement import EngagementApi
 from console.api.openapi import Operation, text
 from console.config import ConsoleConfig
 from console.engagement import Engagement
-from reports import books, feed, pipeline, profiles, search
+from reports import books, feed, mrr, pipeline, profiles, search
 from reports.days import span
 from reports.metrics import ask
 from reports.properties import known
@@ -135,6 +135,14 @@ class Api:
                 self.changes,
                 statuses=(400, 401, 403, 409, 503),
             ),
+            Operation(
+                "/api/v1/mrr",
+                "mrr",
+                "Monthly recurring revenue at the end of a day, by product, and its movements",
+                forms.MrrQuery,
+                models.MrrAnswer,
+                self.mrr,
+            ),
             *self._engagement.operations(_NAME),
             Operation(
                 "/api/v1/health",
@@ -169,6 +177,12 @@ class Api:
         """One metric."""
         question = wanted.question(forms.metric_of(path["metric"]), self._calendar, datetime.now(UTC))
         return answers.metric(await ask(self._warehouse, self._calendar, question), self._calendar)
+
+    async def mrr(self, wanted: forms.MrrQuery, _: Mapping[str, str]) -> models.MrrAnswer:
+        """The last twelve months unless asked otherwise."""
+        days = wanted.months(self._calendar, datetime.now(UTC))
+        found = await mrr.overview(self._warehouse, self._calendar, *days, wanted.live, wanted.kind, wanted.currency)
+        return answers.mrr(found, self._calendar, wanted.live)
 
     async def properties(self, wanted: forms.Range, path: Mapping[str, str]) -> models.PropertiesAnswer:
         """Those of a sample."""

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from console import charts, forms, health
 from console.pages.site import ALWAYS, METRICS, Page
-from reports import feed, pipeline
+from reports import feed, mrr, pipeline
 from reports.days import Interval, last_days, today
 from reports.summary import collecting, summary
 from schemas.stripe_types import EVENT_TYPES
@@ -28,11 +28,12 @@ class OverviewPage(Page):
         live, now = forms.parsed(forms.Asked, request.query).live, datetime.now(UTC)
         first, last = last_days(today(self.config.calendar.zones, now))
         calendar = self.config.calendar
-        found, dunning, (seen, judged), (rows, _) = await asyncio.gather(
+        found, dunning, (seen, judged), (rows, _), recurring = await asyncio.gather(
             summary(self.warehouse, calendar, first, last, live),
             collecting(self.warehouse, calendar, first, last, live, now),
             self._health(live, now),
             feed.page(self.warehouse, feed.Filter(live, limit=NEWEST), now),
+            mrr.now(self.warehouse, live),
         )
         shown = [metric for metric in METRICS if metric in ALWAYS or found.series[metric].total.count]
         return self.site.page(
@@ -40,6 +41,7 @@ class OverviewPage(Page):
             "overview.html",
             found=found,
             dunning=dunning,
+            recurring=recurring,
             main=found.currency,
             chart=charts.of_revenue(found, found.currency, calendar.zone_of("")) if found.currency else None,
             metrics=shown,

@@ -11,7 +11,7 @@ from console import forms
 from console.access.gate import VISITOR
 from console.audit import Action
 from console.pages.site import Page
-from reports import feed, messages, profiles
+from reports import feed, messages, mrr, profiles
 from reports import standing as how
 from reports.days import Calendar, today
 from reports.feed import Fact
@@ -116,11 +116,12 @@ class ProfilePages(Page):
             raise web.HTTPNotFound(text=f"Nobody is known as {email} in {wanted.mode} mode.")
         asked = forms.FeedQuery(mode=wanted.mode, email=email, before=wanted.before).wanted()
         now = datetime.now(UTC)
-        (rows, following), segments, newest, standing = await asyncio.gather(
+        (rows, following), segments, newest, standing, recurring = await asyncio.gather(
             feed.page(self.warehouse, asked, now),
             profiles.segments(self.warehouse, email, wanted.live),
             messages.of_person(self.warehouse, email, wanted.live),
             how.ask(self.warehouse, email, wanted.live),
+            mrr.now(self.warehouse, wanted.live, found.customer_ids),
         )
         between = newest
         if following or asked.before:
@@ -135,6 +136,7 @@ class ProfilePages(Page):
             following=following,
             wanted=asked,
             standing=standing,
+            recurring=recurring,
             level=how.level(standing),
             sentence=how.sentence(standing, newest, now),
             today=today(self.config.calendar.zones, now),

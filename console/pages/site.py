@@ -46,6 +46,7 @@ NAVIGATION: Final = (
     ("/segments", "Segments", "segments"),
     ("/flows", "Flows", "flows"),
     ("/templates", "Templates", "mail"),
+    ("/mrr", "MRR", "mrr"),
     ("/payouts", "Payouts", "payouts"),
     ("/books", "Closed books", "books"),
     ("/integration", "Integration", "plug"),

@@ -17,7 +17,7 @@
     const data = JSON.parse(source.textContent);
     const indexes = data.labels.map((_, index) => index);
     const single = data.series.filter((one) => !one.dashed).length === 1;
-    const bars = (one) => single && !one.dashed;
+    const bars = (one) => (data.stacked || single) && !one.dashed;
     const grid = { stroke: token("line"), width: 1 };
     const ink = token("muted");
     const font = "12px system-ui, sans-serif";

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from processors.rules import fields as f
-from processors.rules import stripping, transfers
+from processors.rules import recurring, stripping, transfers
 from processors.rules import subscription as subscriptions
 from processors.rules.fields import Obj
 from processors.rules.lattice import RULES, Record, newer
@@ -71,6 +71,7 @@ def subscription(session: Session, observation: Observation) -> bool:
     before: Record = record.get("core", {})
     seen = record.get("at")
     change = subscriptions.change_of(observation)
+    costs = recurring.read(observation)
     changed = subscriptions.fold(record, observation)
     core = record["core"]
     anew = record.pop("anew", False)
@@ -79,6 +80,7 @@ def subscription(session: Session, observation: Observation) -> bool:
     session.open_party(observation.customer or observation.id, observation.customer)
     fresh = remember(session, record, observation)
     session.settle(observation.id, record, changed, subscriptions.knowledge(record))
+    recurring.learn(session, observation, *costs)
     if change is not None:
         _learn_change(session, observation, *change)
     if newest:

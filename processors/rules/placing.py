@@ -26,7 +26,7 @@ class LedgerPlacing:
         at = _Partition(scope, get)
         if part == "h":
             yield Placed(identifier.encode(), key, value, beside=orjson.loads(value)["to"].encode())
-        elif part == "l":
+        elif part in ("l", "r"):
             if owner := at.owner(identifier):
                 yield Placed(owner.encode(), key, value)
         elif part:
@@ -46,7 +46,7 @@ class LedgerPlacing:
             charges = dict.fromkeys(charge for record in records for charge in record["charges"])
             both = records[0] | records[1]  # of what stood on it, each has all or nothing
             return orjson.dumps(both | {"charges": [*charges], "inv": max(record["inv"] for record in records)})
-        if part in ("", "h", "l"):
+        if part in ("", "h", "l", "r"):
             return orjson.dumps(max(records, key=_known))
         raise ValueError(f"two partitions have a record {key!r}")
 

@@ -4,6 +4,7 @@ State is records in a PartitionStore, by key; `scope` is account and mode:
     scope|object id          a charge, invoice, upcoming invoice, credit note, subscription or change of one
     scope|payment intent id  its charges, and the invoice that it pays (see `linking`)
     scope|invoice id|l       an invoice's lines
+    scope|subscription id|r  what a subscription came to a month (see `recurring`)
     scope|party id|p         a customer, or a guest's charge as a party of its own (see `identity`)
     scope|party id|x|n       page n of the ids of the party's objects; the newest are in the party's `ids`
     scope|party id|m|group   inferred links within a group (see `links`)
@@ -45,6 +46,7 @@ class Changes:
 
     rows: dict[tuple[str, str], tuple[str, bool, bytes]] = field(default_factory=dict)  # -> metric, unlinked, message
     people: dict[tuple[str, str, str], None] = field(default_factory=dict)  # (scope, party id, email)
+    mrr: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # movement id -> customer, message
     transfers: list[tuple[str, Record]] = field(default_factory=list)  # (key, message on ledger.transfers)
     lookups: dict[tuple[str, str, str], Wanted] = field(default_factory=dict)  # by (scope, kind, id)
 
@@ -64,6 +66,7 @@ class Changes:
         """All of it was sent."""
         self.rows.clear()
         self.people.clear()
+        self.mrr.clear()
         self.transfers.clear()
         self.lookups.clear()
 
@@ -81,6 +84,7 @@ class Session:
         self.livemode = mode == "live"
         self.event_id = ""  # what is being folded; what follows from it names it
         self.touched: dict[str, Record] = {}  # objects whose rows may change, by id
+        self.priced: dict[str, Record] = {}  # what subscriptions came to, where that may have changed, by their ids
         self.recount = False
         self._ticked = False
         self.party_id = ""

@@ -73,7 +73,7 @@ def normalize(body: Obj, path: str) -> Record:
 def priced(body: Obj, path: str) -> Record:
     """What it costs: `items`, `currency` and `coupons`."""
     listed = f.listed(body, "items", path)
-    items = [_item(item, f"{path}.items.data.{n}") for n, item in enumerate(listed)]
+    items = [item_of(item, f"{path}.items.data.{n}") for n, item in enumerate(listed)]
     currency = body.get("currency")
     for item in listed if currency is None else ():  # until 2021 the prices alone told
         currency = (item.get("price") or item.get("plan") or {}).get("currency")
@@ -84,7 +84,7 @@ def priced(body: Obj, path: str) -> Record:
     return core
 
 
-def _item(body: Obj, path: str) -> list[Any]:
+def item_of(body: Obj, path: str) -> list[Any]:
     """An item as [product, price, name, quantity, unit amount, interval, how many, kind], the unit as decimal text."""
     price, plan = f.child(body, "price", path), f.child(body, "plan", path)
     told, at = (price, f"{path}.price") if price.get("recurring") else (plan, f"{path}.plan")
@@ -96,7 +96,7 @@ def _item(body: Obj, path: str) -> list[Any]:
         kind = "metered"
     elif f.opt(told, "billing_scheme", at) == "tiered":
         kind = "tiered"
-    unit = _unit(told, at)
+    unit = unit_of(told, at)
     packs = f.child(told, "transform_quantity", at) or f.child(told, "transform_usage", at)
     quantity = f.count(body, "quantity", path) if body.get("quantity") is not None else int(kind != "metered")
     if packs and kind == "fixed" and unit:
@@ -113,7 +113,7 @@ def _item(body: Obj, path: str) -> list[Any]:
     ]
 
 
-def _unit(price: Obj, path: str) -> str:
+def unit_of(price: Obj, path: str) -> str:
     """What one costs in minor units, which may have decimals; '' when it is not told."""
     for name in ("unit_amount_decimal", "amount_decimal", "unit_amount", "amount"):
         if (value := price.get(name)) is not None:
@@ -254,9 +254,13 @@ def recurring(core: Record) -> tuple[int, list[str]]:
     return min(amount, 2**63 - 1), sorted(missing)
 
 
+def days_of(interval: str, how_many: int) -> int:
+    """About how long so many intervals are."""
+    return _DAYS.get(interval, 0) * how_many
+
+
 def _days(item: list[Any]) -> int:
-    """About how long its interval is."""
-    return _DAYS.get(item[_INTERVAL], 0) * int(item[_COUNT])
+    return days_of(item[_INTERVAL], int(item[_COUNT]))
 
 
 def rows(subscription_id: str, record: Record, context: Context) -> Iterator[Row]:

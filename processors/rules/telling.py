@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from processors.rules import attempts, belongings, emit, erasure, identity, links, people
+from processors.rules import attempts, belongings, emit, erasure, identity, links, people, recurring
 from processors.rules import charge as charges
 from processors.rules import credit_note as credit_notes
 from processors.rules import dispute as disputes
@@ -32,6 +32,7 @@ def tell(session: Session) -> None:
     for identifier, record in session.touched.items():
         _tell(session, identifier, record, version)
         session.store.put(session.key(identifier), record)
+    recurring.tell(session, version + 1)
     if session.recount:
         _count_anew(session)
     session.store.put(session.key(session.party_id, "p"), party)

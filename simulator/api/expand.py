@@ -52,6 +52,8 @@ def _walk(value: Any, steps: list[str], path: str, find: Find, include: Include)
             value[member] = include(value, member)
         except KeyError:
             raise _not_expandable(path) from None
+    elif member == "discounts":
+        value[member] = [find(member, one) or one if isinstance(one, str) else one for one in value[member]]
     elif isinstance(value[member], str):
         kind = _SOURCES.get(value[member][:2]) if member == "source" else _KINDS.get(member)
         if kind is None:

@@ -10,14 +10,17 @@ from simulator.errors import ApiError, missing, unknown_url
 from simulator.rendering.kinds import KINDS
 from simulator.rendering.payments import account_json, balance_json
 
+#: What has no list of its own, and its permission.
+_ALONE = {"payment_intents": "payment_intent", "coupons": "coupon"}
+
 
 def routes(stripe: VirtualStripe) -> list[web.RouteDef]:
     """Nothing here can be changed through the API; a preview makes nothing."""
 
     def permit(request: web.Request, kind: str) -> None:
-        if kind not in KINDS and kind != "payment_intents":
+        if kind not in KINDS and kind not in _ALONE:
             raise unknown_url(request.method, request.path)
-        permission = KINDS[kind].permission if kind in KINDS else "payment_intent"
+        permission = KINDS[kind].permission if kind in KINDS else _ALONE[kind]
         stripe.keys.permit(request[KEY], permission, write=False, account=request[ACCOUNT].id)
 
     def views(request: web.Request) -> Views:

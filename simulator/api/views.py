@@ -14,6 +14,7 @@ from simulator.rendering.kinds import KINDS
 from simulator.rendering.objects import event_json, object_json, refund_json, refunds_list
 from simulator.rendering.payments import payment_intent_json, payout_json, transaction_json
 from simulator.rendering.shapes import shape_of
+from simulator.rendering.subscriptions import coupon_json, discount_json, tiers_json
 from simulator.world.books import Books
 from simulator.world.objects import BalanceTransaction, Charge, Customer, Event, Invoice, Payout
 
@@ -112,6 +113,11 @@ class Views:
         """One object as JSON, None when there is none. Raises ApiError for an unknown kind."""
         if kind == "payment_intents":
             return self._payment_intent(object_id, version)
+        if kind == "discounts":
+            return self._discount(object_id, version)
+        if kind == "coupons":
+            coupon = self._books.coupons.get(object_id)
+            return None if coupon is None else coupon_json(coupon, self._books.livemode)
         if kind not in self._shelves:
             raise unknown_url("GET", f"/v1/{kind}/{object_id}")
         row = self._visible(kind, object_id)
@@ -185,6 +191,21 @@ class Views:
         of = invoice if isinstance(invoice, Invoice) else None
         return payment_intent_json(intent, charges, of, shape_of(version), self._books.livemode)
 
+    def _discount(self, identifier: str, version: str) -> Json | None:
+        for subscription in self._books.subscriptions.values():
+            for one in subscription.discounts:
+                if one.id == identifier:
+                    return discount_json(one, subscription, shape_of(version), self._books.livemode)
+        return None
+
+    def _tiers(self, price: str) -> list[Json]:
+        """Raises KeyError for a price without."""
+        for subscription in self._books.subscriptions.values():
+            for _, plan, _ in subscription.items:
+                if plan.price == price and plan.tiers:
+                    return tiers_json(plan)
+        raise KeyError("tiers")
+
     def _expand(self, body: Json, query: Query, version: str) -> None:
         def include(obj: Json, member: str) -> Any:
             return self._included(obj, member, version)
@@ -194,6 +215,10 @@ class Views:
     def _included(self, obj: Json, member: str, version: str) -> Any:
         """A member that Stripe leaves out unless it is expanded. Raises KeyError."""
         shape, livemode = shape_of(version), self._books.livemode
+        if obj.get("object") == "price" and member == "tiers":
+            return self._tiers(obj["id"]) if obj["billing_scheme"] == "tiered" else None
+        if member == "discounts" and obj.get("object") in ("subscription", "subscription_item"):
+            return []
         row = self._shelves["charges" if obj.get("object") == "charge" else "invoices"].get(str(obj.get("id")))
         if isinstance(row, Charge) and member == "refunds":
             return refunds_list(row, shape, livemode)

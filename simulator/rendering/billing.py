@@ -1,9 +1,9 @@
-"""Invoices, their lines and payments, and subscriptions as Stripe's JSON, by the shape of an API version."""
+"""Invoices, their lines and payments as Stripe's JSON, by the shape of an API version."""
 
 from typing import Any
 
 from simulator.rendering.shapes import Shape
-from simulator.world.objects import Invoice, InvoicePayment, Line, Plan, Subscription
+from simulator.world.objects import Invoice, InvoicePayment, Line, Subscription
 
 Json = dict[str, Any]
 FIRST_LINES = 10  # an invoice shows ten lines; the rest is listed by the API
@@ -302,70 +302,3 @@ def invoice_payment_json(payment: InvoicePayment, shape: Shape, livemode: bool) 
         "status": payment.status,
         "status_transitions": {"canceled_at": payment.canceled_at, "paid_at": payment.paid_at},
     }
-
-
-def _item_json(item: str, plan: Plan, quantity: int, owner: Subscription, shape: Shape, livemode: bool) -> Json:
-    body: Json = {
-        "id": item,
-        "object": "subscription_item",
-        "created": owner.created,
-        "metadata": {},
-        "price": price_json(plan.price, plan.product, plan.unit_amount, owner, livemode, recurring=True),
-        "quantity": quantity,
-        "subscription": owner.id,
-        "tax_rates": [],
-    }
-    if shape.basil:
-        body |= {
-            "current_period_end": owner.current_period_end,
-            "current_period_start": owner.current_period_start,
-        }
-    return body
-
-
-def subscription_json(subscription: Subscription, shape: Shape, livemode: bool) -> Json:
-    """A subscription; since basil the period is on its items."""
-    items = [_item_json(*item, subscription, shape, livemode) for item in subscription.items]
-    body: Json = {
-        "id": subscription.id,
-        "object": "subscription",
-        "billing_cycle_anchor": subscription.created,
-        "cancel_at": subscription.current_period_end if subscription.cancel_at_period_end else None,
-        "cancel_at_period_end": subscription.cancel_at_period_end,
-        "canceled_at": subscription.canceled_at,
-        "collection_method": subscription.collection_method,
-        "created": subscription.created,
-        "currency": subscription.currency,
-        "customer": subscription.customer,
-        "days_until_due": None,
-        "default_payment_method": None,
-        "description": None,
-        "ended_at": subscription.ended_at,
-        "items": {
-            "object": "list",
-            "data": items,
-            "has_more": False,
-            "total_count": len(items),
-            "url": f"/v1/subscription_items?subscription={subscription.id}",
-        },
-        "latest_invoice": subscription.latest_invoice,
-        "livemode": livemode,
-        "metadata": subscription.metadata,
-        "start_date": subscription.created,
-        "status": subscription.status,
-        "trial_end": subscription.trial_end,
-        "trial_start": subscription.created if subscription.trial_end else None,
-    }
-    if not shape.old_2020:
-        body["cancellation_details"] = {
-            "comment": subscription.comment,
-            "feedback": subscription.feedback,
-            "reason": subscription.why,
-        }
-    if not shape.basil:
-        body |= {
-            "discount": None,
-            "current_period_end": subscription.current_period_end,
-            "current_period_start": subscription.current_period_start,
-        }
-    return body

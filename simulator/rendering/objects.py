@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from simulator.rendering.billing import invoice_json, invoice_payment_json, subscription_json
+from simulator.rendering.billing import invoice_json, invoice_payment_json
 from simulator.rendering.credit_notes import credit_note_json
 from simulator.rendering.payments import (
     address_json,
@@ -16,6 +16,7 @@ from simulator.rendering.payments import (
     product_json,
 )
 from simulator.rendering.shapes import NEWEST, Shape, shape_of
+from simulator.rendering.subscriptions import subscription_json
 from simulator.world.objects import (
     Charge,
     CreditNote,

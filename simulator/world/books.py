@@ -21,6 +21,7 @@ from simulator.world.objects import (
     State,
     Subscription,
 )
+from simulator.world.plans import Coupon
 from simulator.world.truth import Fact
 
 
@@ -48,6 +49,15 @@ class Entry:
     recorded: bool = False  # outside Stripe, and Stripe has a record of it that events tell
 
 
+@dataclass(frozen=True)
+class Terms:
+    """A subscription as it was from `at` on, and whether an event told of that."""
+
+    at: int
+    subscription: Subscription
+    told: bool
+
+
 class Books:
     """Everything of one account. The verbs that change it are in `payments` and `billing`."""
 
@@ -62,6 +72,7 @@ class Books:
         self.payment_methods: dict[str, PaymentMethod] = {}
         self.products: dict[str, Product] = {}
         self.prices: dict[str, Price] = {}
+        self.coupons: dict[str, Coupon] = {}
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
         self.disputes: dict[str, Dispute] = {}
@@ -71,6 +82,7 @@ class Books:
         self.subscriptions: dict[str, Subscription] = {}
         self.balance = Balance(f"{seed}/{name}/{livemode}")
         self.events: list[Event] = []
+        self.terms: dict[str, list[Terms]] = {}  # of each subscription, in order
         self._entries: list[Entry] = []
         self._told: set[str] = set()  # ids of the objects that events showed
         self._emails: dict[str, list[tuple[int, str]]] = {}  # customer id → when customer events told which email
@@ -84,7 +96,10 @@ class Books:
 
         `request`: a person or program asked for the change, rather than Stripe's own timer.
         """
-        if self.silent or (extra and not self.extended):
+        heard = not self.silent and (self.extended or not extra)
+        if isinstance(obj, Subscription):
+            self.terms.setdefault(obj.id, []).append(Terms(at, obj.snapshot(), heard))
+        if not heard:
             return
         self._told.add(obj.id)
         if isinstance(obj, Customer):

@@ -13,6 +13,7 @@ from simulator.world.books import Books
 from simulator.world.lives import STORIES as LIVES
 from simulator.world.objects import Customer, Event
 from simulator.world.people import Wheel, as_payer, new_customer, new_guest
+from simulator.world.pricing import STORIES as PRICING
 from simulator.world.purchases import CHARGES, INVOICES, PAYERS, handwritten_invoice, purchase
 from simulator.world.rare import STORIES, rarely
 from simulator.world.subscriptions import DAY, HOUR, MONTH, Shop, Story, new_subscription, renewals, subscribe
@@ -25,7 +26,8 @@ class World:
     About 10 events a customer and month. All of the 18 event types that Tillstream asks Stripe for occur from about
     40 customers an account and 30 days on. `extended` adds the events that `connect --extended` asks for. An account
     named `acct_…` is a connected one: its events name it. `until`: lived only up to this Unix second at first. `rare`
-    adds the stories of `simulator.world.rare` and `simulator.world.lives`, one of each a customer.
+    adds the stories of `simulator.world.rare` and `simulator.world.lives`, one of each a customer; `pricing` does those
+    of `simulator.world.pricing`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class World:
         extended: bool = False,
         until: int | None = None,
         rare: bool = False,
+        pricing: bool = False,
     ) -> None:
         self.start = int(start.timestamp()) if isinstance(start, datetime) else start
         self.end = self.start + days * DAY
@@ -48,7 +51,7 @@ class World:
         self._agenda: list[tuple[int, int, Story]] = []
         self._order = count()
         for index, books in enumerate(self.accounts.values()):
-            self._populate(books, len(range(index, customers, len(self.accounts))), rare=rare)
+            self._populate(books, len(range(index, customers, len(self.accounts))), rare=rare, pricing=pricing)
         self._events: list[Event] = []
         self.lived_to = self.start
         self.advance(self.end if until is None else until)
@@ -87,7 +90,7 @@ class World:
         facts = [f for books in self.accounts.values() for f in books.facts(lookups=lookups, listed=listed)]
         return Truth(sorted(facts, key=lambda f: (f.occurred_at, f.account, f.metric, f.charge_id, f.invoice_id)))
 
-    def _populate(self, books: Books, customers: int, *, rare: bool) -> None:
+    def _populate(self, books: Books, customers: int, *, rare: bool, pricing: bool) -> None:
         shop = Shop(books)
         people = [self._arrive(books, number) for number in range(customers)]
         for number, customer in enumerate(people):
@@ -114,6 +117,9 @@ class World:
             at = max(self._moment(books, share=0.6), customer.created + HOUR + 60)
             self._plan(at, rarely(STORIES[number % len(STORIES)](shop, customer, at), at))
             self._plan(at, rarely(LIVES[number % len(LIVES)](shop, customer, at), at))
+        for number, customer in enumerate(people if pricing else ()):
+            at = max(self._moment(books, share=0.3), customer.created + HOUR + 60)
+            self._plan(at, rarely(PRICING[number % len(PRICING)](shop, customer, at), at))
 
     def _arrive(self, books: Books, number: int) -> Customer:
         """Three of four customers are older than the world; the others come in its first half."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Self
 
+from simulator.world.plans import Discount, Plan
+
 
 class State:
     """Base of the objects that live on after an event; events keep snapshots of them."""
@@ -323,16 +325,6 @@ class Price(State):
     type: str
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A recurring price of a product, per month."""
-
-    price: str
-    product: str
-    name: str
-    unit_amount: int
-
-
 @dataclass
 class Subscription(State):
     """`items` pairs a subscription item's id with its plan and quantity."""
@@ -354,12 +346,16 @@ class Subscription(State):
     feedback: str | None = None
     comment: str | None = None
     trial_end: int | None = None
+    discounts: tuple[Discount, ...] = ()
+    pause_collection: str | None = None  # what becomes of its invoices while nothing is collected
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def amount(self) -> int:
-        """What a month comes to."""
-        return sum(plan.unit_amount * quantity for _, plan, quantity in self.items)
+        """What a period comes to, as far as it is fixed: that of the shortest interval, where there are several."""
+        fixed = [(plan, quantity) for _, plan, quantity in self.items if not plan.metered and not plan.tiers]
+        shortest = min((plan.days for _, plan, _ in self.items), default=0)
+        return sum(plan.unit_amount * quantity for plan, quantity in fixed if plan.days == shortest)
 
 
 @dataclass(frozen=True)

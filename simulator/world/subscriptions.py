@@ -9,7 +9,8 @@ from itertools import count
 
 from simulator.world import billing, catalog, payments, people, terms
 from simulator.world.books import Books
-from simulator.world.objects import Customer, Invoice, Line, Plan, Product, Subscription
+from simulator.world.objects import Customer, Invoice, Line, Product, Subscription
+from simulator.world.plans import Plan
 
 HOUR, DAY, MONTH = 3_600, 86_400, 30 * 86_400
 RETRY_DAYS = (3, 5, 7)  # after the first attempt

@@ -5,7 +5,8 @@ Source: Stripe, "Types of events" (customer.subscription.*), "Cancel subscriptio
 
 from schemas.metrics import Metric
 from simulator.world.books import Books, Entry
-from simulator.world.objects import Plan, Subscription
+from simulator.world.objects import Subscription
+from simulator.world.plans import Plan
 
 Items = tuple[tuple[str, Plan, int], ...]
 
@@ -29,10 +30,12 @@ def change_items(books: Books, subscription: Subscription, items: Items, at: int
 
 
 def change(books: Books, subscription: Subscription, at: int, **changes: object) -> None:
-    """Anything else than what it costs."""
+    """Anything else than its items."""
     before = subscription.snapshot()
     subscription.__dict__.update(changes)
     books.emit("customer.subscription.updated", subscription, at, before=before, request=True, extra=True)
+    if "discounts" in changes:
+        _note(books, Metric.SUBSCRIPTION_CHANGED, subscription, at, told_only=True)
 
 
 def announce_trial_end(books: Books, subscription: Subscription, at: int) -> None:

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from console.pages.site import METRICS, NAVIGATION
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
 from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
-from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, row, serving
+from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, movement, row, serving
 from warehouse.address import Address
+from warehouse.client import Warehouse
 
 NOW = datetime.now(UTC)
+HOSTILE_ITEM = {"product_id": HOSTILE, "currency": "jpy", "amount": "900", "mrr": "900"}
 HOSTILE_EMAIL = f"{HOSTILE.lower()}@example.com"
 expect.set_options(timeout=60_000)  # the machine may be busy
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
@@ -36,6 +38,7 @@ SHOWN = {
     "payouts": "/payouts",
     "books": "/books",
     "books since": "/books/since?month=2026-01&as_of=2200-01-01T00:00",
+    "mrr": "/mrr",
     "health": "/health",
     "raw": "/raw?id=evt_1",
     "missing": "/event?id=nope",
@@ -56,6 +59,14 @@ async def shop(clickhouse_server: ClickHouseServer, clickhouse: Client) -> Async
     database = f"t_{secrets.token_hex(4)}"
     clickhouse.command(f"CREATE DATABASE {database}")
     await fill(clickhouse_server.url, database, NOW)
+    moves = [movement(number, NOW - timedelta(days=20 * number), "12.5", "12.5") for number in range(1, 20)]
+    moves += [
+        movement(1, NOW - timedelta(days=2), "-12.5", "0", status="canceled"),
+        movement(2, NOW - timedelta(days=3), "-2.5", "10", found_late=True),
+        movement(3, NOW - timedelta(days=4), "1", "1", items=[HOSTILE_ITEM]),
+    ]
+    async with Warehouse(Address(clickhouse_server.url, database=database)) as connection:
+        await connection.insert("mrr_movement_rows", moves)
     async with serving(
         ConsoleConfig(Address(clickhouse_server.url, database=database), door_url="http://127.0.0.1:8080")
     ) as url:

@@ -208,6 +208,28 @@ def person(email: str, name: str, customer: str, **changes: Any) -> Profile:
     return Profile(**values)
 
 
+def movement(number: int, at: datetime, amount: str, after: str, **changes: Any) -> dict[str, Any]:
+    """A movement of subscription `number`, of the customer of the same number."""
+    when = at.isoformat().replace("+00:00", "Z")
+    items = [{"product_id": "prod_tea", "currency": "usd", "amount": amount, "mrr": after}]
+    return {
+        "movement_id": f"default:live:mrr:sub_{number}:{at.timestamp():.0f}",
+        "account": "default",
+        "livemode": True,
+        "customer_id": f"cus_{number}",
+        "subscription_id": f"sub_{number}",
+        "occurred_at": when,
+        "items": items,
+        "status": "active",
+        "excludes": "",
+        "found_late": False,
+        "known_since": when,
+        "started_at": when,
+        "version": 1,
+        **changes,
+    }
+
+
 async def create_schema(url: str, database: str, **zones: Any) -> None:
     """The sink's tables and views; `zones`: `timezones`, `default_timezone`."""
     async with Warehouse(Address(url, database=database)) as connection:

@@ -29,6 +29,7 @@ PAGES = (
     "/payouts",
     "/books",
     "/books/since?month=2026-01&as_of=2200-01-01T00:00",
+    "/mrr",
     "/health",
     "/part/health",
     "/part/feed",

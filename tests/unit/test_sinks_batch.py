@@ -26,7 +26,7 @@ def batch(rows: int = 10, size: int = 1000, age: float = 0.2, *, patient: bool =
 
 def test_every_topic_that_makes_rows_has_a_table_and_unlinked_has_none() -> None:
     kept = (topics.PROFILES, topics.STRIPE_EVENTS, topics.DEAD_LETTERS, topics.MESSAGES, topics.SUPPRESSIONS)
-    witness = (topics.BALANCE_TRANSACTIONS, topics.PAYOUTS)
+    witness = (topics.BALANCE_TRANSACTIONS, topics.PAYOUTS, topics.MRR_MOVEMENTS)
     assert set(OF_TOPIC) == {topic.name for topic in (*topics.METRICS.values(), *kept, *witness)}
 
 
