@@ -173,7 +173,7 @@ class Console:
             response.headers.update({"Retry-After": told.headers["Retry-After"]} if told else {})
             return response
         response = web.Response(status=303, headers={"Location": target})
-        visitor = self._gate.sign_in(request, response, tried.role)
+        visitor = self._gate.sign_in(request, response, tried.role, str(form.get("token", "")))
         async with self._audit.change(visitor, Action.SIGN_IN):
             return response
 

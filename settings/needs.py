@@ -38,6 +38,7 @@ NEEDS: Final[Mapping[str, frozenset[str]]] = {
         "smtp_url",
         "tillstream_console_token",
         "tillstream_console_read_token",
+        "tillstream_console_tokens",
         "tillstream_console_proxy_secret",
     },
 }

@@ -181,6 +181,11 @@ class Settings(BaseModel):
     tillstream_console_read_token: SecretStr | None = Field(
         default=None, description="Another token: who signs in by it may look, and change nothing"
     )
+    tillstream_console_tokens: SecretStr | None = Field(
+        default=None,
+        description="Further tokens, comma-separated, each with the role that it opens before it, such as "
+        "`marketer:…,support:…,analyst:…`; roles are admin, marketer, support, analyst and read",
+    )
     tillstream_console_trusted_proxies: str = Field(
         default="",
         description="Addresses or networks, comma-separated, of reverse proxies that sign people in: who one of them "
@@ -198,6 +203,11 @@ class Settings(BaseModel):
     )
     tillstream_console_editor_groups: str = Field(
         default="", description="The same for groups, as the proxy names them in `X-Forwarded-Groups`"
+    )
+    tillstream_console_roles: str = Field(
+        default="",
+        description="Further roles of whom such a proxy names, comma-separated: a user, an email, `group:NAME` or `*`, "
+        "such as `ada@example.com=marketer,group:finance=analyst`",
     )
     tillstream_log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -2,7 +2,7 @@
 
 1. Host, Origin   a name that is not the console's own is refused, whoever asks: DNS rebinding, and other sites' forms
 2. visitor        by a bearer token, by a proxy that signs people in, or by the session that a token began
-3. role           a token or a proxy's list says who may change things; everybody else may look
+3. role           a token or a proxy's list says who somebody is, and `roles.py` what they may; everybody may look
 Without tokens and proxies the console is for this machine only, and for what asks it directly.
 """
 
@@ -19,7 +19,8 @@ from aiohttp import HttpVersion11, web
 
 from console import telemetry
 from console.access.keys import Key, same
-from console.access.sessions import SESSION_SECONDS, Role, Session, Sessions
+from console.access.roles import Role, refusal, to_change, to_look
+from console.access.sessions import SESSION_SECONDS, Session, Sessions
 from console.access.throttle import Throttle
 from console.access.visitors import EMAIL, USER, Proxies, Visitor, Way, is_encrypted
 from console.config import ConsoleConfig
@@ -43,7 +44,6 @@ HEADERS: Final = {
 }
 _FORWARDED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _PROGRAMS: Final = 1_000  # that are remembered for having come in
-_LOOK_ONLY: Final = "This sign-in may look, and change nothing."
 
 VISITOR: Final = web.RequestKey("visitor", Visitor)
 log = structlog.get_logger(__name__)
@@ -61,8 +61,8 @@ class Gate:
     """Decides on each request, before anything else is done with it; leaves the visitor in `request[VISITOR]`."""
 
     def __init__(self, config: ConsoleConfig, key: Key, throttle: Throttle | None = None) -> None:
-        tokens = {Role.ALL: config.token.strip(), Role.READ: config.read_token.strip()}
-        self._tokens = {role: token for role, token in tokens.items() if token}
+        tokens = ((Role.ADMIN, config.token), (Role.READ, config.read_token), *config.tokens)
+        self._tokens = [(role, token.strip()) for role, token in tokens if token.strip()]
         self._key = key
         self._proxies = Proxies(config)
         self._public = config.public_url
@@ -70,7 +70,7 @@ class Gate:
         self._hosts = OwnHosts.of(config.host, [config.public_url], own)
         self._sessions = Sessions(_below(config.state), key, self._tokens)
         self._throttle = throttle or Throttle()
-        if self._proxies and not (config.editors or config.editor_groups):
+        if self._proxies and not (config.editors or config.editor_groups or config.roles):
             log.warning(
                 "nobody whom the proxy names may change anything",
                 next="set TILLSTREAM_CONSOLE_EDITORS or TILLSTREAM_CONSOLE_EDITOR_GROUPS",
@@ -100,8 +100,8 @@ class Gate:
             return
         if visitor is None:
             self._turn_away(request)
-        elif request.method not in ("GET", "HEAD"):
-            self._refuse_change(request, visitor)
+        else:
+            self._refuse_what_is_not_theirs(request, visitor)
 
     def try_token(self, request: web.Request, token: str) -> Tried:
         """What a token opens. While too many were wrong it is not even looked at."""
@@ -113,10 +113,10 @@ class Gate:
         self._count(request, source, role)
         return Tried(role)
 
-    def sign_in(self, request: web.Request, response: web.Response, role: Role) -> Visitor:
-        """Gives the browser a session of its own; the one that it had ends."""
+    def sign_in(self, request: web.Request, response: web.Response, role: Role, token: str) -> Visitor:
+        """Gives the browser a session of its own by a token that opens this; the one that it had ends."""
         self._sessions.end(request.cookies.get(COOKIE, ""))
-        cookie, session = self._sessions.begin(role)
+        cookie, session = self._sessions.begin(role, token.strip())
         secure = is_encrypted(request, self._public)
 
         def keep(name: str, value: str, seconds: int) -> None:
@@ -143,7 +143,7 @@ class Gate:
     def _visitor(self, request: web.Request) -> Visitor | None:
         if not self.closed:
             self._refuse_who_is_not_here(request)
-            return Visitor(Role.ALL, "this machine", Way.OPEN, request.remote or "")
+            return Visitor(Role.ADMIN, "this machine", Way.OPEN, request.remote or "")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._tokens:
             return self._program(request, token)
@@ -175,7 +175,7 @@ class Gate:
 
     def _accepts(self, token: str) -> Role | None:
         """What the token opens; takes the same time whatever is wrong with it."""
-        found = [role for role, wanted in self._tokens.items() if same(token.strip(), wanted)]
+        found = [role for role, wanted in self._tokens if same(token.strip(), wanted)]
         return found[0] if found else None
 
     def _count(self, request: web.Request, guesser: str, role: Role | None) -> None:
@@ -236,7 +236,17 @@ class Gate:
         if request.method not in ("GET", "HEAD") and site not in ("same-origin", "none"):
             raise web.HTTPForbidden(text="This form was sent by another site.")
 
-    def _refuse_change(self, request: web.Request, visitor: Visitor) -> None:
+    def _refuse_what_is_not_theirs(self, request: web.Request, visitor: Visitor) -> None:
+        """By the path of the route that answers, not by how it was written."""
+        route = request.match_info.route.resource
+        path = route.canonical if route else request.path
+        changes = request.method not in ("GET", "HEAD")
+        if changes:
+            self._refuse_forged(request, visitor)
+        if not visitor.may(to_change(path) if changes else to_look(path)):
+            raise web.HTTPForbidden(text=refusal(visitor.role))
+
+    def _refuse_forged(self, request: web.Request, visitor: Visitor) -> None:
         """What a browser adds by itself (a cookie, a proxy's sign-in) counts only when the browser also says which
         page the form is of; a program has its token."""
         proof = request.headers.get("Sec-Fetch-Site") or request.headers.get("Origin")
@@ -245,8 +255,6 @@ class Gate:
             origin = f"{referer.scheme}://{referer.netloc}"
             if not self._hosts.accept_origin(origin, request.headers.get("Host")):
                 raise web.HTTPForbidden(text="The browser did not say which page sent this form (Origin, Referer).")
-        if visitor.role is Role.READ and request.path != "/logout":
-            raise web.HTTPForbidden(text=_LOOK_ONLY)
 
     def _refuse_who_is_not_here(self, request: web.Request) -> None:
         """Without a sign-in: only by a name of this machine, from this machine, and not through a proxy.
@@ -289,7 +297,7 @@ def safe_next(target: str) -> str:
 
 
 def _named(role: Role, session: str = "") -> str:
-    token = "token" if role is Role.ALL else "read token"
+    token = "token" if role is Role.ADMIN else f"{role} token"
     return f"{token}, session {session}" if session else token
 
 

@@ -6,24 +6,17 @@ A session ends when somebody signs out, when its time is over, and when the toke
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Final
 
 from console.access.keys import Key, same
+from console.access.roles import Role
 from console.access.shelf import Shelf
 
 SESSION_SECONDS: Final = 14 * 24 * 3600
-
-
-class Role(StrEnum):
-    """What somebody may do."""
-
-    READ = "read"
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +28,33 @@ class Session:
 
 
 class Sessions:
-    """`tokens` are those in force, by what they open; `directory` is shared by all consoles that share sessions."""
+    """`tokens` are those in force, with what they open; `directory` is shared by all consoles that share sessions."""
 
     def __init__(
-        self, directory: Path | None, key: Key, tokens: Mapping[Role, str], clock: Callable[[], float] = time.time
+        self,
+        directory: Path | None,
+        key: Key,
+        tokens: Iterable[tuple[Role, str]],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._shelf = Shelf(directory)
         self._key = key
-        self._tokens = {role: key.digest("token", token) for role, token in tokens.items()}
+        self._tokens = [(role, key.digest("token", token)) for role, token in tokens]
         self._clock = clock
 
-    def begin(self, role: Role) -> tuple[str, Session]:
-        """A new one: the cookie's value, and the session. Raises Unavailable when it can't be kept."""
+    def begin(self, role: Role, token: str) -> tuple[str, Session]:
+        """A new one, by a token in force: the cookie's value, and the session.
+
+        Raises Unavailable when it can't be kept.
+        """
         self._sweep()
         cookie = token_urlsafe(32)
         name = self._name(cookie)
-        kept = {"role": role, "expires": int(self._clock()) + SESSION_SECONDS, "token": self._tokens[role]}
+        kept = {
+            "role": role,
+            "expires": int(self._clock()) + SESSION_SECONDS,
+            "token": self._key.digest("token", token),
+        }
         self._shelf.put(name, json.dumps(kept))
         return cookie, Session(name[:8], role)
 
@@ -76,8 +80,8 @@ class Sessions:
             return None
 
     def _holds(self, kept: "_Kept") -> bool:
-        token = self._tokens.get(kept.role, "")
-        return bool(token) and same(kept.token, token) and self._clock() < kept.expires
+        in_force = any(role is kept.role and same(kept.token, token) for role, token in self._tokens)
+        return in_force and self._clock() < kept.expires
 
     def _sweep(self) -> None:
         """What is over need not lie around."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from console.access.keys import same
-from console.access.sessions import Role
+from console.access.roles import POWERS, Power, Role
 from console.config import ConsoleConfig
 
 USER: Final = "X-Forwarded-User"  # as oauth2-proxy and others give them
@@ -17,6 +17,7 @@ EMAIL: Final = "X-Forwarded-Email"
 GROUPS: Final = "X-Forwarded-Groups"
 SECRET: Final = "X-Tillstream-Proxy-Secret"
 ANYBODY: Final = "*"
+GROUP: Final = "group:"
 
 
 class Way(StrEnum):
@@ -37,6 +38,10 @@ class Visitor:
     way: Way
     source: str
 
+    def may(self, power: Power) -> bool:
+        """Whether the role has it."""
+        return power in POWERS[self.role]
+
 
 class Proxies:
     """The reverse proxies that sign people in: known by their address, by a secret that they send, or by both."""
@@ -46,6 +51,7 @@ class Proxies:
         self._secret = config.proxy_secret
         self._editors = {name.lower() for name in config.editors}
         self._groups = {name.lower() for name in config.editor_groups}
+        self._roles = config.roles
 
     def __bool__(self) -> bool:
         return bool(self._networks or self._secret)
@@ -59,8 +65,18 @@ class Proxies:
             return None
         groups = {group.strip().lower() for group in one(request, GROUPS).split(",")} - {""}
         named = {user.lower(), email.lower()} - {""}
-        edits = ANYBODY in self._editors or named & self._editors or groups & self._groups
-        return Visitor(Role.ALL if edits else Role.READ, email or user, Way.PROXY, self.source(request))
+        return Visitor(self._role(named, groups), email or user, Way.PROXY, self.source(request))
+
+    def _role(self, named: set[str], groups: set[str]) -> Role:
+        """The first that fits, in the order of `Role`; what is said of everybody counts where nothing else does."""
+        if ANYBODY in self._editors or named & self._editors or groups & self._groups:
+            return Role.ADMIN
+        people = {name for name in named if not name.startswith(GROUP)}  # nobody becomes a group by their name
+        who = people | {f"{GROUP}{group}" for group in groups}
+        given = {role for name, role in self._roles if name in who} or {
+            role for name, role in self._roles if name == ANYBODY
+        }
+        return next((role for role in Role if role in given), Role.READ)
 
     def source(self, request: web.Request) -> str:
         """The address that a request came from; of one that a proxy of ours passes on, the one that it names."""

@@ -1,6 +1,7 @@
 """Settings: what is in force and from where, mail with a test, the organisation, and what keeps mail from going out."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import available_timezones
@@ -8,7 +9,9 @@ from zoneinfo import available_timezones
 from aiohttp import web
 
 from console import forms
+from console.access.roles import NAMES, POWERS
 from console.audit import Action
+from console.config import ConsoleConfig
 from console.pages.site import Page
 from console.setting_up import FORMS, SERVER, begin_anew
 from schemas.errors import TillstreamError, Unavailable
@@ -107,7 +110,26 @@ class SettingsPage(Page):
             again=again,
             zone_names=sorted(name for name in available_timezones() if "/" in name or name == "UTC"),
             to=again.typed.get("to", ""),
+            sign_ins=_sign_ins(self.config),
+            roles=[(name, POWERS[role]) for name, role in NAMES.items()],
         )
+
+
+def _sign_ins(config: ConsoleConfig) -> list[tuple[str, str, str]]:
+    """Who or what, as which role, and the setting that says so; no token."""
+    several = Counter(role for role, _ in config.tokens)
+    names = {role: name for name, role in NAMES.items()}
+    return [
+        *([("a token", "admin", "TILLSTREAM_CONSOLE_TOKEN")] if config.token else []),
+        *([("a token", "read", "TILLSTREAM_CONSOLE_READ_TOKEN")] if config.read_token else []),
+        *(
+            ("a token" if count == 1 else f"{count} tokens", names[role], "TILLSTREAM_CONSOLE_TOKENS")
+            for role, count in several.items()
+        ),
+        *((who, "admin", "TILLSTREAM_CONSOLE_EDITORS") for who in config.editors),
+        *((f"group:{group}", "admin", "TILLSTREAM_CONSOLE_EDITOR_GROUPS") for group in config.editor_groups),
+        *((who, names[role], "TILLSTREAM_CONSOLE_ROLES") for who, role in config.roles),
+    ]
 
 
 async def _typed(request: web.Request) -> tuple[str, dict[str, str]]:

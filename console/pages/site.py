@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from console.access.gate import VISITOR
-from console.access.sessions import Role
+from console.access.roles import refusal, to_change, to_look
 from console.access.visitors import Way, is_encrypted
 from console.actions import Actions
 from console.audit import Action, Audit, Outcome
@@ -108,10 +108,11 @@ class Site:
             above=_BELOW.get("/" + request.path.split("/")[1], ""),
             modes={"live": address(path, kept), "test": address(path, [*kept, ("mode", "test")])},
             theme=request.cookies.get("theme") if request.cookies.get("theme") in THEMES else "",
-            navigation=NAVIGATION,
+            navigation=[one for one in NAVIGATION if self._may_look(request, one[0])],
             all_metrics=METRICS,
             status=status,
             may=self.may(request),
+            may_at=lambda path: self.may(request, path),
             signed_in=self._signed_in(request),
             notice=notice,
             can_judge=self.actions is not None,
@@ -123,10 +124,14 @@ class Site:
             self._notices.told(response, request.path)
         return response
 
-    def may(self, request: web.Request) -> bool:
-        """Whether the visitor may change anything."""
+    def may(self, request: web.Request, path: str = "") -> bool:
+        """Whether the visitor may do what is done at a path, and on this page if none is given."""
         visitor = request.get(VISITOR)
-        return self.actions is not None and visitor is not None and visitor.role is Role.ALL
+        return self.actions is not None and visitor is not None and visitor.may(to_change(path or request.path))
+
+    def _may_look(self, request: web.Request, path: str) -> bool:
+        visitor = request.get(VISITOR)
+        return visitor is not None and visitor.may(to_look(path))
 
     def _signed_in(self, request: web.Request) -> bool:
         """Whether there is a session that can be ended here."""
@@ -177,7 +182,7 @@ class Page(ABC):
     def must_be_allowed(self, request: web.Request) -> None:
         """Raises 403 for who may only look: for pages that lead to a change."""
         if not self.site.may(request):
-            raise web.HTTPForbidden(text="This sign-in may look, and change nothing.")
+            raise web.HTTPForbidden(text=refusal(request[VISITOR].role))
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:

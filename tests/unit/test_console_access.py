@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestServer, make_mocked_request
 from console import notices
 from console.access import sessions, throttle
 from console.access.keys import Key
-from console.access.sessions import Role, Sessions
+from console.access.roles import Role
+from console.access.sessions import Sessions
 from console.access.throttle import Throttle
 from console.app import create_app
 from console.config import ConsoleConfig
@@ -216,12 +217,12 @@ def origin(http: aiohttp.ClientSession) -> str:
 
 def test_a_session_is_over_in_time_and_leaves_no_file(tmp_path: Path) -> None:
     now = [1000.0]
-    found = Sessions(tmp_path, Key(None), {Role.ALL: TOKEN}, lambda: now[0])
-    cookie, _ = found.begin(Role.ALL)
+    found = Sessions(tmp_path, Key(None), [(Role.ADMIN, TOKEN)], lambda: now[0])
+    cookie, _ = found.begin(Role.ADMIN, TOKEN)
     assert found.find(cookie) is not None
     now[0] += sessions.SESSION_SECONDS
     assert found.find(cookie) is None
-    found.begin(Role.ALL)
+    found.begin(Role.ADMIN, TOKEN)
     assert len(list(tmp_path.iterdir())) == 1
 
 

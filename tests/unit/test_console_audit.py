@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from console.access.keys import Key
-from console.access.sessions import Role
+from console.access.roles import Role
 from console.access.visitors import Visitor, Way
 from console.app import create_app
 from console.audit import Action, Audit
@@ -20,7 +20,7 @@ from schemas.errors import Unavailable
 from warehouse.address import Address
 
 EMAIL, OTHER = "Jenny.Rosen@example.com", "jenny@other.example"
-VISITOR = Visitor(Role.ALL, "ada@staff.example", Way.PROXY, "192.0.2.7")
+VISITOR = Visitor(Role.ADMIN, "ada@staff.example", Way.PROXY, "192.0.2.7")
 #: Every form that changes something, filled in; a new one belongs here.
 FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/integration/connect": (Action.CONNECT, {"api_key": "sk_test_secret", "url": "https://hooks.example.com"}),
