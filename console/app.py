@@ -38,6 +38,7 @@ from console.pages.search import SearchPage
 from console.pages.segments import SegmentPages
 from console.pages.settings import SettingsPage
 from console.pages.site import Site
+from console.pages.sql import SqlPage
 from console.templates_env import STATIC
 from schemas.errors import TillstreamError, Unavailable
 from warehouse.client import reader
@@ -62,6 +63,7 @@ PAGES: Final = (
     PayoutsPage,
     BooksPages,
     HealthPage,
+    SqlPage,
     SettingsPage,
     AuditPage,
 )

@@ -16,7 +16,7 @@ import orjson
 from schemas.errors import Unavailable, in_words
 from warehouse.address import Address
 from warehouse.alive import while_alive
-from warehouse.errors import LOOK, Rejected, failure
+from warehouse.errors import LOOK, Rejected, Unfit, failure
 from warehouse.query import Query, bound
 
 Row = dict[str, Any]
@@ -117,6 +117,14 @@ class Warehouse:
         content, _ = await self._ask(query, output_format, {})
         return content
 
+    async def bounded(self, query: str, output_format: str, settings: Mapping[str, str], most: int) -> bytes:
+        """The same with settings of its own, and of `most` bytes: raises Unfit for a longer answer."""
+        wanted = {"default_format": output_format, **_WHOLE, **settings}
+        content, head = await self._post(query.encode(), wanted, most=most)
+        if head.get("X-ClickHouse-Format", output_format) != output_format:
+            raise Unfit("the statement ends in a FORMAT of its own", remedy="leave FORMAT out")
+        return content
+
     async def run(self, statement: Query | str, *, in_database: bool = True, seconds: float | None = None) -> str:
         """One statement, and its answer as TabSeparated text; it may take `seconds`, where they are given."""
         text, settings = _parts(statement)
@@ -149,16 +157,22 @@ class Warehouse:
         return await self._post(text.encode(), {**parameters, **settings, **wanted})
 
     async def _post(
-        self, body: bytes, settings: Mapping[str, str], *, in_database: bool = True, seconds: float | None = None
+        self,
+        body: bytes,
+        settings: Mapping[str, str],
+        *,
+        in_database: bool = True,
+        seconds: float | None = None,
+        most: int | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:
         if not self.address.url:
             raise Unavailable("no ClickHouse is named", remedy="export CLICKHOUSE_URL=http://host:8123")
         where = {"database": self.address.database} if in_database else {}
-        sent = self._sent(body, {**where, **self._usual, **settings}, seconds or self._seconds)
+        sent = self._sent(body, {**where, **self._usual, **settings}, seconds or self._seconds, most)
         return await (while_alive(sent, self.address.url) if self._watchful else sent)
 
     async def _sent(
-        self, body: bytes, parameters: Mapping[str, str], seconds: float
+        self, body: bytes, parameters: Mapping[str, str], seconds: float, most: int | None
     ) -> tuple[bytes, Mapping[str, str]]:
         url = self.address.url
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
@@ -166,7 +180,7 @@ class Warehouse:
         request = self._opened().post(url, params=parameters, data=BytesIO(body), timeout=timeout)
         try:
             async with request as answer:
-                content = await answer.read()
+                content = await (answer.read() if most is None else _read(answer, most))
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable(f"ClickHouse at {url} does not answer: timed out", remedy=LOOK) from error
         except TimeoutError as error:
@@ -188,6 +202,18 @@ class Warehouse:
 
     def _no_clickhouse(self) -> Unavailable:
         return Unavailable(f"what answers at {self.address.url} is no ClickHouse", remedy="check CLICKHOUSE_URL")
+
+
+async def _read(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """Raises Unfit as soon as it is longer; the connection is closed then."""
+    content = bytearray()
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > most:
+            answer.close()
+            told = f"the answer is larger than {most // 1_000_000} MB"
+            raise Unfit(told, remedy="ask for fewer rows or columns, or take the bytes by tillstream sql")
+    return bytes(content)
 
 
 def reader(address: Address) -> Warehouse:

@@ -5,6 +5,7 @@ Unavailable               no answer, or a hang
     ├── Missing           the table, view or database is not there (yet)
     ├── TooSlow           it gave the question up
     ├── LoginRefused      it does not let us in: a ConfigurationError too
+    ├── Unfit             its answer is too large, or in another format than was asked for
     ├── Refused           rows of an insert can't be taken, however often it is asked
     └── Rejected          whatever else is wrong with the statement
 """
@@ -74,6 +75,10 @@ class TooSlow(Failed):
 
 class LoginRefused(Failed, ConfigurationError):
     """A person has to change the user or the password."""
+
+
+class Unfit(Failed):
+    """The question has to be another one."""
 
 
 class Refused(Failed):

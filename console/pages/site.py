@@ -51,6 +51,7 @@ NAVIGATION: Final = (
     ("/books", "Closed books", "books"),
     ("/integration", "Integration", "plug"),
     ("/health", "Health", "health"),
+    ("/sql", "SQL", "sql"),
     ("/settings", "Settings", "settings"),
     ("/audit", "Audit log", "audit"),
 )

@@ -151,6 +151,10 @@
     }
   });
 
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.id === "sql") event.target.form.requestSubmit();
+  });
+
   // The builder: what others depend on makes the form anew; what is being typed meanwhile stays, and so does the focus.
   document.addEventListener("change", (event) => {
     if (event.target.matches("#building .shapes")) document.getElementById("reshape").click();

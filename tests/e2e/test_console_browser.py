@@ -40,6 +40,7 @@ SHOWN = {
     "books since": "/books/since?month=2026-01&as_of=2200-01-01T00:00",
     "mrr": "/mrr",
     "health": "/health",
+    "sql": "/sql?example=1",
     "raw": "/raw?id=evt_1",
     "missing": "/event?id=nope",
 }
@@ -133,6 +134,25 @@ async def test_a_metric_is_filtered_compared_and_read_by_mouse(shop: Shop, page:
     async with page.expect_download() as download:
         await page.get_by_role("link", name="CSV").click()
     assert "usd" in (await (await download.value).path()).read_text()
+
+
+async def test_a_question_in_sql_is_asked_by_mouse_and_by_keyboard(shop: Shop, page: Page) -> None:
+    await page.goto(f"{shop.url}/")
+    await page.get_by_role("link", name="SQL", exact=True).click()
+    await page.get_by_text("Revenue", exact=True).click()
+    await page.get_by_role("link", name="What did we earn each day?").click()
+    await expect(page.get_by_label("Question", exact=True)).to_have_value(re.compile("FROM daily_metrics"))
+    await page.get_by_role("button", name="Ask").click()
+    await expect(page.locator("#answer tbody tr").first).to_contain_text("usd")
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Download CSV").click()
+    assert '"net"' in (await (await download.value).path()).read_text()
+    await page.get_by_label("Question", exact=True).focus()
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type("SELECT no_such FROM metrics")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("no_such")
+    await expect(page.get_by_label("Question", exact=True)).to_have_value("SELECT no_such FROM metrics")
 
 
 async def test_a_new_event_appears_in_the_feed_by_itself(shop: Shop, page: Page) -> None:

@@ -48,7 +48,7 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/settings/test": (Action.SEND_TEST, {"form": "mail", "smtp_password": "whsec_secret", "to": EMAIL}),
 }
 ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check", "/part/flow/build", "/part/flow/check"}
-ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail", "/part/going-live", "/settings/stripe"}
+ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail", "/part/going-live", "/settings/stripe", "/sql", "/sql/csv"}
 READS_FIRST = {"/profile/suppress", "/profile/unsuppress"}  # nothing is done to whom nobody knows
 WITH_FORM = {"/integration/connect", "/integration/secret/add"}
 SIGN_IN = {"/login", "/logout"}

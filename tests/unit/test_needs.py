@@ -20,6 +20,7 @@ GIVEN = {
     "SMTP_URL": "smtp://user:mails@127.0.0.1",
     "TILLSTREAM_CONSOLE_TOKEN": "opens-the-console-for-all",
     "TILLSTREAM_CONSOLE_READ_TOKEN": "looks-at-the-console-only",
+    "TILLSTREAM_CONSOLE_TOKENS": "support:helps-people-in-the-console",
     "TILLSTREAM_CONSOLE_PROXY_SECRET": "between-proxy-and-console",
     "TILLSTREAM_UNSUBSCRIBE_SECRET": "unsubscribes",
 }
