@@ -10,6 +10,8 @@ from typing import Final
 from connector.access import required_accesses
 from connector.permissions import business
 from connector.stripe_api import StripeApi
+from console import alerts
+from console.alerts import check_ways
 from engage import deliverability, mail_test
 from engage.config import check_mail
 from engage.deliverability import Check
@@ -30,8 +32,16 @@ FORMS: Final[Mapping[str, tuple[str, ...]]] = {
         "tillstream_portal_url",
         "tillstream_timezone",
     ),
+    "alerts": (
+        "tillstream_alert_minutes",
+        "tillstream_alert_mail",
+        "tillstream_alert_webhook",
+        "tillstream_alert_slack",
+    ),
     "addresses": ("tillstream_public_url", "tillstream_unsubscribe_url"),
 }
+#: Those that are written and never shown; a form that leaves one empty leaves it as it is.
+WRITE_ONLY: Final = ("tillstream_alert_webhook", "tillstream_alert_slack")
 #: SMTP_URL as it is filled in.
 SERVER: Final = ("smtp_scheme", "smtp_host", "smtp_port", "smtp_user", "smtp_password")
 _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the page
@@ -39,7 +49,8 @@ _PATIENCE = 15.0  # seconds of Stripe being away: a person waits in front of the
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is in force. `values` have SMTP_URL in its parts, and no password; `origins` are of those that are set.
+    """What is in force. `values` have SMTP_URL in its parts, and no password; `origins` are of those that are set, and
+    `kept` the names of those that are set and never shown.
 
     `revision` differs when somebody has saved since.
     """
@@ -48,6 +59,7 @@ class Shown:
     origins: Mapping[str, Origin]
     file: str
     has_password: bool
+    kept: frozenset[str]
     revision: str
 
 
@@ -60,9 +72,10 @@ class SettingUp:
     def shown(self) -> Shown:
         """Reads the settings anew."""
         settings = self._load()
-        values = {
-            name: str(getattr(settings, name)) for names in FORMS.values() for name in names if name != "smtp_url"
-        }
+        hidden = {"smtp_url", *WRITE_ONLY}
+        names = [name for names in FORMS.values() for name in names if name not in hidden]
+        values = {name: _text(getattr(settings, name)) for name in names}
+        values |= dict.fromkeys(WRITE_ONLY, "")
         url = plain(settings.smtp_url)
         found = dict.fromkeys(SERVER, "") | {"smtp_scheme": "smtp+starttls"}
         password = False
@@ -76,6 +89,7 @@ class SettingUp:
             origins(tillstream_data=self._data),
             str(settings.tillstream_config or ""),
             password,
+            frozenset(name for name in WRITE_ONLY if getattr(settings, name)),
             revision(self._data),
         )
 
@@ -112,6 +126,10 @@ class SettingUp:
             )
         return f"A test was sent to {to}: {said}"
 
+    async def try_alerts(self) -> str:
+        """By every way that is set; a sentence. Raises ConfigurationError when none is, or one refuses."""
+        return await alerts.send_test(self._load())
+
     async def from_stripe(self) -> dict[str, str]:
         """What Stripe's account says of the organisation, by setting. Raises KeyRevoked and Unavailable too."""
         access = required_accesses(self._load(), patience=_PATIENCE)[0]
@@ -137,6 +155,9 @@ class SettingUp:
         """What is kept, with what was typed into a form; what is set elsewhere stays out of it."""
         elsewhere = {name for name, origin in origins(tillstream_data=self._data).items() if origin != "browser"}
         values = {name: typed.get(name, "") for name in FORMS[form]}
+        for name in WRITE_ONLY:
+            if name in values and not values[name] and not typed.get(f"{name}_remove"):
+                values[name] = kept.get(name, "")
         if "smtp_url" in values and "smtp_url" not in elsewhere:
             values["smtp_url"] = _server(typed, kept.get("smtp_url", ""))
         return {**kept, **{name: value for name, value in values.items() if name not in elsewhere}}
@@ -145,6 +166,8 @@ class SettingUp:
         settings = self._load(values)
         if form == "mail":
             check_mail(settings)
+        if form == "alerts":
+            check_ways(settings)
 
     def _load(self, values: Mapping[str, str] | None = None) -> Settings:
         given = None if values is None else {name: value for name, value in values.items() if value}
@@ -175,6 +198,10 @@ def _server(typed: Mapping[str, str], kept: str) -> str:
             "the password was kept for an encrypted connection", remedy="type it again to send it in plain text"
         )
     return make_url(scheme, host, port, user, before.password)
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def begin_anew(names: list[str]) -> list[str]:

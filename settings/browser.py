@@ -28,6 +28,10 @@ USED_BY: Final[Mapping[str, frozenset[str]]] = {
     "tillstream_portal_url": frozenset({"engage"}),
     "tillstream_unsubscribe_url": frozenset({"engage"}),
     "tillstream_public_url": frozenset(),
+    "tillstream_alert_minutes": frozenset(),
+    "tillstream_alert_mail": frozenset(),
+    "tillstream_alert_webhook": frozenset(),
+    "tillstream_alert_slack": frozenset(),
     "tillstream_timezone": frozenset({"sink", "engage", "connector", "console"}),
 }
 

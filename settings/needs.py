@@ -39,6 +39,8 @@ NEEDS: Final[Mapping[str, frozenset[str]]] = {
         "tillstream_console_token",
         "tillstream_console_read_token",
         "tillstream_console_tokens",
+        "tillstream_alert_webhook",
+        "tillstream_alert_slack",
         "tillstream_console_proxy_secret",
     },
 }

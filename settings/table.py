@@ -257,6 +257,19 @@ class Settings(BaseModel):
         default=None, description="Signs unsubscribe links; else one is made and kept in the data directory"
     )
 
+    tillstream_alert_minutes: float = Field(
+        default=10, ge=0, description="For how many minutes the light has to be red until somebody is told"
+    )
+    tillstream_alert_mail: str = Field(
+        default="", max_length=400, description="Who is told by mail, comma-separated; needs SMTP_URL"
+    )
+    tillstream_alert_webhook: SecretStr | None = Field(
+        default=None, description="Address that gets it as JSON with `event`, `light`, `title` and `findings`"
+    )
+    tillstream_alert_slack: SecretStr | None = Field(
+        default=None, description="Address of a Slack incoming webhook, or of whatever takes its `text`"
+    )
+
     accounts: dict[Annotated[str, AfterValidator(usable_account_name)], Account] = Field(
         default={}, description="Several Stripe accounts, by name: `[accounts.NAME]` tables, only in the file"
     )

@@ -296,17 +296,23 @@ def connector(settings: Settings, health_port: int) -> None:
 def console(settings: Settings) -> None:
     """The console: web pages and JSON, on the console port."""
     from console.actions import Actions
+    from console.alerts import Alerts
     from console.app import create_app, serve
     from console.config import console_config
     from console.engagement import Engagement
     from tillstream.broker import own_broker
 
     async def work(stop: asyncio.Event) -> None:
-        app = create_app(console_config(settings), Actions(settings, own_broker), Engagement(settings))
+        actions = Actions(settings, own_broker)
+        app = create_app(console_config(settings), actions, Engagement(settings))
         host = settings.tillstream_console_host
         port = claim_port(settings.tillstream_console_port, "--console-port", host)
         _announce(settings, "console", f"http://{reachable(host)}:{port}")
         log.info("listening", url=f"http://{host}:{port}")
-        await serve(app, host, port, stop)
+        alerting = asyncio.create_task(Alerts(settings.tillstream_data, actions.judge).run(), name="alerts")
+        try:
+            await serve(app, host, port, stop)
+        finally:
+            alerting.cancel()
 
     run_role("console", work, settings)

@@ -13,7 +13,7 @@ from console.access.roles import NAMES, POWERS
 from console.audit import Action
 from console.config import ConsoleConfig
 from console.pages.site import Page
-from console.setting_up import FORMS, SERVER, begin_anew
+from console.setting_up import FORMS, SERVER, WRITE_ONLY, begin_anew
 from schemas.errors import TillstreamError, Unavailable
 
 _LONGEST = 400  # characters of a value, as `tillstream_unsubscribe_url` allows
@@ -43,6 +43,7 @@ class SettingsPage(Page):
             web.get("/settings", self.page),
             web.post("/settings/save", self.save),
             web.post("/settings/test", self.test),
+            web.post("/settings/alert", self.try_alerts),
             web.post("/settings/stripe", self.from_stripe),
             web.post("/part/going-live", self.going_live),
         ]
@@ -77,6 +78,16 @@ class SettingsPage(Page):
             return await self._page(request, Again(form, typed, error=error))
         return await self._page(request, Again(form, typed, told))
 
+    async def try_alerts(self, request: web.Request) -> web.Response:
+        """By what is saved, since secrets are never shown."""
+        _, typed = await _typed(request)
+        try:
+            async with self.site.change(request, Action.SEND_TEST, detail="of alerts"):
+                told = await self.actions.setting_up.try_alerts()
+        except TillstreamError as error:
+            return await self._page(request, Again("alerts", typed, error=error))
+        return await self._page(request, Again("alerts", typed, told))
+
     async def from_stripe(self, request: web.Request) -> web.Response:
         """What Stripe's account says, filled in and not saved."""
         try:
@@ -99,7 +110,7 @@ class SettingsPage(Page):
         typed = {
             name: value
             for name, value in again.typed.items()
-            if name not in above and name != "smtp_password" and not (server and name in SERVER)
+            if name not in above and name not in ("smtp_password", *WRITE_ONLY) and not (server and name in SERVER)
         }
         return self.site.page(
             request,

@@ -11,6 +11,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from dns.asyncresolver import Resolver
 
@@ -222,3 +223,30 @@ async def test_what_keeps_mail_from_going_out_is_shown_together(http: aiohttp.Cl
     for name in ("Mail server", "Sender", "Unsubscribe page", "Postal address", "SPF", "DKIM", "DMARC"):
         assert f"<b>{name}</b>" in told
     assert "TILLSTREAM_UNSUBSCRIBE_URL is not set" in told
+
+
+async def test_whom_to_alert_is_set_tried_and_never_shown(http: aiohttp.ClientSession, data: Path) -> None:
+    taken: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        taken.append(await request.read())
+        return web.Response()
+
+    receiver = web.Application()
+    receiver.router.add_post("/hidden-2", take)
+    async with http.post("/settings/alert", data={"form": "alerts"}) as answer:
+        assert answer.status == 409  # nobody is told yet
+    status, told = await save(http, "alerts", tillstream_alert_mail="ops@shop.example")
+    assert (status, "and no mail server" in told) == (409, True)
+    async with TestServer(receiver) as server:
+        status, told = await save(
+            http, "alerts", tillstream_alert_minutes="3", tillstream_alert_slack=str(server.make_url("/hidden-2"))
+        )
+        assert (status, "hidden-2" in told) == (200, False)
+        await save(http, "alerts", tillstream_alert_minutes="4")  # what is never shown is not emptied by that
+        async with http.post("/settings/alert", data={"form": "alerts"}) as answer:
+            assert "A test went out by slack" in await answer.text()
+    assert len(taken) == 1
+    assert load_settings().tillstream_alert_minutes == 4
+    await save(http, "alerts", tillstream_alert_slack_remove="true")
+    assert load_settings().tillstream_alert_slack is None

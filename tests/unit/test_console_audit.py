@@ -45,6 +45,7 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/flow/release": (Action.RELEASE, {"name": "receipt"}),
     "/flow/test": (Action.SEND_TEST, {"name": "receipt", "step": "mail", "to": EMAIL}),
     "/settings/save": (Action.SET, {"form": "mail", "smtp_password": "whsec_secret"}),
+    "/settings/alert": (Action.SEND_TEST, {"form": "alerts", "tillstream_alert_slack": "whsec_secret"}),
     "/settings/test": (Action.SEND_TEST, {"form": "mail", "smtp_password": "whsec_secret", "to": EMAIL}),
 }
 ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check", "/part/flow/build", "/part/flow/check"}

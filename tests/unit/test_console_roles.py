@@ -39,7 +39,7 @@ ADMINS = (
     *("/integration/connect", "/integration/disconnect", "/integration/secret/add", "/integration/secret/remove"),
     *("/integration/import", "/part/connection", "/part/compare", "/health/replay"),
     *("/profile/merge", "/profile/unmerge", "/profile/erase"),
-    *("/settings/save", "/settings/test", "/settings/stripe", "/part/going-live"),
+    *("/settings/save", "/settings/test", "/settings/alert", "/settings/stripe", "/part/going-live"),
 )
 LOOKED_AT = ("/", "/feed", "/profiles", "/segments", "/flows", "/integration", "/health", "/settings", "/audit")
 

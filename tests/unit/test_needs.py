@@ -21,6 +21,8 @@ GIVEN = {
     "TILLSTREAM_CONSOLE_TOKEN": "opens-the-console-for-all",
     "TILLSTREAM_CONSOLE_READ_TOKEN": "looks-at-the-console-only",
     "TILLSTREAM_CONSOLE_TOKENS": "support:helps-people-in-the-console",
+    "TILLSTREAM_ALERT_WEBHOOK": "https://alerts.example/the-secret-of-the-hook",
+    "TILLSTREAM_ALERT_SLACK": "https://hooks.slack.example/the-secret-of-slack",
     "TILLSTREAM_CONSOLE_PROXY_SECRET": "between-proxy-and-console",
     "TILLSTREAM_UNSUBSCRIBE_SECRET": "unsubscribes",
 }
