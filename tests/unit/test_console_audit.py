@@ -50,7 +50,9 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
 }
 ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check", "/part/flow/build", "/part/flow/check"}
 ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail", "/part/going-live", "/settings/stripe", "/sql", "/sql/csv"}
+ASKS_ONLY |= {"/part/template/build", "/part/template/seen"}
 READS_FIRST = {"/profile/suppress", "/profile/unsuppress"}  # nothing is done to whom nobody knows
+READS_FIRST |= {"/brand/save", "/brand/logo", "/template/save", "/template/remove", "/template/test"}
 WITH_FORM = {"/integration/connect", "/integration/secret/add"}
 SIGN_IN = {"/login", "/logout"}
 
