@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from console.access.roles import NAMES, Role
+from console.roles import NAMES, Role
 from reports.days import Calendar
 from schemas.errors import ConfigurationError
 from schemas.hosts import is_loopback, reachable

@@ -2,7 +2,7 @@
 
 1. Host, Origin   a name that is not the console's own is refused, whoever asks: DNS rebinding, and other sites' forms
 2. visitor        by a bearer token, by a proxy that signs people in, or by the session that a token began
-3. role           a token or a proxy's list says who somebody is, and `roles.py` what they may; everybody may look
+3. role           a token or a proxy's list says who somebody is, and `console.roles` what they may; everybody may look
 Without tokens and proxies the console is for this machine only, and for what asks it directly.
 """
 
@@ -19,11 +19,11 @@ from aiohttp import HttpVersion11, web
 
 from console import telemetry
 from console.access.keys import Key, same
-from console.access.roles import Role, refusal, to_change, to_look
 from console.access.sessions import SESSION_SECONDS, Session, Sessions
 from console.access.throttle import Throttle
 from console.access.visitors import EMAIL, USER, Proxies, Visitor, Way, is_encrypted
 from console.config import ConsoleConfig
+from console.roles import Role, refusal, to_change, to_look
 from schemas.hosts import OwnHosts, is_loopback
 
 COOKIE: Final = "tillstream_session"

@@ -13,8 +13,8 @@ from secrets import token_urlsafe
 from typing import Final
 
 from console.access.keys import Key, same
-from console.access.roles import Role
 from console.access.shelf import Shelf
+from console.roles import Role
 
 SESSION_SECONDS: Final = 14 * 24 * 3600
 

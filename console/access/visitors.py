@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from console.access.keys import same
-from console.access.roles import POWERS, Power, Role
 from console.config import ConsoleConfig
+from console.roles import POWERS, Power, Role
 
 USER: Final = "X-Forwarded-User"  # as oauth2-proxy and others give them
 EMAIL: Final = "X-Forwarded-Email"

@@ -9,10 +9,10 @@ from zoneinfo import available_timezones
 from aiohttp import web
 
 from console import forms
-from console.access.roles import NAMES, POWERS
 from console.audit import Action
 from console.config import ConsoleConfig
 from console.pages.site import Page
+from console.roles import NAMES, POWERS
 from console.setting_up import FORMS, SERVER, WRITE_ONLY, begin_anew
 from schemas.errors import TillstreamError, Unavailable
 

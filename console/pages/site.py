@@ -9,7 +9,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from console.access.gate import VISITOR
-from console.access.roles import refusal, to_change, to_look
 from console.access.visitors import Way, is_encrypted
 from console.actions import Actions
 from console.audit import Action, Audit, Outcome
@@ -17,6 +16,7 @@ from console.config import ConsoleConfig
 from console.engagement import Engagement
 from console.live import Live
 from console.notices import Notices
+from console.roles import refusal, to_change, to_look
 from console.templates_env import address, environment
 from schemas.errors import ConfigurationError
 from schemas.metrics import Metric

@@ -10,10 +10,10 @@ from aiohttp.test_utils import TestServer
 from clickhouse_connect.driver.client import Client
 
 from console import asking
-from console.access.roles import Role
 from console.app import create_app
 from console.asking import Analyst, examples
 from console.config import ConsoleConfig
+from console.roles import Role
 from schemas.errors import ConfigurationError
 from tests.conftest import ClickHouseServer
 from tests.integration.console_support import HOSTILE, fill

@@ -15,12 +15,12 @@ from aiohttp.test_utils import TestServer, make_mocked_request
 from console import notices
 from console.access import sessions, throttle
 from console.access.keys import Key
-from console.access.roles import Role
 from console.access.sessions import Sessions
 from console.access.throttle import Throttle
 from console.app import create_app
 from console.config import ConsoleConfig
 from console.notices import Notices
+from console.roles import Role
 from schemas.errors import ConfigurationError
 from warehouse.address import Address
 

@@ -11,11 +11,11 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from console.access.keys import Key
-from console.access.roles import Role
 from console.access.visitors import Visitor, Way
 from console.app import create_app
 from console.audit import Action, Audit
 from console.config import ConsoleConfig
+from console.roles import Role
 from schemas.errors import Unavailable
 from warehouse.address import Address
 

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from console.access.roles import Power, Role, to_change
 from console.actions import Actions
 from console.app import create_app
 from console.config import ConsoleConfig, console_config
+from console.roles import Power, Role, to_change
 from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
