@@ -26,6 +26,7 @@ from console.pages.brand import BrandPage
 from console.pages.flow_editor import FlowEditorPages
 from console.pages.flows import FlowPages
 from console.pages.health import HealthPage
+from console.pages.history import HistoryPages
 from console.pages.integration import IntegrationPage
 from console.pages.mails import MailPages
 from console.pages.messages import MessagePage
@@ -59,6 +60,7 @@ PAGES: Final = (
     FlowEditorPages,
     MailPages,
     BrandPage,
+    HistoryPages,
     IntegrationPage,
     PayoutsPage,
     BooksPages,

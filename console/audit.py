@@ -62,6 +62,7 @@ class Action(StrEnum):
     SAVE_MAIL = "saved a template"
     REMOVE_MAIL = "removed a template"
     SAVE_BRAND = "saved the brand"
+    ROLL_BACK = "went back to an earlier revision"
     SET_STATUS = "set a flow's status"
     RELEASE = "released held messages"
     CLOSE_BOOKS = "closed the books"

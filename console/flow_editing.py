@@ -60,10 +60,6 @@ class FlowEditing:
         """The text of a new flow that begins as the flow of that name does; as an empty one when it is ''."""
         return await asyncio.to_thread(self._flow_start, name)
 
-    async def save_flow(self, name: str, text: str, *, new: bool) -> list[Fault]:
-        """Writes the file, whole or not at all; with mistakes, which it gives, nothing. `new`: there must be none."""
-        return await asyncio.to_thread(self._save_flow, name, text, new)
-
     async def way(self, name: str, text: str, email: str, *, live: bool) -> Way:
         """What would happen to a person (to somebody fitting when '') in the flow of `text`."""
         return await asyncio.to_thread(self._way, name, text, email, live)
@@ -114,18 +110,6 @@ class FlowEditing:
         mail = Email.model_validate(told)
         return preview_by(settings, data, mail, metric_id=wanted.metric_id, email=wanted.email)
 
-    async def archive_flow(self, name: str) -> None:
-        """Sets a flow of the project aside."""
-        await asyncio.to_thread(lambda: library.archive(self._settings().project, name))
-
-    async def restore_flow(self, name: str) -> None:
-        """Brings it back, as a draft."""
-        await asyncio.to_thread(lambda: library.restore(self._settings().project, name))
-
-    async def archived_flows(self) -> list[str]:
-        """Those that were set aside."""
-        return await asyncio.to_thread(lambda: library.archived(self._settings().project))
-
     def _build_flow(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> FlowBuilt:
         text, settings = changed(text, posted, do), self._settings()
         return flow_controls.built(
@@ -144,7 +128,8 @@ class FlowEditing:
             tuple(wrong), str(found.status), words.trigger(found), tuple(words.rules(found)), steps(found)
         )
 
-    def _save_flow(self, name: str, text: str, new: bool) -> list[Fault]:
+    def _flow_mistakes(self, name: str, text: str, new: bool) -> list[Fault]:
+        """Why it can't be saved; `new`: there must be none of that name. Raises ConfigurationError for dead links."""
         settings = self._settings()
         if new and (settings.project / "flows" / f"{name}.yaml").exists():
             return [Fault("", "", f"there is a flow '{name}' already: choose another name, or edit that one")]
@@ -152,7 +137,6 @@ class FlowEditing:
         if found is None or (wrong and found.status is not Status.DRAFT):
             return wrong
         mail_links.must_be_reached(settings, found, found.status)
-        library.write(settings.project, name, text)
         return []
 
     def _wrong(self, settings: Settings, name: str, text: str) -> tuple[Flow | None, list[Fault]]:

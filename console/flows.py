@@ -10,7 +10,6 @@ from engage import mail_links, mail_test, requests
 from engage.flows import library, words
 from engage.flows.dry_run import dry_run
 from engage.flows.model import Flow as FlowFile
-from engage.flows.model import Status
 from engage.flows.preview import Preview, preview
 from engage.flows.rules.program import Instruction, compile_flow
 from engage.flows.soundness import mistakes
@@ -40,10 +39,6 @@ class Flows:
     async def flow(self, name: str) -> Flow:
         """One, broken ones too."""
         return await asyncio.to_thread(self._one, name)
-
-    async def set_status(self, name: str, status: str) -> None:
-        """draft, manual or live, from now on."""
-        await asyncio.to_thread(mail_links.set_status, self._settings(), name, Status(status))
 
     async def release(self, name: str) -> int:
         """Lets the messages go that a manual flow holds back; how many."""

@@ -10,13 +10,11 @@ from console.engagement_shapes import Asked, Segment, Start
 from engage.conditions import Problem, compile_counts, compile_members
 from engage.conditions import words as telling
 from engage.conditions.model import Definition
-from engage.conditions.problems import Invalid
 from engage.conditions.reading import parse
 from engage.config import clock
 from engage.editing import segment as editing
 from engage.segments import library
 from reports.segments import Occurring
-from schemas.errors import ConfigurationError
 from settings.loading import load_settings
 from settings.table import Settings
 from warehouse.query import Query
@@ -63,14 +61,6 @@ class Segments:
         """What a new segment may begin with."""
         return await asyncio.to_thread(self._starts)
 
-    async def save_segment(self, name: str, text: str, *, new: bool) -> list[Problem]:
-        """Writes the file, whole or not at all; with mistakes, which it gives, nothing. `new`: there must be none."""
-        return await asyncio.to_thread(self._save, name, text, new)
-
-    async def remove_segment(self, name: str) -> str:
-        """Removes the project's file; a sentence. A ready segment of that name is there again then."""
-        return await asyncio.to_thread(self._remove, name)
-
     def _build(self, name: str, text: str, posted: Mapping[str, str], do: str, occurring: Occurring) -> Built:
         text = editing.changed(text, posted, do)
         project = self._project()
@@ -88,23 +78,13 @@ class Segments:
             for name, text in texts.items()
         ]
 
-    def _save(self, name: str, text: str, new: bool) -> list[Problem]:
+    def _segment_mistakes(self, name: str, text: str, new: bool) -> list[Problem]:
+        """Why it can't be saved; `new`: there must be none of that name."""
         project = self._project()
         if new and (project / "segments" / f"{name}.yaml").exists():
             return [Problem(1, 1, f"there is a segment '{name}' already: choose another name, or edit that one")]
-        try:
-            library.write(project, name, text)
-        except Invalid as error:
-            return error.problems
-        return []
-
-    def _remove(self, name: str) -> str:
-        found = self._found(name)
-        if found.shipped:
-            raise ConfigurationError(f"{name} came with Tillstream and can't be removed", remedy="edit it instead")
-        found.path.unlink(missing_ok=True)
-        ready = (library.READY / found.path.name).exists()
-        return f"The ready segment {name} is there again." if ready else f"The segment {name} is removed."
+        found = library.check(project, name, text)
+        return found if isinstance(found, list) else []
 
     def _found(self, name: str) -> library.Found:
         return library.find_one(self._project(), name)

@@ -83,10 +83,19 @@ def must_be_reached(settings: Settings, flow: Flow, status: Status) -> str:
 def set_status(settings: Settings, name: str, status: Status) -> tuple[Path, str]:
     """Write a flow's status into its file; the file, and what to warn of ('' for nothing).
 
+    Raises ConfigurationError as `text_with` does.
+    """
+    text, warning = text_with(settings, name, status)
+    return library.write(settings.project, name, text), warning
+
+
+def text_with(settings: Settings, name: str, status: Status) -> tuple[str, str]:
+    """The text of a flow with another status, and what to warn of ('' for nothing).
+
     Raises ConfigurationError for a flow that can't act, and for one that would mail customers dead unsubscribe links.
     """
     flow = library.get(settings.project, name).flow
     assert flow is not None
     found = must_be_reached(settings, flow, status)
-    path = library.set_status(settings.project, name, status)
-    return path, f"{found}; before customers get mail: {remedy(settings)}" if found and settings.smtp_url else ""
+    text = library.text_with(settings.project, name, status)
+    return text, f"{found}; before customers get mail: {remedy(settings)}" if found and settings.smtp_url else ""

@@ -12,11 +12,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from schemas.times import unix_seconds
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # no part of a path but a file's name
 FILE: Final = "file"  # the author of what was changed in the folder
@@ -44,6 +47,17 @@ class Revision(BaseModel):
     archived: bool = Field(default=False, description="Set aside: nothing runs it, and it can be brought back")
     author: str = Field(description="Who saved it, as the audit log names them; `file` for a change in the folder")
     at: str = Field(description="RFC 3339: when it was saved, for people; it decides nothing")
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_time(cls, at: str) -> str:
+        unix_seconds(at)
+        return at
+
+    @property
+    def moment(self) -> datetime:
+        """When it was saved."""
+        return datetime.fromtimestamp(unix_seconds(self.at), UTC)
 
     @property
     def key(self) -> bytes:

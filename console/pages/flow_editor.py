@@ -1,20 +1,21 @@
 """The flow editor: trigger, rules and steps as cards, or the YAML, with the flow in words beside it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Final, Literal, cast
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from console import forms
+from console.access.gate import VISITOR
 from console.audit import Action
 from console.building import Fault, FlowBuilt, Way
 from console.engagement_shapes import FlowChecked, MailWanted
 from console.flow_controls import TITLES
-from console.pages.drafts import Yaml, digest, file_name_of
+from console.pages.drafts import Draft, EditorPage, Yaml
 from console.pages.flows import MAIL_HEADERS
-from console.pages.site import Page
 from reports import messages, segments
+from schemas.definitions import Kind, Revision
 from schemas.errors import ConfigurationError, TillstreamError
 
 #: What can be undone, and how it is told.
@@ -37,16 +38,10 @@ class FlowEditQuery(forms.Asked):
     start: forms.Text = ""
 
 
-class FlowDraft(BaseModel):
+class FlowDraft(Draft):
     """What stands in the editor; `undo` is the text before the last step was removed or moved."""
 
-    name: forms.Text = ""
-    yaml: Yaml = ""
     undo: Yaml = ""
-    new: bool = False
-    view: Literal["builder", "yaml"] = "yaml"
-    do: forms.Text = ""
-    base: forms.Text = ""
     then: Literal["", "live"] = ""
     email: forms.Text = ""
 
@@ -72,8 +67,11 @@ class ToForm(BaseModel):
     recipient: Annotated[forms.Text, Field(min_length=3)]
 
 
-class FlowEditorPages(Page):
+class FlowEditorPages(EditorPage):
     """`/flow/new`, `/flow/edit` and what belongs to them."""
+
+    kind = Kind.FLOW
+    saves = Action.SAVE_FLOW
 
     def routes(self) -> list[web.RouteDef]:
         """The pages, the parts that follow what is typed, and saving."""
@@ -103,8 +101,9 @@ class FlowEditorPages(Page):
         if not wanted.name:
             text = await self.engagement.flow_start(wanted.start)
             return await self._editor(request, FlowDraft(yaml=text, new=True, view="builder"))
+        base = await self.engagement.base(self.kind, wanted.name)  # first: what comes after it makes the edit stale
         flow = await self.engagement.flow(wanted.name)
-        draft = FlowDraft(name=flow.name, yaml=flow.yaml, view="builder", base=digest(flow.yaml))
+        draft = FlowDraft(name=flow.name, yaml=flow.yaml, view="builder", base=base)
         return await self._editor(request, draft, ready=flow.ready)
 
     async def build(self, request: web.Request) -> web.Response:
@@ -179,41 +178,38 @@ class FlowEditorPages(Page):
         return self.site.page(request, "flow_tested.html", said=said)
 
     async def save(self, request: web.Request) -> web.Response:
-        """Writes the file, if nothing is wrong with it."""
-        posted = await forms.posted(request)
-        draft = await self._draft(posted)
-        if draft.new and not draft.name:
-            built = await self.engagement.build_flow("", draft.yaml, {}, "", segments.Occurring())
-            taken = {flow.name for flow in await self.engagement.flows()}
-            draft = draft.model_copy(update={"name": file_name_of(built.title, taken, "flow")})
-        async with self.site.change(request, Action.SAVE_FLOW, detail=draft.name) as outcome:
-            flows = await self.engagement.flows() if draft.base else []
-            theirs = next((flow.yaml for flow in flows if flow.name == draft.name), "")
-            if theirs and digest(theirs) != draft.base:  # saving once more is meant, then
-                outcome.error = "it was changed meanwhile"
-                draft = draft.model_copy(update={"base": digest(theirs), "view": "yaml"})
-                return await self._editor(request, draft, status=409, theirs=theirs)
-            wrong = await self.engagement.save_flow(draft.name, draft.yaml, new=draft.new)
-            outcome.error = "; ".join(one.text for one in wrong)
-        if wrong:
-            draft = draft.model_copy(update={"name": "" if draft.new and draft.view == "builder" else draft.name})
-            return await self._editor(request, draft, wrong=wrong, status=400)
+        """Makes it the newest revision, if nothing is wrong with it."""
+        draft = await self._draft(await forms.posted(request))
+        kept = await self.keep(request, draft)
+        if kept.status != 200:
+            unnamed = draft.new and draft.view == "builder"
+            draft = kept.draft.model_copy(update={"name": ""}) if unnamed else kept.draft
+            wrong = cast("list[Fault]", kept.mistakes)
+            return await self._editor(
+                request, draft, wrong=wrong, status=kept.status, theirs=kept.theirs, refused=kept.refused
+            )
+        draft = kept.draft
         if draft.then == "live":
             return self.site.back(request, "/flow/live", name=draft.name, done="Saved. Nothing is sent yet.")
         return self.site.back(request, "/flow", name=draft.name, done="Saved.")
+
+    async def titled(self, text: str) -> tuple[str, Collection[str]]:
+        """What the flow is called."""
+        built = await self.engagement.build_flow("", text, {}, "", segments.Occurring())
+        return built.title, {flow.name for flow in await self.engagement.flows()}
 
     async def archive(self, request: web.Request) -> web.Response:
         """A flow is set aside."""
         name = forms.parsed(forms.Named, await forms.posted(request)).name
         async with self.site.change(request, Action.ARCHIVE_FLOW, detail=name):
-            await self.engagement.archive_flow(name)
+            await self.engagement.set_aside(Kind.FLOW, name, request[VISITOR].name)
         return self.site.back(request, "/flows", done=f"The flow {name} is archived: nobody is on the way through it.")
 
     async def restore(self, request: web.Request) -> web.Response:
         """It is there again."""
         name = forms.parsed(forms.Named, await forms.posted(request)).name
         async with self.site.change(request, Action.RESTORE_FLOW, detail=name):
-            await self.engagement.restore_flow(name)
+            await self.engagement.restore_flow(name, request[VISITOR].name)
         return self.site.back(request, "/flow", name=name, done="It is there again, as a draft.")
 
     async def _draft(self, posted: Mapping[str, str]) -> FlowDraft:
@@ -234,7 +230,7 @@ class FlowEditorPages(Page):
         status: int = 200,
         part: bool = False,
         refused: str = "",
-        theirs: str = "",
+        theirs: Revision | None = None,
     ) -> web.Response:
         """The whole page, or the `part` of it that changes; raises ConfigurationError when that can't be done."""
         occurring = await segments.occurring(self.warehouse) if draft.view == "builder" else segments.Occurring()

@@ -8,10 +8,12 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from console import forms
+from console.access.gate import VISITOR
 from console.audit import Action
 from console.engagement_shapes import Mail
 from console.pages.site import Page
 from reports import messages
+from schemas.definitions import Kind
 from schemas.errors import TillstreamError
 
 TRIAL_DAYS: Final = 30
@@ -71,14 +73,19 @@ class FlowPages(Page):
     async def all(self, request: web.Request) -> web.Response:
         """Every flow, with what it did lately."""
         wanted = forms.parsed(forms.Asked, request.query)
-        files, archived, done, post = await asyncio.gather(
+        files, done, post = await asyncio.gather(
             self.engagement.flows(),
-            self.engagement.archived_flows(),
             messages.by_flow(self.warehouse, wanted.live, datetime.now(UTC)),
             self.engagement.post(),
         )
         return self.site.page(
-            request, "flows.html", files=files, archived=archived, counts=done, post=post, nothing=messages.Done()
+            request,
+            "flows.html",
+            files=files,
+            archived=self.engagement.definitions.archived(Kind.FLOW),
+            counts=done,
+            post=post,
+            nothing=messages.Done(),
         )
 
     async def one(self, request: web.Request) -> web.Response:
@@ -144,7 +151,7 @@ class FlowPages(Page):
         """From now on."""
         form = forms.parsed(StatusForm, await forms.posted(request))
         async with self.site.change(request, Action.SET_STATUS, detail=f"{form.name}: {form.status}"):
-            await self.engagement.set_status(form.name, form.status)
+            await self.engagement.set_status(form.name, form.status, request[VISITOR].name)
         return self.site.back(request, "/flow", name=form.name, done=DONE[form.status])
 
     async def release(self, request: web.Request) -> web.Response:

@@ -5,21 +5,22 @@ import csv
 import io
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, cast
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from console import forms
+from console.access.gate import VISITOR
 from console.audit import Action
 from console.engagement_shapes import Start
-from console.pages.drafts import Yaml, digest, file_name_of
-from console.pages.site import Page
+from console.pages.drafts import Draft, EditorPage
 from engage.conditions.problems import Problem
 from reports import segments
 from reports.days import today
 from reports.spreadsheet import harmless
 from reports.text import iso, number
+from schemas.definitions import Kind, Revision
 from schemas.errors import ConfigurationError
 
 _CSV_PAGE: Final = 5_000
@@ -41,17 +42,6 @@ class EditQuery(forms.Asked):
     start: forms.Text = ""
 
 
-class Draft(BaseModel):
-    """What stands in the editor."""
-
-    name: forms.Text = ""
-    yaml: Yaml = ""
-    new: bool = False
-    view: Literal["builder", "yaml"] = "yaml"
-    do: forms.Text = ""
-    base: forms.Text = ""
-
-
 class ValuesQuery(forms.Asked):
     """A property of a metric's facts, or of people, whose values are asked for."""
 
@@ -59,8 +49,11 @@ class ValuesQuery(forms.Asked):
     property: forms.Text = ""
 
 
-class SegmentPages(Page):
+class SegmentPages(EditorPage):
     """`/segments`, `/segment` and what belongs to them."""
+
+    kind = Kind.SEGMENT
+    saves = Action.SAVE_SEGMENT
 
     def routes(self) -> list[web.RouteDef]:
         """The pages, the live count, and what can be changed."""
@@ -86,7 +79,9 @@ class SegmentPages(Page):
         files, sizes = await asyncio.gather(
             self.engagement.segments(), segments.sizes(self.warehouse, wanted.live, self._today())
         )
-        return self.site.page(request, "segments.html", files=files, sizes=sizes)
+        return self.site.page(
+            request, "segments.html", files=files, sizes=sizes, removed=self.engagement.definitions.archived(self.kind)
+        )
 
     async def one(self, request: web.Request) -> web.Response:
         """Conditions, growth and members."""
@@ -149,8 +144,9 @@ class SegmentPages(Page):
         self.must_be_allowed(request)
         wanted = forms.parsed(EditQuery, request.query)
         if wanted.name:
+            base = await self.engagement.base(self.kind, wanted.name)  # first: what comes after it makes the edit stale
             file = await self.engagement.segment(wanted.name)
-            draft = Draft(name=file.name, yaml=file.yaml, new=False, view="builder", base=digest(file.yaml))
+            draft = Draft(name=file.name, yaml=file.yaml, view="builder", base=base)
             return await self._editor(request, draft, ready=file.ready)
         found = {start.name: start for start in await self.engagement.starts()}
         chosen = found.get(wanted.start)
@@ -189,35 +185,43 @@ class SegmentPages(Page):
         return self.site.page(request, "values.html", values=[(value, value) for value in found])
 
     async def save(self, request: web.Request) -> web.Response:
-        """Writes the file, if nothing is wrong with it."""
+        """Makes it the newest revision, if nothing is wrong with it."""
         draft = await self._draft(await forms.posted(request))
-        if draft.new and not draft.name:
-            taken = {file.name for file in await self.engagement.segments()}
-            draft = draft.model_copy(update={"name": _file_name_of(draft.yaml, taken)})
-        async with self.site.change(request, Action.SAVE_SEGMENT, detail=draft.name) as outcome:
-            files = [] if draft.new or not draft.base else await self.engagement.segments()
-            theirs = next((file.yaml for file in files if file.name == draft.name), "")
-            if theirs and digest(theirs) != draft.base:  # saving once more is meant, then
-                outcome.error = "it was changed meanwhile"
-                draft = draft.model_copy(update={"base": digest(theirs), "view": "yaml"})
-                return await self._editor(request, draft, status=409, theirs=theirs)
-            mistakes = await self.engagement.save_segment(draft.name, draft.yaml, new=draft.new)
-            outcome.error = "; ".join(one.message for one in mistakes)
-        if mistakes:
-            return await self._editor(request, draft, mistakes=mistakes, status=400)
+        kept = await self.keep(request, draft)
+        if kept.status != 200:
+            mistakes = cast("list[Problem]", kept.mistakes)
+            return await self._editor(
+                request,
+                kept.draft,
+                mistakes=mistakes,
+                status=kept.status,
+                theirs=kept.theirs,
+                refused=kept.refused,
+            )
         return self.site.back(
-            request, "/segment", name=draft.name, done="Saved. Its members are looked for now, and kept up to date."
+            request,
+            "/segment",
+            name=kept.draft.name,
+            done="Saved. Its members are looked for now, and kept up to date.",
         )
+
+    async def titled(self, text: str) -> tuple[str, Collection[str]]:
+        """What the segment is called."""
+        title = next((line.partition(":")[2] for line in text.splitlines() if line.startswith("name:")), "")
+        return title, {file.name for file in await self.engagement.segments()}
 
     async def add(self, request: web.Request) -> web.Response:
         """One of the starts, as it is."""
         start = forms.parsed(EditQuery, await forms.posted(request)).start
-        async with self.site.change(request, Action.SAVE_SEGMENT, detail=start):
+        async with self.site.change(request, self.saves, detail=start):
             chosen = next((one for one in await self.engagement.starts() if one.name == start), None)
             if chosen is None:
                 raise web.HTTPNotFound(text=f"there is no segment {start!r} to begin with")
-            mistakes = await self.engagement.save_segment(chosen.name, chosen.yaml, new=True)
-            assert not mistakes, mistakes
+            found = await self.engagement.save(
+                self.kind, chosen.name, chosen.yaml, base=None, author=request[VISITOR].name
+            )
+            if not isinstance(found, Revision):
+                raise ConfigurationError(f"there is a segment '{chosen.name}' already", remedy="look at that one")
         done = f"{chosen.title} is there. Its members are looked for now, and kept up to date."
         return self.site.back(request, "/segment", name=chosen.name, done=done)
 
@@ -225,7 +229,9 @@ class SegmentPages(Page):
         """The project's file; who was in the segment leaves it."""
         name = forms.parsed(SegmentQuery, await forms.posted(request)).name
         async with self.site.change(request, Action.REMOVE_SEGMENT, detail=name):
-            told = await self.engagement.remove_segment(name)
+            await self.engagement.set_aside(Kind.SEGMENT, name, request[VISITOR].name)
+        ready = name in {file.name for file in await self.engagement.segments()}
+        told = f"The ready segment {name} is there again." if ready else f"The segment {name} is removed."
         return self.site.back(request, "/segments", done=told)
 
     async def _draft(self, posted: Mapping[str, str]) -> Draft:
@@ -265,7 +271,7 @@ class SegmentPages(Page):
         status: int = 200,
         part: bool = False,
         refused: str = "",
-        theirs: str = "",
+        theirs: Revision | None = None,
     ) -> web.Response:
         """The whole page, or the `part` of it that changes; raises ConfigurationError when that can't be done."""
         occurring = await segments.occurring(self.warehouse) if draft.view == "builder" else segments.Occurring()
@@ -318,12 +324,6 @@ def growth(size: segments.Size) -> dict[str, Any]:
             }
         ],
     }
-
-
-def _file_name_of(text: str, taken: Collection[str]) -> str:
-    """A file's name for a new segment, made of its title."""
-    title = next((line.partition(":")[2] for line in text.splitlines() if line.startswith("name:")), "")
-    return file_name_of(title, taken, "segment")
 
 
 def _begun(start: Start | None) -> str:

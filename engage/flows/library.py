@@ -13,9 +13,8 @@ from pydantic import BaseModel
 
 from engage.conditions.model import InSegment
 from engage.conditions.problems import Invalid, nearest
-from engage.files import write_whole, writing
+from engage.files import write_whole
 from engage.flows.model import DateTrigger, Flow, MetricTrigger, SegmentTrigger, Status
-from engage.flows.parts import NAME
 from engage.flows.reading import parse
 from engage.flows.rules.program import Program, compile_flow
 from engage.flows.soundness import mistakes
@@ -66,14 +65,21 @@ def get(project: Path, name: str) -> Found:
 def set_status(project: Path, name: str, status: Status) -> Path:
     """Write the flow's new status into its file (a shipped one's into a copy in the project); returns the file.
 
+    Raises ConfigurationError as `text_with` does.
+    """
+    return write(project, name, text_with(project, name, status))
+
+
+def text_with(project: Path, name: str, status: Status) -> str:
+    """The text of a flow with another status.
+
     Raises ConfigurationError for a flow that must act and could not: its template is not there, or can't be read.
     """
     found = get(project, name)
     assert found.flow is not None
     if status is not Status.DRAFT and (wrong := mistakes(found.flow, project)):
         raise ConfigurationError(f"'{name}' can't be {status}: {'; '.join(wrong)}", remedy=f"mend {found.path}")
-    text = found.path.read_text("utf-8")
-    return write(project, name, with_status(text, status))
+    return with_status(found.path.read_text("utf-8"), status)
 
 
 def write(project: Path, name: str, text: str) -> Path:
@@ -82,49 +88,6 @@ def write(project: Path, name: str, text: str) -> Path:
     parse(text, name, str(target))
     write_whole(target, text)
     return target
-
-
-def archive(project: Path, name: str) -> None:
-    """Sets the project's file of a flow aside, where it is no flow. Raises ConfigurationError for a ready one.
-
-    Who is on the way has come to the end then, and messages that have not gone out are not sent.
-    """
-    found = find_one(project, name)
-    if found.shipped:
-        raise ConfigurationError(f"{name} came with Tillstream and is a draft", remedy="leave it as it is")
-    aside = _aside(project, name)
-    earlier = next(path for n in range(1, 10_000) if not (path := aside.with_suffix(f".{n}.yaml")).exists())
-    with writing(aside):
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        if aside.exists():
-            aside.replace(earlier)
-        found.path.replace(aside)
-
-
-def archived(project: Path) -> list[str]:
-    """The flows that were set aside and can be brought back."""
-    return sorted(path.stem for path in (project / "flows" / "archived").glob("*.yaml") if "." not in path.stem)
-
-
-def restore(project: Path, name: str) -> None:
-    """Brings a flow back that was set aside, as a draft. Raises ConfigurationError when its name is taken by now."""
-    aside, target = _aside(project, name), project / "flows" / f"{name}.yaml"
-    if not aside.exists():
-        raise ConfigurationError(f"no flow '{name}' is set aside", remedy="tillstream flows list")
-    if target.exists():
-        raise ConfigurationError(f"there is a flow '{name}' already", remedy="archive that one first")
-    with writing(target):
-        text = aside.read_text("utf-8", "replace")
-        flow = _read(aside).flow
-        if flow is not None and flow.status is not Status.DRAFT:
-            aside.write_text(with_status(text, Status.DRAFT), "utf-8")
-        aside.replace(target)
-
-
-def _aside(project: Path, name: str) -> Path:
-    if not NAME.fullmatch(name):
-        raise ConfigurationError(f"'{name}' can't be a flow's name", remedy="tillstream flows list")
-    return project / "flows" / "archived" / f"{name}.yaml"
 
 
 def with_status(text: str, status: Status) -> str:

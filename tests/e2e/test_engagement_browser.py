@@ -87,11 +87,14 @@ class Shop:
 
 @pytest.fixture(scope="module")
 async def shop(
-    clickhouse_server: ClickHouseServer, clickhouse: Client, tmp_path_factory: pytest.TempPathFactory
+    clickhouse_server: ClickHouseServer,
+    clickhouse: Client,
+    kafka_bootstrap: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Shop]:
     database, data = f"t_{secrets.token_hex(4)}", tmp_path_factory.mktemp("engagement")
     clickhouse.command(f"CREATE DATABASE {database}")
-    place = await furnish(clickhouse_server.url, database, data, NOW)
+    place = await furnish(clickhouse_server.url, database, data, NOW, kafka_bootstrap)
     paid = next(one for one in place.rows if one.email and one.livemode)
     hostile = receipt(0, paid.model_copy(update={"email": MAILED})).model_copy(
         update={"message_id": "hostile", "content": mail("m1", MAILED, HOSTILE_BODY).decode()}
@@ -106,7 +109,7 @@ async def shop(
         (place.project / folder).mkdir(parents=True, exist_ok=True)
         (place.project / folder / f"{name}.yaml").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(clickhouse_server.url, database, data).items():
+        for name, value in environment(clickhouse_server.url, database, data, kafka_bootstrap).items():
             patch.setenv(name, value)
         async with TestServer(place.app()) as server:
             yield Shop(f"http://127.0.0.1:{server.port}", place.project)

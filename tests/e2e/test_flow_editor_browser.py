@@ -57,16 +57,19 @@ expect.set_options(timeout=15_000)  # the machine may be busy
 
 @pytest.fixture(scope="module")
 async def shop(
-    clickhouse_server: ClickHouseServer, clickhouse: Client, tmp_path_factory: pytest.TempPathFactory
+    clickhouse_server: ClickHouseServer,
+    clickhouse: Client,
+    kafka_bootstrap: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Shop]:
     database, data = f"t_{secrets.token_hex(4)}", tmp_path_factory.mktemp("editor")
     clickhouse.command(f"CREATE DATABASE {database}")
-    place = await furnish(clickhouse_server.url, database, data, NOW)
+    place = await furnish(clickhouse_server.url, database, data, NOW, kafka_bootstrap)
     (place.project / "flows").mkdir(parents=True, exist_ok=True)
     for name, text in (("full", FULL), ("anchored", ANCHORED), ("gentle", GENTLE)):
         (place.project / "flows" / f"{name}.yaml").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(clickhouse_server.url, database, data).items():
+        for name, value in environment(clickhouse_server.url, database, data, kafka_bootstrap).items():
             patch.setenv(name, value)
         async with TestServer(place.app()) as server:
             yield Shop(f"http://127.0.0.1:{server.port}", place.project)

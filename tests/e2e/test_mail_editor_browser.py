@@ -44,13 +44,17 @@ async def box() -> AsyncIterator[Postbox]:
 
 @pytest.fixture(scope="module")
 async def shop(
-    clickhouse_server: ClickHouseServer, clickhouse: Client, box: Postbox, tmp_path_factory: pytest.TempPathFactory
+    clickhouse_server: ClickHouseServer,
+    clickhouse: Client,
+    box: Postbox,
+    kafka_bootstrap: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Shop]:
     database, data = f"t_{secrets.token_hex(4)}", tmp_path_factory.mktemp("mails")
     clickhouse.command(f"CREATE DATABASE {database}")
-    place = await furnish(clickhouse_server.url, database, data, NOW)
+    place = await furnish(clickhouse_server.url, database, data, NOW, kafka_bootstrap)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(clickhouse_server.url, database, data).items():
+        for name, value in environment(clickhouse_server.url, database, data, kafka_bootstrap).items():
             patch.setenv(name, value)
         patch.setenv("SMTP_URL", box.url)
         patch.setenv("TILLSTREAM_PORTAL_URL", "https://billing.example/login")

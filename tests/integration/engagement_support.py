@@ -20,6 +20,7 @@ from engage.senders.smtp import Mail, compose
 from schemas.messages import Message, MessageStatus, message_version
 from schemas.metrics import Metric, MetricEvent
 from settings.loading import load_settings
+from streams.topics import ensure_topics
 from tests.integration.console_support import fill, insert
 from tillstream.broker import own_broker
 from warehouse.address import Address
@@ -49,9 +50,11 @@ class Place:
             yield server
 
 
-def environment(url: str, database: str, data: Path) -> dict[str, str]:
-    """The settings that the console's helpers read anew for each call."""
+def environment(url: str, database: str, data: Path, bootstrap: str) -> dict[str, str]:
+    """The settings that the console's helpers read anew for each call; topics begin with the database's name."""
     return {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "TILLSTREAM_TOPIC_PREFIX": f"{database}.",
         "CLICKHOUSE_URL": url,
         "CLICKHOUSE_DATABASE": database,
         "TILLSTREAM_DATA": str(data),
@@ -59,8 +62,9 @@ def environment(url: str, database: str, data: Path) -> dict[str, str]:
     }
 
 
-async def furnish(url: str, database: str, data: Path, now: datetime) -> Place:
-    """Facts, members of the ready segments on each of the last days, and what the receipt flow sent."""
+async def furnish(url: str, database: str, data: Path, now: datetime, bootstrap: str) -> Place:
+    """Topics, facts, members of the ready segments on each of the last days, and what the receipt flow sent."""
+    await ensure_topics({"bootstrap_servers": bootstrap}, f"{database}.", partitions=1)
     rows = await fill(url, database, now)
     await evaluate(url, database, data / "project", [now - timedelta(days=day) for day in reversed(range(DAYS))])
     paid = [row for row in rows if row.metric is Metric.SUCCESSFULLY_PAID and row.email and row.livemode]

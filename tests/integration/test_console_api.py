@@ -57,12 +57,15 @@ OPERATIONS = {
 
 @pytest.fixture(scope="module")
 async def filled(
-    clickhouse_server: ClickHouseServer, clickhouse: Client, tmp_path_factory: pytest.TempPathFactory
+    clickhouse_server: ClickHouseServer,
+    clickhouse: Client,
+    kafka_bootstrap: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[ConsoleConfig]:
     database = f"t_{secrets.token_hex(4)}"
     clickhouse.command(f"CREATE DATABASE {database}")
     data = tmp_path_factory.mktemp("api")
-    yield (await furnish(clickhouse_server.url, database, data, datetime.now(UTC))).config
+    yield (await furnish(clickhouse_server.url, database, data, datetime.now(UTC), kafka_bootstrap)).config
     clickhouse.command(f"DROP DATABASE {database} SYNC")
 
 

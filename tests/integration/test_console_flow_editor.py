@@ -17,10 +17,15 @@ DUNNING = (
 )
 
 
+async def begun_with(http: aiohttp.ClientSession) -> str:
+    """The revision that an edit of the flow begins with."""
+    return (await page(http, "/flow/edit", name="dunning")).split('name="base" value="')[1].split('"')[0]
+
+
 async def test_two_people_edit_one_flow_and_nothing_is_lost(place: Place, http: aiohttp.ClientSession) -> None:
     file = place.project / "flows" / "dunning.yaml"
     await post(http, "/flow/save", name="dunning", yaml=DUNNING, new="true")
-    base = (await page(http, "/flow/edit", name="dunning")).split('name="base" value="')[1].split('"')[0]
+    base = await begun_with(http)
     theirs, mine = DUNNING + "  - delay: 2 days\n", DUNNING + "  - delay: 7 days\n"
     assert "Saved." in await post(http, "/flow/save", name="dunning", yaml=theirs, base=base)
     told = await post(http, "/flow/save", 409, name="dunning", yaml=mine, base=base)
@@ -38,17 +43,18 @@ async def test_a_broken_edit_of_a_live_flow_is_not_saved(place: Place, http: aio
     file = place.project / "flows" / "dunning.yaml"
     await post(http, "/flow/save", name="dunning", yaml=DUNNING.replace("\n", "\r\n"), new="true")
     assert file.read_text("utf-8") == DUNNING
+    base = await begun_with(http)
     for wrong, why in (
         (DUNNING.replace("delay", "dealy").replace("email", "mail"), "there is no kind of step"),
         (DUNNING.replace("{template: failed_payment}", "{template: nothing}"), "nothing"),
         (DUNNING.replace("metric: Failed Payment", "segment: nobody"), "there is no segment"),
         ("steps: [", "this is no YAML"),
     ):
-        assert why in await post(http, "/flow/save", 400, name="dunning", yaml=wrong)
+        assert why in await post(http, "/flow/save", 400, name="dunning", yaml=wrong, base=base)
         assert why in await post(http, "/part/flow/check", name="dunning", yaml=wrong)
         assert file.read_text("utf-8") == DUNNING
     draft = DUNNING.replace("live", "draft").replace("{template: failed_payment}", "{template: nothing}")
-    assert "Saved." in await post(http, "/flow/save", name="dunning", yaml=draft)
+    assert "Saved." in await post(http, "/flow/save", name="dunning", yaml=draft, base=base)
     assert "already" in await post(http, "/flow/save", 400, name="dunning", yaml=DUNNING, new="true")
     assert [path.name for path in file.parent.iterdir() if "dunning" in path.name] == ["dunning.yaml"]
     file.unlink()
@@ -145,16 +151,16 @@ async def test_a_mail_is_seen_before_its_flow_is_saved(place: Place, http: aioht
 
 async def test_a_flow_is_set_aside_and_brought_back_as_a_draft(place: Place, http: aiohttp.ClientSession) -> None:
     folder = place.project / "flows"
-    for _ in range(2):  # an earlier one of that name is kept
+    for _ in range(2):  # an earlier one of that name is in the history
         await post(http, "/flow/save", name="dunning", yaml=DUNNING, new="true")
         assert "is archived" in await post(http, "/flow/archive", name="dunning")
-    assert sorted(path.name for path in (folder / "archived").iterdir()) == ["dunning.1.yaml", "dunning.yaml"]
+    assert (folder / "archived" / "dunning.yaml").read_text("utf-8") == DUNNING
     assert not (folder / "dunning.yaml").exists()
     await page(http, "/flow", 409, name="dunning")
     assert "Bring back" in await page(http, "/flows")
     assert "as a draft" in await post(http, "/flow/restore", name="dunning")
     assert (folder / "dunning.yaml").read_text("utf-8") == DUNNING.replace("live", "draft")
     assert "no flow" in await post(http, "/flow/restore", 409, name="dunning")
-    assert "be a flow" in await post(http, "/flow/restore", 409, name="../dunning")
+    assert "is set aside" in await post(http, "/flow/restore", 409, name="../dunning")
     assert "came with Tillstream" in await post(http, "/flow/archive", 409, name="failed-payment")
     (folder / "dunning.yaml").unlink()

@@ -36,6 +36,8 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/segment/save": (Action.SAVE_SEGMENT, {"name": "mine", "yaml": "name: Mine"}),
     "/segment/add": (Action.SAVE_SEGMENT, {"start": "mine"}),
     "/segment/remove": (Action.REMOVE_SEGMENT, {"name": "mine"}),
+    "/segment/roll-back": (Action.ROLL_BACK, {"name": "mine", "revision": "1", "base": "2"}),
+    "/flow/roll-back": (Action.ROLL_BACK, {"name": "receipt", "revision": "1", "base": "2"}),
     "/flow/save": (Action.SAVE_FLOW, {"name": "receipt", "yaml": "title: Receipt"}),
     "/books/close": (Action.CLOSE_BOOKS, {"month": "2026-01"}),
     "/flow/archive": (Action.ARCHIVE_FLOW, {"name": "receipt"}),
