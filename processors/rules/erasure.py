@@ -7,6 +7,7 @@ Three places look at the list (`schemas.erasures`), by the email and the time of
 An object that has lost its person has `erased` in its record, and stays so: its rows keep their money, and no email.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from processors.rules import attempts, identity, stripping
@@ -42,10 +43,13 @@ def settle(session: Session) -> None:
     """Take the person out of every touched record whose they were, and out of the party."""
     party = session.party
     newest = party.get("erased", 0)
+    taught: set[tuple[int, int]] = set()
     for identifier, record in session.touched.items():
         end = max(record.get("erased", 0), _end(session, record))
         if not end:
             continue
+        if record.get("kind") == "invoice" and "erased" not in record:
+            taught.add(identity.taught_by_invoice(record))
         record["erased"] = end
         newest = max(newest, end)
         if "core" in record:
@@ -63,7 +67,7 @@ def settle(session: Session) -> None:
             session.store.put(session.key(identifier, "l"), known)
     if newest:
         party["erased"] = newest
-        spare(session)
+        spare(session, taught)
 
 
 def _end(session: Session, record: Record) -> int:
@@ -81,8 +85,12 @@ def _end(session: Session, record: Record) -> int:
     return marked(identity.email_of(session.party, at, tuple(own), session.until))
 
 
-def spare(session: Session) -> None:
-    """Take out of the party what was learned of the person while it was theirs."""
+def spare(session: Session, taught: Collection[tuple[int, int]] = ()) -> None:
+    """Take out of the party what was learned of the person while it was theirs.
+
+    `taught`: priority and time of what objects told that are nobody's now. An invoice from before an erasure tells the
+    same person's name afterwards too, as when it is paid.
+    """
     party = session.party
 
     def gone(at: int) -> bool:
@@ -90,7 +98,9 @@ def spare(session: Session) -> None:
             return False
         return not party.get("emails") or bool(marked(identity.email_of(party, at, (), session.until)))
 
-    who = {key: known for key, known in party.get("who", {}).items() if not gone(known[1])}
+    who = {
+        key: known for key, known in party.get("who", {}).items() if not gone(known[1]) and (*known[:2],) not in taught
+    }
     cards = {card: seen for card, seen in party.get("cards", {}).items() if not gone(seen)}
     if len(who) != len(party.get("who", {})) or len(cards) != len(party.get("cards", {})):
         party["who"] = who

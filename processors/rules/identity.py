@@ -156,6 +156,11 @@ def learn_from_invoice(party: Record, core: Record, at: int) -> bool:
     return learn_about(party, at, _INVOICE, core.get("name", ""), core.get("phone", ""), None)
 
 
+def taught_by_invoice(record: Record) -> tuple[int, int]:
+    """Priority and time of what an invoice has told of the person."""
+    return _INVOICE, record.get("at", 0)
+
+
 def knowledge(party: Record) -> int:
     """The identity's share of the sum in `lattice`."""
     total: int = party.get("at", 0) + party.get("relink", 0) + party.get("erased", 0)
