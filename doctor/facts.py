@@ -8,6 +8,7 @@ from connector.lookups.parked import Why
 from engage.mail_links import MailFacts
 from reports.reconciliations import LastRun
 from reports.tieouts import BalanceSweep, LastTieOut
+from streams.losses import Loss
 
 NO_KEY = Why.NO_KEY.value  # the state of look-ups that wait for a key
 
@@ -223,7 +224,8 @@ class FileFacts:
 class Facts:
     """All of it. `parts` None: nothing runs in this data directory. `local_stripe`: Stripe is the simulator.
 
-    `mail_settings`: those without which no mail can be sent, and that lack where flows run.
+    `mail_settings`: those without which no mail can be sent, and that lack where flows run. `losses`: what went back in
+    time, and nobody has seen to since.
     """
 
     machine: MachineFacts
@@ -236,3 +238,4 @@ class Facts:
     segments: tuple[FileFacts, ...] = ()
     flows: tuple[FileFacts, ...] = ()
     mail_settings: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()

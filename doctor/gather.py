@@ -28,6 +28,7 @@ from schemas.stripe_types import EVENT_TYPES
 from settings.runtime import Runtime, open_to_others, running
 from settings.secrets import StoredAccount, read_account, secrets_directory, too_open
 from settings.table import Account, Settings
+from streams.losses import all_losses
 from warehouse.address import Address, settings_address
 
 _PATIENCE = 5.0  # seconds that Stripe may be away
@@ -70,6 +71,7 @@ async def gather(
         segments,
         flows,
         _no_mail(settings, runtime),
+        tuple(all_losses(settings.tillstream_data)),
     )
 
 

@@ -6,6 +6,7 @@ from connector.lookups.parked import Why
 from doctor.facts import NO_KEY, Facts, MissingFacts, PartFacts
 from doctor.health import SILENT
 from schemas.tally import REMEDY
+from schemas.times import rfc3339
 from schemas.verdict import Finding, Severity
 
 _ERROR, _WARNING, _HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
@@ -228,6 +229,14 @@ def _named(event: MissingFacts) -> str:
     return f"{name} ({event.type})" if event.missing_from == _ROWS else name
 
 
+def went_back(facts: Facts) -> Iterator[Finding]:
+    """A disk was an older one than it had been: what was made since by hand, or came by webhook alone, may be gone."""
+    for loss in facts.losses:
+        text = f"{loss.cause}: {loss.messages:,} of {loss.what} were gone at {rfc3339(loss.at)[:19]}Z"
+        seen = "" if loss.remedy == REMEDY else f"; then {REMEDY}, which takes this note away as well"
+        yield Finding("went-back", _WARNING, text, f"{loss.remedy}{seen}", loss.what)
+
+
 def audit_stale(facts: Facts) -> Iterator[Finding]:
     """Nobody has looked for what is missing: it can't be said that nothing is."""
     audit = facts.clickhouse.audit if facts.clickhouse else None
@@ -277,6 +286,7 @@ RULES = (
     engine_timezone,
     dead_letters,
     events_missing,
+    went_back,
     audit_stale,
     lookups_waiting,
     unsubscribe_links,

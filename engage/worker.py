@@ -231,7 +231,6 @@ class Engage:
                     partitions=len(told),
                     next="tillstream flows list, and tillstream flows backfill for who should hear of it all the same",
                 )
-            checkpoint.went_back -= partitions
         if self._worker is None:  # it is lying down: these must as well, or what comes meanwhile would be news
             await self._say_that_it_sleeps(partitions)
         elif any(stage.waking(partition) for stage in (self._facts, self._people) for partition in self._owned):

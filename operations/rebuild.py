@@ -23,6 +23,7 @@ from schemas.profile import floor, split_key
 from schemas.times import rfc3339
 from streams.address import answering
 from streams.kafka import Admin, TopicPartition
+from streams.losses import FILE
 from streams.publishing import Message, Publisher
 from streams.reading import Consumer, member, read, reader
 from streams.topics import partitions_in_force
@@ -167,9 +168,10 @@ async def _hand_over(kafka: Mapping[str, Any], prefix: str, versions: Mapping[by
 
 
 def _remove(directory: Path) -> None:
-    """The stores alone: files beside them, such as the key of unsubscribe links, are no state."""
+    """The stores, and what is noted of them: other files, such as the key of unsubscribe links, are no state."""
     for store in directory.glob("v*/") if directory.exists() else ():
         shutil.rmtree(store)
+    (directory / FILE).unlink(missing_ok=True)  # all is made anew
 
 
 async def _changelogs(admin: Admin, prefix: str, state: State) -> list[str]:

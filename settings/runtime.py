@@ -21,7 +21,7 @@ _BLOCK = 4096  # bytes: what disks are given out in
 
 # What `up` and the roles make in the data directory; the project in it is its user's own.
 _MADE = (
-    *("kafka", "clickhouse", "processors", "engage", "connector", "roles", "secrets", "logs"),
+    *("kafka", "clickhouse", "processors", "engage", "sink", "connector", "roles", "secrets", "logs"),
     *("runtime.json", "settings.json", "up.lock"),
 )
 

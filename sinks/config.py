@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from schemas.erasures import Erasures
@@ -15,7 +16,8 @@ class SinkConfig:
     A table's batch is written when it has `batch_rows` rows or `batch_bytes` bytes, or when its oldest row has waited
     for `batch_age` seconds (a lone metric row; `sinks.batch` says how much longer others may), or for longer, up to
     `longest_age`, when ClickHouse takes its time. Accounts that are not in
-    `timezones` (account to IANA name) have `default_timezone`.
+    `timezones` (account to IANA name) have `default_timezone`. What Kafka has lost is kept in the directory `losses`,
+    until a person has seen to it.
     """
 
     kafka: Mapping[str, Any]
@@ -30,4 +32,5 @@ class SinkConfig:
     batch_age: float = 0.2
     longest_age: float = 1.0
     erasures: Erasures = field(default_factory=Erasures)
+    losses: Path | None = None
     patience: float = 60.0  # seconds that Kafka or ClickHouse may be away before `Unavailable` is raised

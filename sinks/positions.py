@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
+from schemas.tally import REMEDY
 from schemas.topics import STRIPE_EVENTS, full_name
 from warehouse.client import Warehouse
 from warehouse.tables import SINK_POSITIONS
@@ -77,7 +78,7 @@ def told(found: Start, prefix: str) -> Iterator[tuple[str, str, dict[str, int]]]
             found.gone,
         )
     if found.lost:
-        remedy = "tillstream replay --missing" if events in found.lost else "nothing: every event is there"
+        remedy = REMEDY if events in found.lost else "nothing: every event is there"
         yield "Kafka has lost messages that ClickHouse has as rows", remedy, found.lost
 
 

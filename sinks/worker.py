@@ -18,6 +18,7 @@ from sinks.config import SinkConfig
 from sinks.positions import Kept, Place
 from sinks.writer import Writer, stop_when
 from streams.kafka import KafkaError, TopicPartition
+from streams.losses import Loss, note
 from streams.pacing import Pacing
 from streams.publishing import Publisher
 from streams.reading import Listener, commit, member
@@ -286,6 +287,9 @@ class Sink(Listener):  # type: ignore[misc]  # aiokafka has no types
         found = positions.start(kafka, written)
         for cause, remedy, messages in positions.told(found, self._config.topic_prefix):
             log.warning(cause, messages=messages, next=remedy)
+            if self._config.losses and not remedy.startswith("nothing"):
+                what = min(messages, key=lambda topic: (not topic.endswith(topics.STRIPE_EVENTS.name), topic))
+                note(self._config.losses, Loss(time.time(), what, cause, messages[what], remedy))
         self._starts = {TopicPartition(*place): offset for place, offset in found.offsets.items()}
 
     def _new_batch(self, table: str) -> Batch:

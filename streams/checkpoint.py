@@ -111,7 +111,7 @@ class Checkpointer:
         self._after = after
         self._stores: dict[int, PartitionStore] = {}
         self._writers: dict[int, Writer] = {}
-        self.went_back: set[int] = set()  # partitions whose state is older than this worker knows it to have been
+        self.went_back: set[int] = set()  # partitions whose state is older than it had been, until they are taken up
         self._batch = Batch()
         self._lock = asyncio.Lock()
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()

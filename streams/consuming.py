@@ -22,6 +22,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -32,8 +33,10 @@ from faust.types import TP, TransportT
 from faust.types.tuples import ConsumerMessage
 from mode.utils.queues import FlowControlEvent
 
+from schemas.tally import REMEDY
 from schemas.topics import COMPACTED
 from streams.checkpoint import Checkpointer
+from streams.losses import Loss, note
 from streams.pacing import Pacing
 
 log = structlog.get_logger(__name__)
@@ -41,19 +44,22 @@ log = structlog.get_logger(__name__)
 _FETCH_SECONDS = 1.0  # for which a fetch waits when nothing comes
 #: Half of what changelogs keep deletions for at least (`delete.retention.ms`): clocks differ.
 _DELETIONS_SECONDS = int(COMPACTED["delete.retention.ms"]) / 2000
+_AHEAD = "is ahead of its changelog, which has lost records"
 _RUN = 250  # records of a run: others get their turn after it
 
 
 class App(faust.App):  # type: ignore[misc]  # Faust has no types
     """An app that takes its partitions over before it reads them, and fetches what it was asked for at the time.
 
-    `checkpoints` are those of its stages, by the topics that they read. `assigned` is False from when partitions were
+    `checkpoints` are those of its stages, by the topics that they read; what state has lost is kept in the directory
+    `losses`. `assigned` is False from when partitions were
     revoked until others are assigned: Faust goes on recovering meanwhile, and may say that it has what is gone.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options, TableManager=_Tables)
         self.checkpoints: dict[str, Checkpointer] = {}
+        self.losses = Path(str(self.conf.datadir))
         self.assigned = False
 
     def _new_transport(self) -> TransportT:
@@ -107,18 +113,20 @@ class _Tables(TableManager):  # type: ignore[misc]  # Faust has no types
             if found[tp] is None:
                 continue
             if found[tp] >= end:
-                dropped["is ahead of its changelog, which has lost records"][tp.partition] = found[tp] + 1 - end
-                checkpoint.went_back.add(tp.partition)
+                dropped[_AHEAD][tp.partition] = found[tp] + 1 - end
             elif tp in since and found[tp] + 1 < (end if since[tp] is None else since[tp]):
                 dropped["is older than its changelog keeps deletions"][tp.partition] = end - found[tp] - 1
-            else:
-                continue
-            checkpoint.forget([tp.partition])
-            store._dbs.pop(tp.partition).close()
-            shutil.rmtree(store.partition_path(tp.partition))
         for cause, records in dropped.items():
             lost, name = sum(records.values()), checkpoint.changelog
             log.warning(f"state {cause}: it is made anew", changelog=name, partitions=len(records), records=lost)
+        if back := dropped.get(_AHEAD):  # first, since nothing else says it once the store is gone
+            loss = Loss(time.time(), checkpoint.changelog, f"state {_AHEAD}", sum(back.values()), REMEDY, sorted(back))
+            note(self.app.losses, loss)
+            checkpoint.went_back |= back.keys()
+        for partition in sorted(partition for records in dropped.values() for partition in records):
+            checkpoint.forget([partition])
+            store._dbs.pop(partition).close()
+            shutil.rmtree(store.partition_path(partition))
 
 
 class _Fetched(dict[TP, list[Any]]):

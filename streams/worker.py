@@ -16,6 +16,7 @@ from schemas.errors import Unavailable
 from streams.app import CHANGELOG, ROCKSDB, ensure_changelogs, make_app
 from streams.checkpoint import Checkpointer, Output, Pace
 from streams.erasing import Eraser
+from streams.losses import pending, taken_up
 from streams.message import Message
 from streams.producer import Producer
 
@@ -103,6 +104,7 @@ class Worker:
             extra_topic_configs=CHANGELOG,
         )
         checkpoint = Checkpointer(name, kept, self.producer, pace, stage.drain, after=after)
+        checkpoint.went_back = pending(self._config.data, checkpoint.changelog)
         self._app.checkpoints |= dict.fromkeys(names, checkpoint)
         self._stages.append((stage, checkpoint))
 
@@ -196,6 +198,11 @@ class Worker:
                     await eraser.own(partitions)
             if self._app.assigned and self._on_assigned is not None:
                 await self._on_assigned(partitions)
+            for checkpoint in [checkpoint for _, checkpoint in self._stages]:
+                if self._app.assigned and (back := checkpoint.went_back & partitions):
+                    await checkpoint.durable()
+                    checkpoint.went_back -= back
+                    taken_up(self._config.data, checkpoint.changelog, back)
         except Exception as error:
             self.fail(error)
             raise

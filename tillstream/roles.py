@@ -255,6 +255,7 @@ def sink(settings: Settings, health_port: int) -> None:
                 timezones=settings.timezones(),
                 default_timezone=settings.tillstream_timezone,
                 archive_days=settings.tillstream_archive_days,
+                losses=settings.tillstream_data / "sink",
                 erasures=erasures,
             )
         )

@@ -27,6 +27,7 @@ from schemas.errors import ConfigurationError, TillstreamError
 from settings.runtime import RoleState, Runtime, make_directory, read_json, runtime_path, write_json
 from settings.table import plain
 from streams.address import kafka_arguments
+from streams.losses import all_losses
 from streams.topics import ensure_topics
 from tillstream import machine, revision
 from tillstream.child import Say
@@ -100,6 +101,8 @@ class Supervisor:
             if machine.went_down(lock) and any(part.name in (KAFKA, CLICKHOUSE) for part in self._plan.services):
                 self._say("up", _WENT_DOWN)
             machine.note(lock, flushes=self._plan.settings.flushes)
+            for loss in all_losses(self.data):
+                self._say("up", f"{loss.cause}, and nobody has seen to it ({loss.what}). Next: {loss.remedy}")
             if revision.behind(self.data):
                 self._say("up", revision.MENDED)
             else:

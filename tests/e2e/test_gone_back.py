@@ -91,6 +91,11 @@ class Shop:
             shutil.rmtree(self.data / part)
             shutil.copytree(self.data.parent / name / part, self.data / part, symlinks=True)
 
+    async def went_back(self) -> set[str]:
+        """What `status` says that went back in time."""
+        told = json.loads((await tillstream_async("status", "--data", self.data, "--json")).stdout)
+        return {finding["about"] for finding in told["findings"] if finding["name"] == "went-back"}
+
     async def missing(self) -> dict[str, Any]:
         done = await tillstream_async("replay", "--missing", "--yes", "--json", "--data", self.data)
         assert done.returncode == 0, done.stderr
@@ -129,9 +134,13 @@ async def test_disks_that_went_back_in_time_are_made_good(shop: Shop) -> None:
     assert "Kafka has lost messages that ClickHouse has as rows" in shop.said()
     assert "tillstream replay --missing" in shop.said()
     assert "state is ahead of its changelog" in shop.said()
+    await shop.up.stop()
+    await shop.up.start()  # what went back is told as long as nobody has seen to it
+    assert {"stripe.events", "tillstream-ledger-changelog"} <= await shop.went_back()
     assert (await shop.missing())["published"] == len(shop.bodies) - shop.half
     assert await shop.settled(len(shop.bodies)) == whole
     assert (await shop.missing())["chosen"] == 0
+    assert await shop.went_back() == set()
     await shop.up.stop()
 
     # 2. ClickHouse's disk is older: Kafka has what it lacks.

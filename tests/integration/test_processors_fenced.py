@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.topics import LEDGER_PEOPLE, METRICS, PROFILES, STRIPE_EVENTS
 from simulator.rendering.objects import event_body, event_json
 from simulator.world.history import World
+from streams.losses import losses
 from tests.conftest import eventually
 from tests.integration.test_processors_worker import START, alive, newest, processor, publish
 from tests.ledger_harness import run
@@ -242,9 +243,16 @@ async def test_a_broker_s_disk_that_went_back_in_time_costs_nothing_that_it_stil
             await newest(kafka.bootstrap, names, lambda rows: ours(rows) == truth(world))
     shutil.rmtree(data)
     shutil.move(tmp_path / "before", data)
-    async with KafkaProcess(data) as kafka, processor(kafka.bootstrap, "", state):
-        await publish(kafka.bootstrap, STRIPE_EVENTS.name, bodies[half:])  # Stripe sends again, or a sweep does
-        await newest(kafka.bootstrap, names, lambda rows: ours(rows) == truth(world))
+    async with KafkaProcess(data) as kafka:
+        async with processor(kafka.bootstrap, "", state):
+            await publish(kafka.bootstrap, STRIPE_EVENTS.name, bodies[half:])  # Stripe sends again, or a sweep does
+            await newest(kafka.bootstrap, names, lambda rows: ours(rows) == truth(world))
+            told = losses(state)
+        assert "tillstream-ledger-changelog" in {loss.what for loss in told}
+        assert all(loss.messages and not loss.pending for loss in told)
+        async with processor(kafka.bootstrap, "", state):  # and it is known, and told, as long as nobody sees to it
+            await newest(kafka.bootstrap, names, lambda rows: ours(rows) == truth(world))
+            assert losses(state) == told
 
 
 @pytest.mark.timeout(600)

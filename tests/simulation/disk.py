@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from faust.types import TP
+
+from tests.simulation.loop import here
 
 _Changes = dict[bytes, bytes | None]
 
@@ -91,7 +94,10 @@ class _Cursor:
 
 
 class Disks(dict[tuple[str, int], Disk]):
-    """All that a machine holds, by changelog and partition."""
+    """All that a machine holds, by changelog and partition; `files` are what else is there."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, bytes] = {}
 
     def __missing__(self, place: tuple[str, int]) -> Disk:
         found = self[place] = Disk()
@@ -124,6 +130,12 @@ class Table:
         self._db_for_partition(tp.partition).persist(offset)
 
 
+def _files() -> dict[Path, bytes]:
+    machine: Any = here()
+    files: dict[Path, bytes] = machine.disks.files
+    return files
+
+
 @contextmanager
 def in_memory() -> Iterator[None]:
     """`streams` finds these in the place of RocksDB and its directories."""
@@ -135,5 +147,7 @@ def in_memory() -> Iterator[None]:
     with (
         patch("streams.store.rocksdict", rocksdict),
         patch("streams.consuming.shutil", SimpleNamespace(rmtree=Disk.wipe)),
+        patch("streams.losses._read", lambda path: _files().get(path, b"")),
+        patch("streams.losses._write", lambda path, content: _files().__setitem__(path, content)),
     ):
         yield

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,6 +202,7 @@ class App:
         self.kafka, self.name, self.member = kafka, name, Member(kafka, name, member)
         self._disks = disks
         self.checkpoints: dict[str, Any] = {}
+        self.losses = Path("/nowhere")
         self.conf = SimpleNamespace(stream_wait_empty=True, tabledir="/nowhere")
         self.on_partitions_revoked, self.on_rebalance_complete = _Signal(), _Signal()
         self.monitor = SimpleNamespace(track_tp_end_offset=lambda *_: None)

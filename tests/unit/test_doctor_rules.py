@@ -30,6 +30,7 @@ from reports.reconciliations import LastRun
 from reports.tieouts import BalanceSweep, LastTieOut
 from schemas.stripe_types import EVENT_TYPES
 from schemas.verdict import Light, Severity, verdict
+from streams.losses import Loss
 
 GIB = 1024**3
 URL = "https://hooks.example.com/webhooks/stripe"
@@ -65,6 +66,10 @@ GOOD = Facts(
     CLICKHOUSE,
     (ACCOUNT,),
 )
+
+
+def lost(remedy: str) -> Facts:
+    return replace(GOOD, losses=(Loss(0.0, "stripe.events", "Kafka has lost messages", 7, remedy),))
 
 
 def machine(**change: Any) -> Facts:
@@ -151,6 +156,8 @@ WRONG: list[tuple[str, Severity, Facts, str]] = [
     ("engine-timezone", HINT, clickhouse(timezone="America/New_York"), "daily_metrics"),
     ("dead-letters", WARNING, clickhouse(open_letters=1), "tillstream deadletters --open"),
     ("events-missing", ERROR, clickhouse(audit=AuditFacts(30.0, missing=(GONE,) * 5)), "tillstream replay --missing"),
+    ("went-back", WARNING, lost("tillstream replay --missing"), "tillstream replay --missing"),
+    ("went-back", WARNING, lost("tillstream import"), "tillstream import; then tillstream replay --missing"),
     ("audit-stale", WARNING, clickhouse(audit=AuditFacts(3600.0, stale=True)), "connector"),
     ("lookups-waiting", WARNING, clickhouse(lookups={"permission missing": 2}), "tillstream doctor"),
     ("lookups-waiting", WARNING, clickhouse(lookups={"no API key": 2}), "other mode"),

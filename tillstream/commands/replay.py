@@ -81,7 +81,8 @@ def replay(
     know of none.
 
     With --missing, exactly those events that ClickHouse has and Kafka has lost, and those events and rows that
-    `status` names as missing. What Kafka let go of by its own dates is not among them.
+    `status` names as missing. What Kafka let go of by its own dates is not among them. That a disk went back in time
+    is seen to by that, and `status` says it no more.
 
     With --rebuild, while `up` (or every `process`) is stopped: the processors' state is dropped, and with the next
     start they read every event that Kafka keeps from its start, which ends in the same rows. What only ClickHouse
@@ -98,6 +99,7 @@ def replay(
         _rebuild(settings, role, yes, as_json)
         return
     from operations.replay import Selection, windows
+    from streams.losses import settle
     from tillstream.revision import note
     from warehouse.waiting import open_warehouse
 
@@ -116,6 +118,8 @@ def replay(
         done = asyncio.run(_publish(settings, selection, total, lost, named))
     if selection == Selection() and not missing and not dry_run:
         note(settings.tillstream_data)
+    if missing and not dry_run and selection == Selection():
+        settle(settings.tillstream_data)
     if as_json:
         screen.say_json({"chosen": total, "published": done, "dry_run": dry_run})
     elif not total:
