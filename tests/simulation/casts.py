@@ -169,6 +169,9 @@ class Mails:
         ended = {key for key, row in judge.messages(room).items() if row["status"] not in ("waiting", "skipped")}
         return not judge.due(room, self._expected(room), self._history(room)) <= ended
 
+    def asleep(self, room: "Room") -> bool:
+        return all(slot.machine is not None and slot.machine.role._worker is None for slot in room.slots)
+
     def awake(self, room: "Room") -> bool:
         there = [slot.machine for slot in room.slots if slot.machine is not None and slot.machine.alive]
         owned = {number for machine in there for number in machine.role._owned if machine.role._worker is not None}

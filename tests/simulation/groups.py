@@ -59,10 +59,6 @@ class Group:
             raise IllegalGenerationError
         self.committed |= offsets
 
-    def empty(self) -> bool:
-        """Whether nobody is in, by the group's account."""
-        return not self._seen
-
     def stable(self, running: set[str]) -> bool:
         """Whether all members are in, and are `running`."""
         return not self._forming and set(self.owners.values()) <= running and set(self._seen) == running

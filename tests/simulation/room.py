@@ -73,7 +73,7 @@ class Room:
         self.outside: Counter[bytes] = Counter()  # what Stripe still has to get rid of
         self.accepted: list[bytes] = []  # what was answered 200
         self.busy: set[asyncio.Task[None]] = set()
-        self.asleep = math.inf  # since when nobody was there
+        self.asleep = math.inf  # since when all sleep, by their own account
         self.awake = math.inf if plan.live else 0.0  # since when every partition has a worker who knows of the flow
 
     def note(self, text: str) -> None:
@@ -119,10 +119,10 @@ class Room:
 
     async def wake(self) -> None:
         """No flow is live, then one is."""
-        self.kafka.live, group = False, self.kafka.group(self.cast.group)
+        self.kafka.live = False
         while self.loop.now < self.began + self.plan.live:
             await asyncio.sleep(0.25)
-            if self.asleep == math.inf and group.empty():
+            if self.asleep == math.inf and self.cast.asleep(self):
                 self.asleep = self.loop.now - self.began
                 self.note("flows are asleep")
         self.kafka.live = True
