@@ -17,7 +17,6 @@ from engage.config import EngageConfig
 from engage.flows.library import Flows
 from engage.flows.reading import parse
 from engage.flows.rules.program import compile_flow
-from engage.senders.outcome import Again, Outcome, Sent, Unknown
 from engage.templates.rendering import Library, Rendered
 from engage.worker import Engage
 from ingest.publisher import Publisher
@@ -40,7 +39,7 @@ from sinks.worker import Sink
 from streams.message import Headers
 from streams.partitioner import partition_of
 from tests.simulation import judge
-from tests.simulation.clients import ClickHouse, Consumer, Producer, until_read
+from tests.simulation.clients import ClickHouse, Consumer, Post, Producer, until_read
 from tests.simulation.histories import messages, truth
 from tests.simulation.loop import START, here
 from warehouse.address import Address
@@ -72,6 +71,9 @@ class Cast(Protocol):
     def waits(self, room: "Room") -> bool:
         """Whether something must still come, other than that all is read."""
 
+    def asleep(self, room: "Room") -> bool:
+        """Whether all of a role that `sleeps` do, by their own account."""
+
     def awake(self, room: "Room") -> bool:
         """Whether all that sleep have woken up."""
 
@@ -102,6 +104,9 @@ class Processors:
         return Processor(ProcessorConfig({}, Path("/nowhere"), partitions=partitions))
 
     def waits(self, room: "Room") -> bool:
+        return False
+
+    def asleep(self, room: "Room") -> bool:
         return False
 
     def awake(self, room: "Room") -> bool:
@@ -170,7 +175,8 @@ class Mails:
         return not judge.due(room, self._expected(room), self._history(room)) <= ended
 
     def asleep(self, room: "Room") -> bool:
-        return all(slot.machine is not None and slot.machine.role._worker is None for slot in room.slots)
+        roles = [slot.machine and slot.machine.role for slot in room.slots]
+        return all(role is not None and role._worker is None for role in roles)
 
     def awake(self, room: "Room") -> bool:
         there = [slot.machine for slot in room.slots if slot.machine is not None and slot.machine.alive]
@@ -257,35 +263,6 @@ def _payment(name: str, rng: Random) -> list[Told]:
     return [(topic, key, orjson.dumps(row | {"version": version}), ()) for version, row in enumerate(told, 1)]
 
 
-class Post:
-    """The mail server and whoever is called: takes, refuses for now, or breaks off when it has or has not taken."""
-
-    def __init__(self, *_: Any) -> None:
-        self._machine: Any = here()
-
-    async def send(self, letter: Any) -> Outcome:
-        kafka, name = self._machine.kafka, getattr(letter, "message_id", "") or letter.idempotency_key
-        loop, rng, answer = kafka.loop, kafka.rng, kafka.loop.create_future()
-        luck = rng.random()
-
-        def arrives() -> None:
-            if luck > 0.05:
-                kafka.delivered[name] += 1
-            loop.call_later(rng.expovariate(20), replies, context=loop.room)
-
-        def replies() -> None:
-            if not answer.done():
-                answer.set_result(Unknown("it broke off") if luck < 0.1 else Sent())
-
-        if luck > 0.95:
-            await asyncio.sleep(0.1)
-            return Again("come back later", unreachable=luck > 0.97)
-        loop.call_later(rng.expovariate(20), arrives, context=loop.room)
-        return await answer
-
-    async def close(self) -> None: ...
-
-
 class _Ends:
     """A door and a sink in one process."""
 
@@ -348,6 +325,9 @@ class Ends:
 
     def waits(self, room: "Room") -> bool:
         return any(room.outside.values())
+
+    def asleep(self, room: "Room") -> bool:
+        return False
 
     def awake(self, room: "Room") -> bool:
         return True

@@ -1,4 +1,4 @@
-"""aiokafka's producer and consumer, and ClickHouse, as far as the door and the sink know them."""
+"""What roles reach by other ways than Faust: aiokafka's producer and consumer, ClickHouse, and whom flows send to."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 from faust.types import TP
 
+from engage.senders.outcome import Again, Outcome, Sent, Unknown
 from schemas.errors import Unavailable
 from streams.message import Headers
 from streams.partitioner import partition_of
@@ -209,3 +210,32 @@ async def until_read(_: Any, group: str, topics: Iterable[str]) -> None:
         committed = await member.insist(lambda: dict(member.group.committed))
         left = {tp: end for tp, end in left.items() if committed.get(tp, 0) < end}
         await asyncio.sleep(0.2)
+
+
+class Post:
+    """The mail server and whoever is called: takes, refuses for now, or breaks off when it has or has not taken."""
+
+    def __init__(self, *_: Any) -> None:
+        self._machine: Any = here()
+
+    async def send(self, letter: Any) -> Outcome:
+        kafka, name = self._machine.kafka, getattr(letter, "message_id", "") or letter.idempotency_key
+        loop, rng, answer = kafka.loop, kafka.rng, kafka.loop.create_future()
+        luck = rng.random()
+
+        def arrives() -> None:
+            if luck > 0.05:
+                kafka.delivered[name] += 1
+            loop.call_later(rng.expovariate(20), replies, context=loop.room)
+
+        def replies() -> None:
+            if not answer.done():
+                answer.set_result(Unknown("it broke off") if luck < 0.1 else Sent())
+
+        if luck > 0.95:
+            await asyncio.sleep(0.1)
+            return Again("come back later", unreachable=luck > 0.97)
+        loop.call_later(rng.expovariate(20), arrives, context=loop.room)
+        return await answer
+
+    async def close(self) -> None: ...
