@@ -52,8 +52,8 @@ class App(faust.App):  # type: ignore[misc]  # Faust has no types
     """An app that takes its partitions over before it reads them, and fetches what it was asked for at the time.
 
     `checkpoints` are those of its stages, by the topics that they read; what state has lost is kept in the directory
-    `losses`. `assigned` is False from when partitions were
-    revoked until others are assigned: Faust goes on recovering meanwhile, and may say that it has what is gone.
+    `losses`. `assigned` is False from when partitions were revoked until others are assigned: Faust goes on recovering
+    meanwhile, and may say that it has what is gone.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -3,12 +3,14 @@
 A role that dies before it has taken such state up finds here that it is older than it had been.
 """
 
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
+
+from settings.runtime import write_json
 
 FILE = "losses.json"
 ROLES = ("processors", "engage", "sink")  # their directories
@@ -34,7 +36,7 @@ _losses = msgspec.json.Decoder(list[Loss])
 def losses(directory: Path) -> list[Loss]:
     """Those that are kept, the oldest first."""
     kept = _read(directory / FILE)
-    with suppress(msgspec.DecodeError):  # a disk may have lost that as well
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):  # a disk may have lost that as well
         return _losses.decode(kept) if kept else []
     return []
 
@@ -72,21 +74,18 @@ def settle(data: Path) -> None:
 
 
 def _keep(directory: Path, found: list[Loss]) -> None:
-    _write(directory / FILE, msgspec.json.encode(found) if found else b"")
+    _write(directory / FILE, msgspec.to_builtins(found))
 
 
 def _read(path: Path) -> bytes:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, PermissionError):  # `status` may be another user's
         return path.read_bytes()
     return b""
 
 
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing; without content there is no file."""
-    if not content:
+def _write(path: Path, found: list[dict[str, Any]]) -> None:
+    """Without any there is no file."""
+    if found:
+        write_json(path, found)
+    else:
         path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    whole.write_bytes(content)
-    whole.replace(path)

@@ -1,5 +1,6 @@
 """RocksDB in memory, one for each partition of a table; it can be put back to what it was some writes ago."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,6 @@ def in_memory() -> Iterator[None]:
         patch("streams.store.rocksdict", rocksdict),
         patch("streams.consuming.shutil", SimpleNamespace(rmtree=Disk.wipe)),
         patch("streams.losses._read", lambda path: _files().get(path, b"")),
-        patch("streams.losses._write", lambda path, content: _files().__setitem__(path, content)),
+        patch("streams.losses._write", lambda path, found: _files().__setitem__(path, json.dumps(found).encode())),
     ):
         yield

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from streams.losses import FILE, Loss, all_losses, losses, note, pending, settle, taken_up
 
 
@@ -39,8 +41,9 @@ def test_state_that_nobody_has_taken_up_is_older_than_it_was_whoever_has_seen_to
     assert [loss.what for loss in losses(engage)] == ["facts"]
 
 
-def test_a_note_that_a_disk_has_spoiled_ends_nobody(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b'[{"at": 1')
+@pytest.mark.parametrize("left", [b'[{"at": 1', b'[{"what": "\xff"}]', b"\0" * 10, b"{}"])
+def test_a_note_that_a_disk_has_spoiled_ends_nobody(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / FILE).write_bytes(left)
     assert losses(tmp_path) == []
     note(tmp_path, lost("ledger"))
     assert len(losses(tmp_path)) == 1
