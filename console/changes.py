@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from engage.conditions import words as telling
-from engage.conditions.problems import Invalid
 from engage.conditions.reading import parse as parse_segment
 from engage.flows import words
 from engage.flows.reading import parse as parse_flow
 from engage.flows.rules.program import compile_flow
+from engage.templates import brand
 from schemas.definitions import Kind, Revision
+from schemas.errors import ConfigurationError
 
 _AROUND: Final = 2  # lines that stay, shown around those that change
 _LONGEST: Final = 400  # lines of a difference
+_EXACT: Final = 1_000_000  # pairs of lines, above which it is enough that a difference is true
 
 Sign = Literal["+", "-", " ", "…"]
 
@@ -53,7 +55,8 @@ def difference(old: str, new: str) -> list[tuple[Sign, str]]:
     """The lines that are gone (-) and that are new (+), with some that stay around them."""
     before, after = old.splitlines(), new.splitlines()
     found: list[tuple[Sign, str]] = []
-    for group in difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(_AROUND):
+    long = len(before) * len(after) > _EXACT
+    for group in difflib.SequenceMatcher(None, before, after, autojunk=long).get_grouped_opcodes(_AROUND):
         if found or group[0][1]:
             found.append(("…", ""))
         for what, i, j, k, m in group:
@@ -92,6 +95,9 @@ def _told(of: Revision) -> list[str] | None:
             flow = parse_flow(of.text, of.name)
             steps = [words.step(each.kind) for each in compile_flow(flow).instructions]
             return [f"status {flow.status}", f"starts with {words.trigger(flow)}", *words.rules(flow), *steps]
-    except Invalid:
+        if of.kind is Kind.BRAND:
+            look = brand.read(of.text).model_dump()
+            return [f"{name} {'uploaded' if told.startswith('data:') else told}" for name, told in look.items() if told]
+    except ConfigurationError:
         pass
     return None

@@ -1,6 +1,7 @@
 """Segments, flows and mails in the console: `engage` has them, as revisions and as files of the project."""
 
 import asyncio
+from collections.abc import Callable
 
 from console.building import Fault
 from console.changes import Change, changes
@@ -100,9 +101,14 @@ class Engagement(Segments, Flows, FlowEditing, MailEditing):
             raise ConfigurationError(f"the {kind} '{name}' was changed meanwhile", remedy="look at it again")
 
     def _mistakes(self, kind: Kind, name: str, text: str, new: bool) -> list[Problem] | list[Fault]:
-        if kind is Kind.SEGMENT:
-            return self._segment_mistakes(name, text, new)
-        return self._flow_mistakes(name, text, new)
+        """Why it can't be saved; `new`: there must be none of that name."""
+        checks: dict[Kind, Callable[[str, str, bool], list[Problem] | list[Fault]]] = {
+            Kind.SEGMENT: self._segment_mistakes,
+            Kind.FLOW: self._flow_mistakes,
+            Kind.TEMPLATE: self._mail_mistakes,
+            Kind.BRAND: self._brand_mistakes,
+        }
+        return checks[kind](name, text, new)
 
 
 def _status(now: Revision | None) -> Status:

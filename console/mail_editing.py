@@ -7,6 +7,7 @@ from pathlib import Path
 from console.flows import test_sent
 from console.mail_shapes import BrandFile, MailFile, Seen, Use
 from engage import mail_links, mail_test
+from engage.conditions.problems import Problem
 from engage.definitions.keeping import Definitions, Stale
 from engage.flows import library as flows
 from engage.flows.model import Flow, MetricTrigger
@@ -20,7 +21,7 @@ from engage.templates.brand import Brand, of_settings, read, write
 from engage.templates.context import Values, values
 from engage.templates.errors import TemplateProblem
 from reports.flow_data import FlowData
-from schemas.definitions import Kind
+from schemas.definitions import Kind, Revision
 from schemas.emails import normal
 from schemas.errors import ConfigurationError, TillstreamError
 from schemas.metrics import Metric
@@ -64,16 +65,21 @@ class MailEditing:
         """What is wrong with a template's text."""
         return await asyncio.to_thread(self._check_mail, name, text)
 
-    async def save_mail(self, name: str, text: str, author: str) -> None:
-        """Makes it the newest revision. The text has been checked."""
+    async def save_mail(self, name: str, text: str, parent: str, author: str) -> Stale | None:
+        """Makes it the newest revision, if `parent` still is. The text has been checked."""
         files.must_be_name(name)
-        if not await self._revised(Kind.TEMPLATE, name, text, author):
+        found = await self._revised(Kind.TEMPLATE, name, text, parent, author)
+        if found is None:
             await asyncio.to_thread(lambda: files.save(self._settings().project, name, text))
+        return found if isinstance(found, Stale) else None
 
-    async def remove_mail(self, name: str, author: str) -> MailFile:
+    async def remove_mail(self, name: str, parent: str, author: str) -> MailFile:
         """Sets the project's template aside, unless a flow needs it."""
         file = await asyncio.to_thread(self._removable, name)
-        if not await self._revised(Kind.TEMPLATE, name, file.text, author, archived=True):
+        found = await self._revised(Kind.TEMPLATE, name, file.text, parent, author, archived=True)
+        if isinstance(found, Stale):
+            raise ConfigurationError(f"the template '{name}' was changed meanwhile", remedy="load the page again")
+        if found is None:
             await asyncio.to_thread(lambda: files.remove(self._settings().project, name))
         return file
 
@@ -88,22 +94,21 @@ class MailEditing:
         """The brand's file, and what the settings say instead."""
         return await asyncio.to_thread(self._brand)
 
-    async def save_brand(self, new: Brand, author: str) -> None:
-        """Makes it the newest revision."""
-        if not await self._revised(Kind.BRAND, "brand", write(new), author):
+    async def save_brand(self, new: Brand, parent: str, author: str) -> Stale | None:
+        """Makes it the newest revision, if `parent` still is."""
+        found = await self._revised(Kind.BRAND, "brand", write(new), parent, author)
+        if found is None:
             await asyncio.to_thread(lambda: files.save_brand(self._settings().project, new))
+        return found if isinstance(found, Stale) else None
 
-    async def _revised(self, kind: Kind, name: str, text: str, author: str, *, archived: bool = False) -> bool:
-        """Whether it is a revision by now: not while Kafka is away, when the file becomes one later."""
+    async def _revised(
+        self, kind: Kind, name: str, text: str, parent: str, author: str, *, archived: bool = False
+    ) -> Revision | Stale | None:
+        """None while Kafka is away, when the file becomes a revision later."""
         try:
-            head = await self.definitions.head(kind, name)
-            parent = head.id if head else ""
-            found = await self.definitions.save(kind, name, text, parent=parent, author=author, archived=archived)
+            return await self.definitions.save(kind, name, text, parent=parent, author=author, archived=archived)
         except TillstreamError:
-            return False
-        if isinstance(found, Stale):
-            raise ConfigurationError(f"the {kind} '{name}' was changed meanwhile", remedy="load the page again")
-        return True
+            return None
 
     def _mail_files(self) -> list[MailFile]:
         project = self._settings().project
@@ -120,6 +125,17 @@ class MailEditing:
         except TemplateProblem as error:
             return error
         return None
+
+    def _mail_mistakes(self, name: str, text: str, _new: bool) -> list[Problem]:
+        wrong = self._check_mail(name, text)
+        return [Problem(wrong.line or 1, 1, wrong.reason)] if wrong else []
+
+    def _brand_mistakes(self, _name: str, text: str, _new: bool) -> list[Problem]:
+        try:
+            read(text)
+        except ConfigurationError as error:
+            return [Problem(1, 1, str(error))]
+        return []
 
     def _removable(self, name: str) -> MailFile:
         file = self._mail_file(name)

@@ -12,6 +12,8 @@ from console.mail_form import digest
 from console.pages.site import Page
 from engage.templates import colours, logo
 from engage.templates.brand import checked
+from schemas.definitions import Kind
+from schemas.errors import ConfigurationError
 
 UPLOADED: Final = "uploaded"  # stands in the form for a logo that has no address
 _READ: Final = 32_000_000  # bytes of a file
@@ -49,6 +51,7 @@ class BrandPage(Page):
         """Writes the file, if nothing is wrong with it and nobody else has changed it meanwhile."""
         posted = await forms.posted(request)
         given, base = {name: posted.get(name, "") for name in FIELDS}, posted.get("base", "")
+        parent = await self.engagement.base(Kind.BRAND, "brand")  # before its file: whoever comes between is not lost
         if given["logo"] == UPLOADED:
             given["logo"] = (await self.engagement.brand()).brand.logo
         async with self.site.change(request, Action.SAVE_BRAND) as outcome:
@@ -57,10 +60,12 @@ class BrandPage(Page):
                 outcome.error = "; ".join(f"{name}: {why}" for name, why in wrong.items())
                 return await self._form(request, given, base, wrong=wrong, status=400)
             theirs = (await self.engagement.brand()).text
-            if digest(theirs) != base:  # saving once more is meant, then
+            stale = digest(theirs) != base
+            if not stale and (found := await self.engagement.save_brand(new, parent, request[VISITOR].name)):
+                stale, theirs = True, found.theirs.text if found.theirs else ""
+            if stale:  # saving once more is meant, then
                 outcome.error = "it was changed meanwhile"
                 return await self._form(request, given, digest(theirs), theirs=theirs, status=409)
-            await self.engagement.save_brand(new, request[VISITOR].name)
         return self.site.back(request, "/brand", done="Saved: every mail has it from now on.")
 
     async def logo(self, request: web.Request) -> web.Response:
@@ -80,6 +85,7 @@ class BrandPage(Page):
                 while isinstance(part, BodyPartReader) and (chunk := await part.read_chunk()) and size < _READ:
                     size += len(chunk)
                     content += chunk if size <= logo.LARGEST else b""
+        parent = await self.engagement.base(Kind.BRAND, "brand")
         async with self.site.change(request, Action.SAVE_BRAND, detail="logo") as outcome:
             file = await self.engagement.brand()
             try:
@@ -90,7 +96,8 @@ class BrandPage(Page):
                 outcome.error = str(error)
                 wrong = {"upload": outcome.error[:1].upper() + outcome.error[1:] + "."}
                 return await self._form(request, file.brand.model_dump(), digest(file.text), wrong=wrong, status=400)
-            await self.engagement.save_brand(new, request[VISITOR].name)
+            if await self.engagement.save_brand(new, parent, request[VISITOR].name):
+                raise ConfigurationError("the brand was changed meanwhile", remedy="upload the logo again")
         return self.site.back(request, "/brand", done="The logo is saved: every mail has it from now on.")
 
     async def _form(
@@ -116,5 +123,6 @@ class BrandPage(Page):
             wrong=wrong or {},
             theirs=theirs,
             problem=file.problem,
+            changed=bool(file.text) or bool(self.engagement.definitions.archived(Kind.BRAND)),
             who=file.settings,
         )

@@ -1,6 +1,6 @@
 """The history of a definition: who saved it when, what that changed, and the way back."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -13,10 +13,21 @@ from engage.definitions.keeping import Stale
 from schemas.definitions import FILE, Kind
 from schemas.errors import ConfigurationError
 
-#: Of each kind that has a history here: the path of its page, and the name and path of the list of all.
+
+class _Place(NamedTuple):
+    """Where a kind is in the console: `path` is what its history is below; `all` and `home` are the list of them."""
+
+    path: str
+    page: str
+    all: str
+    home: str
+
+
 _PLACES: Final = {
-    Kind.SEGMENT: ("/segment", "Segments", "/segments"),
-    Kind.FLOW: ("/flow", "Flows", "/flows"),
+    Kind.SEGMENT: _Place("/segment", "/segment", "Segments", "/segments"),
+    Kind.FLOW: _Place("/flow", "/flow", "Flows", "/flows"),
+    Kind.TEMPLATE: _Place("/template", "/template/edit", "Templates", "/templates"),
+    Kind.BRAND: _Place("/brand", "/brand", "Templates", "/templates"),
 }
 
 
@@ -35,28 +46,28 @@ class RollBackForm(BaseModel):
 
 
 class HistoryPages(Page):
-    """`/segment/history`, `/flow/history` and the way back from there."""
+    """`/segment/history` and its like, and the way back from there."""
 
     def routes(self) -> list[web.RouteDef]:
         """Two for each kind."""
         return [
             route
-            for path, *_ in _PLACES.values()
-            for route in (web.get(f"{path}/history", self.history), web.post(f"{path}/roll-back", self.roll_back))
+            for each in _PLACES.values()
+            for route in (
+                web.get(f"{each.path}/history", self.history),
+                web.post(f"{each.path}/roll-back", self.roll_back),
+            )
         ]
 
     async def history(self, request: web.Request) -> web.Response:
         """Every revision, newest first."""
         kind, name = _kind(request), forms.parsed(HistoryQuery, request.query).name
-        path, title, home = _PLACES[kind]
         return self.site.page(
             request,
             "history.html",
             kind=kind,
             name=name,
-            path=path,
-            home=home,
-            all=title,
+            place=_PLACES[kind],
             by_file=FILE,
             changes=await self.engagement.history(kind, name),
         )
@@ -64,7 +75,6 @@ class HistoryPages(Page):
     async def roll_back(self, request: web.Request) -> web.Response:
         """A new revision with the text of an earlier one."""
         kind, form = _kind(request), forms.parsed(RollBackForm, await forms.posted(request))
-        path, *_ = _PLACES[kind]
         detail = f"{kind} {form.name}: {form.revision[:8]}"
         async with self.site.change(request, Action.ROLL_BACK, detail=detail):
             found = await self.engagement.roll_back(kind, form.name, form.revision, form.base, request[VISITOR].name)
@@ -73,9 +83,12 @@ class HistoryPages(Page):
                     f"the {kind} '{form.name}' was changed meanwhile", remedy="look at its history again"
                 )
         return self.site.back(
-            request, f"{path}/history", name=form.name, done="It is as it was then: that is a revision of its own."
+            request,
+            f"{_PLACES[kind].path}/history",
+            name=form.name,
+            done="It is as it was then: that is a revision of its own.",
         )
 
 
 def _kind(request: web.Request) -> Kind:
-    return next(kind for kind, (path, *_) in _PLACES.items() if request.path.startswith(f"{path}/"))
+    return next(kind for kind, place in _PLACES.items() if request.path.startswith(f"{place.path}/"))

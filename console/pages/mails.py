@@ -16,6 +16,7 @@ from console.pages.flows import MAIL_HEADERS
 from console.pages.site import METRICS, Page, Site
 from engage.templates import blocks, files
 from engage.templates.blocks import BlockMail, Wrong
+from schemas.definitions import Kind
 
 _KEPT: Final = 24  # mails that were shown last, each until its frame has asked for it
 _NIGHT: Final = "(prefers-color-scheme: dark)"
@@ -93,7 +94,8 @@ class MailPages(Page):
         """Every template, those of one's own first."""
         found = await self.engagement.mail_files()
         ordered = sorted(found, key=lambda file: (file.ready, file.name))
-        return self.site.page(request, "mails.html", files=ordered)
+        removed = self.engagement.definitions.archived(Kind.TEMPLATE)
+        return self.site.page(request, "mails.html", files=ordered, removed=removed)
 
     async def start(self, request: web.Request) -> web.Response:
         """What a new one may begin with."""
@@ -200,10 +202,11 @@ class MailPages(Page):
         posted = await forms.posted(request)
         draft, mail = forms.parsed(Edited, posted), mail_form.read(posted)
         text, wrong = _text(draft, mail)
-        known = {file.name: file for file in await self.engagement.mail_files()}
-        name = file_name_of(draft.title, known, "mail") if draft.new else draft.name
+        name = file_name_of(draft.title, await self._known(), "mail") if draft.new else draft.name
+        parent = await self.engagement.base(Kind.TEMPLATE, name)  # before its file: whoever comes between is not lost
+        known = await self._known()
         async with self.site.change(request, Action.SAVE_MAIL, detail=name) as outcome:
-            theirs = known[name].text if name in known and not draft.new else ""
+            theirs = known[name].text if name in known else ""
             if theirs and mail_form.digest(theirs) != draft.base:  # saving once more is meant, then
                 outcome.error = "it was changed meanwhile"
                 draft = draft.model_copy(update={"base": mail_form.digest(theirs)})
@@ -213,7 +216,11 @@ class MailPages(Page):
             outcome.error = "; ".join(one.text for one in wrong)
             if wrong:
                 return await self._editor(request, draft, mail, wrong=wrong, status=400)
-            await self.engagement.save_mail(name, text, request[VISITOR].name)
+            if stale := await self.engagement.save_mail(name, text, parent, request[VISITOR].name):
+                outcome.error = "it was changed meanwhile"
+                theirs = stale.theirs.text if stale.theirs else ""
+                draft = draft.model_copy(update={"base": mail_form.digest(theirs)})
+                return await self._editor(request, draft, mail, status=409, theirs=theirs)
         flows = {use.title for use in known[name].live} if name in known else set()
         sent = f" The flow {', '.join(sorted(flows))} sends it so from now on." if flows else ""
         return self.site.back(request, "/template/edit", name=name, done=f"Saved.{sent}")
@@ -221,10 +228,14 @@ class MailPages(Page):
     async def remove(self, request: web.Request) -> web.Response:
         """A template goes; one that took a ready one's place gives it back."""
         name = forms.parsed(forms.Named, await forms.posted(request)).name
+        parent = await self.engagement.base(Kind.TEMPLATE, name)
         async with self.site.change(request, Action.REMOVE_MAIL, detail=name):
-            gone = await self.engagement.remove_mail(name, request[VISITOR].name)
+            gone = await self.engagement.remove_mail(name, parent, request[VISITOR].name)
         back = " The one that came with Tillstream is sent again." if gone.over else ""
         return self.site.back(request, "/templates", done=f"The template {name} is removed.{back}")
+
+    async def _known(self) -> dict[str, MailFile]:
+        return {file.name: file for file in await self.engagement.mail_files()}
 
     def _keep(self, html: str) -> str:
         """The mail is at hand for a while, by this name."""

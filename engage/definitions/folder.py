@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,7 +13,9 @@ from engage.conditions.problems import Invalid
 from engage.files import write_whole, writing
 from engage.flows.reading import parse
 from engage.segments import library as segments
+from engage.templates import brand, files
 from schemas.definitions import Kind, Revision, is_name
+from schemas.errors import TillstreamError
 
 #: Folder and ending of the files of a kind.
 FILES: Final = {
@@ -119,16 +121,13 @@ class Folder:
             file.unlink(missing_ok=True)
 
     def readable(self, kind: Kind, name: str, file: File | None) -> bool:
-        """Whether others could use the file."""
+        """Whether others could use the file. It takes a while: a template is tried."""
         if file is None or file.archived:
             return True
-        if kind is Kind.SEGMENT:
-            return not isinstance(segments.check(self.project, name, file.text), list)
-        if kind is Kind.FLOW:
-            try:
-                parse(file.text, name)
-            except Invalid:
-                return False
+        try:
+            _CHECKS[kind](self.project, name, file.text)
+        except TillstreamError:  # or it can't be tried now
+            return False
         return True
 
     def bases(self) -> dict[str, str]:
@@ -150,6 +149,21 @@ class Folder:
                     name = path.name.removesuffix(ending)
                     if is_name(name) and not (below and _EARLIER.search(name)):
                         yield kind, name, path
+
+
+def _check_segment(project: Path, name: str, text: str) -> None:
+    found = segments.check(project, name, text)
+    if isinstance(found, list):
+        raise Invalid(found)
+
+
+#: Of each kind: raises TillstreamError for a text that can't be used.
+_CHECKS: Final[Mapping[Kind, Callable[[Path, str, str], object]]] = {
+    Kind.SEGMENT: _check_segment,
+    Kind.FLOW: lambda _, name, text: parse(text, name),
+    Kind.TEMPLATE: files.check,
+    Kind.BRAND: lambda _, __, text: brand.read(text),
+}
 
 
 def _numbered(path: Path, number: int) -> Path:

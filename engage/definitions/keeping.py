@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from engage.definitions.folder import File, Folder, Step, step
+from engage.definitions.folder import File, Folder, Step, agree, step
 from engage.files import writing
 from schemas.definitions import FILE, Kind, Revision, Revisions, is_name, place, revision
 from schemas.errors import ConfigurationError, TillstreamError, Unavailable
@@ -137,13 +137,9 @@ class Definitions:
             where = place(kind, name)
             base = self._known.get(kind, name, bases.get(where, ""))
             head = self._known.head(kind, name)
-            do = step(
-                file,
-                base,
-                head,
-                readable=self._folder.readable(kind, name, file),
-                there=self._folder.there(kind),
-            )
+            known = agree(file, base) or agree(file, head)
+            readable = known or await asyncio.to_thread(self._folder.readable, kind, name, file)
+            do = step(file, base, head, readable=readable, there=self._folder.there(kind))
             if do is Step.PUBLISH:
                 head = await self._take_in(kind, name, file, base)
                 do = Step.WRITE if step(file, base, head) is not Step.NOTE else Step.NOTE

@@ -7,7 +7,7 @@ from typing import Final
 
 from engage.files import write_whole, writing
 from engage.templates import blocks, brand, places
-from engage.templates.errors import did_you_mean
+from engage.templates.errors import TemplateProblem, did_you_mean
 from engage.templates.rendering import Library
 from schemas.errors import ConfigurationError
 
@@ -55,8 +55,15 @@ def get(project: Path, name: str) -> File:
 
 
 def check(project: Path, name: str, text: str) -> None:
-    """Raises TemplateProblem for a text that can't be the template of that name."""
-    Library([project / "templates"]).check(name, draft=text)
+    """Raises TemplateProblem for a text that can't be the template of that name; of what mails are built from, one
+    that can't be read. Raises Unavailable as `Library` does."""
+    library = Library([project / "templates"])
+    if name.startswith("_"):
+        library.check_text(text, name)
+    elif text.strip():
+        library.check(name, draft=text)
+    else:
+        raise TemplateProblem("the mail is empty", template=name)
 
 
 def must_be_name(name: str) -> None:

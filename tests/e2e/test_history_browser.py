@@ -1,4 +1,4 @@
-"""The history of a flow in a real browser: read by everybody, and gone back from by mouse and by keyboard alone."""
+"""The history of flows and mails in a real browser: read by everybody, gone back from by mouse and keyboard alone."""
 
 import os
 from pathlib import Path
@@ -54,6 +54,28 @@ async def test_a_marketer_sees_what_was_changed_and_goes_back(shop: Shop, browse
         await expect(entries).to_have_count(count + 1)
         await expect(entries.first).to_contain_text("Saved by this machine")
         assert file.read_text("utf-8") == with_status(GENTLE, Status.DRAFT) or file.read_text("utf-8") == GENTLE
+
+
+async def test_a_mail_goes_back_from_its_editor(shop: Shop, browser: Browser) -> None:
+    old, new = "<p>Dear customer</p>\n", "<p>Hey you</p>\n"
+    file = shop.project / "templates" / "letter.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    async with window(browser, "light") as opened:
+        page = opened.page
+        for text in (old, new):
+            file.write_text(text, "utf-8")
+            await page.goto(f"{shop.url}/template/history?name=letter")
+        await page.goto(f"{shop.url}/template/edit?name=letter")
+        await page.get_by_role("link", name="History").click()
+        entries = page.locator(".history > li")
+        await expect(entries).to_have_count(2)
+        await expect(entries.first.locator("ins")).to_have_text("<p>Hey you</p>")
+        await entries.nth(1).locator("summary").filter(has_text="Roll back to this").click()
+        await entries.nth(1).get_by_role("button", name="Roll back", exact=True).click()
+        await expect(page.locator("body")).to_contain_text("It is as it was then")
+        assert file.read_text("utf-8") == old
+        await page.get_by_role("link", name="letter").click()
+        await expect(page.locator("#building textarea").first).to_have_value(old)
 
 
 @pytest.mark.parametrize("look", LOOKS)

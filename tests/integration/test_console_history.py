@@ -1,16 +1,20 @@
-"""The history of segments and flows in the console: who, when, what changed, and the way back."""
+"""The history of definitions in the console: who, when, what changed, and the way back."""
 
 import html
 import re
+from pathlib import Path
 
 import aiohttp
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from engage.definitions.keeping import Definitions
+from schemas.definitions import Kind, Revision
 from tests.conftest import eventually
 from tests.integration.engagement_support import Place
 from tests.integration.test_console_engagement import PAYERS, READ, furnished, http, page, place, post
 from tests.integration.test_console_flow_editor import DUNNING
+from tests.integration.test_console_mails import FIELDS
 
 __all__ = ["furnished", "http", "place"]  # fixtures
 
@@ -70,6 +74,105 @@ async def test_a_segment_that_was_removed_is_brought_back_from_its_history(
     assert file.read_text("utf-8") == PAYERS
     assert "nobody has changed" in await page(http, "/segment/history", 409, name="failing-payments")
     await post(http, "/segment/remove", name="gone")
+
+
+@pytest.fixture
+def elsewhere(place: Place, kafka_bootstrap: str, tmp_path: Path) -> Definitions:
+    """Another machine, with a folder of its own."""
+    prefix = f"{place.config.warehouse.database}."
+    return Definitions(lambda: ({"bootstrap_servers": kafka_bootstrap}, prefix), tmp_path)
+
+
+async def there(elsewhere: Definitions, kind: Kind, name: str, text: str) -> Revision:
+    """Bob saves it on the other machine."""
+    head = await elsewhere.head(kind, name)
+    found = await elsewhere.save(kind, name, text, parent=head.id if head else "", author="bob")
+    assert isinstance(found, Revision)
+    return found
+
+
+async def test_a_mail_that_two_machines_edit_is_lost_on_neither_and_goes_back(
+    place: Place, http: aiohttp.ClientSession, elsewhere: Definitions
+) -> None:
+    file = place.project / "templates" / "both.html"
+    await post(http, "/template/save", title="Both", new="true", **FIELDS)
+    begun = await base(http, "both", "/template")
+    first = file.read_text("utf-8")
+    theirs = first.replace("Hello", "Theirs")
+    await there(elsewhere, Kind.TEMPLATE, "both", theirs)
+    ours = FIELDS | {"0:line": "Ours"}
+    told = await post(http, "/template/save", 409, name="both", base=begun, **ours)
+    assert "Somebody saved this template meanwhile" in told
+    assert "&lt;h1&gt;Theirs&lt;/h1&gt;" in told
+    assert 'value="Ours"' in told
+    assert file.read_text("utf-8") == theirs
+    again = told.split('name="base" value="')[1].split('"')[0]
+    assert "Saved." in await post(http, "/template/save", name="both", base=again, **ours)
+    assert "/template/history?name=both" in await page(http, "/template/edit", name="both")
+    entries = await history(http, "/template", "both")
+    assert [re.findall("<bdi>(.*?)</bdi>", one)[0] for one in entries] == [
+        "Saved by this machine",
+        "Saved by bob",
+        "Saved by this machine",
+    ]
+    assert "<del><h1>Theirs</h1></del>" in entries[0]
+    assert "<ins><h1>Ours</h1></ins>" in entries[0]
+    back = posted(entries[1])
+    assert "no such revision" in await post(http, "/template/roll-back", 409, **back | {"revision": "x"})
+    assert "changed meanwhile" in await post(http, "/template/roll-back", 409, **back | {"base": back["revision"]})
+    await post(http, "/template/roll-back", 400, name="both")
+    assert "It is as it was then" in await post(http, "/template/roll-back", **back)
+    assert file.read_text("utf-8") == theirs
+    await elsewhere.settle()
+    assert [each.text for each in elsewhere.taken(Kind.TEMPLATE, "both")][0::3] == [first, theirs]
+    await post(http, "/template/remove", name="both")
+    assert not file.exists()
+    assert "/template/history?name=both" in await page(http, "/templates")
+    first_one = posted((await history(http, "/template", "both"))[-1])
+    assert "Brought back." in await post(http, "/template/roll-back", **first_one)
+    assert file.read_text("utf-8") == first
+    await post(http, "/template/remove", name="both")
+
+
+async def test_the_brand_is_changed_on_two_machines_and_goes_back(
+    place: Place, http: aiohttp.ClientSession, elsewhere: Definitions
+) -> None:
+    file = place.project / "brand" / "brand.yaml"
+    assert "/brand/history" not in await page(http, "/brand")
+    begun = (await page(http, "/brand")).split('name="base" value="')[1].split('"')[0]
+    await there(elsewhere, Kind.BRAND, "brand", "colour: '#111111'\n")
+    told = await post(http, "/brand/save", 409, base=begun, colour="#222222")
+    assert "Somebody saved the brand meanwhile" in told
+    assert "#111111" in told
+    assert 'value="#222222"' in told
+    await post(http, "/brand/save", base=told.split('name="base" value="')[1].split('"')[0], colour="#222222")
+    assert "/brand/history?name=brand" in await page(http, "/brand")
+    newest, bobs = await history(http, "/brand", "brand")
+    assert "No longer: colour #111111" in newest
+    assert "New: colour #222222" in newest
+    assert "It is as it was then" in await post(http, "/brand/roll-back", **posted(bobs))
+    assert file.read_text("utf-8") == "colour: '#111111'\n"
+    file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "good", "broken"),
+    [
+        (Kind.TEMPLATE, "/template", "<p>Hello</p>", "<p>{{ persn.first_name }}</p>"),
+        (Kind.BRAND, "/brand", "colour: '#333333'\n", "colour: red\n"),
+    ],
+)
+async def test_a_mail_or_a_brand_that_can_not_be_used_is_not_gone_back_to(
+    http: aiohttp.ClientSession, elsewhere: Definitions, kind: Kind, path: str, good: str, broken: str
+) -> None:
+    await there(elsewhere, kind, "brand", broken)  # as a machine did that did not look
+    now = await there(elsewhere, kind, "brand", good)
+    entry = posted((await history(http, path, "brand"))[1])
+    told = html.unescape(await post(http, f"{path}/roll-back", 409, **entry))
+    assert "would not work today" in told
+    assert "did you mean person?" in told or "a colour is written like" in told
+    assert await elsewhere.head(kind, "brand") == now
+    await elsewhere.save(kind, "brand", good, parent=now.id, author="bob", archived=True)
 
 
 async def test_what_would_not_work_today_is_not_gone_back_to(place: Place, http: aiohttp.ClientSession) -> None:

@@ -159,6 +159,26 @@ async def test_a_file_with_mistakes_stays_on_its_machine_and_the_others_have_the
     assert "steps: [" in [each.text for each in await two.history(Kind.FLOW, "dunning")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "good", "broken"),
+    [
+        (Kind.TEMPLATE, "templates/hello.html", "<p>Hello</p>", "<p>{{ persn.first_name }}</p>"),
+        (Kind.BRAND, "brand/brand.yaml", "colour: '#4338ca'\n", "colour: red\n"),
+    ],
+)
+async def test_a_broken_mail_or_brand_stays_on_its_machine(
+    machine: Machine, tmp_path: Path, kind: Kind, path: str, good: str, broken: str
+) -> None:
+    one, two, here = machine("one"), machine("two"), tmp_path / "one" / path
+    here.parent.mkdir(parents=True)
+    for text in (broken, good, broken):
+        here.write_text(text, "utf-8")
+        await one.settle()
+        assert here.read_text("utf-8") == text
+    (only,) = await two.history(kind, here.stem)
+    assert only.text == (tmp_path / "two" / path).read_text("utf-8") == good
+
+
 async def test_a_folder_that_is_gone_is_written_again(machine: Machine, tmp_path: Path) -> None:
     await saved(machine("one"), FLOW)
     (tmp_path / "one").rename(tmp_path / "away")

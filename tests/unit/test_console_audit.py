@@ -38,6 +38,8 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/segment/remove": (Action.REMOVE_SEGMENT, {"name": "mine"}),
     "/segment/roll-back": (Action.ROLL_BACK, {"name": "mine", "revision": "1", "base": "2"}),
     "/flow/roll-back": (Action.ROLL_BACK, {"name": "receipt", "revision": "1", "base": "2"}),
+    "/template/roll-back": (Action.ROLL_BACK, {"name": "mine", "revision": "1", "base": "2"}),
+    "/brand/roll-back": (Action.ROLL_BACK, {"name": "brand", "revision": "1", "base": "2"}),
     "/flow/save": (Action.SAVE_FLOW, {"name": "receipt", "yaml": "title: Receipt"}),
     "/books/close": (Action.CLOSE_BOOKS, {"month": "2026-01"}),
     "/flow/archive": (Action.ARCHIVE_FLOW, {"name": "receipt"}),

@@ -213,6 +213,13 @@ def test_what_others_could_not_use_is_told(tmp_path: Path) -> None:
     assert not folder.readable(Kind.FLOW, "dunning", File("steps: ["))
     assert not folder.readable(Kind.SEGMENT, "payers", File("all: [{metric: Nothing}]"))
     assert folder.readable(Kind.FLOW, "dunning", File("steps: [", archived=True))
+    assert folder.readable(Kind.TEMPLATE, "hello", File("<p>Hello {{ person.first_name }}</p>"))
+    assert not folder.readable(Kind.TEMPLATE, "hello", File("<p>Hello {{ persn.first_name }}</p>"))
+    assert not folder.readable(Kind.TEMPLATE, "hello", File(" \n"))
+    assert folder.readable(Kind.TEMPLATE, "_parts", File("{% macro line(text) %}{{ text }}{% endmacro %}"))
+    assert not folder.readable(Kind.TEMPLATE, "_parts", File("{% macro line(text %}"))
+    assert folder.readable(Kind.BRAND, "brand", File("colour: '#4338ca'\n"))
+    assert not folder.readable(Kind.BRAND, "brand", File("colour: red\n"))
 
 
 def _files(folder: Path) -> dict[str, str]:
