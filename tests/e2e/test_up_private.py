@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.e2e.running import RunningUp, environment
-from tests.unit.test_needs import GIVEN, HAS
+from tests.unit.settings.test_needs import GIVEN, HAS
 
 SERVERS = ("KAFKA_SASL_PASSWORD", "CLICKHOUSE_PASSWORD")  # of servers elsewhere: these are its own
 

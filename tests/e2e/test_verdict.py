@@ -110,7 +110,7 @@ async def hangs(running: RunningUp, url: str) -> None:
     pid = running.runtime()["clickhouse_pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        async with soon(20):  # strictly measured in tests/integration/test_hanging.py
+        async with soon(20):  # strictly measured in tests/integration/doctor/test_hanging.py
             assert "hangs" in (await told(url))["error"]
         assert "clickhouse" in (await page(url)).lower()
         for command in (["status"], ["doctor"], ["metrics"], ["sql", "SELECT 1"]):
