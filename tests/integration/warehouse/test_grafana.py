@@ -56,7 +56,8 @@ FROM (
     SELECT *, account = 'default' AND day = '2026-02-03' AND metric = 'Successfully Paid' AS odd
     FROM daily_metrics WHERE livemode AND metric != 'Upcoming Invoice' AND day < '2026-03-01'
 ) AS numbers CROSS JOIN (SELECT arrayJoin(['r1', 'r2']) AS run) AS runs;
-INSERT INTO lookup_rows VALUES ('default', true, 'customer', 'cus_1', 'unknown', 1, 'no API key', 2, 'no key', now(), now(), 1, false);
+INSERT INTO lookup_rows VALUES
+    ('default', true, 'customer', 'cus_1', 'unknown', 1, 'no API key', 2, 'no key', now(), now(), 1, false, '');
 INSERT INTO sweep_rows VALUES ('default', true, now(), 'complete', NULL, NULL, 9, 1, now(), '', 1);
 INSERT INTO import_rows VALUES ('i', 'default', true, 'charges', now(), now(), 'finished', 5, now(), now(), now(), '', 1);
 INSERT INTO segment_evaluation_rows VALUES ('vip', 1, 2, 'd', now(), 0.5, true);

@@ -13,7 +13,7 @@ from reports.days import Calendar
 from schemas.errors import ConfigurationError
 from warehouse.address import Address
 
-STATIC = Path(console.__file__).parents[1] / "static"
+STATIC = Path(console.__file__).parent / "static"
 
 
 @pytest.mark.parametrize(

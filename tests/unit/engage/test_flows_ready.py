@@ -10,6 +10,7 @@ from engage.flows.model import Status
 from engage.flows.reading import parse
 from engage.flows.rules.program import compile_flow
 from engage.flows.steps import Email
+from engage.templates import blocks
 from engage.templates.context import values
 from engage.templates.rendering import Library
 from tests.fixtures.mails import ORGANIZATION, PERSON, paid
@@ -56,7 +57,8 @@ def test_the_flow_in_the_documentation_is_one() -> None:
 
 
 def test_the_template_in_the_documentation_is_one(tmp_path: Path) -> None:
-    [written] = re.findall(r"```html\n(.*?)```", (DOCS / "templates.md").read_text("utf-8"), re.DOTALL)
+    of_blocks, written = re.findall(r"```html\n(.*?)```", (DOCS / "templates.md").read_text("utf-8"), re.DOTALL)
+    assert blocks.parse(of_blocks) is not None
     (tmp_path / "documented.html").write_text(written, "utf-8")
     made = Library([tmp_path]).render("documented", values(paid(), PERSON, ORGANIZATION), strict=True)
     assert made.subject == "Thank you, Ada!"
