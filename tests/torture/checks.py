@@ -15,7 +15,7 @@ from simulator.world.truth import Fact
 from tests.e2e.test_flows import Story
 from tests.postbox import Postbox
 
-_TOLD = {"received_at", "source", "updated_at"}  # tell of the telling
+_TOLD = {"received_at", "event_id", "source", "updated_at"}  # tell of the telling
 Check = str  # what is wrong, '' when nothing is
 
 

@@ -46,7 +46,7 @@ steps:
 """
 #: Of what the command says, after which it is killed.
 STEPS = ("table 3 of 4", "copying", "deleting")
-TELLING = ("version", "received_at", "source", "api_version", "updated_at")
+TELLING = ("version", "received_at", "source", "api_version", "updated_at", "event_id")
 
 
 @dataclass
