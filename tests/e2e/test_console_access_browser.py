@@ -20,7 +20,7 @@ from simulator.api.app import create_app as create_stripe
 from simulator.api.virtual import VirtualStripe
 from simulator.world.history import World
 from tests.conftest import ClickHouseServer, eventually
-from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
+from tests.e2e.chromium import LOOKS, RULES, faults, window
 from tests.integration.connector_support import START
 from tests.integration.console_support import fill
 from tillstream.broker import own_broker
@@ -66,12 +66,6 @@ async def shop(
             async with TestServer(create_app(config, Actions(load_settings(), own_broker))) as server:
                 yield Shop(str(server.make_url("")).rstrip("/"), virtual)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 async def sign_in(page: Page, shop: Shop, path: str = "/") -> None:

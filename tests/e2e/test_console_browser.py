@@ -16,7 +16,7 @@ from console.config import ConsoleConfig
 from console.pages.site import METRICS, NAVIGATION
 from schemas.metrics import Metric
 from tests.conftest import ClickHouseServer
-from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
+from tests.e2e.chromium import LOOKS, RULES, drawn, faults, window
 from tests.integration.console_support import HOSTILE, create_schema, envelope, fill, insert, movement, row, serving
 from warehouse.address import Address
 from warehouse.client import Warehouse
@@ -73,18 +73,6 @@ async def shop(clickhouse_server: ClickHouseServer, clickhouse: Client) -> Async
     ) as url:
         yield Shop(url, clickhouse_server, database)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    async with window(browser) as opened:
-        yield opened.page
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from playwright.async_api import Browser, Page, Route, expect
 
 from tests.conftest import ClickHouseServer, eventually
-from tests.e2e.chromium import LOOKS, RULES, chromium, drawn, faults, window
+from tests.e2e.chromium import LOOKS, RULES, drawn, faults, window
 from tests.integration.console_support import insert, person
 from tests.integration.engagement_support import environment, furnish, mail, receipt
 
@@ -114,18 +114,6 @@ async def shop(
         async with TestServer(place.app()) as server:
             yield Shop(f"http://127.0.0.1:{server.port}", place.project)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    async with window(browser) as opened:
-        yield opened.page
 
 
 async def settled(page: Page) -> None:

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from engage.flows import library
 from tests.conftest import ClickHouseServer
-from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
+from tests.e2e.chromium import LOOKS, RULES, faults, window
 from tests.e2e.test_engagement_browser import GENTLE, HEAVIEST, Shop
 from tests.integration.engagement_support import environment, furnish
 
@@ -74,18 +74,6 @@ async def shop(
         async with TestServer(place.app()) as server:
             yield Shop(f"http://127.0.0.1:{server.port}", place.project)
     clickhouse.command(f"DROP DATABASE {database} SYNC")
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    async with window(browser) as opened:
-        yield opened.page
 
 
 async def add(page: Page, after: int, what: str) -> None:

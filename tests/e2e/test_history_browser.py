@@ -10,9 +10,9 @@ from engage.flows.library import with_status
 from engage.flows.model import Status
 from tests.e2e.chromium import LOOKS, RULES, faults, window
 from tests.e2e.test_engagement_browser import GENTLE, HEAVIEST, Shop
-from tests.e2e.test_flow_editor_browser import browser, shop
+from tests.e2e.test_flow_editor_browser import shop
 
-__all__ = ["browser", "shop"]  # fixtures
+__all__ = ["shop"]  # a fixture
 
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 HARD = GENTLE.replace("1 hour", "9 days")

@@ -17,7 +17,7 @@ from schemas.metrics import Metric
 from simulator.world.history import World
 from simulator.world.truth import Fact
 from tests.conftest import DAY, RunningStripe, RunStripe, eventually
-from tests.e2e.chromium import chromium, drawn, window
+from tests.e2e.chromium import drawn, window
 from tests.e2e.running import RunningUp, environment
 from tests.postbox import Postbox, postbox
 
@@ -25,12 +25,6 @@ HISTORY_DAYS, SEED, CUSTOMERS = 40, 4, 80
 PATIENCE = 180  # seconds: the machine may be busy
 KEPT = os.environ.get("TILLSTREAM_SCREENSHOTS", "")
 expect.set_options(timeout=60_000)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 @pytest.fixture

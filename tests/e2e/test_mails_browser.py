@@ -1,7 +1,6 @@
 """The ready mails in a real browser: on phone and desk, by day and by night, all fits and is legible."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from playwright.async_api import Browser
 
 from engage.templates.context import values
 from engage.templates.rendering import Library
-from tests.e2e.chromium import chromium, window
+from tests.e2e.chromium import window
 from tests.fixtures.mails import ORGANIZATION, PERSON, failed, paid, upcoming
 
 LONG = {"InvoiceNumber": "NW-" + "0123456789" * 6, "Reason": "Your card does not support this type of purchase. " * 3}
@@ -50,12 +49,6 @@ TOO_FAINT = """(() => {
   }
   return faint;
 })()"""
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest.mark.parametrize("name", MAILS)

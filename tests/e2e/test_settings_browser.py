@@ -10,7 +10,7 @@ from console.actions import Actions
 from console.config import ConsoleConfig
 from settings.browser import USED_BY, read_browser
 from settings.loading import load_settings
-from tests.e2e.chromium import LOOKS, RULES, chromium, faults, window
+from tests.e2e.chromium import LOOKS, RULES, faults, window
 from tests.e2e.test_console_browser import KEPT
 from tests.integration.console_support import serving
 from tests.postbox import Postbox, postbox
@@ -28,12 +28,6 @@ async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     config = ConsoleConfig(Address("http://127.0.0.1:9"), state=tmp_path / "console")
     async with serving(config, actions=Actions(load_settings(), own_broker)) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
 
 
 @pytest.fixture

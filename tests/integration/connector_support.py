@@ -32,6 +32,12 @@ def error(status: int, message: str, **more: str) -> web.Response:
     return web.json_response(body, status=status, headers=headers)
 
 
+async def no_events(request: web.Request) -> web.Response | None:
+    """A fault: the account has no events, so that nothing is swept and only what was asked for is told."""
+    page = {"object": "list", "data": [], "has_more": False}
+    return web.json_response(page) if request.path == "/v1/events" else None
+
+
 @dataclass
 class Stripe:
     """A running simulator: what was asked of it, and a fault that may answer in its place."""

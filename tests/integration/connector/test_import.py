@@ -22,12 +22,10 @@ from connector.state import StateLog
 from connector.stripe_api import StripeApi
 from schemas.envelope import Envelope, Source
 from simulator.world.history import World
-from sinks.config import SinkConfig
-from tests.conftest import ClickHouseServer, MakeTopics, eventually
+from tests.conftest import MakeTopics, eventually
 from tests.integration.connector_support import KEY, START, Stripe, error, listed, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
-from warehouse.migrate import migrate
 
 KINDS = "customers,invoice_payments,subscriptions,invoices,charges,refunds"
 
@@ -73,15 +71,11 @@ async def place(
     kafka_bootstrap: str,
     topic_prefix: str,
     make_topics: MakeTopics,
-    clickhouse_server: ClickHouseServer,
-    database: str,
+    migrated: Address,
     stripe: Stripe,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
-    async with Warehouse(config.warehouse) as connection:
-        await migrate(connection)
-    return Place(kafka_bootstrap, topic_prefix, Address(clickhouse_server.url, database=database), stripe)
+    return Place(kafka_bootstrap, topic_prefix, migrated, stripe)
 
 
 def everything(world: World) -> dict[str, int]:

@@ -28,14 +28,11 @@ from schemas.errors import Unavailable
 from schemas.lookup import Lookup
 from schemas.topics import JOBS, LOOKUPS
 from simulator.world.history import World
-from sinks.config import SinkConfig
 from streams.publishing import Message, Publisher
-from tests.conftest import ClickHouseServer, MakeTopics, eventually
+from tests.conftest import MakeTopics, eventually
 from tests.e2e.running import environment
-from tests.integration.connector_support import KEY, START, Stripe, error, listed, published, simulated
+from tests.integration.connector_support import KEY, START, Stripe, error, listed, no_events, published, simulated
 from warehouse.address import Address
-from warehouse.client import Warehouse
-from warehouse.migrate import migrate
 
 KINDS = ("customers", "invoice_payments", "subscriptions", "invoices", "charges", "refunds")
 KILLS = 10
@@ -56,14 +53,8 @@ def world() -> World:
 @pytest.fixture
 async def stripe(world: World) -> AsyncIterator[Stripe]:
     async with simulated(world) as running:
-        running.fault = nothing_but_lists
+        running.fault = no_events
         yield running
-
-
-async def nothing_but_lists(request: web.Request) -> web.Response | None:
-    """No events, so that only the import puts anything on the topic."""
-    page = {"object": "list", "data": [], "has_more": False}
-    return web.json_response(page) if request.path == "/v1/events" else None
 
 
 @dataclass
@@ -133,7 +124,7 @@ class Place:
         async def fault(request: web.Request) -> web.Response | None:
             if request.path == path:
                 await released.wait()
-            return await nothing_but_lists(request)
+            return await no_events(request)
 
         self.stripe.fault = fault
         return released
@@ -153,27 +144,23 @@ async def place(
     kafka_bootstrap: str,
     topic_prefix: str,
     make_topics: MakeTopics,
-    clickhouse_server: ClickHouseServer,
-    database: str,
+    migrated: Address,
     stripe: Stripe,
     tmp_path: Path,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
-    async with Warehouse(config.warehouse) as connection:
-        await migrate(connection)
     env = environment(
         KAFKA_BOOTSTRAP_SERVERS=kafka_bootstrap,
         TILLSTREAM_TOPIC_PREFIX=topic_prefix,
-        CLICKHOUSE_URL=clickhouse_server.url,
-        CLICKHOUSE_DATABASE=database,
+        CLICKHOUSE_URL=migrated.url,
+        CLICKHOUSE_DATABASE=migrated.database,
         STRIPE_API_KEY=KEY,
         STRIPE_API_BASE=stripe.url,
         TILLSTREAM_STRIPE_RATE="10000",
         TILLSTREAM_RECONCILE_AT="",
     )
     kafka = {"bootstrap_servers": kafka_bootstrap}
-    return Place(kafka, topic_prefix, Address(clickhouse_server.url, database=database), stripe, env, tmp_path)
+    return Place(kafka, topic_prefix, migrated, stripe, env, tmp_path)
 
 
 def everything(world: World) -> dict[str, int]:
@@ -363,7 +350,7 @@ async def test_what_a_row_waits_for_is_asked_before_the_import_and_all_is_slowed
     async def limited(request: web.Request) -> web.Response | None:
         nonlocal refused
         if request.path == "/v1/events":
-            return await nothing_but_lists(request)
+            return await no_events(request)
         refused += 1
         return error(429, "Too many requests", code="rate_limit", retry_after="0.1") if refused == 5 else None
 

@@ -23,12 +23,10 @@ from schemas.topics import LOOKUPS
 from simulator.rendering.thin import thin_id, thin_json
 from simulator.world.history import World
 from simulator.world.objects import Event
-from sinks.config import SinkConfig
-from tests.conftest import ClickHouseServer, MakeTopics, eventually
-from tests.integration.connector_support import START, Stripe, error, published, simulated
+from tests.conftest import MakeTopics, eventually
+from tests.integration.connector_support import START, Stripe, error, no_events, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
-from warehouse.migrate import migrate
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +37,8 @@ def world() -> World:
 @pytest.fixture
 async def stripe(world: World) -> AsyncIterator[Stripe]:
     async with simulated(world) as running:
-        running.fault = no_sweeps
+        running.fault = no_events
         yield running
-
-
-async def no_sweeps(request: web.Request) -> web.Response | None:
-    """The account has no events, so that only look-ups are told apart."""
-    page = {"object": "list", "data": [], "has_more": False}
-    return web.json_response(page) if request.path == "/v1/events" else None
 
 
 @dataclass
@@ -118,16 +110,11 @@ async def place(
     kafka_bootstrap: str,
     topic_prefix: str,
     make_topics: MakeTopics,
-    clickhouse_server: ClickHouseServer,
     clickhouse: Client,
-    database: str,
+    migrated: Address,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
-    async with Warehouse(config.warehouse) as connection:
-        await migrate(connection)
-    warehouse = Address(clickhouse_server.url, database=database)
-    return Place(kafka_bootstrap, topic_prefix, warehouse, clickhouse)
+    return Place(kafka_bootstrap, topic_prefix, migrated, clickhouse)
 
 
 def about(identifier: str, kind: str = "customer", *, account: str = "default", at: float = 0) -> Lookup:
@@ -205,7 +192,7 @@ async def test_an_upcoming_invoice_without_a_snapshot_event_is_previewed(
     async def without(request: web.Request) -> web.Response | None:
         if request.path.startswith("/v2/core/events/"):
             return web.json_response(thin_json(event) | {"snapshot_event": None})
-        return await no_sweeps(request)
+        return await no_events(request)
 
     stripe.fault = without
     answer = await thin_answer(place, stripe, "upcoming", event)
@@ -218,7 +205,7 @@ async def test_an_event_that_stripe_no_longer_keeps_is_an_answer_too(
     place: Place, stripe: Stripe, world: World
 ) -> None:
     async def gone(request: web.Request) -> web.Response | None:
-        return error(404, "No such event") if "/core/events/" in request.path else await no_sweeps(request)
+        return error(404, "No such event") if "/core/events/" in request.path else await no_events(request)
 
     stripe.fault = gone
     answer = await thin_answer(place, stripe, "event", last(world, "invoice.payment_failed"))
@@ -315,14 +302,14 @@ async def test_what_a_webhook_asks_is_told_as_its_fact_also_when_it_had_to_wait(
 
 async def test_a_missing_permission_is_named_and_asked_again_when_it_is_given(place: Place, stripe: Stripe) -> None:
     async def forbidden(request: web.Request) -> web.Response | None:
-        return error(403, "No") if request.path.startswith("/v1/invoices") else await no_sweeps(request)
+        return error(403, "No") if request.path.startswith("/v1/invoices") else await no_events(request)
 
     stripe.fault = forbidden
     async with place.connector(stripe.access()):
         await place.ask(about("in_1", "invoice"), about("cus_nobody"))
         await place.answered(1)  # customers are not held up
         await eventually(lambda: place.parked() == [("invoice", "in_1", "permission missing")])
-    stripe.fault = no_sweeps
+    stripe.fault = no_events
     async with place.connector(stripe.access()):
         await place.answered(2)
         await eventually(lambda: not place.parked())
@@ -350,7 +337,7 @@ async def test_given_up_after_some_attempts_and_asked_again_later(place: Place, 
     async def away(request: web.Request) -> web.Response | None:
         if request.path == "/v1/events":
             await up.wait()  # what is parked is asked again after a sweep
-        return error(500, "Oh no") if not up.is_set() and "/customers/" in request.path else await no_sweeps(request)
+        return error(500, "Oh no") if not up.is_set() and "/customers/" in request.path else await no_events(request)
 
     stripe.fault = away
     async with place.connector(stripe.access(patience=0.0)):
@@ -367,7 +354,7 @@ async def test_a_storm_of_429_loses_no_question(place: Place, stripe: Stripe, wo
     async def storm(request: web.Request) -> web.Response | None:
         if "/customers/" in request.path and len(stripe.asked) % 2:
             return error(429, "Too many requests", retry_after="0.01")
-        return await no_sweeps(request)
+        return await no_events(request)
 
     stripe.fault = storm
     wanted = customers(world, 30)
@@ -382,7 +369,7 @@ async def test_a_connected_account_is_asked_through_the_platforms_key(place: Pla
     world = World(6, START, 5, 10, accounts=("default", "acct_1Shop"))
     identifier = next(iter(world.accounts["acct_1Shop"].customers))
     async with simulated(world) as platform:
-        platform.fault = no_sweeps
+        platform.fault = no_events
         async with place.connector(platform.access()):
             await place.ask(about(identifier, account="acct_1Shop"))
             [answer] = await place.answered(1)

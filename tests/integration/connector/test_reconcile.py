@@ -24,13 +24,10 @@ from schemas.metrics import Metric
 from simulator.rendering.objects import event_json, object_json
 from simulator.world.history import World
 from simulator.world.objects import Invoice
-from sinks.config import SinkConfig
-from tests.conftest import ClickHouseServer
 from tests.integration.connector_support import START, Stripe, error, simulated
 from tests.ledger_harness import run
 from warehouse.address import Address
 from warehouse.client import Warehouse
-from warehouse.migrate import migrate
 
 NEW_YORK, UTC = ZoneInfo("America/New_York"), ZoneInfo("UTC")
 DAYS = 30
@@ -71,13 +68,8 @@ async def stripe(world: World) -> AsyncIterator[Stripe]:
 
 
 @pytest.fixture
-async def warehouse(
-    clickhouse_server: ClickHouseServer, database: str, rows: list[dict[str, Any]]
-) -> AsyncIterator[Warehouse]:
-    config = SinkConfig(warehouse=Address(clickhouse_server.url, database=database), kafka={})
-    async with Warehouse(config.warehouse) as engine:
-        await migrate(engine)
-    async with Warehouse(Address(clickhouse_server.url, database=database)) as opened:
+async def warehouse(migrated: Address, rows: list[dict[str, Any]]) -> AsyncIterator[Warehouse]:
+    async with Warehouse(migrated) as opened:
         await opened.insert("metric_rows", rows)
         yield opened
 

@@ -24,13 +24,11 @@ from schemas.errors import Unavailable
 from schemas.stripe_types import EVENT_TYPES
 from simulator.rendering.objects import event_body
 from simulator.world.history import World
-from sinks.config import SinkConfig
-from tests.conftest import ClickHouseServer, MakeTopics
+from tests.conftest import MakeTopics
 from tests.e2e.running import environment, tillstream_async
 from tests.integration.connector_support import KEY, Stripe, error, published, simulated
 from warehouse.address import Address
 from warehouse.client import Warehouse
-from warehouse.migrate import migrate
 
 DAY = 86_400
 LOST = 7  # one in so many
@@ -90,15 +88,11 @@ async def place(
     kafka_bootstrap: str,
     topic_prefix: str,
     make_topics: MakeTopics,
-    clickhouse_server: ClickHouseServer,
-    database: str,
+    migrated: Address,
     stripe: Stripe,
 ) -> Place:
     await make_topics(topic_prefix)
-    config = SinkConfig({}, Address(clickhouse_server.url, database=database))
-    async with Warehouse(config.warehouse) as connection:
-        await migrate(connection)
-    return Place(kafka_bootstrap, topic_prefix, Address(clickhouse_server.url, database=database), stripe)
+    return Place(kafka_bootstrap, topic_prefix, migrated, stripe)
 
 
 async def test_exactly_what_never_came_is_published_as_its_webhook_would_have_been(
