@@ -109,11 +109,9 @@ class Console:
         if self._engagement is not None:
             beside.append(asyncio.create_task(self._engagement.definitions.run(), name="definitions"))
         yield
-        left = set(beside)
-        while left:  # a client of Kafka that is being stopped swallows a cancellation
-            for task in left:
-                task.cancel()
-            left = (await asyncio.wait(left, timeout=1))[1]
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._audit.close()
         await self._warehouse.close()
 

@@ -37,6 +37,7 @@ __all__ = [
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "connected",
+    "ended",
     "partitions_of",
     "partitions_there",
     "started",
@@ -45,7 +46,7 @@ __all__ = [
 
 _PATIENCE = 30.0  # seconds for a topic to be gone
 _PAUSE = 0.5
-_LAST_SECONDS = 1.0  # that a client which nobody waits for any more has to end its connecting
+_LAST_SECONDS = 1.0  # that a client which nobody waits for any more has to end its connecting, or stopping
 _NAME, _VALUE, _SOURCE = 0, 1, 3  # of an entry of a topic's configuration
 _OF_TOPIC = 1  # a source: set for this very topic
 
@@ -82,6 +83,23 @@ async def started(client: Any) -> Any:
     return client
 
 
+async def ended(stop: Coroutine[Any, Any, None]) -> None:
+    """Run a client's `stop` to its end, or for a moment when nobody waits for it any more.
+
+    aiokafka waits there for tasks that it has canceled, takes a cancellation of the caller for theirs, and swallows it:
+    whoever looks at Kafka now and then, and is told to end just then, would go on for ever.
+    """
+    stopping = asyncio.create_task(stop)
+    try:
+        await asyncio.wait({stopping})
+    except asyncio.CancelledError:
+        await asyncio.wait({stopping}, timeout=_LAST_SECONDS)
+        stopping.cancel()
+        raise
+    if not stopping.cancelled():
+        stopping.result()
+
+
 class Group(NamedTuple):
     """A consumer group: Kafka's name of its state, and how many are in it."""
 
@@ -102,7 +120,7 @@ class Admin:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        await ended(self._client.close())
 
     async def brokers(self) -> int:
         """How many there are."""

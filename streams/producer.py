@@ -35,7 +35,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import Unavailable
-from streams.kafka import connected
+from streams.kafka import connected, ended
 from streams.message import Headers
 from streams.partitioner import partition_of
 
@@ -119,7 +119,7 @@ class Producer:
     async def stop(self) -> None:
         """Close the connection."""
         if self._client is not None:
-            await self._client.close()
+            await ended(self._client.close())
 
     async def send(self, messages: Iterable[tuple[str, bytes, bytes, Headers]]) -> None:
         """(topic, key, value, headers)s to the partitions of their keys, as Kafka's own partitioner has them."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer
 
-from streams.kafka import started
+from streams.kafka import ended, started
 from streams.message import Headers
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -36,7 +36,7 @@ class Publisher:
 
     async def stop(self) -> None:
         """Flush what was sent, then close."""
-        await self._producer.stop()
+        await ended(self._producer.stop())
 
     __aenter__ = start
 

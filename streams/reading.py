@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer as Consumer
 from aiokafka import ConsumerRebalanceListener as Listener  # aiokafka asks a listener for this type
 from aiokafka.errors import CommitFailedError, IllegalStateError, RebalanceInProgressError
 
-from streams.kafka import Admin, TopicPartition, started
+from streams.kafka import Admin, TopicPartition, ended, started
 
 __all__ = ["Consumer", "Listener", "commit", "member", "read", "reader", "until_read"]
 
@@ -30,7 +30,7 @@ async def _opened(consumer: Consumer) -> AsyncIterator[Consumer]:
         await asyncio.sleep(0)  # stopped before its tasks have had a turn, it cancels whoever stops it
         yield consumer
     finally:
-        await consumer.stop()
+        await ended(consumer.stop())
 
 
 def reader(kafka: Mapping[str, Any], *topics: str, **arguments: Any) -> AbstractAsyncContextManager[Consumer]:

@@ -190,3 +190,24 @@ async def test_an_absent_broker_is_unavailable(nobody: str) -> None:
 
 async def test_a_new_table_of_which_nothing_is_written_yet_is_not_taken_for_whole(kafka: Kafka, topic: str) -> None:
     assert await starts(kafka, Table("old", topic, ("input",), PeoplePlacing()), 2) is None
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_who_is_canceled_while_a_client_is_being_stopped_ends(kafka_bootstrap: str, turns: int) -> None:
+    """aiokafka swallows a cancellation there: whoever looks at Kafka now and then would go on for ever."""
+    kafka, leaving = {"bootstrap_servers": kafka_bootstrap}, asyncio.Event()
+
+    async def look_and_wait() -> None:
+        async with Admin(kafka), Publisher(kafka), reader(kafka):
+            leaving.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(look_and_wait())
+    await leaving.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=10)
+    task.cancel()
+    assert done
+    assert task.cancelled()
