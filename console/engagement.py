@@ -8,6 +8,7 @@ from console.changes import Change, changes
 from console.flow_editing import FlowEditing
 from console.flows import Flows
 from console.mail_editing import MailEditing
+from console.mail_shapes import MailFile
 from console.segments import Segments
 from engage import mail_links
 from engage.conditions.problems import Invalid, Problem
@@ -41,7 +42,7 @@ class Engagement(Segments, Flows, FlowEditing, MailEditing):
     async def save(
         self, kind: Kind, name: str, text: str, *, base: str | None, author: str
     ) -> Revision | Stale | list[Problem] | list[Fault]:
-        """Saves a segment or a flow; with mistakes, which it gives, nothing. `base` is None for a new one."""
+        """Saves a definition; with mistakes, which it gives, nothing. `base` is None for a new one."""
         parent = await self.base(kind, name) if base is None else base
         wrong = await asyncio.to_thread(self._mistakes, kind, name, text, base is None)
         return wrong or await self.definitions.save(kind, name, text, parent=parent, author=author)
@@ -55,6 +56,13 @@ class Engagement(Segments, Flows, FlowEditing, MailEditing):
             )
         parent = await self.base(kind, name)
         await self._save(kind, name, found.yaml, parent, author, archived=True)
+
+    async def remove_mail(self, name: str, author: str) -> MailFile:
+        """Sets the project's template aside, unless a flow needs it; the template."""
+        parent = await self.base(Kind.TEMPLATE, name)
+        file = await asyncio.to_thread(self._removable, name)
+        await self._save(Kind.TEMPLATE, name, file.text, parent, author, archived=True)
+        return file
 
     async def restore_flow(self, name: str, author: str) -> None:
         """Brings it back, as a draft."""

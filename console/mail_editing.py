@@ -8,7 +8,6 @@ from console.flows import test_sent
 from console.mail_shapes import BrandFile, MailFile, Seen, Use
 from engage import mail_links, mail_test
 from engage.conditions.problems import Problem
-from engage.definitions.keeping import Definitions, Stale
 from engage.flows import library as flows
 from engage.flows.model import Flow, MetricTrigger
 from engage.flows.preview import Preview, organization
@@ -17,13 +16,12 @@ from engage.flows.rules.program import compile_flow
 from engage.flows.steps import Email
 from engage.templates import files, places, samples, starts, tags
 from engage.templates.blocks import BlockMail
-from engage.templates.brand import Brand, of_settings, read, write
+from engage.templates.brand import Brand, of_settings, read
 from engage.templates.context import Values, values
 from engage.templates.errors import TemplateProblem
 from reports.flow_data import FlowData
-from schemas.definitions import Kind, Revision
 from schemas.emails import normal
-from schemas.errors import ConfigurationError, TillstreamError
+from schemas.errors import ConfigurationError
 from schemas.metrics import Metric
 from settings.loading import load_settings
 from settings.table import Settings
@@ -32,8 +30,6 @@ from warehouse.waiting import open_warehouse
 
 class MailEditing:
     """Each raises TillstreamError, whose text and remedy are shown. Settings are read anew for each call."""
-
-    definitions: Definitions
 
     def __init__(self, settings: Settings) -> None:
         self._data = settings.tillstream_data
@@ -61,28 +57,6 @@ class MailEditing:
         """
         return await asyncio.to_thread(self._see_mail, name, text, about, email, live)
 
-    async def check_mail(self, name: str, text: str) -> TemplateProblem | None:
-        """What is wrong with a template's text."""
-        return await asyncio.to_thread(self._check_mail, name, text)
-
-    async def save_mail(self, name: str, text: str, parent: str, author: str) -> Stale | None:
-        """Makes it the newest revision, if `parent` still is. The text has been checked."""
-        files.must_be_name(name)
-        found = await self._revised(Kind.TEMPLATE, name, text, parent, author)
-        if found is None:
-            await asyncio.to_thread(lambda: files.save(self._settings().project, name, text))
-        return found if isinstance(found, Stale) else None
-
-    async def remove_mail(self, name: str, parent: str, author: str) -> MailFile:
-        """Sets the project's template aside, unless a flow needs it."""
-        file = await asyncio.to_thread(self._removable, name)
-        found = await self._revised(Kind.TEMPLATE, name, file.text, parent, author, archived=True)
-        if isinstance(found, Stale):
-            raise ConfigurationError(f"the template '{name}' was changed meanwhile", remedy="load the page again")
-        if found is None:
-            await asyncio.to_thread(lambda: files.remove(self._settings().project, name))
-        return file
-
     async def test_draft(self, name: str, text: str, about: str, email: str, to: str, *, live: bool) -> str:
         """Sends the draft to somebody who tests it; a sentence."""
         settings = self._settings()
@@ -94,22 +68,6 @@ class MailEditing:
         """The brand's file, and what the settings say instead."""
         return await asyncio.to_thread(self._brand)
 
-    async def save_brand(self, new: Brand, parent: str, author: str) -> Stale | None:
-        """Makes it the newest revision, if `parent` still is."""
-        found = await self._revised(Kind.BRAND, "brand", write(new), parent, author)
-        if found is None:
-            await asyncio.to_thread(lambda: files.save_brand(self._settings().project, new))
-        return found if isinstance(found, Stale) else None
-
-    async def _revised(
-        self, kind: Kind, name: str, text: str, parent: str, author: str, *, archived: bool = False
-    ) -> Revision | Stale | None:
-        """None while Kafka is away, when the file becomes a revision later."""
-        try:
-            return await self.definitions.save(kind, name, text, parent=parent, author=author, archived=archived)
-        except TillstreamError:
-            return None
-
     def _mail_files(self) -> list[MailFile]:
         project = self._settings().project
         uses = _uses(project)
@@ -119,16 +77,13 @@ class MailEditing:
         project = self._settings().project
         return _told(files.get(project, name), _uses(project))
 
-    def _check_mail(self, name: str, text: str) -> TemplateProblem | None:
+    def _mail_mistakes(self, name: str, text: str, _new: bool) -> list[Problem]:
+        files.must_be_name(name)
         try:
             files.check(self._settings().project, name, text)
         except TemplateProblem as error:
-            return error
-        return None
-
-    def _mail_mistakes(self, name: str, text: str, _new: bool) -> list[Problem]:
-        wrong = self._check_mail(name, text)
-        return [Problem(wrong.line or 1, 1, wrong.reason)] if wrong else []
+            return [Problem(error.line or 0, 1, error.reason)]
+        return []
 
     def _brand_mistakes(self, _name: str, text: str, _new: bool) -> list[Problem]:
         try:

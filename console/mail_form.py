@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Final
 
 from engage.templates.blocks import KINDS, MOST, Block, BlockMail, Wrong, cleaned
@@ -71,11 +70,6 @@ _LABELS: Final = {
     ("image", "words"): ("In words", "line", "What is to be seen, for those who don’t see it", ""),
     ("image", "link"): ("Leads to", "address", "nowhere", ""),
 }
-
-
-def digest(text: str) -> str:
-    """Stands for the text that an edit began with."""
-    return sha256(text.encode()).hexdigest()[:32]
 
 
 def read(posted: Mapping[str, str]) -> BlockMail:

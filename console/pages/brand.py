@@ -6,15 +6,13 @@ from typing import Final
 from aiohttp import BodyPartReader, web
 
 from console import forms
-from console.access.gate import VISITOR
 from console.audit import Action
-from console.mail_form import digest
-from console.pages.site import Page
+from console.pages.drafts import DefinitionPage, Kept
 from engage.templates import colours, logo
-from engage.templates.brand import checked
+from engage.templates.brand import checked, write
 from schemas.definitions import Kind
-from schemas.errors import ConfigurationError
 
+NAME: Final = "brand"  # there is one
 UPLOADED: Final = "uploaded"  # stands in the form for a logo that has no address
 _READ: Final = 32_000_000  # bytes of a file
 #: The fields: label, hint and a note below.
@@ -29,8 +27,11 @@ FIELDS: Final = {
 }
 
 
-class BrandPage(Page):
+class BrandPage(DefinitionPage):
     """`/brand`."""
+
+    kind = Kind.BRAND
+    saves = Action.SAVE_BRAND
 
     def routes(self) -> list[web.RouteDef]:
         """The page and saving."""
@@ -44,28 +45,20 @@ class BrandPage(Page):
     async def show(self, request: web.Request) -> web.Response:
         """The form."""
         self.must_be_allowed(request)
-        file = await self.engagement.brand()
-        return await self._form(request, file.brand.model_dump(), digest(file.text))
+        base = await self.engagement.base(self.kind, NAME)  # first: what comes after it makes the edit stale
+        return await self._form(request, (await self.engagement.brand()).brand.model_dump(), base)
 
     async def save(self, request: web.Request) -> web.Response:
-        """Writes the file, if nothing is wrong with it and nobody else has changed it meanwhile."""
+        """Makes it the newest revision, if nothing is wrong with it and nobody else has changed it meanwhile."""
         posted = await forms.posted(request)
         given, base = {name: posted.get(name, "") for name in FIELDS}, posted.get("base", "")
-        parent = await self.engagement.base(Kind.BRAND, "brand")  # before its file: whoever comes between is not lost
         if given["logo"] == UPLOADED:
             given["logo"] = (await self.engagement.brand()).brand.logo
-        async with self.site.change(request, Action.SAVE_BRAND) as outcome:
-            new, wrong = checked(given)
-            if new is None:
-                outcome.error = "; ".join(f"{name}: {why}" for name, why in wrong.items())
-                return await self._form(request, given, base, wrong=wrong, status=400)
-            theirs = (await self.engagement.brand()).text
-            stale = digest(theirs) != base
-            if not stale and (found := await self.engagement.save_brand(new, parent, request[VISITOR].name)):
-                stale, theirs = True, found.theirs.text if found.theirs else ""
-            if stale:  # saving once more is meant, then
-                outcome.error = "it was changed meanwhile"
-                return await self._form(request, given, digest(theirs), theirs=theirs, status=409)
+        new, wrong = checked(given)
+        why = "; ".join(f"{name}: {each}" for name, each in wrong.items())
+        kept = await self.keep(request, NAME, write(new) if new else "", base, wrong=why)
+        if kept.status != 200:
+            return await self._form(request, given, kept.base, wrong=wrong, kept=kept)
         return self.site.back(request, "/brand", done="Saved: every mail has it from now on.")
 
     async def logo(self, request: web.Request) -> web.Response:
@@ -85,19 +78,18 @@ class BrandPage(Page):
                 while isinstance(part, BodyPartReader) and (chunk := await part.read_chunk()) and size < _READ:
                     size += len(chunk)
                     content += chunk if size <= logo.LARGEST else b""
-        parent = await self.engagement.base(Kind.BRAND, "brand")
-        async with self.site.change(request, Action.SAVE_BRAND, detail="logo") as outcome:
-            file = await self.engagement.brand()
-            try:
-                if size > logo.LARGEST:
-                    raise ValueError(logo.too_large(size))
-                new = file.brand.model_copy(update={"logo": logo.packed(content)})
-            except ValueError as error:
-                outcome.error = str(error)
-                wrong = {"upload": outcome.error[:1].upper() + outcome.error[1:] + "."}
-                return await self._form(request, file.brand.model_dump(), digest(file.text), wrong=wrong, status=400)
-            if await self.engagement.save_brand(new, parent, request[VISITOR].name):
-                raise ConfigurationError("the brand was changed meanwhile", remedy="upload the logo again")
+        base = await self.engagement.base(self.kind, NAME)  # before its file: whoever comes between is not lost
+        now, text, why = (await self.engagement.brand()).brand, "", ""
+        try:
+            if size > logo.LARGEST:
+                raise ValueError(logo.too_large(size))
+            text = write(now.model_copy(update={"logo": logo.packed(content)}))
+        except ValueError as error:
+            why = str(error)
+        kept = await self.keep(request, NAME, text, base, wrong=why, detail="logo")
+        if kept.status != 200:
+            wrong = {"upload": f"{why[:1].upper()}{why[1:]}."} if why else {}
+            return await self._form(request, now.model_dump(), kept.base, wrong=wrong, kept=kept)
         return self.site.back(request, "/brand", done="The logo is saved: every mail has it from now on.")
 
     async def _form(
@@ -107,21 +99,21 @@ class BrandPage(Page):
         base: str,
         *,
         wrong: Mapping[str, str] | None = None,
-        theirs: str = "",
-        status: int = 200,
+        kept: Kept | None = None,
     ) -> web.Response:
         file = await self.engagement.brand()
         return self.site.page(
             request,
             "brand.html",
-            status=status,
+            status=kept.status if kept else 200,
             fields=FIELDS,
             given=given,
             uploaded=UPLOADED if given["logo"].startswith("data:") else "",
             unreachable=file.unreachable,
             base=base,
             wrong=wrong or {},
-            theirs=theirs,
+            theirs=kept.theirs if kept else None,
+            refused=kept.refused if kept else "",
             problem=file.problem,
             changed=bool(file.text) or bool(self.engagement.definitions.archived(Kind.BRAND)),
             who=file.settings,

@@ -5,7 +5,7 @@ import unicodedata
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Final, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
@@ -40,49 +40,67 @@ D = TypeVar("D", bound=Draft)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Generic[D]):
-    """What became of a draft: `status` is 200 when it was saved, else the editor shows it again, with the reason."""
+class Kept:
+    """What became of a text: `status` is 200 when it was saved, else the editor shows it again, with the reason.
 
-    draft: D
+    `base` is what it is saved on next time: on `theirs`, when somebody else was faster, since it is meant then.
+    """
+
     status: int = 200
+    base: str = ""
     mistakes: list[Problem] | list[Fault] = field(default_factory=list)
     theirs: Revision | None = None
     refused: str = ""
 
 
-class EditorPage(Page):
-    """A page that edits definitions of one kind."""
+class DefinitionPage(Page):
+    """A page that saves definitions of one kind."""
 
     kind: ClassVar[Kind]
     saves: ClassVar[Action]
+
+    async def keep(
+        self, request: web.Request, name: str, text: str, base: str | None, *, wrong: str = "", detail: str = ""
+    ) -> Kept:
+        """Makes a text the newest revision of `name`. In no case is it lost: the caller shows it again.
+
+        `base` is None for a new one. `wrong`: why it is not even tried. `detail` is the audit log's; else the name.
+        """
+        same = base or ""
+        async with self.site.change(request, self.saves, detail=detail or name) as outcome:
+            if wrong:
+                outcome.error = wrong
+                return Kept(400, same)
+            try:
+                found = await self.engagement.save(self.kind, name, text, base=base, author=request[VISITOR].name)
+            except Unavailable as error:
+                outcome.error = str(error)
+                return Kept(503, same, refused=f"Not saved: {error}. Next: {error.remedy}")
+            if isinstance(found, Stale):
+                outcome.error = "it was changed meanwhile"
+                return Kept(409, found.theirs.id if found.theirs else "", theirs=found.theirs)
+            if isinstance(found, list):
+                outcome.error = "; ".join(one.message if isinstance(one, Problem) else one.text for one in found)
+                return Kept(400, same, mistakes=found)
+        return Kept(base=found.id)
+
+
+class EditorPage(DefinitionPage):
+    """One whose texts are YAML."""
 
     @abstractmethod
     async def titled(self, text: str) -> tuple[str, Collection[str]]:
         """The title that a text has, and the names that are taken."""
 
-    async def keep(self, request: web.Request, draft: D) -> Kept[D]:
-        """Saves a draft, under a name made of its title if it has none. In no case is a text lost."""
+    async def keep_draft(self, request: web.Request, draft: D) -> tuple[D, Kept]:
+        """Saves a draft, under a name made of its title if it has none; the draft as the editor shows it then."""
         if draft.new and not draft.name:
             title, taken = await self.titled(draft.yaml)
             draft = draft.model_copy(update={"name": file_name_of(title, taken, self.kind)})
-        base = None if draft.new else draft.base
-        async with self.site.change(request, self.saves, detail=draft.name) as outcome:
-            try:
-                found = await self.engagement.save(
-                    self.kind, draft.name, draft.yaml, base=base, author=request[VISITOR].name
-                )
-            except Unavailable as error:
-                outcome.error = str(error)
-                return Kept(draft, 503, refused=f"Not saved: {error}. Next: {error.remedy}")
-            if isinstance(found, Stale):
-                outcome.error = "it was changed meanwhile"
-                base = found.theirs.id if found.theirs else ""  # saving once more is meant, then
-                draft = draft.model_copy(update={"base": base, "view": "yaml"})
-                return Kept(draft, 409, theirs=found.theirs)
-            if isinstance(found, list):
-                outcome.error = "; ".join(one.message if isinstance(one, Problem) else one.text for one in found)
-                return Kept(draft, 400, mistakes=found)
-        return Kept(draft)
+        kept = await self.keep(request, draft.name, draft.yaml, None if draft.new else draft.base)
+        if kept.status == 409:
+            draft = draft.model_copy(update={"base": kept.base, "view": "yaml"})
+        return draft, kept
 
 
 def file_name_of(title: str, taken: Collection[str], otherwise: str) -> str:

@@ -180,15 +180,14 @@ class FlowEditorPages(EditorPage):
     async def save(self, request: web.Request) -> web.Response:
         """Makes it the newest revision, if nothing is wrong with it."""
         draft = await self._draft(await forms.posted(request))
-        kept = await self.keep(request, draft)
+        unnamed = draft.new and draft.view == "builder"
+        draft, kept = await self.keep_draft(request, draft)
         if kept.status != 200:
-            unnamed = draft.new and draft.view == "builder"
-            draft = kept.draft.model_copy(update={"name": ""}) if unnamed else kept.draft
+            draft = draft.model_copy(update={"name": ""}) if unnamed else draft
             wrong = cast("list[Fault]", kept.mistakes)
             return await self._editor(
                 request, draft, wrong=wrong, status=kept.status, theirs=kept.theirs, refused=kept.refused
             )
-        draft = kept.draft
         if draft.then == "live":
             return self.site.back(request, "/flow/live", name=draft.name, done="Saved. Nothing is sent yet.")
         return self.site.back(request, "/flow", name=draft.name, done="Saved.")

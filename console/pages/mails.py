@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, Field
@@ -11,12 +11,13 @@ from console import forms, mail_form
 from console.access.gate import VISITOR
 from console.audit import Action
 from console.mail_shapes import MailFile
-from console.pages.drafts import file_name_of
+from console.pages.drafts import DefinitionPage, file_name_of
 from console.pages.flows import MAIL_HEADERS
-from console.pages.site import METRICS, Page, Site
+from console.pages.site import METRICS, Site
+from engage.conditions.problems import Problem
 from engage.templates import blocks, files
 from engage.templates.blocks import BlockMail, Wrong
-from schemas.definitions import Kind
+from schemas.definitions import Kind, Revision
 
 _KEPT: Final = 24  # mails that were shown last, each until its frame has asked for it
 _NIGHT: Final = "(prefers-color-scheme: dark)"
@@ -40,7 +41,7 @@ class EditQuery(forms.Asked):
 class Edited(BaseModel):
     """What stands in the editor besides the blocks. `undo` is the mail before the last block was moved or removed.
 
-    `was`: how the mail is saved by now; `base` stands for the text that the edit began with.
+    `was`: how the mail is saved by now; `base` is the id of the revision that the edit began with, '' for none.
     """
 
     name: forms.Text = ""
@@ -69,8 +70,11 @@ class ToForm(BaseModel):
     recipient: Annotated[forms.Text, Field(min_length=3)]
 
 
-class MailPages(Page):
+class MailPages(DefinitionPage):
     """`/templates`, `/template/edit` and what belongs to them."""
+
+    kind = Kind.TEMPLATE
+    saves = Action.SAVE_MAIL
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -108,13 +112,14 @@ class MailPages(Page):
         wanted = forms.parsed(EditQuery, request.query)
         if not (wanted.name or wanted.copy_of):
             return await self._editor(request, Edited(new=True), self.engagement.mail_start(wanted.start))
+        base = await self.engagement.base(self.kind, wanted.name)  # first: what comes after it makes the edit stale
         file = await self.engagement.mail_file(wanted.name or wanted.copy_of)
         kind: Literal["blocks", "html"] = "blocks" if file.mail else "html"
         told = {"view": kind, "was": kind, "html": "" if file.mail else file.text, "about": file.about}
         if wanted.copy_of:
             draft = Edited(new=True, title=f"Copy of {file.title}").model_copy(update=told)
         else:
-            draft = Edited(name=file.name, base=mail_form.digest(file.text)).model_copy(update=told)
+            draft = Edited(name=file.name, base=base).model_copy(update=told)
         return await self._editor(request, draft, file.mail or BlockMail(file.about))
 
     async def build(self, request: web.Request) -> web.Response:
@@ -185,7 +190,6 @@ class MailPages(Page):
 
     async def send_test(self, request: web.Request) -> web.Response:
         """One mail to the person who edits it."""
-        self.must_be_allowed(request)
         live = forms.parsed(forms.Asked, request.query).live
         posted = await forms.posted(request)
         draft, mail, to = forms.parsed(Edited, posted), mail_form.read(posted), forms.parsed(ToForm, posted).recipient
@@ -198,44 +202,33 @@ class MailPages(Page):
         return self.site.page(request, "flow_tested.html", said=said)
 
     async def save(self, request: web.Request) -> web.Response:
-        """Writes the file, if nothing is wrong with it and nobody else has changed it meanwhile."""
+        """Makes it the newest revision, if nothing is wrong with it and nobody else has changed it meanwhile."""
         posted = await forms.posted(request)
         draft, mail = forms.parsed(Edited, posted), mail_form.read(posted)
         text, wrong = _text(draft, mail)
-        name = file_name_of(draft.title, await self._known(), "mail") if draft.new else draft.name
-        parent = await self.engagement.base(Kind.TEMPLATE, name)  # before its file: whoever comes between is not lost
-        known = await self._known()
-        async with self.site.change(request, Action.SAVE_MAIL, detail=name) as outcome:
-            theirs = known[name].text if name in known else ""
-            if theirs and mail_form.digest(theirs) != draft.base:  # saving once more is meant, then
-                outcome.error = "it was changed meanwhile"
-                draft = draft.model_copy(update={"base": mail_form.digest(theirs)})
-                return await self._editor(request, draft, mail, status=409, theirs=theirs)
-            if not wrong and (problem := await self.engagement.check_mail(name, text)):
-                wrong = [_placed(draft, text, problem.line, problem.reason)]
-            outcome.error = "; ".join(one.text for one in wrong)
-            if wrong:
-                return await self._editor(request, draft, mail, wrong=wrong, status=400)
-            if stale := await self.engagement.save_mail(name, text, parent, request[VISITOR].name):
-                outcome.error = "it was changed meanwhile"
-                theirs = stale.theirs.text if stale.theirs else ""
-                draft = draft.model_copy(update={"base": mail_form.digest(theirs)})
-                return await self._editor(request, draft, mail, status=409, theirs=theirs)
-        flows = {use.title for use in known[name].live} if name in known else set()
+        name, base = draft.name, draft.base if not draft.new else None
+        if draft.new:
+            taken = {file.name for file in await self.engagement.mail_files()}
+            name = file_name_of(draft.title, taken, "mail")
+        kept = await self.keep(request, name, text, base, wrong="; ".join(one.text for one in wrong))
+        if kept.status != 200:
+            draft = draft.model_copy(update={"base": kept.base})
+            for problem in cast("list[Problem]", kept.mistakes):
+                wrong.append(_placed(draft, text, problem.line, problem.message))
+            if kept.refused:
+                wrong.append(Wrong(-1, "", kept.refused))
+            return await self._editor(request, draft, mail, wrong=wrong, status=kept.status, theirs=kept.theirs)
+        flows = {use.title for use in (await self.engagement.mail_file(name)).live}
         sent = f" The flow {', '.join(sorted(flows))} sends it so from now on." if flows else ""
         return self.site.back(request, "/template/edit", name=name, done=f"Saved.{sent}")
 
     async def remove(self, request: web.Request) -> web.Response:
         """A template goes; one that took a ready one's place gives it back."""
         name = forms.parsed(forms.Named, await forms.posted(request)).name
-        parent = await self.engagement.base(Kind.TEMPLATE, name)
         async with self.site.change(request, Action.REMOVE_MAIL, detail=name):
-            gone = await self.engagement.remove_mail(name, parent, request[VISITOR].name)
+            gone = await self.engagement.remove_mail(name, request[VISITOR].name)
         back = " The one that came with Tillstream is sent again." if gone.over else ""
         return self.site.back(request, "/templates", done=f"The template {name} is removed.{back}")
-
-    async def _known(self) -> dict[str, MailFile]:
-        return {file.name: file for file in await self.engagement.mail_files()}
 
     def _keep(self, html: str) -> str:
         """The mail is at hand for a while, by this name."""
@@ -256,7 +249,7 @@ class MailPages(Page):
         status: int = 200,
         part: bool = False,
         why: str = "",
-        theirs: str = "",
+        theirs: Revision | None = None,
     ) -> web.Response:
         """The whole page, or the `part` of it that changes."""
         file: MailFile | None = None

@@ -187,12 +187,12 @@ class SegmentPages(EditorPage):
     async def save(self, request: web.Request) -> web.Response:
         """Makes it the newest revision, if nothing is wrong with it."""
         draft = await self._draft(await forms.posted(request))
-        kept = await self.keep(request, draft)
+        draft, kept = await self.keep_draft(request, draft)
         if kept.status != 200:
             mistakes = cast("list[Problem]", kept.mistakes)
             return await self._editor(
                 request,
-                kept.draft,
+                draft,
                 mistakes=mistakes,
                 status=kept.status,
                 theirs=kept.theirs,
@@ -201,7 +201,7 @@ class SegmentPages(EditorPage):
         return self.site.back(
             request,
             "/segment",
-            name=kept.draft.name,
+            name=draft.name,
             done="Saved. Its members are looked for now, and kept up to date.",
         )
 

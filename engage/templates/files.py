@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engage.files import write_whole, writing
 from engage.templates import blocks, brand, places
 from engage.templates.errors import TemplateProblem, did_you_mean
 from engage.templates.rendering import Library
@@ -74,28 +73,10 @@ def must_be_name(name: str) -> None:
         )
 
 
-def save(project: Path, name: str, text: str) -> None:
-    """Writes a template that has been checked, whole or not at all. Raises ConfigurationError when it can't be."""
-    must_be_name(name)
-    write_whole(project / "templates" / f"{name}.html", text)
-
-
-def save_brand(project: Path, new: brand.Brand) -> None:
-    """Writes the brand, whole or not at all. Raises ConfigurationError when it can't be."""
-    write_whole(project / brand.FILE, brand.write(new))
-
-
 def read_brand(project: Path) -> str:
     """The brand's file as it is, '' when there is none."""
     file = project / brand.FILE
     return file.read_text("utf-8", "replace") if file.exists() else ""
-
-
-def remove(project: Path, name: str) -> None:
-    """Removes the project's template. Raises ConfigurationError when it can't be."""
-    path = project / "templates" / f"{name}.html"
-    with writing(path):
-        path.unlink(missing_ok=True)
 
 
 def _read(project: Path, name: str) -> File:

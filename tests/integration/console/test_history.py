@@ -221,7 +221,14 @@ async def test_while_kafka_is_away_nothing_is_saved_and_the_text_stays_in_the_ed
         told = await post(alone, "/flow/save", 503, name="failed-payment", yaml=LATER, view="yaml")
         assert "Not saved" in told
         assert "delay: 2 days" in told
-    assert not (place.project / "flows" / "failed-payment.yaml").exists()
+        told = await post(alone, "/template/save", 503, title="Lost", new="true", view="html", html="<p>Kept here</p>")
+        assert "Not saved" in told
+        assert "Kept here" in told
+        told = await post(alone, "/brand/save", 503, colour="#123456")
+        assert "Not saved" in told
+        assert "#123456" in told
+    for file in ("flows/failed-payment.yaml", "templates/lost.html", "brand/brand.yaml"):
+        assert not (place.project / file).exists()
 
 
 async def base(http: aiohttp.ClientSession, name: str, of: str = "/flow") -> str:

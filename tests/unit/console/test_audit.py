@@ -40,6 +40,10 @@ FORMS: dict[str, tuple[Action, dict[str, str]]] = {
     "/flow/roll-back": (Action.ROLL_BACK, {"name": "receipt", "revision": "1", "base": "2"}),
     "/template/roll-back": (Action.ROLL_BACK, {"name": "mine", "revision": "1", "base": "2"}),
     "/brand/roll-back": (Action.ROLL_BACK, {"name": "brand", "revision": "1", "base": "2"}),
+    "/template/save": (Action.SAVE_MAIL, {"name": "mine", "view": "html", "html": "<p>Hello</p>"}),
+    "/template/remove": (Action.REMOVE_MAIL, {"name": "mine"}),
+    "/template/test": (Action.SEND_TEST, {"view": "html", "html": "<p>Hello</p>", "recipient": EMAIL}),
+    "/brand/save": (Action.SAVE_BRAND, {"colour": "#4338ca"}),
     "/flow/save": (Action.SAVE_FLOW, {"name": "receipt", "yaml": "title: Receipt"}),
     "/books/close": (Action.CLOSE_BOOKS, {"month": "2026-01"}),
     "/flow/archive": (Action.ARCHIVE_FLOW, {"name": "receipt"}),
@@ -56,7 +60,7 @@ ASKS_ONLY = {"/part/connection", "/part/segment/build", "/part/segment/check", "
 ASKS_ONLY |= {"/part/flow/way", "/part/flow/draft/mail", "/part/going-live", "/settings/stripe", "/sql", "/sql/csv"}
 ASKS_ONLY |= {"/part/template/build", "/part/template/seen"}
 READS_FIRST = {"/profile/suppress", "/profile/unsuppress"}  # nothing is done to whom nobody knows
-READS_FIRST |= {"/brand/save", "/brand/logo", "/template/save", "/template/remove", "/template/test"}
+READS_FIRST |= {"/brand/logo"}  # the rest of the brand stays as it is
 WITH_FORM = {"/integration/connect", "/integration/secret/add"}
 SIGN_IN = {"/login", "/logout"}
 
