@@ -15,8 +15,8 @@ from connector.stripe_api import Json, StripeApi
 
 #: What is read, by look-ups, import, sweep and comparison.
 READ = (
-    *("charges", "credit_notes", "customers", "disputes", "events", "invoice_payments", "invoices", "payment_intents"),
-    *("refunds", "subscriptions"),
+    *("charges", "coupons", "credit_notes", "customers", "disputes", "events", "invoice_payments", "invoices"),
+    *("payment_intents", "refunds", "subscriptions"),
 )
 #: What `connect` and `doctor` need in addition; without it, an endpoint can still be made by hand.
 MANAGED = "webhook_endpoints"

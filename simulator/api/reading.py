@@ -10,7 +10,7 @@ from simulator.errors import ApiError, missing, unknown_url
 from simulator.rendering.kinds import KINDS
 from simulator.rendering.payments import account_json, balance_json
 
-#: What has no list of its own, and its permission.
+#: What is no kind of the world's, and its permission.
 _ALONE = {"payment_intents": "payment_intent", "coupons": "coupon"}
 
 

@@ -53,6 +53,8 @@ class Views:
         """One page of a kind. Raises ApiError for an unknown kind, cursor, filter or value."""
         if kind == "payment_intents":
             return self._intents(query, version)
+        if kind == "coupons":
+            return self._coupons(query)
         if kind not in self._shelves:
             raise unknown_url("GET", f"/v1/{kind}")
         if kind == "balance_transactions" and query.get("payout") is not None:
@@ -88,6 +90,12 @@ class Views:
         body: Json = {"object": "list", "data": list(page), "has_more": more, "url": "/v1/balance_transactions"}
         self._expand(body, query, version)
         return body
+
+    def _coupons(self, query: Query) -> Json:
+        """All of them: here they have no time at which they were made."""
+        page, more = short_page([{"id": name} for name in self._books.coupons], "coupon", query)
+        data = [coupon_json(self._books.coupons[one["id"]], self._books.livemode) for one in page]
+        return {"object": "list", "data": data, "has_more": more, "url": "/v1/coupons"}
 
     def _intents(self, query: Query, version: str) -> Json:
         """The payment intents of charges, the newest first; of those without one no list is kept."""

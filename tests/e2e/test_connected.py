@@ -20,7 +20,7 @@ HISTORY_DAYS, LIVE_DAYS = 35, 4  # history for longer than the 30 days that Stri
 ZONE = "America/New_York"
 KEY = "rk_live_of_tillstream"
 READS = (
-    *("charge", "credit_note", "customer", "dispute", "event", "invoice", "payment_intent", "subscription"),
+    *("charge", "coupon", "credit_note", "customer", "dispute", "event", "invoice", "payment_intent", "subscription"),
     "accounts_kyc_basic",
 )
 PAYMENT = "metric = 'Successfully Paid' AND charge_id = {charge:String}"
